@@ -1,0 +1,2 @@
+//! The command line tool: the same core as the module, for people.
+fn main() {}
