@@ -14,4 +14,5 @@
     )
 )]
 
+pub mod head;
 pub mod time;
