@@ -14,5 +14,6 @@
     )
 )]
 
+pub mod canonical;
 pub mod head;
 pub mod time;
