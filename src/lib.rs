@@ -16,4 +16,5 @@
 
 pub mod canonical;
 pub mod head;
+pub mod policy;
 pub mod time;

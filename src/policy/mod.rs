@@ -1,0 +1,3 @@
+//! The configuration compiled once: what serving a request reads, complete, with nothing left to merge.
+
+pub mod route_table;

@@ -1,0 +1,376 @@
+//! The first route, in the order of the configuration, whose conditions a request meets.
+
+mod conditions;
+mod template;
+
+use std::{borrow::Cow, fmt, ops::Range};
+
+use conditions::{Conditions, Interned};
+pub use conditions::{HeaderCondition, HostPatternError};
+pub use template::{MAX_SEGMENTS, TemplateError};
+use template::{Template, TemplateSegment};
+
+use crate::{
+    canonical::path::{CanonicalPath, Segments},
+    head::Head,
+};
+
+/// How many places of a table one path may lead to, at most; see [`RouteTable`].
+pub const MAX_VISITS: usize = 1024;
+
+/// What a request must meet; an empty list is met by any.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteMatch {
+    /// A path template: literal segments, `{name}` and `*` for any one segment, `/**` at the end for any number of
+    /// them, none included. Compared decoded, case kept, without a trailing slash.
+    pub path: String,
+    /// Host names, `*.example.com` for every name below `example.com` at any depth, `*` for any. Without port.
+    pub hosts: Vec<String>,
+    /// Methods, upper-case. HEAD is not GET.
+    pub methods: Vec<String>,
+    /// All of these headers.
+    pub headers: Vec<HeaderCondition>,
+}
+
+impl Default for RouteMatch {
+    fn default() -> Self {
+        Self { path: "/**".to_owned(), hosts: Vec::new(), methods: Vec::new(), headers: Vec::new() }
+    }
+}
+
+/// What a route table asks of a request.
+#[derive(Clone, Copy, Debug)]
+pub struct RouteRequest<'a> {
+    /// The canonical path.
+    pub path: &'a CanonicalPath<'a>,
+    /// The canonical host's name.
+    pub host: &'a str,
+    /// The method as sent.
+    pub method: &'a [u8],
+    /// The headers.
+    pub head: &'a Head,
+}
+
+/// Routes in the order of their declaration, indexed by path, host and method.
+///
+/// Path segments lead through a trie: at each node to at most one literal child (binary search) and one wildcard
+/// child. At the end of a path the routes of one host pattern and one method are found by binary search. Cost
+/// therefore grows with the logarithm of the number of routes; only routes that differ in nothing but header
+/// conditions are tried in turn.
+///
+/// Both children of a node can apply, so a path may lead to several nodes: without bound that is two to the power of
+/// its depth. Let `v(n)` be the most nodes that any path can lead to from node `n` on. Then
+/// `v(n) <= 1 + max(v(literal children)) + v(wildcard child)`, which [`new`](Self::new) computes and refuses above
+/// [`MAX_VISITS`]. So no request, whatever its path, costs more than that many steps; usual tables stay below 20.
+/// Nodes whose routes are all declared after the best one found are skipped.
+#[derive(Clone, Debug)]
+pub struct RouteTable<T> {
+    routes: Vec<Route<T>>,
+    nodes: Vec<Node>,
+    interned: Interned,
+}
+
+/// A route that a request meets.
+#[derive(Clone, Copy, Debug)]
+pub struct Matched<'t, 'r, T> {
+    /// What belongs to the route.
+    pub route: &'t T,
+    /// Its place in the order of declaration, from 0.
+    pub index: usize,
+    /// The values of its path parameters.
+    pub parameters: Parameters<'t, 'r>,
+}
+
+/// The path parameters of a match; values are found in the path when asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Parameters<'t, 'r> {
+    names: &'t [(Box<str>, usize)],
+    path: &'r CanonicalPath<'r>,
+}
+
+/// A route that cannot be compiled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteError {
+    /// Its place in the order of declaration, from 0; of the last route for an error of the whole table.
+    pub index: usize,
+    /// What is wrong.
+    pub reason: RouteErrorReason,
+}
+
+/// What is wrong with a route, and with which of its fields.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RouteErrorReason {
+    /// `path`.
+    Path(TemplateError),
+    /// `hosts`, at this place of the list.
+    Host(usize, HostPatternError),
+    /// `methods`, at this place of the list: not upper-case letters, `-` and `_`.
+    Method(usize, String),
+    /// `headers`: a name that is no token of RFC 9110.
+    Header(String),
+    /// The table's templates overlap so much that one path could lead to this many places.
+    TooManyOverlaps(usize),
+}
+
+impl<T> RouteTable<T> {
+    /// Compiles routes in the order of their declaration.
+    ///
+    /// # Errors
+    /// [`RouteError`] with the first route that is wrong.
+    pub fn new(routes: impl IntoIterator<Item = (RouteMatch, T)>) -> Result<Self, RouteError> {
+        let mut table = Self { routes: Vec::new(), nodes: vec![Node::default()], interned: Interned::default() };
+        for (index, (conditions, value)) in routes.into_iter().enumerate() {
+            table.add(&conditions, value).map_err(|reason| RouteError { index, reason })?;
+        }
+        for node in &mut table.nodes {
+            node.seal();
+        }
+        let visits = table.most_visits();
+        if visits > MAX_VISITS {
+            let index = table.routes.len().saturating_sub(1);
+            return Err(RouteError { index, reason: RouteErrorReason::TooManyOverlaps(visits) });
+        }
+        Ok(table)
+    }
+
+    /// The first declared route that `request` meets.
+    pub fn find<'t, 'r>(&'t self, request: &RouteRequest<'r>) -> Option<Matched<'t, 'r, T>> {
+        let mut search = Search {
+            table: self,
+            head: request.head,
+            hosts: self.interned.hosts_of(request.host),
+            method: self.interned.method_of(request.method),
+            best: usize::MAX,
+        };
+        let root = self.nodes.first()?;
+        if request.path.is_asterisk() {
+            // The server itself is no path: only `/**` means it too.
+            search.choose(&root.open);
+        } else {
+            search.visit(root, request.path.segments());
+        }
+        let route = self.routes.get(search.best)?;
+        let parameters = Parameters { names: &route.parameters, path: request.path };
+        Some(Matched { route: &route.value, index: search.best, parameters })
+    }
+
+    /// What belongs to each route, in the order of declaration.
+    pub fn values(&self) -> impl ExactSizeIterator<Item = &T> {
+        self.routes.iter().map(|route| &route.value)
+    }
+
+    fn add(&mut self, conditions: &RouteMatch, value: T) -> Result<(), RouteErrorReason> {
+        let template = Template::parse(&conditions.path).map_err(RouteErrorReason::Path)?;
+        let compiled = Conditions::compile(conditions, &mut self.interned)?;
+        let index = self.routes.len();
+        let node = self.node_for(&template, index);
+        if let Some(node) = self.nodes.get_mut(node) {
+            let list = if template.open { &mut node.open } else { &mut node.closed };
+            list.extend(compiled.keys(index));
+        }
+        let parameters = template.parameters().map(|(name, at)| (name.into(), at)).collect();
+        self.routes.push(Route { value, parameters, headers: compiled.headers });
+        Ok(())
+    }
+
+    /// The node that a template leads to; made where there is none.
+    fn node_for(&mut self, template: &Template, index: usize) -> usize {
+        let mut at = 0;
+        for segment in &template.segments {
+            let next = self.nodes.len();
+            let Some(node) = self.nodes.get_mut(at) else { break };
+            let child = match segment {
+                TemplateSegment::Literal(text) => match node.literal_at(text) {
+                    Ok(child) => child,
+                    Err(place) => {
+                        node.literals.insert(place, (text.clone(), next));
+                        next
+                    }
+                },
+                TemplateSegment::Any | TemplateSegment::Parameter(_) => *node.wildcard.get_or_insert(next),
+            };
+            if child == next {
+                self.nodes.push(Node { first: index, ..Node::default() });
+            }
+            at = child;
+        }
+        at
+    }
+
+    /// `v(root)`. Children are made after their parents, so one pass from the back knows them all.
+    fn most_visits(&self) -> usize {
+        let mut visits = vec![0_usize; self.nodes.len()];
+        for (at, node) in self.nodes.iter().enumerate().rev() {
+            let of = |child: usize| visits.get(child).copied().unwrap_or_default();
+            let literal = node.literals.iter().map(|(_, child)| of(*child)).max().unwrap_or_default();
+            let sum = literal.saturating_add(node.wildcard.map_or(0, of)).saturating_add(1);
+            if let Some(slot) = visits.get_mut(at) {
+                *slot = sum;
+            }
+        }
+        visits.first().copied().unwrap_or_default()
+    }
+}
+
+impl<'r> Parameters<'_, 'r> {
+    /// The decoded value of a parameter.
+    pub fn value(&self, name: &str) -> Option<Cow<'r, str>> {
+        let at = self.place(name)?;
+        self.path.segments().nth(at).map(|segment| segment.value())
+    }
+
+    /// Where a parameter's segment lies in [`CanonicalPath::path`].
+    pub fn range(&self, name: &str) -> Option<Range<usize>> {
+        let at = self.place(name)?;
+        self.path.segments().nth(at).map(|segment| segment.range)
+    }
+
+    /// Every parameter's name and decoded value, in the order of the template.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, Cow<'r, str>)> {
+        self.names.iter().filter_map(|(name, _)| Some((&**name, self.value(name)?)))
+    }
+
+    fn place(&self, name: &str) -> Option<usize> {
+        self.names.iter().find(|(known, _)| **known == *name).map(|(_, at)| *at)
+    }
+}
+
+/// Paths as a list of templates, for settings that name paths and nothing else.
+#[derive(Clone, Debug)]
+pub struct PathPatterns(RouteTable<()>);
+
+impl PathPatterns {
+    /// Compiles templates like `/admin/**` and `/api/*/users/**`.
+    ///
+    /// # Errors
+    /// [`RouteError`] with the first one that is wrong.
+    pub fn new<S: AsRef<str>>(templates: impl IntoIterator<Item = S>) -> Result<Self, RouteError> {
+        let routes = templates.into_iter().map(|template| {
+            let path = template.as_ref().to_owned();
+            (RouteMatch { path, ..RouteMatch::default() }, ())
+        });
+        RouteTable::new(routes).map(Self)
+    }
+
+    /// Whether one of the templates means `path`.
+    pub fn contains(&self, path: &CanonicalPath<'_>) -> bool {
+        let head = Head::default();
+        self.0.find(&RouteRequest { path, host: "", method: b"", head: &head }).is_some()
+    }
+}
+
+impl fmt::Display for RouteError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.reason {
+            RouteErrorReason::Path(error) => write!(formatter, "path: {error}"),
+            RouteErrorReason::Host(at, error) => write!(formatter, "hosts[{at}]: {error}"),
+            RouteErrorReason::Method(at, text) => {
+                write!(formatter, "methods[{at}]: `{text}`: expected a method in upper case, like GET")
+            }
+            RouteErrorReason::Header(name) => write!(formatter, "headers: `{name}`: expected a header name"),
+            RouteErrorReason::TooManyOverlaps(visits) => write!(
+                formatter,
+                "path: one request could match {visits} combinations of literal and wildcard segments: expected at \
+                 most {MAX_VISITS}"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for RouteError {}
+
+#[derive(Clone, Debug)]
+struct Route<T> {
+    value: T,
+    /// Name and segment.
+    parameters: Vec<(Box<str>, usize)>,
+    headers: Vec<HeaderCondition>,
+}
+
+/// A place in the trie of path segments.
+#[derive(Clone, Debug, Default)]
+struct Node {
+    /// The first route that leads here or further.
+    first: usize,
+    /// Sorted by text.
+    literals: Vec<(Box<str>, usize)>,
+    wildcard: Option<usize>,
+    /// Routes whose path ends here.
+    closed: Vec<Key>,
+    /// Routes whose path goes on with `/**`.
+    open: Vec<Key>,
+}
+
+/// Host pattern, method and index of a route; sorted, so that those of one host and method are one run.
+type Key = (u32, u32, usize);
+
+impl Node {
+    fn literal_at(&self, text: &str) -> Result<usize, usize> {
+        let found = self.literals.binary_search_by(|(known, _)| (**known).cmp(text))?;
+        self.literals.get(found).map(|(_, child)| *child).ok_or(found)
+    }
+
+    fn seal(&mut self) {
+        for list in [&mut self.closed, &mut self.open] {
+            list.sort_unstable();
+            list.dedup();
+        }
+    }
+}
+
+struct Search<'s, T> {
+    table: &'s RouteTable<T>,
+    head: &'s Head,
+    hosts: conditions::HostIds,
+    method: Option<u32>,
+    best: usize,
+}
+
+impl<T> Search<'_, T> {
+    /// Recursion ends with the trie, at [`MAX_SEGMENTS`].
+    fn visit(&mut self, node: &Node, mut rest: Segments<'_>) {
+        if node.first >= self.best {
+            return;
+        }
+        self.choose(&node.open);
+        let Some(segment) = rest.next() else { return self.choose(&node.closed) };
+        let table = self.table;
+        if !node.literals.is_empty()
+            && let Ok(child) = node.literal_at(&segment.value())
+            && let Some(child) = table.nodes.get(child)
+        {
+            self.visit(child, rest.clone());
+        }
+        if let Some(child) = node.wildcard.and_then(|child| table.nodes.get(child)) {
+            self.visit(child, rest);
+        }
+    }
+
+    /// Takes the first route of `keys` that the request meets, when it comes before the best so far.
+    fn choose(&mut self, keys: &[Key]) {
+        if keys.is_empty() {
+            return;
+        }
+        for at in 0..self.hosts.as_slice().len() {
+            let Some(&host) = self.hosts.as_slice().get(at) else { return };
+            for method in [Some(conditions::ANY), self.method].into_iter().flatten() {
+                self.choose_among(keys, host, method);
+            }
+        }
+    }
+
+    fn choose_among(&mut self, keys: &[Key], host: u32, method: u32) {
+        let start = keys.partition_point(|key| (key.0, key.1) < (host, method));
+        let run = keys.iter().skip(start).take_while(|key| (key.0, key.1) == (host, method) && key.2 < self.best);
+        let head = self.head;
+        let meets = |index: usize| {
+            self.table.routes.get(index).is_some_and(|route| route.headers.iter().all(|header| header.holds(head)))
+        };
+        if let Some(key) = run.into_iter().find(|key| meets(key.2)) {
+            self.best = key.2;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

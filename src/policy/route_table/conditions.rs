@@ -1,0 +1,168 @@
+//! The conditions of a route besides its path: hosts and methods as numbers, headers as they are.
+
+use std::{collections::BTreeMap, fmt};
+
+use super::{Key, RouteErrorReason, RouteMatch};
+use crate::{canonical::host::CanonicalHost, head::Head};
+
+/// The number of "any host" and "any method".
+pub(super) const ANY: u32 = 0;
+
+/// A header that a request must have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeaderCondition {
+    /// Its name, in any case.
+    pub name: String,
+    /// Its exact value; `None`: that it is there. A header that is repeated has no one value and meets none.
+    pub value: Option<String>,
+}
+
+impl HeaderCondition {
+    pub(super) fn holds(&self, head: &Head) -> bool {
+        match &self.value {
+            None => head.contains(&self.name),
+            Some(value) => head.single(&self.name).is_ok_and(|found| found == Some(value.as_bytes())),
+        }
+    }
+}
+
+/// A host pattern that no canonical host can meet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostPatternError(pub String);
+
+impl fmt::Display for HostPatternError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "`{}`: expected a host without port, like example.com, *.example.com or *", self.0)
+    }
+}
+
+impl std::error::Error for HostPatternError {}
+
+/// Hosts and methods of one route by their numbers.
+pub(super) struct Conditions {
+    hosts: Vec<u32>,
+    methods: Vec<u32>,
+    pub headers: Vec<HeaderCondition>,
+}
+
+impl Conditions {
+    pub fn compile(route: &RouteMatch, interned: &mut Interned) -> Result<Self, RouteErrorReason> {
+        let mut hosts = Vec::new();
+        for (at, pattern) in route.hosts.iter().enumerate() {
+            hosts.push(interned.host(pattern).map_err(|error| RouteErrorReason::Host(at, error))?);
+        }
+        let mut methods = Vec::new();
+        for (at, name) in route.methods.iter().enumerate() {
+            let id = interned.method(name).ok_or_else(|| RouteErrorReason::Method(at, name.clone()))?;
+            methods.push(id);
+        }
+        if let Some(header) = route.headers.iter().find(|header| !is_token(&header.name)) {
+            return Err(RouteErrorReason::Header(header.name.clone()));
+        }
+        for list in [&mut hosts, &mut methods] {
+            if list.is_empty() {
+                list.push(ANY);
+            }
+        }
+        Ok(Self { hosts, methods, headers: route.headers.clone() })
+    }
+
+    /// One key for each host and method.
+    pub fn keys(&self, index: usize) -> impl Iterator<Item = Key> {
+        self.hosts.iter().flat_map(move |host| self.methods.iter().map(move |method| (*host, *method, index)))
+    }
+}
+
+/// The numbers of the host patterns that one host meets, the first for any host.
+pub(super) struct HostIds {
+    few: [u32; 4],
+    length: usize,
+    many: Vec<u32>,
+}
+
+impl HostIds {
+    pub fn as_slice(&self) -> &[u32] {
+        if self.many.is_empty() { self.few.get(..self.length).unwrap_or_default() } else { &self.many }
+    }
+
+    fn push(&mut self, id: u32) {
+        match self.few.get_mut(self.length) {
+            Some(slot) => {
+                *slot = id;
+                self.length += 1;
+            }
+            None => {
+                if self.many.is_empty() {
+                    self.many.extend(self.few);
+                }
+                self.many.push(id);
+            }
+        }
+    }
+}
+
+/// Every host pattern and method of a table, numbered from 1.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Interned {
+    exact: BTreeMap<Box<str>, u32>,
+    /// By the name below which everything is meant.
+    below: BTreeMap<Box<str>, u32>,
+    /// Most labels of any key of `below`: longer suffixes need no look.
+    deepest: usize,
+    methods: BTreeMap<Box<[u8]>, u32>,
+}
+
+impl Interned {
+    /// The patterns that a canonical host meets: any, its own, and one for each name above it, which
+    /// are at most as many as the deepest pattern has labels.
+    pub fn hosts_of(&self, host: &str) -> HostIds {
+        let mut ids = HostIds { few: [ANY; 4], length: 1, many: Vec::new() };
+        if let Some(id) = self.exact.get(host) {
+            ids.push(*id);
+        }
+        for (at, _) in host.rmatch_indices('.').take(self.deepest) {
+            if let Some(id) = host.get(at + 1..).and_then(|name| self.below.get(name)) {
+                ids.push(*id);
+            }
+        }
+        ids
+    }
+
+    /// The number of a method that some route names.
+    pub fn method_of(&self, method: &[u8]) -> Option<u32> {
+        self.methods.get(method).copied()
+    }
+
+    fn host(&mut self, pattern: &str) -> Result<u32, HostPatternError> {
+        if pattern == "*" {
+            return Ok(ANY);
+        }
+        let (name, below) = match pattern.strip_prefix("*.") {
+            Some(name) => (name, true),
+            None => (pattern, false),
+        };
+        let parsed = CanonicalHost::parse(name.as_bytes()).ok().filter(|host| host.port().is_none());
+        let host = parsed.ok_or_else(|| HostPatternError(pattern.to_owned()))?;
+        if below && host.name().starts_with('[') {
+            return Err(HostPatternError(pattern.to_owned()));
+        }
+        let next = (self.exact.len() + self.below.len()) as u32 + 1;
+        let known = if below { &mut self.below } else { &mut self.exact };
+        if below {
+            self.deepest = self.deepest.max(host.name().split('.').count());
+        }
+        Ok(*known.entry(host.name().into()).or_insert(next))
+    }
+
+    fn method(&mut self, name: &str) -> Option<u32> {
+        let valid =
+            !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_uppercase() || matches!(byte, b'-' | b'_'));
+        let next = self.methods.len() as u32 + 1;
+        valid.then(|| *self.methods.entry(name.as_bytes().into()).or_insert(next))
+    }
+}
+
+/// RFC 9110 section 5.6.2.
+fn is_token(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+}
