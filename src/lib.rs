@@ -14,4 +14,5 @@
     )
 )]
 
+pub mod media;
 pub mod time;
