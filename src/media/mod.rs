@@ -5,6 +5,7 @@
 //! read the same bytes differently, the reader refuses them or yields every reading; it never picks one in silence.
 
 pub mod cookie;
+pub mod json;
 pub mod percent;
 pub mod query;
 
