@@ -11,6 +11,7 @@ pub mod multipart;
 mod parameters;
 pub mod percent;
 pub mod query;
+pub mod xml;
 
 /// One name or value found in a request, decoded once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
