@@ -1,7 +1,6 @@
 //! Portcullis: a security filter for microservices, as one proxy-wasm module.
 //!
-//! Read [`pipeline`] first: it is the order of a request. Everything but `host` is pure and compiles natively;
-//! `host` exists only in the module and is the only code that names the proxy.
+//! The core is pure and compiles natively: no host calls, time as an argument.
 #![cfg_attr(
     test,
     allow(
@@ -16,5 +15,6 @@
 
 pub mod canonical;
 pub mod head;
+pub mod media;
 pub mod policy;
 pub mod time;

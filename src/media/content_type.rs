@@ -1,0 +1,219 @@
+//! Content-Type (RFC 9110 section 8.3), and which reader a body belongs to.
+
+use std::borrow::Cow;
+
+use super::multipart::Boundary;
+use super::parameters::{self, Parameter, is_token};
+
+/// A parsed Content-Type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContentType<'a> {
+    /// What the body is.
+    pub media: Media<'a>,
+    /// How its characters are written, as far as the header says.
+    pub charset: Charset,
+}
+
+/// Which reader a body belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Media<'a> {
+    /// `application/json`, `text/json`, any `+json`.
+    Json,
+    /// `application/x-www-form-urlencoded`.
+    Form,
+    /// `multipart/form-data`. Other multipart types have no fields and are [`Media::Other`].
+    Multipart(Boundary<'a>),
+    /// `application/xml`, `text/xml`, any `+xml` (HTML is text).
+    Xml,
+    /// Any other `text/*`.
+    Text,
+    /// `application/grpc` and `application/grpc+...`: framed messages, never held.
+    Grpc,
+    /// `text/event-stream`: never held.
+    EventStream,
+    /// Anything else.
+    Other,
+}
+
+/// The `charset` parameter, as far as inspection must know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Charset {
+    /// No parameter.
+    Unstated,
+    /// UTF-8 or its subset US-ASCII.
+    Utf8,
+    /// ISO-8859-1 or Windows-1252: the same ASCII bytes.
+    Latin1,
+    /// Any other: a recipient that honours it reads other characters than the bytes show (UTF-16, UTF-7, EBCDIC).
+    Other,
+}
+
+/// Why a Content-Type is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// Not `type/subtype` with well-formed parameters, or several values joined by a comma.
+    Malformed,
+    /// `boundary` or `charset` occurs twice, or in the form of RFC 2231 (`boundary*=`, `boundary*0=`).
+    AmbiguousParameter,
+    /// `multipart/form-data` without a boundary, or with one that RFC 2046 does not allow.
+    Boundary,
+}
+
+impl<'a> ContentType<'a> {
+    /// Parses the one value of the header. A repeated header is the caller's to refuse.
+    ///
+    /// # Errors
+    /// [`Error`], for whatever two recipients could read in two ways.
+    pub fn parse(value: &'a [u8]) -> Result<Self, Error> {
+        let (essence, parameters) = parameters::split(value);
+        let (kind, subtype) = type_and_subtype(essence).ok_or(Error::Malformed)?;
+        let mut boundary = None;
+        let mut charset = None;
+        for parameter in parameters {
+            let Parameter { name, value } = parameter.map_err(|_| Error::Malformed)?;
+            // Everything up to a `*` is the name by RFC 2231.
+            let base = name.split(|byte| *byte == b'*').next().unwrap_or(name);
+            let slot = match base {
+                _ if base.eq_ignore_ascii_case(b"boundary") => &mut boundary,
+                _ if base.eq_ignore_ascii_case(b"charset") => &mut charset,
+                _ => continue,
+            };
+            if base.len() != name.len() || slot.replace(value).is_some() {
+                return Err(Error::AmbiguousParameter);
+            }
+        }
+        let charset = charset.map_or(Charset::Unstated, |name| Charset::named(&name));
+        Ok(Self { media: media(kind, subtype, boundary)?, charset })
+    }
+}
+
+impl Charset {
+    /// The charset of that name, in any case.
+    pub fn named(name: &[u8]) -> Self {
+        let is = |known: &&str| name.eq_ignore_ascii_case(known.as_bytes());
+        if ["utf-8", "utf8", "us-ascii", "ascii"].iter().any(is) {
+            return Self::Utf8;
+        }
+        if ["iso-8859-1", "latin1", "windows-1252"].iter().any(is) {
+            return Self::Latin1;
+        }
+        Self::Other
+    }
+}
+
+fn type_and_subtype(essence: &[u8]) -> Option<(&[u8], &[u8])> {
+    let slash = memchr::memchr(b'/', essence)?;
+    let (kind, subtype) = (essence.get(..slash)?, essence.get(slash + 1..)?);
+    let valid = |name: &[u8]| !name.is_empty() && name.iter().all(|byte| is_token(*byte));
+    (valid(kind) && valid(subtype)).then_some((kind, subtype))
+}
+
+fn media<'a>(kind: &[u8], subtype: &[u8], boundary: Option<Cow<'a, [u8]>>) -> Result<Media<'a>, Error> {
+    let (kind, subtype) = (kind.to_ascii_lowercase(), subtype.to_ascii_lowercase());
+    Ok(match (&*kind, &*subtype) {
+        (b"multipart", b"form-data") => Media::Multipart(boundary.and_then(Boundary::new).ok_or(Error::Boundary)?),
+        (b"application", b"x-www-form-urlencoded") => Media::Form,
+        // Before `+json`: application/grpc+json is framed, too.
+        (b"application", grpc) if grpc == b"grpc" || grpc.starts_with(b"grpc+") || grpc.starts_with(b"grpc-") => {
+            Media::Grpc
+        }
+        (b"text", b"event-stream") => Media::EventStream,
+        (b"application" | b"text", b"json") => Media::Json,
+        (b"application" | b"text", b"xml") => Media::Xml,
+        (_, suffixed) if suffixed.ends_with(b"+json") => Media::Json,
+        (_, suffixed) if suffixed.ends_with(b"+xml") => Media::Xml,
+        (b"text", _) => Media::Text,
+        _ => Media::Other,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn media_of(value: &str) -> Result<Media<'_>, Error> {
+        ContentType::parse(value.as_bytes()).map(|parsed| parsed.media)
+    }
+
+    #[test]
+    fn classifies_by_type_and_suffix_in_any_case() {
+        for (value, expected) in [
+            ("application/json", Media::Json),
+            ("Application/JSON; charset=utf-8", Media::Json),
+            ("text/json", Media::Json),
+            ("application/vnd.api+json;v=1", Media::Json),
+            ("application/problem+JSON", Media::Json),
+            ("application/x-www-form-urlencoded", Media::Form),
+            ("application/xml", Media::Xml),
+            ("text/xml", Media::Xml),
+            ("application/soap+xml; action=\"a/b\"", Media::Xml),
+            ("image/svg+xml", Media::Xml),
+            ("text/html", Media::Text),
+            ("text/plain", Media::Text),
+            ("text/event-stream", Media::EventStream),
+            ("application/grpc", Media::Grpc),
+            ("application/grpc+json", Media::Grpc),
+            ("application/grpc-web+proto", Media::Grpc),
+            ("application/octet-stream", Media::Other),
+            ("multipart/related; boundary=x", Media::Other),
+            ("application/jsonp", Media::Other),
+        ] {
+            assert_eq!(media_of(value), Ok(expected), "{value}");
+        }
+    }
+
+    #[test]
+    fn multipart_carries_a_valid_boundary() {
+        for (value, expected) in [
+            ("multipart/form-data; boundary=abc", "abc"),
+            ("multipart/form-data; BOUNDARY=\"a b\"", "a b"),
+            ("multipart/form-data; charset=utf-8; boundary=----=_Part_1.2", "----=_Part_1.2"),
+        ] {
+            let Ok(Media::Multipart(boundary)) = media_of(value) else { panic!("{value}") };
+            assert_eq!(boundary.as_bytes(), expected.as_bytes());
+        }
+    }
+
+    #[test]
+    fn refuses_what_two_recipients_could_read_differently() {
+        let long = format!("multipart/form-data; boundary={}", "a".repeat(71));
+        for (value, error) in [
+            ("", Error::Malformed),
+            ("json", Error::Malformed),
+            ("/json", Error::Malformed),
+            ("application/", Error::Malformed),
+            ("application/json, text/plain", Error::Malformed),
+            ("application /json", Error::Malformed),
+            ("text/plain; a", Error::Malformed),
+            ("multipart/form-data; boundary=a, multipart/form-data; boundary=b", Error::Malformed),
+            ("multipart/form-data; boundary=a; boundary=b", Error::AmbiguousParameter),
+            ("multipart/form-data; boundary=a; Boundary=a", Error::AmbiguousParameter),
+            ("multipart/form-data; boundary*=utf-8''b", Error::AmbiguousParameter),
+            ("multipart/form-data; boundary*0=a; boundary*1=b", Error::AmbiguousParameter),
+            ("application/json; charset=utf-8; charset=utf-16", Error::AmbiguousParameter),
+            ("multipart/form-data", Error::Boundary),
+            ("multipart/form-data; boundary=\"\"", Error::Boundary),
+            ("multipart/form-data; boundary=\"a \"", Error::Boundary),
+            ("multipart/form-data; boundary=\"a\\\"b\"", Error::Boundary),
+            ("multipart/form-data; boundary=a<b", Error::Boundary),
+            (&long, Error::Boundary),
+        ] {
+            assert_eq!(media_of(value), Err(error), "{value}");
+        }
+    }
+
+    #[test]
+    fn tells_charsets_that_hide_ascii() {
+        for (value, expected) in [
+            ("application/json", Charset::Unstated),
+            ("application/json; charset=UTF-8", Charset::Utf8),
+            ("application/json; charset=\"utf-8\"", Charset::Utf8),
+            ("text/plain; charset=ISO-8859-1", Charset::Latin1),
+            ("application/json; charset=utf-16", Charset::Other),
+            ("application/x-www-form-urlencoded; charset=ibm037", Charset::Other),
+            ("text/xml; charset=utf-7", Charset::Other),
+        ] {
+            assert_eq!(ContentType::parse(value.as_bytes()).unwrap().charset, expected, "{value}");
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! JSON (RFC 8259) walked in one pass without building a tree: a visitor sees every key, string, number and literal.
+//!
+//! The grammar is strict: one document, UTF-8 without byte order mark, nothing else accepted. UTF-16 and UTF-32 bodies
+//! therefore are malformed at their first byte. One liberty RFC 8259 section 8.2 takes itself stays open: an escaped
+//! surrogate without its pair is accepted, because recipients accept it, and flagged.
+
+mod string;
+#[cfg(test)]
+mod tests;
+mod walker;
+
+use std::borrow::Cow;
+use std::ops::{ControlFlow, Range};
+
+/// The bounds of a document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Arrays and objects open at once; 0 admits a bare scalar only.
+    pub depth: usize,
+    /// Keys and array elements in the whole document.
+    pub entries: usize,
+    /// Decoded bytes of one key or string.
+    pub string_length: usize,
+    /// Bytes of one number as written.
+    pub number_length: usize,
+    /// Refuse a key that occurs twice in one object, compared decoded: recipients differ in which one they take.
+    pub unique_keys: bool,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { depth: 32, entries: 10_000, string_length: 65_536, number_length: 128, unique_keys: false }
+    }
+}
+
+/// Why a document is refused, and the byte where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// Not RFC 8259: the first byte that cannot continue a document, or its length when it ends too early.
+    Malformed {
+        /// Bytes from the start of the document.
+        offset: usize,
+    },
+    /// The bracket that opens one level too many.
+    TooDeep {
+        /// Bytes from the start of the document.
+        offset: usize,
+    },
+    /// The key or element beyond the limit.
+    TooManyEntries {
+        /// Bytes from the start of the document.
+        offset: usize,
+    },
+    /// The opening quote of a key or string beyond the limit.
+    StringTooLong {
+        /// Bytes from the start of the document.
+        offset: usize,
+    },
+    /// The first byte of a number beyond the limit.
+    NumberTooLong {
+        /// Bytes from the start of the document.
+        offset: usize,
+    },
+    /// The opening quote of a key its object already has; found when the object ends.
+    DuplicateKey {
+        /// Bytes from the start of the document.
+        offset: usize,
+    },
+}
+
+/// What the visitor sees, in document order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Token<'t> {
+    /// An object's key; its value follows.
+    Key(Text<'t>),
+    /// A string value.
+    String(Text<'t>),
+    /// A number as written.
+    Number(&'t str),
+    /// `true` or `false`.
+    Bool(bool),
+    /// `null`.
+    Null,
+}
+
+/// A key or string, decoded; borrowed from the document when it holds no escape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Text<'t> {
+    /// UTF-8, except that a lone surrogate takes the three bytes UTF-8 would give it (WTF-8).
+    pub bytes: &'t [u8],
+    /// It holds an escaped surrogate without its pair, which recipients keep, replace or drop.
+    pub lone_surrogate: bool,
+}
+
+/// Where a token stands.
+#[derive(Debug)]
+pub struct Location<'w> {
+    frames: &'w [Frame<'w>],
+    span: (usize, usize),
+}
+
+impl Location<'_> {
+    /// The nearest key: of the token itself, or of the array it stands in; empty at the top. Costs nothing.
+    pub fn name(&self) -> &[u8] {
+        let owner = self.frames.last().and_then(|frame| self.frames.get(frame.owner));
+        owner.map_or(&[], |frame| &frame.key)
+    }
+
+    /// Open arrays and objects around the token.
+    pub fn depth(&self) -> usize {
+        self.frames.len()
+    }
+
+    /// The token's bytes in the document, quotes included: what a rewriter replaces.
+    pub fn span(&self) -> Range<usize> {
+        self.span.0..self.span.1
+    }
+
+    /// The way from the top to the token.
+    pub fn steps(&self) -> impl Iterator<Item = Step<'_>> {
+        self.frames.iter().map(|frame| match frame.container {
+            Container::Object => Step::Key(&frame.key),
+            Container::Array => Step::Index(frame.count.saturating_sub(1)),
+        })
+    }
+
+    /// The JSON Pointer (RFC 6901) of the token, or of the value of a key. Built anew at each call: linear in its length.
+    pub fn pointer(&self) -> String {
+        let mut pointer = String::new();
+        for step in self.steps() {
+            pointer.push('/');
+            match step {
+                Step::Key(key) => pointer.push_str(&String::from_utf8_lossy(key).replace('~', "~0").replace('/', "~1")),
+                Step::Index(index) => pointer.push_str(&index.to_string()),
+            }
+        }
+        pointer
+    }
+}
+
+/// One step of a [`Location`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step<'w> {
+    /// Into an object, by its decoded key.
+    Key(&'w [u8]),
+    /// Into an array, counted from zero.
+    Index(usize),
+}
+
+/// Walks the whole document, or until `visit` breaks off; what follows a break is not validated.
+///
+/// Memory: one frame per open level, and the longest escaped string; with `unique_keys` also the keys of open objects.
+///
+/// # Errors
+/// The first [`Error`] in document order, except [`Error::DuplicateKey`], found at the end of its object. Tokens before
+/// an error have been visited.
+pub fn walk<B>(
+    document: &[u8],
+    limits: &Limits,
+    visit: impl FnMut(Token<'_>, &Location<'_>) -> ControlFlow<B>,
+) -> Result<ControlFlow<B>, Error> {
+    walker::Walker::new(document, limits, visit).run()
+}
+
+/// An open array or object.
+#[derive(Debug)]
+struct Frame<'a> {
+    container: Container,
+    /// Members or elements begun.
+    count: usize,
+    /// The key of the current member; unused in an array.
+    key: Cow<'a, [u8]>,
+    /// The frame whose `key` names what is in this one: itself for an object; no frame in an array at the top.
+    owner: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Container {
+    Array,
+    Object,
+}

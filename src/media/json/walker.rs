@@ -1,0 +1,304 @@
+//! The walk itself: an explicit stack of open containers instead of recursion.
+
+use std::borrow::Cow;
+use std::ops::ControlFlow;
+
+use super::string::{self, Raw};
+use super::{Container, Error, Frame, Limits, Location, Text, Token};
+
+/// No frame: what an array at the top is named after.
+const NOBODY: usize = usize::MAX;
+
+pub(super) struct Walker<'a, V> {
+    document: &'a [u8],
+    at: usize,
+    limits: &'a Limits,
+    entries: usize,
+    frames: Vec<Frame<'a>>,
+    /// Decoded string of the token being visited.
+    scratch: Vec<u8>,
+    /// Keys of all open objects, outermost first; only filled when they must be unique.
+    keys: Vec<SeenKey<'a>>,
+    visit: V,
+}
+
+/// Ordered so that equal keys stand together, the earlier one first.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct SeenKey<'a> {
+    key: Cow<'a, [u8]>,
+    offset: usize,
+}
+
+/// Why the walk ends before the document does.
+enum Stop<B> {
+    Broken(B),
+    Refused(Error),
+}
+
+impl<B> From<Error> for Stop<B> {
+    fn from(error: Error) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl<'a, B, V: FnMut(Token<'_>, &Location<'_>) -> ControlFlow<B>> Walker<'a, V> {
+    pub(super) fn new(document: &'a [u8], limits: &'a Limits, visit: V) -> Self {
+        let (frames, scratch, keys) = (Vec::new(), Vec::new(), Vec::new());
+        Self { document, at: 0, limits, entries: 0, frames, scratch, keys, visit }
+    }
+
+    pub(super) fn run(mut self) -> Result<ControlFlow<B>, Error> {
+        match self.document() {
+            Ok(()) => Ok(ControlFlow::Continue(())),
+            Err(Stop::Broken(with)) => Ok(ControlFlow::Break(with)),
+            Err(Stop::Refused(error)) => Err(error),
+        }
+    }
+
+    fn document(&mut self) -> Result<(), Stop<B>> {
+        loop {
+            let entered = self.value()?;
+            if !entered && !self.next_entry()? {
+                break;
+            }
+        }
+        match self.peek() {
+            None => Ok(()),
+            Some(_) => Err(self.malformed()),
+        }
+    }
+
+    /// Reads a scalar, an empty container, or the beginning of a container: true when a value inside it is next.
+    fn value(&mut self) -> Result<bool, Stop<B>> {
+        match self.peek() {
+            Some(b'"') => self.string()?,
+            Some(b'{') => return self.open(Container::Object),
+            Some(b'[') => return self.open(Container::Array),
+            Some(b'-' | b'0'..=b'9') => self.number()?,
+            Some(b't') => self.literal(b"true", Token::Bool(true))?,
+            Some(b'f') => self.literal(b"false", Token::Bool(false))?,
+            Some(b'n') => self.literal(b"null", Token::Null)?,
+            _ => return Err(self.malformed()),
+        }
+        Ok(false)
+    }
+
+    /// After a value: closes what ends here and begins the next member or element; false at the end of the document.
+    fn next_entry(&mut self) -> Result<bool, Stop<B>> {
+        loop {
+            let Some(container) = self.frames.last().map(|frame| frame.container) else { return Ok(false) };
+            match (container, self.peek()) {
+                (Container::Object, Some(b',')) => {
+                    self.at += 1;
+                    self.key()?;
+                    return Ok(true);
+                }
+                (Container::Array, Some(b',')) => {
+                    self.at += 1;
+                    self.element()?;
+                    return Ok(true);
+                }
+                (Container::Object, Some(b'}')) | (Container::Array, Some(b']')) => self.close()?,
+                _ => return Err(self.malformed()),
+            }
+        }
+    }
+
+    fn open(&mut self, container: Container) -> Result<bool, Stop<B>> {
+        let depth = self.frames.len();
+        if depth >= self.limits.depth {
+            return Err(Error::TooDeep { offset: self.at }.into());
+        }
+        self.at += 1;
+        let owner = match container {
+            Container::Object => depth,
+            Container::Array => self.frames.last().map_or(NOBODY, |frame| frame.owner),
+        };
+        self.frames.push(Frame { container, count: 0, key: Cow::Borrowed(&[]), owner });
+        match (container, self.peek()) {
+            (Container::Object, Some(b'}')) | (Container::Array, Some(b']')) => {
+                self.close()?;
+                return Ok(false);
+            }
+            (Container::Object, _) => self.key()?,
+            (Container::Array, _) => self.element()?,
+        }
+        Ok(true)
+    }
+
+    fn close(&mut self) -> Result<(), Stop<B>> {
+        self.at += 1;
+        let closed = self.frames.pop();
+        if self.limits.unique_keys
+            && let Some(Frame { container: Container::Object, count, .. }) = closed
+        {
+            self.refuse_duplicates(count)?;
+        }
+        Ok(())
+    }
+
+    /// Checks the last `count` keys seen and forgets them. Sorting, not hashing: no input makes it quadratic.
+    fn refuse_duplicates(&mut self, count: usize) -> Result<(), Error> {
+        let start = self.keys.len().saturating_sub(count);
+        let members = self.keys.get_mut(start..).unwrap_or_default();
+        members.sort_unstable();
+        let neighbours = members.iter().zip(members.iter().skip(1));
+        let repeated = neighbours.filter(|(one, next)| one.key == next.key).map(|(_, next)| next.offset);
+        if let Some(offset) = repeated.min() {
+            return Err(Error::DuplicateKey { offset });
+        }
+        self.keys.truncate(start);
+        Ok(())
+    }
+
+    fn element(&mut self) -> Result<(), Stop<B>> {
+        // Skip the space first: the limit names the element.
+        self.peek();
+        self.count_entry()?;
+        Ok(())
+    }
+
+    fn key(&mut self) -> Result<(), Stop<B>> {
+        if self.peek() != Some(b'"') {
+            return Err(self.malformed());
+        }
+        self.count_entry()?;
+        let start = self.at;
+        let raw = self.quoted()?;
+        let (key, lone_surrogate) = self.decoded_key(raw, start)?;
+        if self.limits.unique_keys {
+            self.keys.push(SeenKey { key: key.clone(), offset: start });
+        }
+        if let Some(frame) = self.frames.last_mut() {
+            frame.key = key;
+        }
+        let location = Location { frames: &self.frames, span: (start, self.at) };
+        let text = Text { bytes: location.name(), lone_surrogate };
+        broken((self.visit)(Token::Key(text), &location))?;
+        if self.peek() != Some(b':') {
+            return Err(self.malformed());
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    /// Decoded once and kept in the frame, so that naming many values after a long escaped key stays linear.
+    fn decoded_key(&self, raw: Raw<'a>, start: usize) -> Result<(Cow<'a, [u8]>, bool), Error> {
+        let mut key = Cow::Borrowed(raw.bytes);
+        let mut lone_surrogate = false;
+        if raw.escaped {
+            let mut decoded = Vec::new();
+            lone_surrogate = string::unescape(raw.bytes, &mut decoded);
+            key = Cow::Owned(decoded);
+        }
+        if key.len() > self.limits.string_length {
+            return Err(Error::StringTooLong { offset: start });
+        }
+        Ok((key, lone_surrogate))
+    }
+
+    fn string(&mut self) -> Result<(), Stop<B>> {
+        let start = self.at;
+        let raw = self.quoted()?;
+        let mut text = Text { bytes: raw.bytes, lone_surrogate: false };
+        if raw.escaped {
+            self.scratch.clear();
+            let lone_surrogate = string::unescape(raw.bytes, &mut self.scratch);
+            text = Text { bytes: &self.scratch, lone_surrogate };
+        }
+        if text.bytes.len() > self.limits.string_length {
+            return Err(Error::StringTooLong { offset: start }.into());
+        }
+        let location = Location { frames: &self.frames, span: (start, self.at) };
+        broken((self.visit)(Token::String(text), &location))
+    }
+
+    /// The string at its opening quote; moves past the closing one.
+    fn quoted(&mut self) -> Result<Raw<'a>, Error> {
+        let raw = string::read(self.document, self.at + 1)?;
+        self.at += raw.bytes.len() + 2;
+        Ok(raw)
+    }
+
+    fn number(&mut self) -> Result<(), Stop<B>> {
+        let start = self.at;
+        self.skip(b'-');
+        if !self.skip(b'0') {
+            self.digits()?;
+        }
+        if self.skip(b'.') {
+            self.digits()?;
+        }
+        if self.skip(b'e') || self.skip(b'E') {
+            let _sign = self.skip(b'+') || self.skip(b'-');
+            self.digits()?;
+        }
+        if self.at - start > self.limits.number_length {
+            return Err(Error::NumberTooLong { offset: start }.into());
+        }
+        let written = self.document.get(start..self.at).unwrap_or_default();
+        let written = std::str::from_utf8(written).unwrap_or_default();
+        self.scalar(Token::Number(written), start)
+    }
+
+    fn digits(&mut self) -> Result<(), Stop<B>> {
+        let rest = self.document.get(self.at..).unwrap_or_default();
+        let count = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        self.at += count;
+        if count == 0 { Err(self.malformed()) } else { Ok(()) }
+    }
+
+    fn literal(&mut self, written: &[u8], token: Token<'_>) -> Result<(), Stop<B>> {
+        let start = self.at;
+        for byte in written {
+            if !self.skip(*byte) {
+                return Err(self.malformed());
+            }
+        }
+        self.scalar(token, start)
+    }
+
+    fn scalar(&mut self, token: Token<'_>, start: usize) -> Result<(), Stop<B>> {
+        broken((self.visit)(token, &Location { frames: &self.frames, span: (start, self.at) }))
+    }
+
+    fn count_entry(&mut self) -> Result<(), Error> {
+        if self.entries >= self.limits.entries {
+            return Err(Error::TooManyEntries { offset: self.at });
+        }
+        self.entries += 1;
+        if let Some(frame) = self.frames.last_mut() {
+            frame.count += 1;
+        }
+        Ok(())
+    }
+
+    /// The next byte that is not white space, without passing it.
+    #[inline]
+    fn peek(&mut self) -> Option<u8> {
+        loop {
+            let byte = *self.document.get(self.at)?;
+            if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
+                return Some(byte);
+            }
+            self.at += 1;
+        }
+    }
+
+    fn skip(&mut self, byte: u8) -> bool {
+        let matches = self.document.get(self.at) == Some(&byte);
+        self.at += usize::from(matches);
+        matches
+    }
+
+    fn malformed(&self) -> Stop<B> {
+        Error::Malformed { offset: self.at }.into()
+    }
+}
+
+fn broken<B>(flow: ControlFlow<B>) -> Result<(), Stop<B>> {
+    match flow {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(with) => Err(Stop::Broken(with)),
+    }
+}

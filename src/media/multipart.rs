@@ -1,0 +1,435 @@
+//! multipart/form-data (RFC 7578 over RFC 2046), read strictly from one slice.
+//!
+//! Recipients differ in what they forgive: text around the parts, bare line feeds, folded headers, transfer encodings,
+//! RFC 2231 names. A body that needs forgiveness is refused, since what one recipient skips another may read.
+
+use std::borrow::Cow;
+
+use memchr::memmem::{self, Finder};
+
+use super::content_type::Charset;
+use super::parameters::{self, Parameter, is_token};
+use super::percent;
+use super::query::split_once;
+
+/// The delimiter of the parts: 1 to 70 bytes of RFC 2046's `bchars`, no space at the end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Boundary<'a>(Cow<'a, [u8]>);
+
+impl<'a> Boundary<'a> {
+    /// The boundary, if RFC 2046 section 5.1.1 allows it.
+    pub fn new(boundary: Cow<'a, [u8]>) -> Option<Self> {
+        let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"'()+_,-./:=? ".contains(byte);
+        let valid = (1..=70).contains(&boundary.len()) && boundary.iter().all(allowed) && !boundary.ends_with(b" ");
+        valid.then_some(Self(boundary))
+    }
+
+    /// The bytes between the two hyphens and the line end.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// The bounds of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Parts in the body.
+    pub parts: usize,
+    /// Bytes of one part's header lines.
+    pub header_length: usize,
+    /// Decoded bytes of a field name, and of a file name.
+    pub name_length: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { parts: 64, header_length: 4096, name_length: 1024 }
+    }
+}
+
+/// One field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part<'a> {
+    /// The field's name; browsers write a quote in it as `%22`, which stays.
+    pub name: Cow<'a, [u8]>,
+    /// `filename`, of a file field.
+    pub filename: Option<Cow<'a, [u8]>>,
+    /// `filename*` (RFC 8187), decoded to UTF-8; recipients that know it prefer it.
+    pub filename_extended: Option<Cow<'a, [u8]>>,
+    /// The part's own Content-Type as written.
+    pub content_type: Option<&'a [u8]>,
+    /// All header lines as written.
+    pub headers: &'a [u8],
+    /// The content as sent.
+    pub body: &'a [u8],
+}
+
+/// Why a body is refused, and the byte where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// Text before the first delimiter, after the last, or directly behind one.
+    Delimiter {
+        /// Bytes from the start of the body.
+        offset: usize,
+    },
+    /// A boundary at the start of a line that does not end in CRLF.
+    LineEnd {
+        /// Bytes from the start of the body.
+        offset: usize,
+    },
+    /// No closing delimiter: the body is cut off.
+    Unterminated,
+    /// A header line of the part that starts here is malformed, folded or repeated, or names an unknown form.
+    Header {
+        /// Bytes from the start of the body.
+        offset: usize,
+    },
+    /// The part has a Content-Transfer-Encoding that changes its bytes.
+    TransferEncoding {
+        /// Bytes from the start of the body.
+        offset: usize,
+    },
+    /// More parts than the limit.
+    TooManyParts,
+    /// The part's header lines are longer than the limit.
+    HeaderTooLong {
+        /// Bytes from the start of the body.
+        offset: usize,
+    },
+    /// The part's name or file name is longer than the limit.
+    NameTooLong {
+        /// Bytes from the start of the body.
+        offset: usize,
+    },
+}
+
+/// Reads the parts of `body` in order; ends after an error or the closing delimiter.
+pub fn parts<'a>(body: &'a [u8], boundary: &Boundary<'_>, limits: &Limits) -> Parts<'a> {
+    let delimiter = [b"--", boundary.as_bytes()].concat();
+    Parts { body, at: Some(0), left: limits.parts, limits: *limits, finder: Finder::new(&delimiter).into_owned() }
+}
+
+/// The iterator of [`parts`].
+#[derive(Clone, Debug)]
+pub struct Parts<'a> {
+    body: &'a [u8],
+    /// Where the next delimiter starts; nothing once ended.
+    at: Option<usize>,
+    left: usize,
+    limits: Limits,
+    /// Of the delimiter without its line end.
+    finder: Finder<'static>,
+}
+
+impl<'a> Iterator for Parts<'a> {
+    type Item = Result<Part<'a>, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let delimiter = self.at.take()?;
+        self.part_after(delimiter).transpose()
+    }
+}
+
+impl<'a> Parts<'a> {
+    fn part_after(&mut self, delimiter: usize) -> Result<Option<Part<'a>>, Error> {
+        let Some(after) = self.from(delimiter).strip_prefix(self.finder.needle()) else {
+            return Err(Error::Delimiter { offset: delimiter });
+        };
+        if let Some(epilogue) = after.strip_prefix(b"--") {
+            let clean = matches!(epilogue, b"" | b"\r\n");
+            return if clean { Ok(None) } else { Err(Error::Delimiter { offset: self.body.len() - epilogue.len() }) };
+        }
+        let offset = self.body.len() - after.len();
+        if !after.starts_with(b"\r\n") {
+            return Err(Error::Delimiter { offset });
+        }
+        self.left = self.left.checked_sub(1).ok_or(Error::TooManyParts)?;
+        let start = offset + 2;
+        let (headers, content) = self.headers(offset)?;
+        let end = self.end_of_part(content)?;
+        self.at = Some(end + 2);
+        let body = self.body.get(content..end).unwrap_or_default();
+        part(headers, body, start, self.limits.name_length).map(Some)
+    }
+
+    /// The header lines behind the line end at `offset`, and where the content starts.
+    fn headers(&self, offset: usize) -> Result<(&'a [u8], usize), Error> {
+        let window = self.from(offset);
+        let window = window.get(..self.limits.header_length.saturating_add(6)).unwrap_or(window);
+        // Found from the delimiter's own line end, so that no headers at all are found as well.
+        let Some(length) = memmem::find(window, b"\r\n\r\n") else {
+            let whole = offset + window.len() == self.body.len();
+            let cut = if whole { Error::Unterminated } else { Error::HeaderTooLong { offset: offset + 2 } };
+            return Err(cut);
+        };
+        Ok((window.get(2..length).unwrap_or_default(), offset + length + 4))
+    }
+
+    /// Where the CRLF before the next delimiter is. A boundary in the middle of a line is content; at the start of a line
+    /// it must be a whole delimiter, since RFC 2046 lets recipients compare the beginning only.
+    fn end_of_part(&self, content: usize) -> Result<usize, Error> {
+        for found in self.finder.find_iter(self.from(content)) {
+            let found = content + found;
+            let before = self.body.get(content..found).unwrap_or_default();
+            if before.ends_with(b"\r\n") {
+                return Ok(found - 2);
+            }
+            if before.is_empty() || before.ends_with(b"\n") || before.ends_with(b"\r") {
+                return Err(Error::LineEnd { offset: found });
+            }
+        }
+        Err(Error::Unterminated)
+    }
+
+    fn from(&self, offset: usize) -> &'a [u8] {
+        self.body.get(offset..).unwrap_or_default()
+    }
+}
+
+fn part<'a>(headers: &'a [u8], body: &'a [u8], offset: usize, name_length: usize) -> Result<Part<'a>, Error> {
+    let malformed = Error::Header { offset };
+    let mut disposition = None;
+    let mut content_type = None;
+    let mut lines = Some(headers).filter(|headers| !headers.is_empty());
+    while let Some(rest) = lines {
+        let end = memmem::find(rest, b"\r\n");
+        let line = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
+        lines = end.and_then(|end| rest.get(end + 2..));
+        let (name, value) = field(line).ok_or(malformed)?;
+        let repeated = match &*name.to_ascii_lowercase() {
+            b"content-disposition" => disposition.replace(value).is_some(),
+            b"content-type" => content_type.replace(value).is_some(),
+            b"content-transfer-encoding" if !is_identity(value) => return Err(Error::TransferEncoding { offset }),
+            _ => false,
+        };
+        if repeated {
+            return Err(malformed);
+        }
+    }
+    let Disposition { name, filename, filename_extended } = disposition.and_then(parse_disposition).ok_or(malformed)?;
+    let too_long = |value: &Cow<'_, [u8]>| value.len() > name_length;
+    if [Some(&name), filename.as_ref(), filename_extended.as_ref()].into_iter().flatten().any(too_long) {
+        return Err(Error::NameTooLong { offset });
+    }
+    Ok(Part { name, filename, filename_extended, content_type, headers, body })
+}
+
+/// A header line; folded lines have no name of their own and are refused with it.
+fn field(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (name, value) = split_once(line, b':');
+    let value = value?.trim_ascii();
+    let named = !name.is_empty() && name.iter().all(|byte| is_token(*byte));
+    let clean = !value.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t');
+    (named && clean).then_some((name, value))
+}
+
+/// Transfer encodings that leave the bytes as they are (RFC 2045 section 6.2).
+fn is_identity(encoding: &[u8]) -> bool {
+    [&b"7bit"[..], b"8bit", b"binary"].iter().any(|identity| encoding.eq_ignore_ascii_case(identity))
+}
+
+struct Disposition<'a> {
+    name: Cow<'a, [u8]>,
+    filename: Option<Cow<'a, [u8]>>,
+    filename_extended: Option<Cow<'a, [u8]>>,
+}
+
+fn parse_disposition(value: &[u8]) -> Option<Disposition<'_>> {
+    let (kind, parameters) = parameters::split(value);
+    if !kind.eq_ignore_ascii_case(b"form-data") {
+        return None;
+    }
+    let (mut name, mut filename, mut filename_extended) = (None, None, None);
+    for parameter in parameters {
+        let Parameter { name: parameter, value } = parameter.ok()?;
+        let slot = match &*parameter.to_ascii_lowercase() {
+            b"name" => &mut name,
+            b"filename" => &mut filename,
+            b"filename*" => &mut filename_extended,
+            // RFC 2231 in any other place: `name*=` and `filename*0=` are read by few.
+            other if other.contains(&b'*') => return None,
+            _ => continue,
+        };
+        if slot.replace(value).is_some() {
+            return None;
+        }
+    }
+    let filename_extended = match filename_extended {
+        Some(encoded) => Some(Cow::Owned(extended_value(&encoded)?)),
+        None => None,
+    };
+    Some(Disposition { name: name?, filename, filename_extended })
+}
+
+/// RFC 8187: `charset'language'percent-encoded`, as UTF-8.
+fn extended_value(value: &[u8]) -> Option<Vec<u8>> {
+    let (charset, rest) = split_once(value, b'\'');
+    let (_language, encoded) = split_once(rest?, b'\'');
+    let decoded = percent::decode(encoded?);
+    if decoded.malformed {
+        return None;
+    }
+    match Charset::named(charset) {
+        Charset::Utf8 => std::str::from_utf8(&decoded.bytes).ok().map(|text| text.as_bytes().to_vec()),
+        Charset::Latin1 => Some(decoded.bytes.iter().map(|byte| char::from(*byte)).collect::<String>().into_bytes()),
+        Charset::Unstated | Charset::Other => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read<'a>(body: &'a [u8], limits: &Limits) -> Result<Vec<Part<'a>>, Error> {
+        parts(body, &Boundary::new(Cow::Borrowed(b"b")).unwrap(), limits).collect()
+    }
+
+    fn with_headers(headers: &str) -> Vec<u8> {
+        format!("--b\r\n{headers}\r\n\r\nx\r\n--b--\r\n").into_bytes()
+    }
+
+    #[test]
+    fn reads_fields_and_files() {
+        let body = b"--b\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1 --bx\r--\r\n\r\n\
+            --b\r\ncontent-type: text/plain\r\n\
+            CONTENT-DISPOSITION: Form-Data; name=f; filename=\"x.txt\"; filename*=UTF-8''%e2%82%ac.txt\r\n\
+            X-Other: 1\r\n\r\n\r\n--b--\r\n";
+        let read = read(body, &Limits::default()).unwrap();
+        assert_eq!(read.len(), 2);
+        assert_eq!((&*read[0].name, read[0].body, &read[0].filename), (&b"a"[..], &b"1 --bx\r--\r\n"[..], &None));
+        assert_eq!((&*read[1].name, read[1].body), (&b"f"[..], &b""[..]));
+        assert_eq!(read[1].filename.as_deref(), Some(&b"x.txt"[..]));
+        assert_eq!(read[1].filename_extended.as_deref(), Some("\u{20AC}.txt".as_bytes()));
+        assert_eq!(read[1].content_type, Some(&b"text/plain"[..]));
+        assert!(read[1].headers.ends_with(b"X-Other: 1"));
+    }
+
+    #[test]
+    fn keeps_names_as_written_but_for_quotes() {
+        for (written, name) in [
+            ("name=\"a%22b\"", "a%22b"),
+            ("name=\"a\\\"b\"", "a\"b"),
+            ("name=\"a;b\"", "a;b"),
+            ("name=\"\"", ""),
+            ("name=\"\u{e9}\"", "\u{e9}"),
+            ("NAME=plain;", "plain"),
+        ] {
+            let body = with_headers(&format!("Content-Disposition: form-data; {written}"));
+            assert_eq!(&*read(&body, &Limits::default()).unwrap()[0].name, name.as_bytes());
+        }
+    }
+
+    #[test]
+    fn refuses_headers_recipients_read_differently() {
+        let fine = "Content-Disposition: form-data; name=a";
+        for headers in [
+            "X-Other: 1".to_owned(),
+            "Content-Disposition: form-data".to_owned(),
+            "Content-Disposition: attachment; name=a".to_owned(),
+            format!("{fine}\r\n{fine}"),
+            format!("{fine}\r\ncontent-disposition: form-data; name=b"),
+            format!("{fine}; name=b"),
+            format!("{fine}; filename=x; filename=y"),
+            format!("{fine}; name*=utf-8''b"),
+            format!("{fine}; filename*0=x; filename*1=y"),
+            format!("{fine}; filename*=utf-16''x"),
+            format!("{fine}; filename*=utf-8''%ff"),
+            format!("{fine}; filename*=utf-8''%4"),
+            format!("{fine}; filename=\"x"),
+            format!("{fine};\r\n filename=x"),
+            format!("{fine}\r\nContent-Type: a/b\r\nContent-Type: c/d"),
+            format!("{fine}\r\nno colon"),
+            format!("{fine}\r\nX : 1"),
+            format!("{fine}\r\n: 1"),
+            format!("{fine}\nX: 1"),
+            format!("{fine}\rX: 1"),
+            format!("{fine}\0"),
+        ] {
+            let body = with_headers(&headers);
+            assert_eq!(read(&body, &Limits::default()), Err(Error::Header { offset: 5 }), "{headers:?}");
+        }
+        let body = b"--b\r\n\r\nx\r\n--b--";
+        assert_eq!(read(body, &Limits::default()), Err(Error::Header { offset: 5 }));
+    }
+
+    #[test]
+    fn refuses_transfer_encodings_that_change_bytes() {
+        for (encoding, refused) in [("7bit", false), ("Binary", false), ("base64", true), ("quoted-printable", true)] {
+            let headers = format!("Content-Disposition: form-data; name=a\r\nContent-Transfer-Encoding: {encoding}");
+            let body = with_headers(&headers);
+            assert_eq!(read(&body, &Limits::default()).err(), refused.then_some(Error::TransferEncoding { offset: 5 }));
+        }
+    }
+
+    #[test]
+    fn refuses_delimiters_recipients_read_differently() {
+        const PART: &str = "--b\r\nContent-Disposition: form-data; name=a\r\n\r\n";
+        let content = PART.len();
+        for (body, expected) in [
+            (String::new(), Some(Error::Delimiter { offset: 0 })),
+            ("--b--".into(), None),
+            ("--b--\r\n".into(), None),
+            ("--b".into(), Some(Error::Delimiter { offset: 3 })),
+            ("--b\r\n".into(), Some(Error::Unterminated)),
+            ("--b\r\nContent-Disposition: form-data".into(), Some(Error::Unterminated)),
+            (format!("\r\n{PART}x\r\n--b--"), Some(Error::Delimiter { offset: 0 })),
+            (format!("preamble\r\n{PART}x\r\n--b--"), Some(Error::Delimiter { offset: 0 })),
+            (format!("{PART}x\r\n--b--epilogue"), Some(Error::Delimiter { offset: content + 8 })),
+            (format!("{PART}x\r\n--b--\r\n{PART}y\r\n--b--"), Some(Error::Delimiter { offset: content + 8 })),
+            (format!("{PART}x"), Some(Error::Unterminated)),
+            (format!("{PART}x\r\n--"), Some(Error::Unterminated)),
+            (format!("{PART}x--b--"), Some(Error::Unterminated)),
+            (format!("{PART}x\r\n--b"), Some(Error::Delimiter { offset: content + 6 })),
+            (format!("{PART}x\r\n--b \r\n"), Some(Error::Delimiter { offset: content + 6 })),
+            (format!("{PART}x\r\n--bb\r\ny\r\n--b--"), Some(Error::Delimiter { offset: content + 6 })),
+            (format!("{PART}x\r\n--b-\r\n--b--"), Some(Error::Delimiter { offset: content + 6 })),
+            (format!("{PART}x\n--b--\r\n--b--"), Some(Error::LineEnd { offset: content + 2 })),
+            (format!("{PART}x\r--b--\r\n--b--"), Some(Error::LineEnd { offset: content + 2 })),
+            (format!("{PART}--b--"), Some(Error::LineEnd { offset: content })),
+            (PART.replace("\r\n", "\n") + "x\n--b--\n", Some(Error::Delimiter { offset: 3 })),
+        ] {
+            assert_eq!(read(body.as_bytes(), &Limits::default()).err(), expected, "{body:?}");
+        }
+    }
+
+    #[test]
+    fn holds_every_limit_exactly() {
+        let headers = "Content-Disposition: form-data; name=abcd; filename=efgh";
+        let part = format!("--b\r\n{headers}\r\n\r\nx\r\n");
+        let body = format!("{part}{part}--b--");
+        let exact = Limits { parts: 2, header_length: headers.len(), name_length: 4 };
+        assert_eq!(read(body.as_bytes(), &exact).map(|parts| parts.len()), Ok(2));
+        for (limits, error) in [
+            (Limits { parts: 1, ..exact }, Error::TooManyParts),
+            (Limits { header_length: headers.len() - 1, ..exact }, Error::HeaderTooLong { offset: 5 }),
+            (Limits { name_length: 3, ..exact }, Error::NameTooLong { offset: 5 }),
+        ] {
+            assert_eq!(read(body.as_bytes(), &limits), Err(error));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn reads_back_what_was_written(fields in proptest::collection::vec(("[a-z;%]{0,6}", "[a-b \r\n-]{0,12}"), 0..5)) {
+            let mut body = String::new();
+            for (name, value) in &fields {
+                prop_assume!(!format!("\n{value}").replace('\r', "\n").contains("\n--b"));
+                body += &format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
+            }
+            body += "--b--\r\n";
+            let read = read(body.as_bytes(), &Limits::default()).unwrap();
+            let read: Vec<_> = read.iter().map(|p| (p.name.to_vec(), p.body.to_vec())).collect();
+            let written: Vec<_> = fields.into_iter().map(|(n, v)| (n.into_bytes(), v.into_bytes())).collect();
+            prop_assert_eq!(read, written);
+        }
+
+        #[test]
+        fn never_panics(pieces in proptest::collection::vec(prop::sample::select(vec![
+            "--b", "\r\n", "\n", "--", "Content-Disposition: form-data; name=", "a", "\"", ";", "filename*=utf-8''", "%4"
+        ]), 0..24)) {
+            let _ = read(pieces.concat().as_bytes(), &Limits::default());
+        }
+    }
+}
