@@ -14,4 +14,5 @@
     )
 )]
 
+pub mod jose;
 pub mod time;
