@@ -15,6 +15,7 @@
 
 pub mod canonical;
 pub mod head;
+pub mod jose;
 pub mod media;
 pub mod policy;
 pub mod time;

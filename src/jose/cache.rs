@@ -1,0 +1,155 @@
+//! Verified tokens of one worker, remembered with what was found out about them.
+//!
+//! A token is found by a keyed hash of its last bytes (its signature) and then compared as a whole: no crafted token can
+//! be taken for another one, and a lookup costs less than any digest of the token. Only verified tokens get in, so
+//! nobody but an issuer chooses what is stored, and the comparison runs only for who already knows a signature.
+
+use std::collections::HashMap;
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{BuildHasherDefault, Hasher};
+
+/// How much of a token's end is hashed: 192 bits of its signature.
+const HASHED_BYTES: usize = 32;
+/// What an entry costs beside its token and value: index, slot, allocation.
+const ENTRY_OVERHEAD: usize = 96;
+/// Entries passed over at most to find one not used lately; the next goes whatever its use.
+const MAX_SECOND_CHANCES: usize = 16;
+
+/// A bounded map from tokens to `V`; entries not used lately go first (CLOCK).
+#[derive(Debug)]
+pub struct TokenCache<V> {
+    seed: [u64; 2],
+    max_entries: usize,
+    max_bytes: usize,
+    bytes: usize,
+    entries: Vec<Entry<V>>,
+    index: HashMap<u64, usize, BuildHasherDefault<Hashed>>,
+    hand: usize,
+}
+
+#[derive(Debug)]
+struct Entry<V> {
+    hash: u64,
+    token: Box<[u8]>,
+    value: V,
+    cost: usize,
+    used: bool,
+}
+
+impl<V> TokenCache<V> {
+    /// An empty cache of at most `max_entries` and about `max_bytes`, keyed by a random `seed`.
+    pub fn new(max_entries: usize, max_bytes: usize, seed: [u64; 2]) -> Self {
+        let (entries, index) = (Vec::new(), HashMap::default());
+        Self { seed, max_entries, max_bytes, bytes: 0, entries, index, hand: 0 }
+    }
+
+    /// What is known about exactly this token, if `is_current` says that it still holds (the keys it was verified with
+    /// are still the provider's, it is not expired); otherwise it is forgotten.
+    pub fn lookup(&mut self, token: &[u8], is_current: impl FnOnce(&V) -> bool) -> Option<&V> {
+        let position = *self.index.get(&self.hash(token))?;
+        let entry = self.entries.get_mut(position).filter(|entry| *entry.token == *token)?;
+        if !is_current(&entry.value) {
+            self.remove(position);
+            return None;
+        }
+        entry.used = true;
+        self.entries.get(position).map(|entry| &entry.value)
+    }
+
+    /// Remembers a verified token; `value_bytes` is what `value` holds on the heap. A token that alone would take more
+    /// than a sixteenth of the space is not kept.
+    pub fn insert(&mut self, token: &[u8], value: V, value_bytes: usize) {
+        let cost = token.len() + value_bytes + size_of::<Entry<V>>() + ENTRY_OVERHEAD;
+        let hash = self.hash(token);
+        if let Some(position) = self.index.get(&hash) {
+            self.remove(*position);
+        }
+        if self.max_entries == 0 || cost > self.max_bytes / 16 {
+            return;
+        }
+        while self.entries.len() >= self.max_entries || self.bytes + cost > self.max_bytes {
+            self.evict();
+        }
+        self.index.insert(hash, self.entries.len());
+        self.entries.push(Entry { hash, token: token.into(), value, cost, used: false });
+        self.bytes += cost;
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.entries.clear();
+        self.index.clear();
+        (self.bytes, self.hand) = (0, 0);
+    }
+
+    /// The number of tokens remembered.
+    pub const fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether no token is remembered.
+    pub const fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// About how many bytes the entries take.
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn evict(&mut self) {
+        for _ in 0..MAX_SECOND_CHANCES {
+            match self.entries.get_mut(self.hand) {
+                Some(entry) if entry.used => {
+                    entry.used = false;
+                    self.hand += 1;
+                }
+                Some(_) => break,
+                None => self.hand = 0,
+            }
+        }
+        if self.hand >= self.entries.len() {
+            self.hand = 0;
+        }
+        self.remove(self.hand);
+        self.hand += 1;
+    }
+
+    fn remove(&mut self, position: usize) {
+        if position >= self.entries.len() {
+            return;
+        }
+        let entry = self.entries.swap_remove(position);
+        self.index.remove(&entry.hash);
+        self.bytes -= entry.cost;
+        if let Some(moved) = self.entries.get(position) {
+            self.index.insert(moved.hash, position);
+        }
+    }
+
+    fn hash(&self, token: &[u8]) -> u64 {
+        let end = token.get(token.len().saturating_sub(HASHED_BYTES)..).unwrap_or_default();
+        let mut hasher = DefaultHasher::new();
+        let [first, second] = self.seed;
+        hasher.write_u64(first);
+        hasher.write_u64(second);
+        hasher.write(end);
+        hasher.finish()
+    }
+}
+
+/// Passes on what is a keyed hash already.
+#[derive(Debug, Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn write(&mut self, _: &[u8]) {}
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
