@@ -1,0 +1,92 @@
+.DEFAULT_GOAL := help
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+
+CARGO_OUT := $(or $(CARGO_TARGET_DIR),target)
+WASM := target/portcullis.wasm
+VERSION := $(shell sed -n '0,/^version = /s/^version = "\(.*\)"/\1/p' Cargo.toml)
+
+# What the demo and the tests are told: the module, Envoy's binary, and where Python finds its packages.
+export PORTCULLIS_WASM := $(CURDIR)/$(WASM)
+export ENVOY := $(CURDIR)/target/python/envoy/_bin/envoy
+PYTHON := PYTHONPATH=$(CURDIR)/target/python PYTHONDONTWRITEBYTECODE=1 python3
+PYTEST := $(PYTHON) -m pytest -p no:cacheprovider -ra
+
+.PHONY: help
+help: ## Lists what make can do here
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# Cargo decides whether there is anything to build; the copy keeps its time when the bytes are the same.
+.PHONY: build
+build: ## Builds the module as target/portcullis.wasm
+	@echo "build: the module for wasm32-wasip1"
+	@.ci/cargo-wasm build --release --lib --no-default-features
+	@mkdir -p target
+	@cmp -s $(CARGO_OUT)/wasm32-wasip1/release/portcullis.wasm $(WASM) || cp $(CARGO_OUT)/wasm32-wasip1/release/portcullis.wasm $(WASM)
+	@echo "build: $(WASM), $$(stat -c %s $(WASM)) bytes, sha256 $$(sha256sum $(WASM) | cut -d' ' -f1)"
+
+.PHONY: envoy
+envoy: ## Gets Envoy and the Python packages of the tests, under target/python
+	@.ci/python
+
+.PHONY: demo
+demo: build envoy ## Sends real requests of every kind through Envoy and says what became of each
+	@echo "demo: Envoy with the module, an upstream, and requests of every kind"
+	@$(PYTHON) envoy/demo/demo.py
+
+.PHONY: run
+run: build envoy ## Keeps the demo running in the foreground, with curl lines to copy
+	@echo "run: the demo's Envoy and upstream; Ctrl-C ends them"
+	@$(PYTHON) envoy/demo/demo.py --serve
+
+.PHONY: demo-container
+demo-container: build envoy ## Runs the demo's Envoy in a container: not root, nothing writable (podman or docker)
+	@PYTHONDONTWRITEBYTECODE=1 .ci/container envoy/demo/envoy.yaml
+
+.PHONY: test
+test: test-native test-envoy ## Runs every test: native, the module in an interpreter, real Envoy
+
+# nextest runs everything but the examples in the documentation.
+.PHONY: test-native
+test-native: build ## Runs the tests of the core and of the module in an interpreter
+	@echo "test-native: the core, the tool, and the module in an interpreter"
+	@if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --no-tests=pass && cargo test --doc; else cargo test; fi
+
+.PHONY: test-envoy
+test-envoy: build envoy ## Runs the tests in real Envoy
+	@echo "test-envoy: the module in real Envoy"
+	@$(PYTEST) tests/envoy
+
+.PHONY: corpus
+corpus: ## Scores `portcullis scan` on labelled files: CORPUS=DIR
+	@[ -n "$(CORPUS)" ] || { echo "corpus: give CORPUS=DIR, a directory of CLASS.jsonl files"; exit 2; }
+	@echo "corpus: portcullis scan on $(CORPUS)"
+	@cargo build --release --bin portcullis
+	@.ci/corpus $(CARGO_OUT)/release/portcullis "$(CORPUS)"
+
+.PHONY: image
+image: build ## Packs the module as OCI images (compat and artifact) with its SBOM, under target/image
+	@.ci/image $(WASM) $(VERSION) target/image
+	@.ci/sbom $(WASM) target/image/sbom.cdx.json
+
+REFERENCE = $(if $(findstring :,$(notdir $(REGISTRY))),$(REGISTRY),$(REGISTRY):$(VERSION))
+.PHONY: push
+push: image ## Pushes both images, NAME:TAG and NAME:TAG-artifact: REGISTRY=HOST[:PORT]/NAME[:TAG]
+	@[ -n "$(REGISTRY)" ] || { echo "push: give REGISTRY=HOST[:PORT]/NAME[:TAG]"; exit 2; }
+	@.ci/push target/image/compat $(REFERENCE) target/image/artifact $(REFERENCE)-artifact
+
+.PHONY: check
+check: envoy ## Checks format, lints, licences, sources, secrets and manifests (against CRDS=DIR where given)
+	@echo "check: format"
+	@cargo fmt --check
+	@echo "check: lints, native"
+	@cargo clippy --quiet --all-targets -- -D warnings
+	@echo "check: lints, module"
+	@.ci/cargo-wasm clippy --quiet --lib --no-default-features -- -D warnings
+	@echo "check: dependencies"
+	@.ci/dependencies
+	@echo "check: words"
+	@.ci/words
+	@echo "check: manifests"
+	@$(PYTHON) .ci/manifests "$(CRDS)"
