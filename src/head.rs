@@ -265,6 +265,13 @@ mod tests {
                 assert!(Head::from_host_map(with(at, byte)).is_none(), "{at} {byte}");
             }
         }
+        // A boundary moved into a name: the lengths still add up.
+        let moved = Head::from_host_map({
+            let mut map = with(4, 1);
+            map[8] = 3;
+            map
+        });
+        assert!(moved.is_none());
         assert!(Head::from_host_map([good.clone(), vec![0]].concat()).is_none());
         assert!(Head::from_host_map(vec![0xff; 64]).is_none());
         assert!(Head::from_host_map(vec![1, 0, 0]).is_none());

@@ -3,7 +3,7 @@
 
 use std::{
     fmt,
-    net::{IpAddr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, SocketAddrV4, SocketAddrV6},
 };
 
 use super::networks::Networks;
@@ -62,10 +62,16 @@ impl ClientAddress {
         if text.len() > MAX_ENTRY || text.contains('%') {
             return None;
         }
-        let bracketed = || text.strip_prefix('[')?.strip_suffix(']')?.parse::<Ipv6Addr>().ok().map(IpAddr::V6);
-        let bare = || text.parse::<IpAddr>().ok();
-        let with_port = || text.parse::<SocketAddr>().ok().map(|address| address.ip());
-        bare().or_else(with_port).or_else(bracketed).map(Self::from)
+        let address = match (text.starts_with('['), text.bytes().filter(|byte| *byte == b':').take(2).count()) {
+            (true, _) => match text.strip_suffix(']') {
+                Some(text) => text.strip_prefix('[')?.parse().map(IpAddr::V6),
+                None => text.parse::<SocketAddrV6>().map(|address| IpAddr::V6(*address.ip())),
+            },
+            (false, 0) => text.parse().map(IpAddr::V4),
+            (false, 1) => text.parse::<SocketAddrV4>().map(|address| IpAddr::V4(*address.ip())),
+            (false, _) => text.parse().map(IpAddr::V6),
+        };
+        address.ok().map(Self::from)
     }
 
     /// The address.

@@ -340,6 +340,9 @@ impl Rewriter {
         match unit.byte {
             b'/' => return Err(PathError::EncodedSlash),
             b'\\' => return Err(PathError::Backslash),
+            0..b' ' | 0x7f => return Err(PathError::Control),
+            // C1: 0xC2 is never inside a character.
+            0x80..0xa0 if self.decoded.last() == Some(&0xc2) => return Err(PathError::Control),
             b' ' if !unit.escaped => return Err(PathError::Space),
             b';' if unit.escaped || !self.options.allow_parameters => return Err(PathError::Parameters),
             _ => self.decoded.push(unit.byte),
@@ -376,16 +379,14 @@ impl Rewriter {
 
     fn check_decoded(&self) -> Result<(), PathError> {
         let decoded = std::str::from_utf8(&self.decoded).map_err(|_| PathError::InvalidUtf8)?;
-        if decoded.chars().any(char::is_control) {
-            return Err(PathError::Control);
+        let escape = |at: usize| {
+            let digits = decoded.as_bytes().get(at + 1..at + 3);
+            digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+        };
+        match memchr::memchr_iter(b'%', decoded.as_bytes()).any(escape) {
+            true => Err(PathError::DoubleEncoding),
+            false => Ok(()),
         }
-        let mut rest = decoded.as_bytes();
-        while let Some(unit) = Unit::take(&mut rest) {
-            if unit.is_ok_and(|unit| unit.escaped) {
-                return Err(PathError::DoubleEncoding);
-            }
-        }
-        Ok(())
     }
 }
 

@@ -182,7 +182,7 @@ fn oracle(meaning: &str) -> Option<Vec<String>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1500))]
+    #![proptest_config(ProptestConfig::with_cases(600))]
 
     #[test]
     fn means_what_the_oracle_reads(pieces in prop::collection::vec(piece(), 0..16)) {

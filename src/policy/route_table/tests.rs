@@ -250,7 +250,7 @@ fn any_route() -> impl Strategy<Value = RouteMatch> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(600))]
+    #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
     fn answers_as_trying_each_route_in_turn_does(
