@@ -14,6 +14,9 @@
 )]
 
 pub mod canonical;
+#[cfg(feature = "cli")]
+pub mod cli;
+pub mod config;
 pub mod head;
 pub mod jose;
 pub mod media;

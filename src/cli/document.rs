@@ -1,0 +1,170 @@
+//! Configurations in the files that people keep: bare, or inside an Envoy, Istio or Envoy Gateway document, as YAML or
+//! JSON. What is found is what the proxy would hand to the plugin.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value};
+
+/// Nested lists and maps at most; the YAML reader has bounds of its own.
+const DEEPEST: usize = 128;
+
+/// A configuration and where it stood.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Found {
+    /// The path within the file, such as `document 2: spec.pluginConfig`; empty for a bare configuration.
+    pub place: String,
+    /// The configuration as the plugin receives it.
+    pub json: Result<Vec<u8>, Unreadable>,
+}
+
+/// A configuration of a type that the plugin cannot receive.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Unreadable {
+    /// What was expected.
+    pub expected: &'static str,
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "expected {}", self.expected)
+    }
+}
+
+/// Why a file holds no configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub enum DocumentError {
+    /// Neither YAML nor JSON; line and column are in the text.
+    NotYaml(String),
+    /// No document with a plugin in it.
+    NoConfiguration,
+}
+
+impl fmt::Display for DocumentError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotYaml(problem) => write!(formatter, "expected YAML or JSON: {problem}"),
+            Self::NoConfiguration => formatter.write_str("holds no configuration of the plugin"),
+        }
+    }
+}
+
+impl std::error::Error for DocumentError {}
+
+/// Every configuration in `text`, in the order of the file.
+///
+/// A document that carries no plugin and has no envelope (`kind`, `@type`, `static_resources`, ...) is a bare
+/// configuration. Among several wasm plugins, those that name portcullis count; where none does, all count.
+///
+/// # Errors
+/// Text that is neither YAML nor JSON, and files that carry no configuration.
+pub fn configurations(text: &str) -> Result<Vec<Found>, DocumentError> {
+    if let Ok(value) = serde_json::from_str::<Value>(text) {
+        // The text itself, so that a duplicate key is still there to be refused.
+        return chosen(plugins("", &value, || text.as_bytes().to_vec()));
+    }
+    let options = serde_saphyr::options! { with_snippet: false };
+    let documents = serde_saphyr::from_multiple_with_options::<Value>(text, options);
+    let documents = documents.map_err(|error| DocumentError::NotYaml(plain(&error.to_string())))?;
+    let several = documents.len() > 1;
+    let found = documents.iter().enumerate().flat_map(|(index, value)| {
+        let place = if several { format!("document {}", index + 1) } else { String::new() };
+        plugins(&place, value, || value.to_string().into_bytes())
+    });
+    chosen(found.collect())
+}
+
+/// The reader's own advice is for programmers.
+fn plain(problem: &str) -> String {
+    problem.replace(", set DuplicateKeyPolicy in Options if acceptable", "")
+}
+
+fn chosen(plugins: Vec<Plugin>) -> Result<Vec<Found>, DocumentError> {
+    let named = plugins.iter().any(|plugin| plugin.named);
+    let found: Vec<_> =
+        plugins.into_iter().filter(|plugin| plugin.named || !named).map(|plugin| plugin.found).collect();
+    if found.is_empty() { Err(DocumentError::NoConfiguration) } else { Ok(found) }
+}
+
+struct Plugin {
+    named: bool,
+    found: Found,
+}
+
+fn plugins(place: &str, document: &Value, json: impl FnOnce() -> Vec<u8>) -> Vec<Plugin> {
+    let mut plugins = Vec::new();
+    let start = if place.is_empty() { String::new() } else { format!("{place}: ") };
+    walk(document, &start, 0, &mut plugins);
+    if plugins.is_empty() && !is_envelope(document) {
+        plugins.push(Plugin { named: true, found: Found { place: place.to_owned(), json: Ok(json()) } });
+    }
+    plugins
+}
+
+fn is_envelope(document: &Value) -> bool {
+    ["kind", "apiVersion", "@type", "static_resources", "dynamic_resources", "resources", "version_info"]
+        .iter()
+        .any(|key| document.get(key).is_some())
+}
+
+fn walk(value: &Value, place: &str, depth: usize, plugins: &mut Vec<Plugin>) {
+    if depth > DEEPEST {
+        return;
+    }
+    match value {
+        Value::Array(list) => {
+            for (index, item) in list.iter().enumerate() {
+                walk(item, &format!("{place}[{index}]"), depth + 1, plugins);
+            }
+        }
+        Value::Object(map) => {
+            if let Some((field, plugin)) = plugin(map) {
+                plugins.push(found(&below(place, field), map, plugin));
+                return;
+            }
+            for (key, item) in map {
+                walk(item, &below(place, key), depth + 1, plugins);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn below(place: &str, key: &str) -> String {
+    let first = place.is_empty() || place.ends_with(' ');
+    if first { format!("{place}{key}") } else { format!("{place}.{key}") }
+}
+
+/// The configuration of the plugin that this map is, if it is one.
+fn plugin(map: &Map<String, Value>) -> Option<(&'static str, &Value)> {
+    // Istio: the spec of a WasmPlugin.
+    if let Some(config) = map.get("pluginConfig").filter(|_| map.contains_key("url")) {
+        return Some(("pluginConfig", config));
+    }
+    // Envoy Gateway: an entry of `wasm` of an EnvoyExtensionPolicy.
+    if let Some(config) = map.get("config").filter(|_| map.contains_key("code")) {
+        return Some(("config", config));
+    }
+    // Envoy: envoy.extensions.wasm.v3.PluginConfig, also within an EnvoyFilter's patch.
+    let any = map.get("configuration").filter(|any| any.get("@type").is_some())?;
+    Some(("configuration", any))
+}
+
+fn found(place: &str, plugin: &Map<String, Value>, config: &Value) -> Plugin {
+    let text_of = |value: &Value| value.as_str().map(str::to_owned);
+    let type_url = config.get("@type").and_then(text_of).unwrap_or_default();
+    let json = match (type_url.rsplit('.').next().unwrap_or_default(), config.get("value")) {
+        ("", _) => Ok(config.to_string().into_bytes()),
+        ("Struct", Some(value)) => Ok(value.to_string().into_bytes()),
+        ("StringValue", Some(Value::String(text))) => Ok(text.clone().into_bytes()),
+        ("BytesValue", Some(Value::String(text))) => match STANDARD.decode(text) {
+            Ok(bytes) => Ok(bytes),
+            Err(_) => Err(Unreadable { expected: "base64 in the value of a BytesValue" }),
+        },
+        _ => Err(Unreadable { expected: "a google.protobuf.Struct, StringValue or BytesValue with its value" }),
+    };
+    let names = plugin.iter().filter(|(key, _)| !["configuration", "config", "pluginConfig"].contains(&key.as_str()));
+    let named = names.map(|(_, value)| value.to_string()).any(|text| text.to_ascii_lowercase().contains("portcullis"));
+    Plugin { named, found: Found { place: place.to_owned(), json } }
+}

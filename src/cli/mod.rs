@@ -1,0 +1,5 @@
+//! The command line tool's commands, each a function that writes to what it is given and returns the exit code.
+
+pub mod check;
+pub mod document;
+pub mod schema;

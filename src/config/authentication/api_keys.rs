@@ -1,0 +1,36 @@
+//! Keys that stand for a caller.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::Place;
+use crate::config::scalar::{HeaderName, Name};
+
+/// API keys and where they are looked for.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ApiKeys {
+    /// Where the key is. Default: the header x-api-key.
+    #[serde(default = "api_key_header")]
+    pub from: Vec<Place>,
+    /// The callers, by name.
+    pub keys: BTreeMap<Name, ApiKey>,
+}
+
+/// One caller's key.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ApiKey {
+    /// The entry of `secrets` that holds the key.
+    pub secret: Name,
+    /// What the caller may. Default: no role.
+    #[serde(default)]
+    pub roles: Vec<String>,
+}
+
+fn api_key_header() -> Vec<Place> {
+    vec![Place::Header { name: HeaderName::known("x-api-key"), prefix: String::new() }]
+}

@@ -1,0 +1,227 @@
+//! What the operator writes: types for every setting, as plain data. Unknown fields, duplicate keys and empty values
+//! are refused with the path of the field; nothing here acts. `policy` compiles it.
+
+mod authentication;
+mod claim;
+mod client_ip;
+mod encryption;
+mod events;
+mod headers;
+mod inspection;
+mod intrusion;
+mod limits;
+mod outbound;
+mod routes;
+mod scalar;
+mod secrets;
+mod tokens;
+mod tree;
+mod unsupported;
+mod validate;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{self, Deserializer, MapAccess, Visitor};
+
+pub use authentication::*;
+pub use claim::ClaimValue;
+pub use client_ip::ClientIp;
+pub use encryption::Encryption;
+pub use events::Events;
+pub use headers::*;
+pub use inspection::*;
+pub use intrusion::*;
+pub use limits::*;
+pub use outbound::{Outbound, Sign};
+pub use routes::*;
+pub use scalar::*;
+pub use secrets::*;
+pub use tokens::*;
+pub use unsupported::unsupported;
+pub use validate::{validate, warnings};
+
+/// Errors reported at once at most.
+const MOST_ERRORS: usize = 100;
+
+/// Every setting. All of them are optional.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The service's name in every event and metric. Default: portcullis.
+    pub service: Name,
+    /// What happens to refused requests, where a section or route says nothing else. Default: enforce.
+    pub mode: Mode,
+    /// Whose word about the client's address counts.
+    pub client_ip: ClientIp,
+    /// Secrets by name.
+    pub secrets: BTreeMap<Name, Secret>,
+    /// Who is calling.
+    pub authentication: Authentication,
+    /// Log in, refresh and log out at the proxy. Default: not offered.
+    pub tokens: Option<Tokens>,
+    /// The roles that a role stands for beside itself.
+    pub roles: BTreeMap<String, Vec<String>>,
+    /// Limits by name; routes say which apply.
+    pub limits: BTreeMap<Name, Limit>,
+    /// Entries of the shared tables.
+    pub tables: Tables,
+    /// The injection filter.
+    pub inspection: Inspection,
+    /// How bodies are held and how large their structure may be.
+    pub bodies: Bodies,
+    /// Blocking of addresses. Default: nobody is blocked.
+    pub intrusion: Option<Intrusion>,
+    /// Keys of encrypted fields.
+    pub encryption: Option<Encryption>,
+    /// What the proxy says in headers.
+    pub headers: Headers,
+    /// What is told about requests.
+    pub events: Events,
+    /// What every route inherits.
+    pub defaults: Defaults,
+    /// What happens to a request that no route matches. Default: deny.
+    pub unmatched: Verdict,
+    /// The routes; the first that matches decides.
+    pub routes: Vec<Route>,
+    /// What is done to requests that leave, on an egress listener.
+    pub outbound: Option<Outbound>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            service: Name::known("portcullis"),
+            mode: Mode::Enforce,
+            client_ip: ClientIp::default(),
+            secrets: BTreeMap::new(),
+            authentication: Authentication::default(),
+            tokens: None,
+            roles: BTreeMap::new(),
+            limits: BTreeMap::new(),
+            tables: Tables::default(),
+            inspection: Inspection::default(),
+            bodies: Bodies::default(),
+            intrusion: None,
+            encryption: None,
+            headers: Headers::default(),
+            events: Events::default(),
+            defaults: Defaults::default(),
+            unmatched: Verdict::Deny,
+            routes: Vec::new(),
+            outbound: None,
+        }
+    }
+}
+
+impl Config {
+    /// Reads a configuration from JSON. Names are not looked up: see [`validate()`].
+    ///
+    /// # Errors
+    /// The first field that is unknown, missing or of the wrong form.
+    pub fn from_json(json: &[u8]) -> Result<Self, ConfigError> {
+        let document = match tree::parse(json) {
+            Ok(document) => document,
+            Err(faults) => return Err(faults.into_iter().next().map_or_else(ConfigError::default, ConfigError::from)),
+        };
+        Ok(tree::read(&document)?)
+    }
+}
+
+/// Everything that is wrong with a configuration, at most a hundred errors: forms first; only where all forms are
+/// right, names that refer to nothing and features that are not supported yet.
+pub fn every_error(json: &[u8]) -> Vec<ConfigError> {
+    let document = match tree::parse(json) {
+        Ok(document) => document,
+        Err(faults) => return faults.into_iter().map(ConfigError::from).take(MOST_ERRORS).collect(),
+    };
+    let mut errors = match tree::read::<Config>(&document) {
+        Ok(config) => [validate(&config), unsupported(&config)].concat(),
+        Err(_) => tree::every_fault::<Config>(document, MOST_ERRORS).into_iter().map(ConfigError::from).collect(),
+    };
+    errors.truncate(MOST_ERRORS);
+    errors
+}
+
+/// A field and what is wrong with it. Never holds a secret's value.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConfigError {
+    /// The path of the field, such as `authentication.jwt.users.keys[0].secret`; empty for the whole document.
+    pub path: String,
+    /// What was expected.
+    pub message: String,
+}
+
+impl ConfigError {
+    fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { path: path.into(), message: message.into() }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.path.is_empty() {
+            return formatter.write_str(&self.message);
+        }
+        write!(formatter, "{}: {}", self.path, self.message)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// The one that is there.
+fn only<T, const N: usize>(choices: [Option<T>; N]) -> Option<T> {
+    let mut present = choices.into_iter().flatten();
+    present.next().filter(|_| present.next().is_none())
+}
+
+/// The JSON Schema of a type is that of the fields that it is made from.
+macro_rules! schema_of {
+    ($name:ident is $fields:ident) => {
+        #[cfg(feature = "cli")]
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                <$fields as schemars::JsonSchema>::json_schema(generator)
+            }
+        }
+    };
+}
+use schema_of;
+
+/// The `oneOf` of a JSON Schema that [`only`] stands for.
+#[cfg(feature = "cli")]
+fn exactly_one(fields: &[&str]) -> serde_json::Value {
+    fields.iter().map(|field| serde_json::json!({ "required": [field] })).collect()
+}
+
+/// A map whose keys are names of headers: two that differ only in case are one key twice.
+fn unique_keys<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<HeaderName, String>, D::Error> {
+    deserializer.deserialize_map(UniqueKeys)
+}
+
+struct UniqueKeys;
+
+impl<'de> Visitor<'de> for UniqueKeys {
+    type Value = BTreeMap<HeaderName, String>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a map")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+        let mut map = BTreeMap::new();
+        while let Some((name, value)) = entries.next_entry::<HeaderName, String>()? {
+            let text = name.as_str().to_owned();
+            if map.insert(name, value).is_some() {
+                return Err(de::Error::custom(format_args!("the header {text} occurs twice")));
+            }
+        }
+        Ok(map)
+    }
+}

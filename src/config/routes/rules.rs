@@ -1,0 +1,70 @@
+//! Who may, and who may not.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::config::claim::ClaimValue;
+use crate::config::scalar::{Name, Network};
+
+/// Conditions on one request; all that are said must hold, and at least one is said.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+#[derive(Default)]
+pub struct Condition {
+    /// The caller has any of these roles.
+    pub roles: Vec<String>,
+    /// The caller has all of these scopes.
+    pub scopes: Vec<String>,
+    /// The caller's claims have these values.
+    pub claims: BTreeMap<String, ClaimValue>,
+    /// The peer (`spiffe://...`) or the caller (`service:NAME`) is any of these; a final `*` stands for any ending.
+    pub principals: Vec<String>,
+    /// The client's address is in any of these networks.
+    pub client_ip: Vec<Network>,
+    /// The caller owns what the path names.
+    pub owner: Option<Owner>,
+}
+
+/// Conditions that refuse, unless others hold.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+#[derive(Default)]
+pub struct DenyEntry {
+    /// The caller has any of these roles.
+    pub roles: Vec<String>,
+    /// The caller has all of these scopes.
+    pub scopes: Vec<String>,
+    /// The caller's claims have these values.
+    pub claims: BTreeMap<String, ClaimValue>,
+    /// The peer or the caller is any of these.
+    pub principals: Vec<String>,
+    /// The client's address is in any of these networks.
+    pub client_ip: Vec<Network>,
+    /// The caller owns what the path names.
+    pub owner: Option<Owner>,
+    /// Who is not refused after all.
+    pub except: Option<Condition>,
+}
+
+/// A parameter of the path equals a claim.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Owner {
+    /// The parameter of the path template.
+    pub path: Name,
+    /// The claim.
+    pub claim: String,
+}
+
+/// Any of these roles.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Roles {
+    /// The roles.
+    pub roles: Vec<String>,
+}

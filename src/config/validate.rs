@@ -1,0 +1,71 @@
+//! What is wrong although every field has its form: names that refer to nothing, and settings that contradict each
+//! other. Nothing is compiled here; patterns, templates, schemas and keys are looked into by `policy`.
+
+mod names;
+mod providers;
+mod routes;
+mod rules;
+
+use super::{Config, ConfigError, SecretRef, SecretSource, tree};
+
+/// Every contradiction and every name that refers to nothing, in the order of the sections.
+pub fn validate(config: &Config) -> Vec<ConfigError> {
+    let mut checker = Checker { config, errors: Vec::new() };
+    checker.providers();
+    checker.tokens();
+    checker.roles();
+    checker.limits();
+    checker.inspection();
+    checker.intrusion();
+    checker.encryption();
+    checker.headers();
+    checker.routes();
+    checker.outbound();
+    checker.errors
+}
+
+/// What is accepted but ought to be otherwise.
+pub fn warnings(config: &Config) -> Vec<ConfigError> {
+    let inline = config.secrets.iter().filter(|(_, secret)| matches!(secret.source, SecretSource::Inline(_)));
+    inline
+        .map(|(name, _)| {
+            let path = tree::under("secrets", name.as_str()) + ".inline";
+            ConfigError::new(path, "a secret in the configuration is seen by all who see the configuration")
+        })
+        .collect()
+}
+
+struct Checker<'a> {
+    config: &'a Config,
+    errors: Vec<ConfigError>,
+}
+
+impl Checker<'_> {
+    fn error(&mut self, path: impl Into<String>, message: impl Into<String>) {
+        self.errors.push(ConfigError::new(path, message));
+    }
+
+    fn not_empty<T>(&mut self, list: &[T], path: &str) {
+        if list.is_empty() {
+            self.error(path, "expected at least one entry");
+        }
+    }
+
+    fn secret(&mut self, reference: &SecretRef, path: &str) {
+        self.secret_name(reference.secret.as_str(), &format!("{path}.secret"));
+    }
+
+    fn secret_name(&mut self, name: &str, path: &str) {
+        if !self.config.secrets.contains_key(name) {
+            self.error(path, format!("no secret is called {name}"));
+        }
+    }
+
+    /// A list of keys that must not be empty.
+    fn keys(&mut self, keys: &[SecretRef], path: &str) {
+        self.not_empty(keys, path);
+        for (index, key) in keys.iter().enumerate() {
+            self.secret(key, &format!("{path}[{index}]"));
+        }
+    }
+}

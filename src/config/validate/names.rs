@@ -1,0 +1,156 @@
+//! Roles, limits and the sections that stand alone.
+
+use std::collections::BTreeSet;
+
+use super::Checker;
+use crate::config::{Cors, Limit, LimitKey, Name, SameSite, tree};
+
+impl Checker<'_> {
+    /// A role that stands for itself by way of others.
+    pub(super) fn roles(&mut self) {
+        let roles = &self.config.roles;
+        for role in roles.keys() {
+            let mut reached: BTreeSet<&str> = BTreeSet::new();
+            let mut open: Vec<&str> = vec![role];
+            while let Some(next) = open.pop() {
+                for below in roles.get(next).into_iter().flatten() {
+                    if reached.insert(below) {
+                        open.push(below);
+                    }
+                }
+            }
+            if reached.contains(role.as_str()) {
+                self.error(tree::under("roles", role), "stands for itself by way of others");
+            }
+        }
+    }
+
+    pub(super) fn limits(&mut self) {
+        for (name, limit) in &self.config.limits {
+            self.limit(limit, &tree::under("limits", name.as_str()));
+        }
+    }
+
+    fn limit(&mut self, limit: &Limit, path: &str) {
+        self.not_empty(&limit.key, &format!("{path}.key"));
+        match (&limit.rate, limit.tiers.split_last()) {
+            (None, None) => self.error(path, "expected rate or tiers"),
+            (Some(_), Some(_)) => self.error(format!("{path}.tiers"), "expected either rate or tiers"),
+            (None, Some((last, others))) => {
+                let fits_all = |tier: &crate::config::Tier| tier.role.is_none() && tier.claim.is_empty();
+                if !fits_all(last) {
+                    let index = others.len();
+                    self.error(format!("{path}.tiers[{index}]"), "expected the last tier to fit everyone: only a rate");
+                }
+                for (index, _) in others.iter().enumerate().filter(|(_, tier)| fits_all(tier)) {
+                    self.error(
+                        format!("{path}.tiers[{index}]"),
+                        "fits everyone, so that the tiers after it never count",
+                    );
+                }
+            }
+            (Some(_), None) => {}
+        }
+        let Some(anonymous) = &limit.anonymous else { return };
+        self.not_empty(&anonymous.key, &format!("{path}.anonymous.key"));
+        if !limit.key.contains(&LimitKey::Subject) {
+            self.error(format!("{path}.anonymous"), "is for limits by subject, and this key has none");
+        }
+        if let Some(index) = anonymous.key.iter().position(|key| *key == LimitKey::Subject) {
+            self.error(format!("{path}.anonymous.key[{index}]"), "an anonymous caller has no subject");
+        }
+    }
+
+    pub(super) fn limit_names(&mut self, names: &[Name], path: &str) {
+        for (index, name) in names.iter().enumerate() {
+            let path = format!("{path}[{index}]");
+            if !self.config.limits.contains_key(name) {
+                self.error(path, format!("no limit is called {name}"));
+            } else if names.iter().take(index).any(|earlier| earlier == name) {
+                self.error(path, "is listed twice");
+            }
+        }
+    }
+
+    pub(super) fn inspection(&mut self) {
+        let mut ids = BTreeSet::new();
+        for (index, pattern) in self.config.inspection.patterns.iter().enumerate() {
+            let path = format!("inspection.patterns[{index}]");
+            self.not_empty(&pattern.parts, &format!("{path}.in"));
+            if pattern.regex.is_empty() {
+                self.error(format!("{path}.regex"), "expected a regular expression");
+            }
+            if !ids.insert(&pattern.id) {
+                self.error(format!("{path}.id"), "is the id of another pattern too");
+            }
+        }
+    }
+
+    pub(super) fn intrusion(&mut self) {
+        let Some(intrusion) = &self.config.intrusion else { return };
+        self.not_empty(&intrusion.count, "intrusion.count");
+        if let Some(admin) = &intrusion.admin {
+            self.not_empty(&admin.roles, "intrusion.admin.roles");
+        }
+    }
+
+    pub(super) fn encryption(&mut self) {
+        let Some(encryption) = &self.config.encryption else { return };
+        self.keys(&encryption.keys, "encryption.keys");
+    }
+
+    pub(super) fn headers(&mut self) {
+        let headers = &self.config.headers;
+        let identity = &headers.identity;
+        let fields = [("subject", &identity.subject), ("roles", &identity.roles), ("method", &identity.method)];
+        let mut seen = BTreeSet::new();
+        for (field, name) in fields.into_iter().chain([("peer", &identity.peer)]) {
+            if !seen.insert(name.as_str().replace('_', "-")) {
+                self.error(format!("headers.identity.{field}"), "is filled by something else already");
+            }
+        }
+        if let Some(cors) = &headers.cors {
+            self.cors(cors, "headers.cors");
+        }
+        for (index, origin) in headers.csrf.iter().flat_map(|csrf| &csrf.origins).enumerate() {
+            if !is_origin(origin) {
+                self.error(format!("headers.csrf.origins[{index}]"), ORIGIN);
+            }
+        }
+        let insecure =
+            headers.cookies.as_ref().filter(|cookies| !cookies.secure && cookies.same_site == SameSite::None);
+        if insecure.is_some() {
+            self.error("headers.cookies.same_site", "browsers take none with secure only");
+        }
+    }
+
+    pub(super) fn cors(&mut self, cors: &Cors, path: &str) {
+        self.not_empty(&cors.origins, &format!("{path}.origins"));
+        for (index, origin) in cors.origins.iter().enumerate() {
+            let path = format!("{path}.origins[{index}]");
+            if origin == "*" {
+                if cors.credentials == crate::config::Verdict::Allow {
+                    self.error(path, "expected origins by name where credentials are allowed");
+                }
+            } else if !is_origin(origin) {
+                self.error(path, format!("{ORIGIN}, or *"));
+            }
+        }
+    }
+
+    pub(super) fn outbound(&mut self) {
+        let Some(outbound) = &self.config.outbound else { return };
+        self.secret(&outbound.sign.token, "outbound.sign.token");
+        self.keys(&outbound.sign.keys, "outbound.sign.keys");
+    }
+}
+
+const ORIGIN: &str = "expected an origin such as https://app.example.com";
+
+/// RFC 6454, section 6.2: scheme, host and port, nothing more.
+fn is_origin(text: &str) -> bool {
+    let Some((scheme, authority)) = text.split_once("://") else { return false };
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-._:[]".contains(&byte);
+    let letters = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte);
+    !scheme.is_empty() && scheme.bytes().all(letters) && !authority.is_empty() && authority.bytes().all(plain)
+}

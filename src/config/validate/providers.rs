@@ -1,0 +1,188 @@
+//! Authentication: each provider by itself, and providers that could not be told apart.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Checker;
+use crate::config::{ApiKeys, JwtProvider, OpaqueProvider, OpaqueSource, Place, Tokens, Verdict, tree};
+
+/// Headers that the proxy or the connection needs for itself.
+const RESERVED: &[&str] = &[
+    "authorization",
+    "connection",
+    "content-length",
+    "content-type",
+    "cookie",
+    "host",
+    "keep-alive",
+    "proxy-authorization",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "x-forwarded-client-cert",
+    "x-forwarded-for",
+];
+
+impl Checker<'_> {
+    pub(super) fn providers(&mut self) {
+        let config = self.config;
+        let authentication = &config.authentication;
+        let mut issuers = BTreeMap::new();
+        for (name, provider) in &authentication.jwt {
+            let path = tree::under("authentication.jwt", name.as_str());
+            self.provider(provider, &path);
+            if let Some(first) = issuers.insert(&provider.issuer, name) {
+                self.same_issuer(provider, &path, first.as_str());
+            }
+        }
+        self.opaque_providers(&authentication.oauth2);
+        if let Some(service) = &authentication.service {
+            self.keys(&service.keys, "authentication.service.keys");
+            self.not_empty(&service.signatures, "authentication.service.signatures");
+            for (name, known) in &service.services {
+                self.secret(&known.token, &(tree::under("authentication.service.services", name.as_str()) + ".token"));
+            }
+        }
+        if let Some(api_keys) = &authentication.api_keys {
+            self.api_keys(api_keys);
+        }
+        let forwarded = authentication.mtls.as_ref().map(|mtls| mtls.forwarded_client_cert);
+        if forwarded == Some(Verdict::Allow) && config.client_ip.trusted_proxies.is_empty() {
+            self.error(
+                "authentication.mtls.forwarded_client_cert",
+                "expected client_ip.trusted_proxies to name whom to believe",
+            );
+        }
+    }
+
+    fn same_issuer(&mut self, provider: &JwtProvider, path: &str, first: &str) {
+        match provider.issuer {
+            Some(_) => self.error(format!("{path}.issuer"), format!("is the issuer of {first} too")),
+            None => self.error(format!("{path}.issuer"), format!("is required: {first} has none already")),
+        }
+    }
+
+    fn provider(&mut self, provider: &JwtProvider, path: &str) {
+        self.not_empty(&provider.algorithms, &format!("{path}.algorithms"));
+        self.places(&provider.from, &format!("{path}.from"));
+        for (index, key) in provider.keys.iter().enumerate() {
+            self.secret(key, &format!("{path}.keys[{index}]"));
+        }
+        let shared = provider.algorithms.iter().any(|algorithm| algorithm.is_shared());
+        let public = provider.algorithms.iter().any(|algorithm| !algorithm.is_shared());
+        match (shared, provider.keys.is_empty()) {
+            (true, true) => self.error(format!("{path}.keys"), "expected a shared secret for HS256, HS384 or HS512"),
+            (false, false) if public => {
+                self.error(format!("{path}.keys"), "shared secrets are for HS256, HS384 and HS512, expected jwks");
+            }
+            _ => {}
+        }
+        match (public, provider.jwks.is_some()) {
+            (true, false) if provider.keys.is_empty() || shared => {
+                self.error(format!("{path}.jwks"), "expected public keys for RS*, PS*, ES* and EdDSA");
+            }
+            (false, true) if shared => {
+                self.error(format!("{path}.jwks"), "public keys are for RS*, PS*, ES* and EdDSA, expected keys");
+            }
+            _ => {}
+        }
+        self.forwarded_headers(provider, path);
+    }
+
+    fn forwarded_headers(&mut self, provider: &JwtProvider, path: &str) {
+        let identity = &self.config.headers.identity;
+        let identity = [&identity.subject, &identity.roles, &identity.method, &identity.peer];
+        // Upstreams that see `-` and `_` as one (CGI, WSGI) see these as one header.
+        let mut taken: BTreeSet<String> = identity.iter().map(|name| name.as_str().replace('_', "-")).collect();
+        let claims = provider.claim_to_headers.keys();
+        let claims = claims.map(|name| (name, tree::under(&format!("{path}.claim_to_headers"), name.as_str())));
+        let payload = provider.payload_header.iter().map(|name| (name, format!("{path}.payload_header")));
+        for (name, path) in claims.chain(payload) {
+            let plain = name.as_str().replace('_', "-");
+            if RESERVED.contains(&plain.as_str()) {
+                self.error(path, format!("expected a header that nothing else needs, not {plain}"));
+            } else if !taken.insert(plain) {
+                self.error(path, "is filled by something else already");
+            }
+        }
+    }
+
+    fn places(&mut self, places: &[Place], path: &str) {
+        self.not_empty(places, path);
+        for (index, place) in places.iter().enumerate() {
+            if places.iter().take(index).any(|earlier| earlier == place) {
+                self.error(format!("{path}[{index}]"), "is listed twice");
+            }
+        }
+    }
+
+    fn opaque_providers(&mut self, providers: &BTreeMap<crate::config::Name, OpaqueProvider>) {
+        let mut earlier: Vec<(&str, &str)> = Vec::new();
+        for (name, provider) in providers {
+            let path = tree::under("authentication.oauth2", name.as_str());
+            if let OpaqueSource::Introspection(introspection) = &provider.source {
+                self.secret(&introspection.client_secret, &format!("{path}.introspection.client_secret"));
+            }
+            let path = format!("{path}.token_prefix");
+            let prefix = provider.token_prefix.as_deref().unwrap_or_default();
+            if provider.token_prefix.is_some() && prefix.is_empty() {
+                self.error(path, "expected at least one character");
+                continue;
+            }
+            let clash = earlier.iter().find(|(_, other)| match (prefix, *other) {
+                ("", "") => true,
+                ("", _) | (_, "") => false,
+                (one, other) => one.starts_with(other) || other.starts_with(one),
+            });
+            match clash {
+                Some((other, "")) => self.error(path, format!("is required: {other} has none already")),
+                Some((other, _)) => self.error(path, format!("cannot be told apart from that of {other}")),
+                None => {}
+            }
+            earlier.push((name.as_str(), prefix));
+        }
+    }
+
+    fn api_keys(&mut self, api_keys: &ApiKeys) {
+        let path = "authentication.api_keys.keys";
+        self.places(&api_keys.from, "authentication.api_keys.from");
+        if api_keys.keys.is_empty() {
+            self.error(path, "expected at least one entry");
+        }
+        let mut owners = BTreeMap::new();
+        for (name, key) in &api_keys.keys {
+            let path = tree::under(path, name.as_str()) + ".secret";
+            self.secret_name(key.secret.as_str(), &path);
+            if let Some(first) = owners.insert(key.secret.as_str(), name) {
+                self.error(path, format!("is the key of {first} too"));
+            }
+        }
+    }
+
+    pub(super) fn tokens(&mut self) {
+        let Some(tokens) = &self.config.tokens else { return };
+        if !tokens.algorithm.is_shared() {
+            self.error("tokens.algorithm", "expected HS256, HS384 or HS512: the keys are shared secrets");
+        }
+        self.keys(&tokens.keys, "tokens.keys");
+        self.limit_names(&tokens.limits, "tokens.limits");
+        self.token_paths(tokens);
+        if tokens.access_lifetime > tokens.refresh_lifetime {
+            self.error("tokens.access_lifetime", "expected no more than refresh_lifetime");
+        }
+    }
+
+    fn token_paths(&mut self, tokens: &Tokens) {
+        let paths = [
+            Some(("tokens.login.path", &tokens.login.path)),
+            tokens.refresh.as_ref().map(|refresh| ("tokens.refresh.path", &refresh.path)),
+            tokens.logout.as_ref().map(|logout| ("tokens.logout.path", &logout.path)),
+        ];
+        let mut seen = BTreeSet::new();
+        for (field, path) in paths.into_iter().flatten() {
+            if !seen.insert(path.as_str()) {
+                self.error(field, "is the path of another endpoint too");
+            }
+        }
+    }
+}
