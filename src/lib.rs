@@ -14,4 +14,7 @@
     )
 )]
 
+#[cfg(feature = "cli")]
+pub mod cli;
+pub mod injection;
 pub mod time;

@@ -1,0 +1,3 @@
+//! What the command line tool does, one command a file.
+
+pub mod scan;
