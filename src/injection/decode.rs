@@ -52,6 +52,15 @@ fn percent(text: &[u8]) -> Option<Vec<u8>> {
         if let Some(byte) = hex2(rest, 1) {
             return Some((Char::Byte(byte), 3));
         }
+        // `%2%f` and `%qf`: digits that some servers put together or take for hexadecimal.
+        if at(rest, 2) == b'%' && at(rest, 1).is_ascii_digit() {
+            let high = char::from(at(rest, 1)).to_digit(16)?;
+            let low = char::from(at(rest, 3)).to_digit(16)?;
+            return u8::try_from(high << 4 | low).ok().filter(|byte| matches!(byte, b'.' | b'/' | b'\\')).map(|byte| (Char::Byte(byte), 4));
+        }
+        if at(rest, 1).is_ascii_alphanumeric() && at(rest, 2).is_ascii_lowercase() && at(rest, 1) | 0x20 != b'u' && !is_word(at(rest, 4)) {
+            return Some((Char::Byte(OBSCURED), 3));
+        }
         if at(rest, 1) | 0x20 == b'u' {
             return hex4(rest, 2).map(|code| (Char::Code(code), 6));
         }
@@ -191,7 +200,7 @@ fn fold_one(rest: &[u8]) -> (Option<u8>, usize) {
         0xF0 if at(rest, 1) < 0x90 => overlong(&[tail(1), tail(2), tail(3)]),
         0xF8 => overlong(&[tail(1), tail(2), tail(3), tail(4)]),
         0xFC => overlong(&[tail(1), tail(2), tail(3), tail(4), tail(5)]),
-        0xE2 | 0xEF | 0xCA => {
+        0xE2 | 0xEE | 0xEF | 0xCA => {
             let len = if first == 0xCA { 2 } else { 3 };
             match std::str::from_utf8(cut(rest, 0, len)).ok().and_then(|part| part.chars().next()).and_then(lookalike) {
                 Some(byte) => (Some(byte), len),

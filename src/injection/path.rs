@@ -14,12 +14,19 @@ pub(super) fn inspect(view: &[u8], findings: &mut Findings) {
 /// Runs of dots and separators: how many steps up, how many of them in disguise.
 fn traversal(view: &[u8], findings: &mut Findings) {
     let mut pos = 0;
-    while let Some(found) = memchr::memchr2(b'.', OBSCURED, from(view, pos)) {
-        let start = pos + found;
+    while let Some(found) = memchr::memchr3(b'.', OBSCURED, b'0', from(view, pos)) {
+        let mut start = pos + found;
+        if at(view, start) == b'0' && dot_len(from(view, start)).is_none() {
+            pos = start + 1;
+            continue;
+        }
+        while start > pos && matches!(at(view, start - 1), b'/' | b'\\') {
+            start -= 1;
+        }
         let run = Run::of(view, start);
         pos = run.end.max(start + 1);
         let target = from(view, run.end);
-        if run.is_attack(target) {
+        if run.is_attack(target) || start == 0 && run.leads_out(view) {
             findings.report(Rule::PathTraversal);
             return;
         }
@@ -46,15 +53,15 @@ impl Run {
         let mut dots = 0;
         let mut i = start;
         loop {
-            if let Some(len) = dot_len(from(view, i)) {
+            if let Some(len) = dot_len(from(view, i)).filter(|_| at(view, i) != OBSCURED || dots < 2) {
                 dots += 1;
                 run.dots += 1;
-                run.odd += usize::from(len > 1);
+                run.odd += usize::from(len > 1 || at(view, i) == OBSCURED);
                 i += len;
             } else if let Some(len) = separator_len(from(view, i)) {
                 run.separators += 1;
                 run.backslashes += usize::from(at(view, i) == b'\\');
-                run.odd += usize::from(len > 1);
+                run.odd += usize::from(len > 1 || at(view, i) == OBSCURED);
                 run.close(dots);
                 dots = 0;
                 i += len;
@@ -88,14 +95,29 @@ impl Run {
         if self.odd > 0 && (self.steps > 1 || !target.is_empty() && self.separators > 1) || sensitive(target) {
             return true;
         }
+        if self.separators >= 8 && self.dots >= 8 {
+            return true;
+        }
         self.steps >= 3 || self.steps >= 2 && (self.backslashes > 0 || at(target, 0) == b'{')
+    }
+}
+
+impl Run {
+    /// Whether a value that begins with this run leads out of its directory: from the root, or to a script or its settings.
+    fn leads_out(&self, view: &[u8]) -> bool {
+        if self.steps == 0 || self.separators == 0 || view.contains(&b' ') {
+            return false;
+        }
+        let rooted = matches!(at(view, 0), b'/' | b'\\') && self.steps >= 2;
+        let suffixes: [&[u8]; 9] = [b".php", b".inc", b".conf", b".ini", b".db", b".bak", b".log", b".pass", b".asp"];
+        rooted || suffixes.iter().any(|suffix| contains(from(view, self.end.saturating_sub(1)), suffix))
     }
 }
 
 /// The length of a dot at the beginning of `rest`, in any disguise.
 fn dot_len(rest: &[u8]) -> Option<usize> {
     match at(rest, 0) {
-        b'.' => Some(1),
+        b'.' | OBSCURED => Some(1),
         b'0' if starts_at(rest, 0, b"0x2e") => Some(4),
         _ => None,
     }
@@ -138,7 +160,14 @@ fn system_files(view: &[u8], findings: &mut Findings) {
     }
     let begins = matches!(at(view, 0), b'/' | b'\\' | b'.') || at(view, 1) == b':';
     if !begins {
+        let named: [&[u8]; 5] = [b"etc/passwd", b"etc/shadow", b"boot.ini", b"win.ini", b"etc/issue"];
+        if view.len() <= 512 && !view.contains(&b' ') && named.iter().any(|name| contains(view, name)) {
+            findings.report(Rule::PathSystemFile);
+        }
         return;
+    }
+    if [&b"/etc/"[..], b"/proc/", b"/var/log/"].iter().any(|place| starts_at(view, 0, place)) && !view.contains(&b' ') {
+        findings.report(Rule::PathSystemFile);
     }
     if FILES.iter().any(|name| contains(cut(view, 0, 512), name)) {
         findings.report(Rule::PathSystemFile);

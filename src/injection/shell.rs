@@ -90,6 +90,7 @@ fn command(view: &[u8], i: usize) -> Option<Command> {
                 len = 0;
                 pos += 1;
             }
+            b'\\' if at(view, pos + 1) == b'n' && !is_word(at(view, pos + 2)) => break,
             b'\'' | b'"' | b'\\' => {
                 // A closing quote that ends the name is no disguise of it.
                 disguised |= len > 0 && at(view, pos + 1).is_ascii_alphanumeric();
@@ -109,6 +110,11 @@ fn command(view: &[u8], i: usize) -> Option<Command> {
             }
             _ => break,
         }
+    }
+    // Commands are written in one case; `Touch` and `OpenSSL` are names.
+    let written = cut(view, start, pos);
+    if written.iter().any(u8::is_ascii_uppercase) && written.iter().any(u8::is_ascii_lowercase) {
+        return None;
     }
     let name = name.get(..len)?;
     let name = name.strip_suffix(b".").unwrap_or(name);
@@ -165,7 +171,8 @@ fn tail(view: &[u8], end: usize) -> Tail {
         || word.contains(&b'\\')
         || word.get(1..).unwrap_or_default().contains(&b'/') && !word.ends_with(b"/")
         || contains(word, b"://")
-        || word == b"/";
+        || word == b"/"
+        || at(word, 0).is_ascii_alphabetic() && at(word, 1) == b':';
     let last = skip_space(view, start + word_len) >= view.len();
     let number = first.is_ascii_digit() && (last || matches!(at(view, skip_space(view, start + word_len)), b';' | b'|' | b'&' | b'`' | b')' | b'#' | b'"' | b'\''));
     if option || path || number || first.is_ascii_digit() && word.iter().filter(|&&byte| byte == b'.').count() == 3 {
@@ -195,18 +202,37 @@ fn separated(view: &[u8], i: usize, findings: &mut Findings) {
     }
     if let Some(command) = command(view, after) {
         let parameter = byte == b'&' && matches!(at(view, command.end), b'=' | b'&' | b';' | b'#');
-        if !parameter && is_run(view, &command) {
+        // `|name|` opens a closure in Ruby and Rust.
+        let closure = byte == b'|' && at(view, command.end) == b'|' && (i == 0 || !is_word(at(view, i - 1)));
+        let leading = i <= 2 && command.known == Known::Strong;
+        if !parameter && !closure && (leading || is_run(view, &command) || has_subcommand(view, &command, after)) {
             findings.report(Rule::CommandSeparator);
         }
     }
     // `id|` and `/usr/bin/id;`: a command before the separator that ends the value.
     if i > 1 && after >= view.len() {
         if let Some(command) = self::command(view, 0) {
-            if skip_space(view, command.end) == i {
+            if skip_space(view, command.end) == i || tail(view, command.end) == Tail::Argument && i < 80 {
                 findings.report(Rule::CommandSeparator);
             }
         }
     }
+}
+
+/// `net user`, `reg add` and the like: commands of Windows whose argument is a word.
+fn has_subcommand(view: &[u8], command: &Command, start: usize) -> bool {
+    const SUB: [(&[u8], &[&[u8]]); 4] = [
+        (b"net", &[b"user", b"view", b"localgroup", b"group", b"use", b"start", b"stop", b"share", b"accounts", b"session"]),
+        (b"reg", &[b"add", b"query", b"delete", b"save", b"export"]),
+        (b"sc", &[b"query", b"stop", b"start", b"create", b"config"]),
+        (b"netsh", &[b"firewall", b"advfirewall", b"interface", b"wlan"]),
+    ];
+    let name = cut(view, skip_space(view, start), command.end);
+    let next = skip_space(view, command.end);
+    SUB.iter().any(|(first, seconds)| {
+        name.eq_ignore_ascii_case(first)
+            && seconds.iter().any(|second| starts_at(view, next, second) && !is_word(at(view, next + second.len())))
+    })
 }
 
 /// A line that is a command, in a short value whose first line is a single word.
@@ -228,6 +254,10 @@ fn backquoted(view: &[u8], i: usize, findings: &mut Findings) {
     if !attached {
         return;
     }
+    // A space inside begins a command only in a value that is one; elsewhere it follows a closing backquote.
+    if i > 0 && at(view, i + 1) <= b' ' {
+        return;
+    }
     let Some(command) = command(view, i + 1) else { return };
     let closed = memchr::memchr(b'`', from(view, i + 1)).map(|len| i + 1 + len);
     let ends = closed.is_none_or(|close| skip_space(view, close + 1) >= view.len() || before != 0);
@@ -240,6 +270,11 @@ fn backquoted(view: &[u8], i: usize, findings: &mut Findings) {
 fn substituted(view: &[u8], i: usize, findings: &mut Findings) {
     if starts_at(view, i, b"${ifs") || starts_at(view, i, b"$ifs") {
         findings.report(Rule::CommandSubstitution);
+        return;
+    }
+    let superglobals: [&[u8]; 6] = [b"$_get[", b"$_post[", b"$_request[", b"$_server[", b"$_cookie[", b"$_files["];
+    if superglobals.iter().any(|name| starts_at(view, i, name)) {
+        findings.report(Rule::CommandCall);
         return;
     }
     if at(view, i + 1) != b'(' || at(view, i + 2) == b'(' {

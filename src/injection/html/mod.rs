@@ -73,6 +73,9 @@ impl Page<'_> {
         if closing {
             return;
         }
+        if starts_at(name, 0, b"xml:") || starts_at(name, 0, b"svg:") {
+            findings.report(Rule::XssActiveTag);
+        }
         let tag = Tag { name: local, text: cut(view, after, after + TAG_REACH) };
         if tag.is_active() {
             findings.report(Rule::XssActiveTag);
@@ -93,7 +96,7 @@ impl Page<'_> {
         let view = self.view;
         let declares = starts_at(view, mark, b"!entity") || starts_at(view, mark, b"!attlist") || starts_at(view, mark, b"!element")
             || starts_at(view, mark, b"?import") || starts_at(view, mark, b"?xml-stylesheet") || starts_at(view, mark, b"![cdata[<");
-        let doctype = starts_at(view, mark, b"!doctype") && cut(view, mark, mark + 96).iter().any(|&byte| byte == b'[');
+        let doctype = starts_at(view, mark, b"!doctype") && cut(view, mark, mark + 96).iter().find(|byte| matches!(byte, b'[' | b'>')) == Some(&b'[');
         let conditional = starts_at(view, mark, b"!--[if") && cut(view, mark + 6, mark + 96).contains(&b'<');
         if declares || doctype {
             findings.report(Rule::XssDeclaration);
@@ -266,7 +269,7 @@ impl Tag<'_> {
         match_name(self.name, b"meta") && (contains(own, b"refresh") || contains(own, b"set-cookie") || contains(own, b"url=") || contains(own, b"utf-7") || contains(own, b"http-equiv=\"link"))
             || match_name(self.name, b"link") && contains(own, b"href") && (contains(own, b"stylesheet") || contains(own, b"import"))
             || contains(own, b"srcdoc")
-            || match_name(self.name, b"svg") && contains(own, b"xmlns")
+            || [&b"xlink:href"[..], b"datasrc", b"dataformatas", b"namespace=", b"implementation="].iter().any(|sign| contains(own, sign))
     }
 
     /// The tag's own text: up to the first `>`.
@@ -281,7 +284,12 @@ impl Tag<'_> {
         if !match_name(self.name, b"style") && !contains(text, b"style") {
             return false;
         }
-        [&b"@import"[..], b"javascript:", b"-moz-binding", b"behavior:", b"behaviour:", b"binding:", b"vbscript:", b"@im\\port", b"expression("]
+        // A style sheet's import is everyday in mail; one that is all there is to the style is not.
+        let inside = memchr::memchr(b'>', text).map_or(text, |end| from(text, end + 1));
+        if match_name(self.name, b"style") && starts_at(inside, skip_space(inside, 0), b"@import") && text.len() < 200 {
+            return true;
+        }
+        [&b"javascript:"[..], b"-moz-binding", b"behavior:", b"behaviour:", b"binding:", b"vbscript:", b"@im\\port", b"expression("]
             .iter()
             .any(|sign| contains(text, sign))
     }

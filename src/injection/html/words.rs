@@ -37,7 +37,7 @@ pub(super) const EVENTS: &[&str] = &[
 pub(super) const ACTIVE: &[&str] = &[
     "animate", "animatemotion", "animatetransform", "applet", "base", "bgsound", "embed", "fencedframe", "frame", "frameset", "handler",
     "iframe", "ilayer", "import", "isindex", "layer", "listener", "noembed", "noframes", "noscript", "object", "param", "plaintext", "portal", "set",
-    "vmlframe", "xml", "xmp", "xss",
+    "svg", "vmlframe", "xml", "xmp", "xss",
 ];
 
 /// Schemes that run what follows them.

@@ -32,7 +32,7 @@ pub(super) enum What {
 
 impl What {
     pub(super) const fn is_literal(self) -> bool {
-        matches!(self, Self::Number | Self::Text { .. } | Self::Null | Self::Boolean)
+        matches!(self, Self::Number | Self::Text { .. } | Self::Null | Self::Boolean | Self::Variable)
     }
 }
 
@@ -118,6 +118,9 @@ impl Tokens<'_> {
                 if is_reserved(word) {
                     return None;
                 }
+                if part == Word::InfoFn {
+                    return Some((What::Call(part), last + 1));
+                }
                 Some((What::Name, last + 1))
             }
             _ => None,
@@ -197,7 +200,8 @@ impl Tokens<'_> {
                 What::Text { quote, open: true } => chain.open = Some(quote),
                 _ => {}
             }
-            while self.kind(chain.next) == Kind::Close {
+            let end = chain.next + MAX_PREFIX;
+            while chain.next < end && self.kind(chain.next) == Kind::Close {
                 chain.next += 1;
             }
         }
@@ -206,6 +210,11 @@ impl Tokens<'_> {
 
     /// Whether what comments out the rest of a query stands at `i`, perhaps after a semicolon.
     pub(super) fn commented_out(&self, i: usize) -> bool {
+        let mut i = i;
+        let end = i + MAX_PREFIX;
+        while i < end && self.kind(i) == Kind::Close {
+            i += 1;
+        }
         let i = if self.kind(i) == Kind::Semicolon { i + 1 } else { i };
         matches!(self.kind(i), Kind::Dashes | Kind::Hash | Kind::OpenComment)
     }

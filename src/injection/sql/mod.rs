@@ -17,18 +17,31 @@ use words::Word;
 const WINDOW: usize = 32 * 1024;
 /// How much of the end of a part is seen again with the next.
 const OVERLAP: usize = 1024;
+/// The longest part that is read a second time with its line comments left out.
+const MAX_COMMENTED: usize = 1024;
 
 /// Reports what `view` would do inside a query.
 pub(super) fn inspect(view: &[u8], findings: &mut Findings) {
     let mut start = 0;
     loop {
         let part = super::bytes::cut(view, start, start + WINDOW);
-        Inspection { tokens: Tokens::of(part), first: start == 0 }.run(findings);
+        let first = start == 0;
+        Inspection { tokens: Tokens::of(part, false), first }.run(findings);
+        if findings.is_empty() && has_line_comments(part) {
+            Inspection { tokens: Tokens::of(part, true), first }.run(findings);
+        }
         if start + WINDOW >= view.len() {
             return;
         }
         start += WINDOW - OVERLAP;
     }
+}
+
+/// Whether a line ends in a comment and another follows, in a value short enough to be read twice.
+fn has_line_comments(part: &[u8]) -> bool {
+    part.len() <= MAX_COMMENTED
+        && memchr::memchr(b'\n', part).is_some()
+        && (memchr::memchr(b'#', part).is_some() || super::bytes::find(part, 0, b"--").is_some())
 }
 
 struct Inspection<'a> {
@@ -71,7 +84,6 @@ impl Inspection<'_> {
             Word::Case => self.case(i, findings),
             Word::If => self.if_call(i, findings),
             Word::System => self.system(i, findings),
-            Word::Name | Word::Fn => {}
             _ => {}
         }
     }
@@ -91,9 +103,17 @@ impl Inspection<'_> {
     fn condition(&self, i: usize, findings: &mut Findings) {
         let tokens = &self.tokens;
         let Some(first) = tokens.operand(i + 1) else { return };
+        // `"and"` as a word of prose.
+        if matches!((tokens.before(i), tokens.kind(i + 1)), (Kind::Quote(a), Kind::Quote(b)) if a == b)
+            && !tokens.at(i).spaced
+            && !tokens.at(i + 1).spaced
+            && tokens.at(i + 1).twin == u32::MAX
+        {
+            return;
+        }
         let left = tokens.left(i);
         let right = match tokens.comparison(first.next).and_then(|j| tokens.operand(j)) {
-            Some(second) => self.compared(i, first, second),
+            Some(second) => self.compared(i, left, first, second),
             None => self.alone(i, first),
         };
         if left + right >= 4 {
@@ -108,7 +128,7 @@ impl Inspection<'_> {
     }
 
     /// How much two compared operands look like a probe: 0 to 4.
-    fn compared(&self, i: usize, first: Operand, second: Operand) -> u8 {
+    fn compared(&self, i: usize, left: u8, first: Operand, second: Operand) -> u8 {
         let tokens = &self.tokens;
         let opened = match (tokens.before(i), second.what) {
             (Kind::Quote(closed), What::Text { quote, open: true }) if quote == closed => 2,
@@ -122,12 +142,13 @@ impl Inspection<'_> {
             (What::Text { .. }, What::Text { .. }) => 3 + u8::from(opened > 0),
             (a, b) if a.is_literal() && b.is_literal() => 3,
             (What::Query, _) | (_, What::Query) => 4,
+            (What::Call(a), What::Call(b)) if a.is_fn() && b.is_fn() => 3,
             (What::Call(word), other) | (other, What::Call(word)) if word.is_fn() => {
                 let strong = matches!(word, Word::TimeFn | Word::DangerFn | Word::InfoFn);
-                2 + u8::from(strong) + u8::from(other.is_literal() && strong) + commented.max(opened.min(1))
+                2 + u8::from(strong || i == 0) + u8::from(other.is_literal() && strong) + commented.max(opened.min(1))
             }
             (What::Name, What::Name) => u8::from(same) + 1 + commented,
-            _ => 1 + opened.max(commented),
+            _ => 1 + opened.max(commented).max(u8::from(left >= 2)),
         }
     }
 
@@ -153,12 +174,14 @@ impl Inspection<'_> {
         let tokens = &self.tokens;
         let Kind::Quote(quote) = tokens.kind(i) else { return };
         let token = tokens.at(i);
-        let opening = token.spaced && i > 0;
+        let opening = i > 0
+            && (token.spaced
+                || matches!(tokens.before(i), Kind::Compare | Kind::Open | Kind::Comma | Kind::Other(b'[' | b'{' | b':')));
         let mut j = i + 1;
         while j < i + 8 && matches!(tokens.kind(j), Kind::Close) || j == i + 1 && tokens.kind(j) == Kind::Quote(quote) && tokens.at(j).twin == u32::MAX {
             j += 1;
         }
-        if !opening && token.twin == u32::MAX && tokens.commented_out(j) && self.ends_soon(i, j) {
+        if !opening && !token.odd && token.twin == u32::MAX && tokens.commented_out(j) && self.ends_soon(i, j) {
             findings.report(Rule::SqlComment);
             return;
         }
@@ -166,7 +189,10 @@ impl Inspection<'_> {
         if chain.operators == 0 {
             return;
         }
-        let reopened = chain.open == Some(quote);
+        // `"mod"` as a word, `36"+x+48"` as a measure.
+        let wrapped = chain.operators == 1 && !tokens.at(j).spaced && matches!(tokens.kind(j), Kind::Word(_)) && j == i + 1 && !tokens.at(j + 1).spaced;
+        let measured = chain.compares + chain.logic == 0 && chain.names > 0;
+        let reopened = chain.open == Some(quote) && !wrapped && !measured;
         let commented = tokens.commented_out(chain.next);
         if reopened && !opening || commented && chain.operators > usize::from(chain.names > 0) && chain.compares + chain.calls > 0 {
             findings.report(if chain.compares + chain.logic == 0 { Rule::SqlStringOperator } else { Rule::SqlTautology });
@@ -210,6 +236,7 @@ impl Inspection<'_> {
             Word::Shutdown => (closed || tokens.kind(i + 1) == Kind::End) && stacked,
             Word::If => stacked && tokens.kind(i + 1) == Kind::Open && tokens.operand(i + 2).is_some_and(|operand| tokens.comparison(operand.next).is_some()),
             Word::TimeFn | Word::DangerFn => stacked && closed && tokens.kind(i + 1) == Kind::Open,
+            Word::Begin | Word::Call if closed && tokens.word(i + 1).is_some() && matches!(tokens.kind(i + 2), Kind::Dot | Kind::Open) => true,
             Word::Call | Word::Handler | Word::Grant | Word::Merge | Word::Copy | Word::Begin => {
                 closed && stacked && tokens.left(i - 1) >= 2 && tokens.word(i + 1).is_some()
             }
@@ -300,7 +327,7 @@ impl Inspection<'_> {
     fn clause(&self, i: usize, word: Word, findings: &mut Findings) {
         let tokens = &self.tokens;
         let found = match word {
-            Word::Into => tokens.word(i + 1) == Some(Word::Outfile) && matches!(tokens.kind(i + 2), Kind::Quote(_) | Kind::Number),
+            Word::Into => tokens.word(i + 1) == Some(Word::Outfile) && matches!(tokens.kind(i + 2), Kind::Quote(_) | Kind::Number | Kind::Open),
             Word::Procedure => tokens.word(i + 1) == Some(Word::Analyse) && tokens.kind(i + 2) == Kind::Open,
             _ => tokens.left(i) >= 2 && tokens.kind(i + 1) == Kind::Number && (tokens.commented_out(i + 2) || tokens.kind(i + 2) == Kind::Comma),
         };
@@ -367,7 +394,8 @@ impl Inspection<'_> {
         if tokens.word(i + 1) != Some(Word::Select) || !tokens.selects(i + 1) {
             return;
         }
-        if self.first && i <= 12 && (i == 0 || self.in_expression(i + 1)) && self.begins_as_value() {
+        let after_number = tokens.before(i) == Kind::Number;
+        if self.first && i <= 12 && (i == 0 || after_number || self.in_expression(i + 1)) && self.begins_as_value() {
             findings.report(Rule::SqlSubquery);
         }
     }
@@ -377,6 +405,7 @@ impl Inspection<'_> {
         match self.tokens.kind(0) {
             Kind::Number | Kind::Quote(_) | Kind::Open | Kind::Close | Kind::Arith(_) | Kind::Logic(_) | Kind::Semicolon | Kind::Compare | Kind::Comma => true,
             Kind::Word(Word::Logic) => true,
+            Kind::Word(word) if word.is_fn() => self.tokens.kind(1) == Kind::Open,
             Kind::Word(_) => matches!(self.tokens.kind(1), Kind::Quote(_) | Kind::Close),
             _ => false,
         }
