@@ -48,7 +48,8 @@ pub(super) fn each_view(value: &[u8], mut inspect: impl FnMut(&[u8]) -> bool) {
 
 /// `%41`, and `%u0041` as old servers read it.
 fn percent(text: &[u8]) -> Option<Vec<u8>> {
-    replace(text, b'%', |rest| {
+    replace(text, b'%', |pos| {
+        let rest = from(text, pos);
         if let Some(byte) = hex2(rest, 1) {
             return Some((Char::Byte(byte), 3));
         }
@@ -58,7 +59,9 @@ fn percent(text: &[u8]) -> Option<Vec<u8>> {
             let low = char::from(at(rest, 3)).to_digit(16)?;
             return u8::try_from(high << 4 | low).ok().filter(|byte| matches!(byte, b'.' | b'/' | b'\\')).map(|byte| (Char::Byte(byte), 4));
         }
-        if at(rest, 1).is_ascii_alphanumeric() && at(rest, 2).is_ascii_lowercase() && at(rest, 1) | 0x20 != b'u' && !is_word(at(rest, 4)) {
+        let before = cut(text, pos.saturating_sub(3), pos);
+        let paired = starts_at(before, 0, b"%c0") || starts_at(before, 0, b"%c1") || at(before, 0) == b'%' && before != b"%25" && hex2(before, 1).is_none();
+        if at(rest, 1).is_ascii_alphanumeric() && at(rest, 2).is_ascii_alphabetic() && (paired || at(rest, 3) == b'%') && at(rest, 1) | 0x20 != b'u' {
             return Some((Char::Byte(OBSCURED), 3));
         }
         if at(rest, 1) | 0x20 == b'u' {
@@ -70,7 +73,10 @@ fn percent(text: &[u8]) -> Option<Vec<u8>> {
 
 /// `&#65;`, `&#x41`, and the named references that stand for ASCII.
 fn entities(text: &[u8]) -> Option<Vec<u8>> {
-    replace(text, b'&', |rest| if at(rest, 1) == b'#' { numeric_reference(rest) } else { named_reference(rest) })
+    replace(text, b'&', |pos| {
+        let rest = from(text, pos);
+        if at(rest, 1) == b'#' { numeric_reference(rest) } else { named_reference(rest) }
+    })
 }
 
 fn numeric_reference(rest: &[u8]) -> Option<(Char, usize)> {
@@ -144,7 +150,14 @@ fn named_reference(rest: &[u8]) -> Option<(Char, usize)> {
 
 /// `\x41`, `\u0041`, `\u{41}` and `\101`, as in JavaScript, Python and C.
 fn escapes(text: &[u8]) -> Option<Vec<u8>> {
-    replace(text, b'\\', |rest| match at(rest, 1) {
+    replace(text, b'\\', |pos| {
+        let rest = from(text, pos);
+        escape(rest)
+    })
+}
+
+fn escape(rest: &[u8]) -> Option<(Char, usize)> {
+    match at(rest, 1) {
         b'x' | b'X' => hex2(rest, 2).map(|byte| (Char::Byte(byte), 4)),
         b'u' | b'U' if at(rest, 2) == b'{' => {
             let close = cut(rest, 3, 11).iter().position(|&byte| byte == b'}')?;
@@ -160,7 +173,7 @@ fn escapes(text: &[u8]) -> Option<Vec<u8>> {
             Some((Char::Code(code), 4))
         }
         _ => None,
-    })
+    }
 }
 
 /// Characters that servers and databases take for ASCII: overlong UTF-8, full-width forms, typographic quotes and
@@ -189,7 +202,8 @@ fn fold_one(rest: &[u8]) -> (Option<u8>, usize) {
         0xC0 | 0xC1 if rest.len() > 1 => {
             let low = at(rest, 1) & 0x3F;
             let decoded = if first == 0xC0 { low } else { 0x40 | low };
-            let plain = matches!(decoded, b'.' | b'/' | b'\\' | b'<' | b'>' | b'\'' | b'"');
+            let continued = at(rest, 1) & 0xC0 == 0x80 || at(rest, 1) == 0xEE;
+            let plain = continued && matches!(decoded, b'.' | b'/' | b'\\' | b'<' | b'>' | b'\'' | b'"');
             let literal = matches!(at(rest, 1), b'.' | b'/' | b'\\');
             let byte = if literal { at(rest, 1) } else if plain { decoded } else { OBSCURED };
             (Some(byte), 2)
@@ -271,13 +285,15 @@ enum Char {
 }
 
 /// `text` with each sequence that begins with `lead` and that `decode` understands replaced; None when there is none.
-fn replace(text: &[u8], lead: u8, decode: impl Fn(&[u8]) -> Option<(Char, usize)>) -> Option<Vec<u8>> {
+///
+/// `decode` is given the place of the sequence and answers what it stands for and its length.
+fn replace(text: &[u8], lead: u8, decode: impl Fn(usize) -> Option<(Char, usize)>) -> Option<Vec<u8>> {
     let mut out: Option<Vec<u8>> = None;
     let mut copied = 0;
     let mut pos = 0;
     while let Some(found) = memchr::memchr(lead, from(text, pos)) {
         let start = pos + found;
-        let Some((char, len)) = decode(from(text, start)) else {
+        let Some((char, len)) = decode(start) else {
             pos = start + 1;
             continue;
         };

@@ -108,7 +108,8 @@ impl Run {
         if self.steps == 0 || self.separators == 0 || view.contains(&b' ') {
             return false;
         }
-        let rooted = matches!(at(view, 0), b'/' | b'\\') && self.steps >= 2;
+        let alone = self.end >= view.len() && self.steps + self.separators >= 3;
+        let rooted = matches!(at(view, 0), b'/' | b'\\') && (self.steps >= 2 || self.odd > 0 || alone);
         let suffixes: [&[u8]; 9] = [b".php", b".inc", b".conf", b".ini", b".db", b".bak", b".log", b".pass", b".asp"];
         rooted || suffixes.iter().any(|suffix| contains(from(view, self.end.saturating_sub(1)), suffix))
     }
@@ -132,6 +133,7 @@ fn separator_len(rest: &[u8]) -> Option<usize> {
         b'0' if starts_at(rest, 0, b"0x2f") || starts_at(rest, 0, b"0x5c") => Some(4),
         b'%' if at(rest, 3) == b'%' && at(rest, 1).is_ascii_alphanumeric() && at(rest, 2).is_ascii_alphanumeric() => Some(6),
         b';' if at(rest, 1) == b'/' => Some(2),
+        b'%' if matches!(at(rest, 1), b'/' | b'\\' | b'.') => Some(1),
         _ => None,
     }
 }

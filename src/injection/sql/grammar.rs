@@ -227,6 +227,8 @@ impl Tokens<'_> {
         }
         let closed = u8::from(end < i);
         match self.before(end) {
+            // In prose backquotes mark names.
+            Kind::Quote(b'`') => 1 + closed,
             Kind::Quote(_) => 2 + closed,
             Kind::Number if end <= 2 => 2 + closed,
             Kind::Number => 1 + closed,

@@ -148,7 +148,11 @@ impl Inspection<'_> {
                 2 + u8::from(strong || i == 0) + u8::from(other.is_literal() && strong) + commented.max(opened.min(1))
             }
             (What::Name, What::Name) => u8::from(same) + 1 + commented,
-            _ => 1 + opened.max(commented).max(u8::from(left >= 2)),
+            _ => {
+                let parameter = matches!(tokens.kind(i), Kind::Logic(_)) && tokens.text_of(i).len() == 1;
+                let probing = left >= 2 && !parameter && !matches!(tokens.word(first.next), Some(Word::In | Word::Between));
+                1 + opened.max(commented).max(u8::from(probing))
+            }
         }
     }
 
