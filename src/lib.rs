@@ -18,6 +18,7 @@ pub mod canonical;
 pub mod cli;
 pub mod config;
 pub mod head;
+pub mod injection;
 pub mod jose;
 pub mod media;
 pub mod policy;

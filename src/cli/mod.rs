@@ -2,4 +2,5 @@
 
 pub mod check;
 pub mod document;
+pub mod scan;
 pub mod schema;

@@ -1,0 +1,389 @@
+//! What a value could become: every encoding undone, one after the other, to a fixed depth.
+//!
+//! Each step only shortens its input, so memory is bounded by the value itself and time by the number of views.
+//! A malformed sequence stays as it is and hides nothing that stands around it.
+
+use super::bytes::{at, cut, from, is_word, starts_at};
+use base64::Engine as _;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use base64::engine::{DecodePaddingMode, GeneralPurpose as Engine};
+use std::borrow::Cow;
+
+/// How often the whole chain of decodings is repeated on its own result.
+const DEPTH: usize = 3;
+/// The most views of one value, the value itself included.
+const MAX_VIEWS: usize = 10;
+/// The longest value that is tried as base64 as a whole.
+const MAX_BASE64: usize = 64 * 1024;
+
+/// Stands for an overlong or malformed sequence that some servers read as a dot or a slash.
+pub(super) const OBSCURED: u8 = 0x1A;
+
+type Step = fn(&[u8]) -> Option<Vec<u8>>;
+
+/// Calls `inspect` with `value` and then with each distinct decoding of it, as long as it returns true.
+pub(super) fn each_view(value: &[u8], mut inspect: impl FnMut(&[u8]) -> bool) {
+    if !inspect(value) {
+        return;
+    }
+    let mut left = MAX_VIEWS - 1;
+    let mut view = Cow::Borrowed(value);
+    let steps: [Step; 6] = [percent, entities, escapes, fold, plus, base64_text];
+    for _ in 0..DEPTH {
+        let mut changed = false;
+        for step in steps {
+            let Some(next) = step(&view) else { continue };
+            view = Cow::Owned(next);
+            changed = true;
+            if left == 0 || !inspect(&view) {
+                return;
+            }
+            left -= 1;
+        }
+        if !changed {
+            return;
+        }
+    }
+}
+
+/// `%41`, and `%u0041` as old servers read it.
+fn percent(text: &[u8]) -> Option<Vec<u8>> {
+    replace(text, b'%', |pos| {
+        let rest = from(text, pos);
+        if let Some(byte) = hex2(rest, 1) {
+            return Some((Char::Byte(byte), 3));
+        }
+        // `%2%f` and `%qf`: digits that some servers put together or take for hexadecimal.
+        if at(rest, 2) == b'%' && at(rest, 1).is_ascii_digit() {
+            let high = char::from(at(rest, 1)).to_digit(16)?;
+            let low = char::from(at(rest, 3)).to_digit(16)?;
+            return u8::try_from(high << 4 | low).ok().filter(|byte| matches!(byte, b'.' | b'/' | b'\\')).map(|byte| (Char::Byte(byte), 4));
+        }
+        let before = cut(text, pos.saturating_sub(3), pos);
+        let paired = starts_at(before, 0, b"%c0") || starts_at(before, 0, b"%c1") || at(before, 0) == b'%' && before != b"%25" && hex2(before, 1).is_none();
+        if at(rest, 1).is_ascii_alphanumeric() && at(rest, 2).is_ascii_alphabetic() && (paired || at(rest, 3) == b'%') && at(rest, 1) | 0x20 != b'u' {
+            return Some((Char::Byte(OBSCURED), 3));
+        }
+        if at(rest, 1) | 0x20 == b'u' {
+            return hex4(rest, 2).map(|code| (Char::Code(code), 6));
+        }
+        None
+    })
+}
+
+/// `&#65;`, `&#x41`, and the named references that stand for ASCII.
+fn entities(text: &[u8]) -> Option<Vec<u8>> {
+    replace(text, b'&', |pos| {
+        let rest = from(text, pos);
+        if at(rest, 1) == b'#' { numeric_reference(rest) } else { named_reference(rest) }
+    })
+}
+
+fn numeric_reference(rest: &[u8]) -> Option<(Char, usize)> {
+    let hex = at(rest, 2) | 0x20 == b'x';
+    let (radix, start) = if hex { (16, 3) } else { (10, 2) };
+    let mut code: u32 = 0;
+    let mut end = start;
+    // Browsers accept any number of leading zeros; this many is enough to be sure of the intent.
+    while end < start + 24 {
+        let Some(digit) = char::from(at(rest, end)).to_digit(radix) else { break };
+        code = code.saturating_mul(radix).saturating_add(digit);
+        end += 1;
+    }
+    if end == start {
+        return None;
+    }
+    let end = if at(rest, end) == b';' { end + 1 } else { end };
+    Some((Char::Code(code), end))
+}
+
+/// Sorted; the semicolon is required but for the first five of HTML's history.
+const NAMED: [(&str, u8); 32] = [
+    ("NewLine", b'\n'),
+    ("Tab", b'\t'),
+    ("amp", b'&'),
+    ("apos", b'\''),
+    ("ast", b'*'),
+    ("bsol", b'\\'),
+    ("colon", b':'),
+    ("comma", b','),
+    ("commat", b'@'),
+    ("dollar", b'$'),
+    ("equals", b'='),
+    ("excl", b'!'),
+    ("grave", b'`'),
+    ("gt", b'>'),
+    ("lbrace", b'{'),
+    ("lbrack", b'['),
+    ("lowbar", b'_'),
+    ("lpar", b'('),
+    ("lsqb", b'['),
+    ("lt", b'<'),
+    ("nbsp", b' '),
+    ("num", b'#'),
+    ("percnt", b'%'),
+    ("period", b'.'),
+    ("plus", b'+'),
+    ("quest", b'?'),
+    ("quot", b'"'),
+    ("rbrace", b'}'),
+    ("rpar", b')'),
+    ("rsqb", b']'),
+    ("semi", b';'),
+    ("sol", b'/'),
+];
+
+fn named_reference(rest: &[u8]) -> Option<(Char, usize)> {
+    let mut end = 1;
+    while end < 9 && at(rest, end).is_ascii_alphabetic() {
+        end += 1;
+    }
+    let name = cut(rest, 1, end);
+    if at(rest, end) == b';' {
+        let found = NAMED.binary_search_by(|(known, _)| known.as_bytes().cmp(name)).ok()?;
+        return NAMED.get(found).map(|&(_, byte)| (Char::Byte(byte), end + 1));
+    }
+    let bare = [(&b"lt"[..], b'<'), (b"gt", b'>'), (b"amp", b'&'), (b"quot", b'"')];
+    let (known, byte) = bare.into_iter().find(|(known, _)| name.eq_ignore_ascii_case(known))?;
+    Some((Char::Byte(byte), 1 + known.len()))
+}
+
+/// `\x41`, `\u0041`, `\u{41}` and `\101`, as in JavaScript, Python and C.
+fn escapes(text: &[u8]) -> Option<Vec<u8>> {
+    replace(text, b'\\', |pos| {
+        let rest = from(text, pos);
+        escape(rest)
+    })
+}
+
+fn escape(rest: &[u8]) -> Option<(Char, usize)> {
+    match at(rest, 1) {
+        b'x' | b'X' => hex2(rest, 2).map(|byte| (Char::Byte(byte), 4)),
+        b'u' | b'U' if at(rest, 2) == b'{' => {
+            let close = cut(rest, 3, 11).iter().position(|&byte| byte == b'}')?;
+            let digits = std::str::from_utf8(cut(rest, 3, 3 + close)).ok()?;
+            u32::from_str_radix(digits, 16).ok().map(|code| (Char::Code(code), close + 4))
+        }
+        b'u' | b'U' => hex4(rest, 2).map(|code| (Char::Code(code), 6)),
+        b'0' | b'1' => {
+            let mut code = 0u32;
+            for i in 1..4 {
+                code = code * 8 + char::from(at(rest, i)).to_digit(8)?;
+            }
+            Some((Char::Code(code), 4))
+        }
+        _ => None,
+    }
+}
+
+/// Characters that servers and databases take for ASCII: overlong UTF-8, full-width forms, typographic quotes and
+/// slashes, and the NULs of UTF-16.
+fn fold(text: &[u8]) -> Option<Vec<u8>> {
+    if !text.iter().any(|&byte| byte == 0 || byte >= 0xC0) {
+        return None;
+    }
+    let mut out = Vec::with_capacity(text.len());
+    let mut pos = 0;
+    while pos < text.len() {
+        let (byte, len) = fold_one(from(text, pos));
+        if let Some(byte) = byte {
+            out.push(byte);
+        }
+        pos += len;
+    }
+    (out != text).then_some(out)
+}
+
+fn fold_one(rest: &[u8]) -> (Option<u8>, usize) {
+    let first = at(rest, 0);
+    let tail = |n: usize| rest.get(n).map(|byte| u32::from(byte & 0x3F));
+    match first {
+        0 => (None, 1),
+        0xC0 | 0xC1 if rest.len() > 1 => {
+            let low = at(rest, 1) & 0x3F;
+            let decoded = if first == 0xC0 { low } else { 0x40 | low };
+            let continued = at(rest, 1) & 0xC0 == 0x80 || at(rest, 1) == 0xEE;
+            let plain = continued && matches!(decoded, b'.' | b'/' | b'\\' | b'<' | b'>' | b'\'' | b'"');
+            let literal = matches!(at(rest, 1), b'.' | b'/' | b'\\');
+            let byte = if literal { at(rest, 1) } else if plain { decoded } else { OBSCURED };
+            (Some(byte), 2)
+        }
+        0xC2 if at(rest, 1) == 0xA0 => (Some(b' '), 2),
+        0xC2 if matches!(at(rest, 1), 0xB4 | 0xAB | 0xBB) => (Some(b'\''), 2),
+        0xE0 if at(rest, 1) < 0xA0 => overlong(&[tail(1), tail(2)]),
+        0xF0 if at(rest, 1) < 0x90 => overlong(&[tail(1), tail(2), tail(3)]),
+        0xF8 => overlong(&[tail(1), tail(2), tail(3), tail(4)]),
+        0xFC => overlong(&[tail(1), tail(2), tail(3), tail(4), tail(5)]),
+        0xE2 | 0xEE | 0xEF | 0xCA => {
+            let len = if first == 0xCA { 2 } else { 3 };
+            match std::str::from_utf8(cut(rest, 0, len)).ok().and_then(|part| part.chars().next()).and_then(lookalike) {
+                Some(byte) => (Some(byte), len),
+                None => (Some(first), 1),
+            }
+        }
+        _ => (Some(first), 1),
+    }
+}
+
+fn overlong(tail: &[Option<u32>]) -> (Option<u8>, usize) {
+    let code = tail.iter().try_fold(0u32, |code, part| Some(code << 6 | (*part)?));
+    match code.and_then(|code| u8::try_from(code).ok()) {
+        Some(byte) if byte < 0x80 => (Some(byte), tail.len() + 1),
+        _ => (Some(OBSCURED), 1),
+    }
+}
+
+/// The ASCII character that databases or servers map `c` to by best fit.
+const fn lookalike(c: char) -> Option<u8> {
+    match c {
+        '\u{FF01}'..='\u{FF5E}' => Some((c as u32 - 0xFF01 + 0x21) as u8),
+        '\u{2018}' | '\u{2019}' | '\u{2032}' | '\u{02B9}' | '\u{02BC}' => Some(b'\''),
+        '\u{201C}' | '\u{201D}' | '\u{2033}' => Some(b'"'),
+        '\u{2044}' | '\u{2215}' => Some(b'/'),
+        '\u{2216}' => Some(b'\\'),
+        '\u{EFC8}' | '\u{F025}' => Some(OBSCURED),
+        '\u{2000}'..='\u{200B}' | '\u{2028}' | '\u{2029}' | '\u{FEFF}' => Some(b' '),
+        _ => None,
+    }
+}
+
+/// `+` as a space, where the value has no other.
+fn plus(text: &[u8]) -> Option<Vec<u8>> {
+    if memchr::memchr(b'+', text).is_none() || memchr::memchr(b' ', text).is_some() {
+        return None;
+    }
+    Some(text.iter().map(|&byte| if byte == b'+' { b' ' } else { byte }).collect())
+}
+
+const LENIENT: GeneralPurposeConfig =
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent).with_decode_allow_trailing_bits(true);
+static STANDARD: Engine = GeneralPurpose::new(&base64::alphabet::STANDARD, LENIENT);
+static URL_SAFE: Engine = GeneralPurpose::new(&base64::alphabet::URL_SAFE, LENIENT);
+
+/// The value as base64, when that gives text.
+fn base64_text(text: &[u8]) -> Option<Vec<u8>> {
+    let text = text.trim_ascii();
+    if !may_be_base64(text) {
+        return None;
+    }
+    let engine = if text.iter().any(|byte| matches!(byte, b'-' | b'_')) { &URL_SAFE } else { &STANDARD };
+    let decoded = engine.decode(text).ok()?;
+    let printable = decoded.iter().filter(|byte| matches!(byte, b' '..=b'~' | b'\t' | b'\n' | b'\r')).count();
+    (printable == decoded.len()).then_some(decoded)
+}
+
+/// Whether `text` is long enough and of the right characters to be base64.
+pub(super) fn may_be_base64(text: &[u8]) -> bool {
+    (12..=MAX_BASE64).contains(&text.len())
+        && text.iter().all(|&byte| is_word(byte) || matches!(byte, b'+' | b'/' | b'-' | b'='))
+}
+
+/// One decoded character: a byte as it is, or a code point to be written as UTF-8.
+enum Char {
+    Byte(u8),
+    Code(u32),
+}
+
+/// `text` with each sequence that begins with `lead` and that `decode` understands replaced; None when there is none.
+///
+/// `decode` is given the place of the sequence and answers what it stands for and its length.
+fn replace(text: &[u8], lead: u8, decode: impl Fn(usize) -> Option<(Char, usize)>) -> Option<Vec<u8>> {
+    let mut out: Option<Vec<u8>> = None;
+    let mut copied = 0;
+    let mut pos = 0;
+    while let Some(found) = memchr::memchr(lead, from(text, pos)) {
+        let start = pos + found;
+        let Some((char, len)) = decode(start) else {
+            pos = start + 1;
+            continue;
+        };
+        let out = out.get_or_insert_with(|| Vec::with_capacity(text.len()));
+        out.extend_from_slice(cut(text, copied, start));
+        push(out, char);
+        pos = start + len.max(1);
+        copied = pos;
+    }
+    let mut out = out?;
+    out.extend_from_slice(from(text, copied));
+    Some(out)
+}
+
+fn push(out: &mut Vec<u8>, char: Char) {
+    match char {
+        Char::Byte(byte) => out.push(byte),
+        Char::Code(code) => {
+            let char = char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER);
+            out.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes());
+        }
+    }
+}
+
+fn hex2(rest: &[u8], i: usize) -> Option<u8> {
+    let high = char::from(at(rest, i)).to_digit(16)?;
+    let low = char::from(at(rest, i + 1)).to_digit(16)?;
+    u8::try_from(high << 4 | low).ok()
+}
+
+fn hex4(rest: &[u8], i: usize) -> Option<u32> {
+    Some(u32::from(hex2(rest, i)?) << 8 | u32::from(hex2(rest, i + 2)?))
+}
+
+/// Whether any encoding could be undone in `text`: what the fast path must not pass.
+pub(super) fn may_be_encoded(text: &[u8]) -> bool {
+    memchr::memchr3(b'%', b'&', b'\\', text).is_some() || may_be_base64(text.trim_ascii()) || starts_at(text, 0, b"+")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn views(value: &[u8]) -> Vec<Vec<u8>> {
+        let mut all = Vec::new();
+        each_view(value, |view| {
+            all.push(view.to_vec());
+            true
+        });
+        all
+    }
+
+    #[test]
+    fn undoes_nested_encodings() {
+        let cases: &[(&[u8], &[u8])] = &[
+            (b"%2525252e", b"%2e"),
+            (b"%253Cb%253E", b"<b>"),
+            (b"%u003cb%u003E", b"<b>"),
+            (b"&lt;b&#62;&#x3b", b"<b>;"),
+            (b"&amp;lt;", b"<"),
+            (br"\x3cb\u003e\u{27}\047", b"<b>''"),
+            (b"\xC0\xAE\xE0\x80\xAF\xF0\x80\x80\xAE", b"./."),
+            ("＜b＞’".as_bytes(), b"<b>'"),
+            (b"<\0b\0>\0", b"<b>"),
+            (b"a+or+b", b"a or b"),
+            (b"PGI+YTwvYj4gb3I=", b"<b>a</b> or"),
+            (b"%50%47%49%2BYTwvYj4gb3I=", b"<b>a</b> or"),
+        ];
+        for (value, decoded) in cases {
+            let all = views(value);
+            assert!(all.iter().any(|view| view == decoded), "{:?}: {:?}", value.escape_ascii().to_string(), all);
+        }
+    }
+
+    #[test]
+    fn leaves_malformed_sequences_and_still_reads_the_rest() {
+        assert_eq!(views(b"%zz%4"), [b"%zz%4".to_vec()]);
+        assert!(views(b"%zz%41&#;&bogus;\\xg").contains(&b"%zzA&#;&bogus;\\xg".to_vec()));
+    }
+
+    #[test]
+    fn views_are_few_and_never_longer_than_the_value() {
+        let value = "%2525252525&amp;amp;amp;\\u005cu005c\u{ff05}41".repeat(50);
+        let all = views(value.as_bytes());
+        assert!(all.len() <= MAX_VIEWS);
+        assert!(all.iter().all(|view| view.len() <= value.len()));
+    }
+
+    #[test]
+    fn names_are_sorted() {
+        assert!(NAMED.is_sorted_by_key(|(name, _)| *name));
+    }
+}

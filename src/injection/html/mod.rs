@@ -1,0 +1,347 @@
+//! Script in a browser: what HTML's tokeniser would make of the value, in text, in an attribute or in a script.
+//!
+//! The page around the value is unknown, so nothing here trusts quotes: a tag, an event handler or a script URL counts
+//! wherever the value itself sets the scene for it. One pass, each trigger byte looks at a bounded neighbourhood.
+
+mod words;
+
+use super::bytes::{at, contains, cut, find, from, in_sorted, is_word, skip_space, starts_at};
+use super::rules::{Findings, Rule};
+use words::{ACTIVE, EVENTS, SCRIPT_SCHEMES, SINKS};
+
+/// How far a tag is read for what its attributes say.
+const TAG_REACH: usize = 512;
+
+/// Reports what `view` would do inside a page.
+pub(super) fn inspect(view: &[u8], findings: &mut Findings) {
+    let mut page = Page { view, tag: None, quote: None };
+    for (i, &byte) in view.iter().enumerate() {
+        match byte {
+            b'<' => page.markup(i, findings),
+            b'=' => page.attribute(i, findings),
+            b':' => page.scheme(i, findings),
+            b'(' | b'`' => {
+                if byte == b'`' {
+                    page.quote = page.quote.or(Some(i));
+                }
+                page.call(i, findings);
+            }
+            b'"' | b'\'' => page.quote = page.quote.or(Some(i)),
+            b'.' => page.access(i, findings),
+            _ => {}
+        }
+    }
+}
+
+/// What has been passed of a view.
+struct Page<'a> {
+    view: &'a [u8],
+    /// The last place where a tag begins.
+    tag: Option<usize>,
+    /// The first quote.
+    quote: Option<usize>,
+}
+
+impl Page<'_> {
+    /// `<` at `i`.
+    fn markup(&mut self, i: usize, findings: &mut Findings) {
+        let view = self.view;
+        let mut start = i + 1;
+        // Tokenisers that skip NULs, and filters that remove inner tags, see these as the tag itself.
+        while matches!(at(view, start), 0 | b'<' | b'%') && start < view.len() && start - i < 4 {
+            start += 1;
+        }
+        let closing = at(view, start) == b'/';
+        let name_start = if closing { start + 1 } else { start };
+        match at(view, name_start) {
+            b'a'..=b'z' | b'A'..=b'Z' => {}
+            b'!' | b'?' => return self.declaration(i, name_start, findings),
+            b'"' | b'\'' | b'/' if !closing => {
+                self.tag = Some(i);
+                return;
+            }
+            _ => return,
+        }
+        self.tag = Some(i);
+        let name = self.tag_name(name_start);
+        let local = name.rsplit(|&byte| byte == b':').next().unwrap_or_default();
+        let after = name_start + name.len();
+        if local.eq_ignore_ascii_case(b"script") && (closing || !is_word(at(view, after))) {
+            findings.report(Rule::XssScriptTag);
+            return;
+        }
+        if closing {
+            return;
+        }
+        if starts_at(name, 0, b"xml:") || starts_at(name, 0, b"svg:") {
+            findings.report(Rule::XssActiveTag);
+        }
+        let tag = Tag { name: local, text: cut(view, after, after + TAG_REACH) };
+        if tag.is_active() {
+            findings.report(Rule::XssActiveTag);
+        }
+        if tag.styles_actively() {
+            findings.report(Rule::XssStyle);
+        }
+    }
+
+    fn tag_name(&self, start: usize) -> &[u8] {
+        let rest = cut(self.view, start, start + 40);
+        let len = rest.iter().take_while(|&&byte| is_word(byte) || matches!(byte, b':' | b'-')).count();
+        cut(rest, 0, len)
+    }
+
+    /// `<!` and `<?` at `i`.
+    fn declaration(&mut self, i: usize, mark: usize, findings: &mut Findings) {
+        let view = self.view;
+        let declares = starts_at(view, mark, b"!entity") || starts_at(view, mark, b"!attlist") || starts_at(view, mark, b"!element")
+            || starts_at(view, mark, b"?import") || starts_at(view, mark, b"?xml-stylesheet") || starts_at(view, mark, b"![cdata[<");
+        let doctype = starts_at(view, mark, b"!doctype") && cut(view, mark, mark + 96).iter().find(|byte| matches!(byte, b'[' | b'>')) == Some(&b'[');
+        let conditional = starts_at(view, mark, b"!--[if") && cut(view, mark + 6, mark + 96).contains(&b'<');
+        if declares || doctype {
+            findings.report(Rule::XssDeclaration);
+        }
+        if conditional || at(view, mark + 1).is_ascii_alphabetic() {
+            self.tag = Some(i);
+        }
+    }
+
+    /// `=` at `i`: an event handler before it?
+    fn attribute(&self, i: usize, findings: &mut Findings) {
+        let view = self.view;
+        let mut end = i;
+        while end > 0 && i - end < 16 && (at(view, end - 1) <= b' ' || at(view, end - 1) >= 0x80) {
+            end -= 1;
+        }
+        let mut start = end;
+        while start > 0 && end - start < 44 && is_word(at(view, start - 1)) {
+            start -= 1;
+        }
+        let name = cut(view, start, end);
+        if name.len() < 5 || !starts_at(name, 0, b"on") {
+            return;
+        }
+        let parted = start == 0 || !(is_word(at(view, start - 1)) || matches!(at(view, start - 1), b'.' | b'-' | b'$' | b'@' | b'[' | b'{'));
+        let value = skip_space(view, i + 1);
+        if !parted || value >= view.len() || at(view, i + 1) == b'=' {
+            return;
+        }
+        let known = in_sorted(EVENTS, from(name, 2));
+        let scripted = runs(cut(view, value, value + 96));
+        if self.tag.is_some() {
+            if known || scripted {
+                findings.report(Rule::XssEventHandler);
+            }
+        } else if known && (scripted || self.broke_out(start)) {
+            findings.report(Rule::XssAttributeBreakout);
+        }
+    }
+
+    /// Whether a quote before `i` closes an attribute's value: nothing but what ends one stands between.
+    fn broke_out(&self, i: usize) -> bool {
+        self.quote.is_some_and(|quote| quote < i && (quote == 0 || at(self.view, quote - 1) > b' '))
+    }
+
+    /// `:` at `i`: a scheme that runs script before it?
+    fn scheme(&self, i: usize, findings: &mut Findings) {
+        let view = self.view;
+        let mut name = [0u8; 12];
+        let mut len = 0;
+        let mut start = i;
+        // Browsers drop control characters inside a scheme.
+        while start > 0 && i - start < 40 {
+            let byte = at(view, start - 1);
+            if byte.is_ascii_alphabetic() {
+                let Some(slot) = name.get_mut(len) else { return };
+                *slot = byte.to_ascii_lowercase();
+                len += 1;
+            } else if byte > b' ' || byte == b' ' && len > 0 && !self.spelled_out(start) {
+                break;
+            }
+            start -= 1;
+        }
+        let Some(name) = name.get_mut(..len) else { return };
+        name.reverse();
+        let rest = from(view, i + 1);
+        let begins = trimmed_is_empty(cut(view, 0, start));
+        let placed = begins || self.tag.is_some() || self.quote.is_some() || matches!(at(view, start.wrapping_sub(1)), b'=' | b'(' | b':' | b'/');
+        if SCRIPT_SCHEMES.iter().any(|scheme| name == scheme.as_bytes()) {
+            let scripted = runs(cut(rest, 0, 200)) || starts_at(rest, 0, b"//") && contains(cut(rest, 0, 200), b"alert");
+            if placed && scripted || self.tag.is_some() && at(rest, 0) > b' ' {
+                findings.report(Rule::XssScriptUrl);
+            }
+        } else if name == b"data" && placed && data_runs(rest) {
+            findings.report(Rule::XssScriptUrl);
+        } else if (name == b"feed" || name == b"mhtml") && self.tag.is_some() {
+            findings.report(Rule::XssScriptUrl);
+        }
+    }
+
+    /// Whether a space before `i` stands inside a scheme that is spelled out letter by letter: only inside a tag.
+    fn spelled_out(&self, _i: usize) -> bool {
+        false
+    }
+
+    /// `(` or a backquote at `i`: a call that shows injected script?
+    fn call(&self, i: usize, findings: &mut Findings) {
+        let view = self.view;
+        let mut end = i;
+        while end > 0 && i - end < 8 && matches!(at(view, end - 1), b' ' | b')' | b'\t' | b'\n') {
+            end -= 1;
+        }
+        let start = word_start(view, end);
+        let name = cut(view, start, end);
+        if !matches_any(name, &[b"alert", b"confirm", b"prompt", b"eval", b"print", b"execscript", b"settimeout", b"setinterval", b"fetch"]) {
+            if name.eq_ignore_ascii_case(b"expression") && self.styled(start) {
+                findings.report(Rule::XssStyle);
+            }
+            if name.eq_ignore_ascii_case(b"fromcharcode") {
+                findings.report(Rule::XssScriptAccess);
+            }
+            return;
+        }
+        if self.breaks_script(start) {
+            findings.report(Rule::XssScriptBreakout);
+        }
+    }
+
+    /// Whether a script's string is closed before `i`: a quote and operators or statement ends, and nothing else.
+    fn breaks_script(&self, i: usize) -> bool {
+        let view = self.view;
+        let mut pos = i;
+        let mut marks = 0;
+        while pos > 0 && i - pos < 24 {
+            match at(view, pos - 1) {
+                b';' | b'-' | b'+' | b'*' | b'/' | b'^' | b'%' | b'|' | b'&' | b',' | b'?' | b':' | b'<' | b'>' | b'=' | b'!' | b'~' => marks += 1,
+                b'(' | b')' | b'}' | b'{' | b'[' | b']' | b' ' | b'\n' | b'\r' | b'\t' => {}
+                b'\'' | b'"' | b'`' => {
+                    let before = at(view, pos.wrapping_sub(2));
+                    return marks > 0 && (pos == 1 || before > b' ' && before != b'(' && before != b',');
+                }
+                _ => return false,
+            }
+            pos -= 1;
+        }
+        false
+    }
+
+    fn styled(&self, i: usize) -> bool {
+        let before = cut(self.view, i.saturating_sub(120), i);
+        contains(before, b"style") || self.tag.is_some() && before.contains(&b':')
+    }
+
+    /// `.` at `i`: `document.cookie` and the like.
+    fn access(&self, i: usize, findings: &mut Findings) {
+        let view = self.view;
+        let start = word_start(view, i);
+        let object = cut(view, start, i);
+        if !matches_any(object, &[b"document", b"window", b"self", b"top", b"location", b"constructor"]) {
+            return;
+        }
+        let rest = cut(view, i + 1, i + 24);
+        let reads = object.eq_ignore_ascii_case(b"document")
+            && (starts_at(rest, 0, b"cookie") || starts_at(rest, 0, b"write(") || starts_at(rest, 0, b"writeln(") || starts_at(rest, 0, b"domain)"));
+        let moves = object.eq_ignore_ascii_case(b"window") && (starts_at(rest, 0, b"location=") || starts_at(rest, 0, b"location ="));
+        let constructs = object.eq_ignore_ascii_case(b"constructor") && starts_at(rest, 0, b"constructor(");
+        if constructs || (reads || moves) && (self.tag.is_some() || self.quote.is_some() || start == 0) {
+            findings.report(Rule::XssScriptAccess);
+        }
+    }
+}
+
+/// A tag's name and what follows it, as far as it is read.
+struct Tag<'a> {
+    name: &'a [u8],
+    text: &'a [u8],
+}
+
+impl Tag<'_> {
+    /// Whether the element loads or runs by itself.
+    fn is_active(&self) -> bool {
+        let delimited = matches!(at(self.text, 0), 0..=b' ' | b'/' | b'>' | b'<' | b'"' | b'\'');
+        if !delimited {
+            return false;
+        }
+        if in_sorted(ACTIVE, cut(self.name, 0, 32)) {
+            return true;
+        }
+        let own = self.own();
+        match_name(self.name, b"meta") && (contains(own, b"refresh") || contains(own, b"set-cookie") || contains(own, b"url=") || contains(own, b"utf-7") || contains(own, b"http-equiv=\"link"))
+            || match_name(self.name, b"link") && contains(own, b"href") && (contains(own, b"stylesheet") || contains(own, b"import"))
+            || contains(own, b"srcdoc")
+            || [&b"xlink:href"[..], b"datasrc", b"dataformatas", b"namespace=", b"implementation="].iter().any(|sign| contains(own, sign))
+    }
+
+    /// The tag's own text: up to the first `>`.
+    fn own(&self) -> &[u8] {
+        let end = memchr::memchr(b'>', self.text).unwrap_or(self.text.len());
+        cut(self.text, 0, end)
+    }
+
+    /// Whether a style runs or loads code.
+    fn styles_actively(&self) -> bool {
+        let text = if match_name(self.name, b"style") { self.text } else { self.own() };
+        if !match_name(self.name, b"style") && !contains(text, b"style") {
+            return false;
+        }
+        // A style sheet's import is everyday in mail; one that is all there is to the style is not.
+        let inside = memchr::memchr(b'>', text).map_or(text, |end| from(text, end + 1));
+        if match_name(self.name, b"style") && starts_at(inside, skip_space(inside, 0), b"@import") && text.len() < 200 {
+            return true;
+        }
+        [&b"javascript:"[..], b"-moz-binding", b"behavior:", b"behaviour:", b"binding:", b"vbscript:", b"@im\\port", b"expression("]
+            .iter()
+            .any(|sign| contains(text, sign))
+    }
+}
+
+fn match_name(name: &[u8], lower: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(lower)
+}
+
+fn matches_any(name: &[u8], lowers: &[&[u8]]) -> bool {
+    lowers.iter().any(|lower| name.eq_ignore_ascii_case(lower))
+}
+
+fn trimmed_is_empty(text: &[u8]) -> bool {
+    text.iter().take(64).all(|&byte| byte <= b' ' || matches!(byte, b'"' | b'\'')) && text.len() <= 64
+}
+
+/// Where the word that ends before `end` begins.
+fn word_start(view: &[u8], end: usize) -> usize {
+    let mut start = end;
+    while start > 0 && end - start < 40 && is_word(at(view, start - 1)) {
+        start -= 1;
+    }
+    start
+}
+
+/// Whether `code` reads as script: a call, a template literal, an assignment or a known object first.
+fn runs(code: &[u8]) -> bool {
+    let end = code.iter().position(|&byte| byte == b'>').unwrap_or(code.len());
+    let code = cut(code, 0, end);
+    let mut i = 0;
+    while i < code.len() {
+        if at(code, i).is_ascii_alphabetic() {
+            let len = from(code, i).iter().take_while(|&&byte| is_word(byte)).count();
+            if in_sorted(SINKS, cut(code, i, i + len)) {
+                return true;
+            }
+            i += len;
+        } else if matches!(at(code, i), b'(' | b'`' | b'=') {
+            return true;
+        } else {
+            i += 1;
+        }
+    }
+    false
+}
+
+/// Whether a data URL's type is one that a browser runs.
+fn data_runs(rest: &[u8]) -> bool {
+    let head = cut(rest, 0, skip_space(rest, 0) + 64);
+    let end = head.iter().position(|&byte| byte == b',').unwrap_or(head.len());
+    let kind = cut(head, 0, end);
+    let typed = [&b"text/html"[..], b"svg", b"xml", b"javascript", b"text/x-scriptlet"].iter().any(|sign| contains(kind, sign));
+    typed && memchr::memchr2(b',', b';', head).is_some() && find(rest, 0, b",").is_some()
+}

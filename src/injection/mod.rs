@@ -1,0 +1,144 @@
+//! Injection attacks in a single value: what a request carries in a parameter, a header, a field.
+//!
+//! A value is proven harmless by its bytes ([`fast`]) or else read as what it could become: every decoding of it
+//! ([`decode`]) as SQL ([`sql`]), as what a browser would run ([`html`]), as a file name ([`path`]), as a shell's or an
+//! interpreter's input ([`shell`]) and as a template ([`template`]). Pure and linear in the length of the value.
+
+mod bytes;
+mod decode;
+mod fast;
+mod html;
+mod path;
+mod rules;
+mod shell;
+mod sql;
+mod template;
+
+pub use rules::{RuleDoc, RuleSet, rules};
+
+use rules::Findings;
+
+/// What an attack aims at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Class {
+    /// A database's query language.
+    Sqli,
+    /// Script in a browser.
+    Xss,
+    /// Files outside the place meant for them.
+    Path,
+    /// A shell or an interpreter's own calls.
+    Command,
+    /// Template engines, expression languages and naming lookups.
+    Template,
+}
+
+impl Class {
+    /// Every class, in the order of declaration.
+    pub const ALL: [Self; 5] = [Self::Sqli, Self::Xss, Self::Path, Self::Command, Self::Template];
+
+    /// The name that configuration and events use.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sqli => "sqli",
+            Self::Xss => "xss",
+            Self::Path => "path",
+            Self::Command => "command",
+            Self::Template => "template",
+        }
+    }
+
+    const fn bit(self) -> u8 {
+        1 << self as u8
+    }
+}
+
+/// A set of classes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClassSet(u8);
+
+impl ClassSet {
+    /// No class.
+    pub const NONE: Self = Self(0);
+    /// Every class.
+    pub const ALL: Self = Self(0b1_1111);
+
+    /// This set and `class`.
+    #[must_use]
+    pub const fn with(self, class: Class) -> Self {
+        Self(self.0 | class.bit())
+    }
+
+    /// This set but for `class`.
+    #[must_use]
+    pub const fn without(self, class: Class) -> Self {
+        Self(self.0 & !class.bit())
+    }
+
+    /// Whether `class` is in it.
+    pub const fn contains(self, class: Class) -> bool {
+        self.0 & class.bit() != 0
+    }
+
+    /// Whether it has no class.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl FromIterator<Class> for ClassSet {
+    fn from_iter<I: IntoIterator<Item = Class>>(classes: I) -> Self {
+        classes.into_iter().fold(Self::NONE, Self::with)
+    }
+}
+
+/// Why a value is held to be an attack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The stable id of the rule, e.g. `sql-union-select`.
+    pub rule: &'static str,
+    /// What the attack aims at.
+    pub class: Class,
+    /// How sure it is: 1 to 10.
+    pub score: u8,
+}
+
+/// The strongest sign of an attack of `classes` in `value`.
+///
+/// `value` is what its container holds: percent-decoded once if it came from a query, unescaped if from JSON. Encodings
+/// inside it are undone here, to a fixed depth. Time and memory are linear in its length.
+pub fn scan(value: &[u8], classes: ClassSet) -> Option<Finding> {
+    scan_except(value, classes, &RuleSet::default())
+}
+
+/// [`scan`] without the rules of `excluded`.
+pub fn scan_except(value: &[u8], classes: ClassSet, excluded: &RuleSet) -> Option<Finding> {
+    if classes.is_empty() || fast::is_harmless(value) {
+        return None;
+    }
+    let mut findings = Findings::new(classes, *excluded);
+    decode::each_view(value, |view| {
+        inspect(view, &mut findings);
+        findings.is_empty()
+    });
+    findings.strongest()
+}
+
+/// One reading of the value by every class.
+fn inspect(view: &[u8], findings: &mut Findings) {
+    if findings.wants(Class::Sqli) {
+        sql::inspect(view, findings);
+    }
+    if findings.wants(Class::Xss) {
+        html::inspect(view, findings);
+    }
+    if findings.wants(Class::Path) {
+        path::inspect(view, findings);
+    }
+    if findings.wants(Class::Command) {
+        shell::inspect(view, findings);
+    }
+    if findings.wants(Class::Template) {
+        template::inspect(view, findings);
+    }
+}

@@ -1,0 +1,196 @@
+//! File names that leave their place: steps upwards in every disguise, files of the system, wrappers that open files.
+
+use super::bytes::{at, contains, cut, find, from, is_word, starts_at};
+use super::decode::OBSCURED;
+use super::rules::{Findings, Rule};
+
+/// Reports what `view` would open as a file name.
+pub(super) fn inspect(view: &[u8], findings: &mut Findings) {
+    traversal(view, findings);
+    system_files(view, findings);
+    wrappers(view, findings);
+}
+
+/// Runs of dots and separators: how many steps up, how many of them in disguise.
+fn traversal(view: &[u8], findings: &mut Findings) {
+    let mut pos = 0;
+    while let Some(found) = memchr::memchr3(b'.', OBSCURED, b'0', from(view, pos)) {
+        let mut start = pos + found;
+        if at(view, start) == b'0' && dot_len(from(view, start)).is_none() {
+            pos = start + 1;
+            continue;
+        }
+        while start > pos && matches!(at(view, start - 1), b'/' | b'\\') {
+            start -= 1;
+        }
+        let run = Run::of(view, start);
+        pos = run.end.max(start + 1);
+        let target = from(view, run.end);
+        if run.is_attack(target) || start == 0 && run.leads_out(view) {
+            findings.report(Rule::PathTraversal);
+            return;
+        }
+    }
+}
+
+/// A run of dots and separators.
+#[derive(Default)]
+struct Run {
+    end: usize,
+    /// `..` between separators, or at the beginning.
+    steps: usize,
+    /// Three dots or more with a separator, mixed or doubled separators, disguised dots.
+    odd: usize,
+    separators: usize,
+    dots: usize,
+    backslashes: usize,
+}
+
+impl Run {
+    /// The run at `start`.
+    fn of(view: &[u8], start: usize) -> Self {
+        let mut run = Self { end: start, ..Self::default() };
+        let mut dots = 0;
+        let mut i = start;
+        loop {
+            if let Some(len) = dot_len(from(view, i)).filter(|_| at(view, i) != OBSCURED || dots < 2) {
+                dots += 1;
+                run.dots += 1;
+                run.odd += usize::from(len > 1 || at(view, i) == OBSCURED);
+                i += len;
+            } else if let Some(len) = separator_len(from(view, i)) {
+                run.separators += 1;
+                run.backslashes += usize::from(at(view, i) == b'\\');
+                run.odd += usize::from(len > 1 || at(view, i) == OBSCURED);
+                run.close(dots);
+                dots = 0;
+                i += len;
+            } else {
+                break;
+            }
+        }
+        run.end = i;
+        if dots >= 2 {
+            run.close(dots);
+        }
+        run
+    }
+
+    fn close(&mut self, dots: usize) {
+        match dots {
+            0 | 1 => {}
+            2 => self.steps += 1,
+            _ => {
+                self.steps += 1;
+                self.odd += 1;
+            }
+        }
+    }
+
+    /// Whether a client has no reason to send this, given what stands after it.
+    fn is_attack(&self, target: &[u8]) -> bool {
+        if self.separators == 0 || self.steps == 0 {
+            return self.separators > 0 && self.dots > 0 && sensitive(target) && self.separators + self.dots > 2;
+        }
+        if self.odd > 0 && (self.steps > 1 || !target.is_empty() && self.separators > 1) || sensitive(target) {
+            return true;
+        }
+        if self.separators >= 8 && self.dots >= 8 {
+            return true;
+        }
+        self.steps >= 3 || self.steps >= 2 && (self.backslashes > 0 || at(target, 0) == b'{')
+    }
+}
+
+impl Run {
+    /// Whether a value that begins with this run leads out of its directory: from the root, or to a script or its settings.
+    fn leads_out(&self, view: &[u8]) -> bool {
+        if self.steps == 0 || self.separators == 0 || view.contains(&b' ') {
+            return false;
+        }
+        let alone = self.end >= view.len() && self.steps + self.separators >= 3;
+        let rooted = matches!(at(view, 0), b'/' | b'\\') && (self.steps >= 2 || self.odd > 0 || alone);
+        let suffixes: [&[u8]; 9] = [b".php", b".inc", b".conf", b".ini", b".db", b".bak", b".log", b".pass", b".asp"];
+        rooted || suffixes.iter().any(|suffix| contains(from(view, self.end.saturating_sub(1)), suffix))
+    }
+}
+
+/// The length of a dot at the beginning of `rest`, in any disguise.
+fn dot_len(rest: &[u8]) -> Option<usize> {
+    match at(rest, 0) {
+        b'.' | OBSCURED => Some(1),
+        b'0' if starts_at(rest, 0, b"0x2e") => Some(4),
+        _ => None,
+    }
+}
+
+/// The length of a separator at the beginning of `rest`, in any disguise.
+fn separator_len(rest: &[u8]) -> Option<usize> {
+    match at(rest, 0) {
+        b'/' | b'\\' => Some(1),
+        OBSCURED => Some(1),
+        1 => Some(1),
+        b'0' if starts_at(rest, 0, b"0x2f") || starts_at(rest, 0, b"0x5c") => Some(4),
+        b'%' if at(rest, 3) == b'%' && at(rest, 1).is_ascii_alphanumeric() && at(rest, 2).is_ascii_alphanumeric() => Some(6),
+        b';' if at(rest, 1) == b'/' => Some(2),
+        b'%' if matches!(at(rest, 1), b'/' | b'\\' | b'.') => Some(1),
+        _ => None,
+    }
+}
+
+/// What traversals go for; matched at the beginning, after separators.
+const TARGETS: &[&[u8]] = &[
+    b"etc", b"boot.ini", b"windows", b"winnt", b"win.ini", b"proc/", b"web-inf", b"meta-inf", b"{file}", b"passwd", b"shadow", b"var/log",
+    b"inetpub", b"system32", b".ssh", b".git", b".env", b".htaccess", b".htpasswd", b"wp-config", b"root/", b"autoexec.bat",
+];
+
+fn sensitive(target: &[u8]) -> bool {
+    TARGETS.iter().any(|name| starts_at(target, 0, name) && (name.len() > 3 || !is_word(at(target, name.len()))))
+}
+
+/// Files that no client has reason to name, wherever they stand.
+const FILES: &[&[u8]] = &[
+    b"etc/passwd", b"etc/shadow", b"etc/group", b"etc/master.passwd", b"etc/security/", b"etc/issue", b"etc/crontab", b"etc/sudoers",
+    b"proc/self/", b"proc/version", b"proc/cpuinfo", b"boot.ini", b"win.ini", b"windows/system32", b"windows\\system32",
+    b"web-inf/", b"repair/sam", b"config/sam", b".ssh/id_", b".ssh/authorized_keys", b".aws/credentials", b"php.ini", b"httpd.conf",
+    b"my.cnf", b"access_log", b"error_log", b"access.log", b"error.log", b".htpasswd", b"var/log/",
+];
+
+fn system_files(view: &[u8], findings: &mut Findings) {
+    if !view.iter().any(|byte| matches!(byte, b'/' | b'\\' | b'.')) {
+        return;
+    }
+    let begins = matches!(at(view, 0), b'/' | b'\\' | b'.') || at(view, 1) == b':';
+    if !begins {
+        let named: [&[u8]; 5] = [b"etc/passwd", b"etc/shadow", b"boot.ini", b"win.ini", b"etc/issue"];
+        if view.len() <= 512 && !view.contains(&b' ') && named.iter().any(|name| contains(view, name)) {
+            findings.report(Rule::PathSystemFile);
+        }
+        return;
+    }
+    if [&b"/etc/"[..], b"/proc/", b"/var/log/"].iter().any(|place| starts_at(view, 0, place)) && !view.contains(&b' ') {
+        findings.report(Rule::PathSystemFile);
+    }
+    if FILES.iter().any(|name| contains(cut(view, 0, 512), name)) {
+        findings.report(Rule::PathSystemFile);
+    }
+}
+
+/// Schemes that open files or run filters.
+const WRAPPERS: &[&[u8]] = &[
+    b"php://", b"phar://", b"expect://", b"zip://", b"zlib://", b"glob://", b"ogg://", b"rar://", b"compress.zlib://", b"ssh2.", b"jar:",
+    b"netdoc:", b"gopher://", b"dict://", b"ldap://", b"tftp://",
+];
+
+fn wrappers(view: &[u8], findings: &mut Findings) {
+    let start = super::bytes::skip_space(view, 0);
+    if WRAPPERS.iter().any(|scheme| starts_at(view, start, scheme)) {
+        findings.report(Rule::PathWrapper);
+    }
+    if starts_at(view, start, b"file:") && find(view, start, b"/").is_some() {
+        findings.report(Rule::PathWrapper);
+    }
+    if contains(cut(view, start, start + 256), b"php://filter") || contains(cut(view, start, start + 256), b"php://input") {
+        findings.report(Rule::PathWrapper);
+    }
+}

@@ -1,0 +1,394 @@
+//! A shell's input: separators and substitutions with a command after them, and the calls of interpreters that run one.
+//!
+//! Commands that are also English words need what makes them commands: an option, a path, a number, the end.
+
+use super::bytes::{at, contains, cut, find, from, in_sorted, is_word, skip_space, starts_at};
+use super::rules::{Findings, Rule};
+
+/// Commands that are no words of prose. Sorted.
+const STRONG: &[&str] = &[
+    "apt-get", "awk", "base32", "base64", "bash", "busybox", "certutil", "chmod", "chown", "chsh", "cmd", "cmd.exe", "cmdkey",
+    "cpulimit", "crontab", "cscript", "csh", "curl", "dash", "dir", "dnsdomainname", "dpkg", "dscl", "egrep", "fgrep", "fping", "ftp", "gawk",
+    "gcc", "gdb", "getent", "gpg", "grep", "gunzip", "gzip", "hexdump", "hostname", "iconv", "ifconfig", "ifdown",
+    "ifup", "insmod", "ipconfig", "iptables", "irb", "ksh", "lastlog", "ldd", "ls", "lsattr", "lsb_release", "lscpu", "lsmod", "lsof",
+    "mkfifo", "mshta", "mysql", "mysqldump", "nano", "nc", "nc.exe", "nc.traditional", "ncat", "net1", "netcat", "netsh", "netstat",
+    "nmap", "nohup", "nslookup", "openssl", "passwd", "perl", "phpinfo", "ping6", "pkexec", "popd", "powershell",
+    "powershell.exe", "printenv", "printf", "ps", "psql", "pwd", "pwsh", "python", "python2", "python3", "regedit", "regsvr32", "rmdir", "rsync",
+    "ruby", "rundll32", "rwinsta", "scp", "sed", "sestatus", "sftp", "sh", "shasum", "socat", "sqlplus", "ssh", "ssh-copy-id", "sshd", "strace",
+    "sudo", "sysinfo", "systeminfo", "tac", "taskkill", "tasklist", "tclsh", "tcpdump", "tcsh", "telnet", "tftp", "traceroute", "tracert",
+    "uname", "uniq", "unzip", "usermod", "useradd", "vim", "visudo", "vmstat", "wget", "whoami", "wmic", "wscript", "xargs", "xterm", "xxd", "zcat", "zip", "zsh",
+];
+
+/// Commands that prose knows as words. Sorted.
+const WEAK: &[&str] = &[
+    "alias", "aptitude", "arch", "at", "attrib", "cat", "cd", "column", "comm", "copy", "cp", "cut", "date", "dd", "del", "df", "diff", "dig", "du",
+    "echo", "ed", "env", "erase", "ex", "exec", "export", "false", "file", "find", "finger", "fmt", "fold", "free", "go", "groups", "head", "history",
+    "host", "id", "ifs", "install", "ip", "java", "join", "kill", "last", "less", "ln", "locate", "logname", "lua", "mail", "make", "man", "md", "mkdir", "more",
+    "mount", "move", "mv", "net", "nice", "nl", "node", "od", "paste", "php", "ping", "pkg", "pr", "reboot", "reg", "ren", "rev", "rm", "route",
+    "sc", "set", "shutdown", "sleep", "sort", "source", "split", "start", "stat", "strings", "stty", "su", "tail", "tar", "tee", "test", "time", "timeout", "top", "touch",
+    "tr", "tree", "true", "tty", "type", "ulimit", "umount", "uptime", "users", "ver", "vi", "view", "w", "watch", "wc", "whereis", "which", "who", "xdg-open",
+    "yes", "yum",
+];
+
+/// How much a word is a command.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Known {
+    Strong,
+    Weak,
+}
+
+/// Reports what `view` would run in a shell.
+pub(super) fn inspect(view: &[u8], findings: &mut Findings) {
+    whole(view, findings);
+    for (i, &byte) in view.iter().enumerate() {
+        match byte {
+            b';' | b'|' => separated(view, i, findings),
+            b'&' if at(view, i + 1) != b'#' => separated(view, i, findings),
+            b'\n' => new_line(view, i, findings),
+            b'`' => backquoted(view, i, findings),
+            b'$' => substituted(view, i, findings),
+            b'(' => called(view, i, findings),
+            b'<' => tagged(view, i, findings),
+            b'/' => by_path(view, i, findings),
+            _ => {}
+        }
+    }
+}
+
+/// A word that names a command, and where its arguments begin.
+struct Command {
+    known: Known,
+    end: usize,
+    /// Quotes, backslashes or empty expansions break the name up.
+    disguised: bool,
+}
+
+/// The command at `i`, after space, an opening quote or bracket and a directory.
+fn command(view: &[u8], i: usize) -> Option<Command> {
+    let mut pos = skip_space(view, i);
+    if pos - i > 16 {
+        return None;
+    }
+    while matches!(at(view, pos), b'(' | b'{' | b'@' | b'!') && pos - i < 20 {
+        pos = skip_space(view, pos + 1);
+    }
+    let mut name = [0u8; 24];
+    let mut len = 0;
+    let mut disguised = false;
+    let start = pos;
+    while pos - start < 64 {
+        let byte = at(view, pos);
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'.' | b'-' if pos < view.len() => {
+                let slot = name.get_mut(len)?;
+                *slot = byte.to_ascii_lowercase();
+                len += 1;
+                pos += 1;
+            }
+            // A directory before the name.
+            b'/' => {
+                len = 0;
+                pos += 1;
+            }
+            b'\\' if at(view, pos + 1) == b'n' && !is_word(at(view, pos + 2)) => break,
+            b'\'' | b'"' | b'\\' => {
+                // A closing quote that ends the name is no disguise of it.
+                disguised |= len > 0 && at(view, pos + 1).is_ascii_alphanumeric();
+                pos += 1;
+                if len > 0 && !is_word(at(view, pos)) && !matches!(at(view, pos), b'\'' | b'"' | b'\\') {
+                    break;
+                }
+            }
+            b'$' if matches!(at(view, pos + 1), b'@' | b'*' | b'?' | b'-' | b'!' | b'1'..=b'9') => {
+                disguised = true;
+                pos += 2;
+            }
+            b'$' if at(view, pos + 1) == b'{' && len > 0 => break,
+            b'`' if at(view, pos + 1) == b'`' => {
+                disguised = true;
+                pos += 2;
+            }
+            _ => break,
+        }
+    }
+    // Commands are written in one case; `Touch` and `OpenSSL` are names.
+    let written = cut(view, start, pos);
+    if written.iter().any(u8::is_ascii_uppercase) && written.iter().any(u8::is_ascii_lowercase) {
+        return None;
+    }
+    let name = name.get(..len)?;
+    let name = name.strip_suffix(b".").unwrap_or(name);
+    let known = if in_sorted(STRONG, name) {
+        Known::Strong
+    } else if in_sorted(WEAK, name) {
+        Known::Weak
+    } else {
+        return None;
+    };
+    Some(Command { known, end: pos, disguised })
+}
+
+/// What follows a command.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tail {
+    /// Nothing, a separator or what closes a substitution.
+    End,
+    /// An option, a path, a variable, a number, a URL: what a shell's argument looks like.
+    Argument,
+    /// A plain word that ends the value.
+    LastWord,
+    /// Prose or other text.
+    Other,
+}
+
+fn tail(view: &[u8], end: usize) -> Tail {
+    let byte = at(view, end);
+    if end >= view.len() || matches!(byte, b';' | b'|' | b'&' | b'`' | b'\n' | b'#' | b'>') {
+        return Tail::End;
+    }
+    if matches!(byte, b')' | b'}') {
+        return Tail::End;
+    }
+    if byte == b'$' && starts_at(view, end, b"${ifs") || starts_at(view, end, b"$ifs") || byte == b'<' && at(view, end + 1) != b'/' {
+        return Tail::Argument;
+    }
+    if byte == b'\\' && at(view, end + 1) == b'n' {
+        return Tail::End;
+    }
+    if !matches!(byte, b' ' | b'\t' | b'+' | b',' | b'%') {
+        return Tail::Other;
+    }
+    let start = skip_space(view, if byte > b' ' { end + 1 } else { end });
+    let first = at(view, start);
+    if start >= view.len() || matches!(first, b';' | b'|' | b'&' | b'#' | b'`' | b'>' | b')') {
+        return Tail::End;
+    }
+    let word_len = from(view, start).iter().take_while(|&&byte| byte > b' ').count();
+    let word = cut(view, start, start + word_len);
+    let option = (first == b'-' && (at(word, 1).is_ascii_alphabetic() || at(word, 1) == b'-' && at(word, 2).is_ascii_alphabetic()))
+        || first == b'/' && at(word, 1).is_ascii_alphanumeric();
+    let path = matches!(first, b'/' | b'~' | b'$' | b'%' | b'*' | b'"' | b'\'' | b'<') && word.len() > 1
+        || word.contains(&b'\\')
+        || word.get(1..).unwrap_or_default().contains(&b'/') && !word.ends_with(b"/")
+        || contains(word, b"://")
+        || word == b"/"
+        || at(word, 0).is_ascii_alphabetic() && at(word, 1) == b':';
+    let last = skip_space(view, start + word_len) >= view.len();
+    let number = first.is_ascii_digit() && (last || matches!(at(view, skip_space(view, start + word_len)), b';' | b'|' | b'&' | b'`' | b')' | b'#' | b'"' | b'\''));
+    if option || path || number || first.is_ascii_digit() && word.iter().filter(|&&byte| byte == b'.').count() == 3 {
+        return Tail::Argument;
+    }
+    if last || word.ends_with(b";") || word.contains(&b'|') { Tail::LastWord } else { Tail::Other }
+}
+
+/// Whether the command with what follows it is one to report after a separator.
+fn is_run(view: &[u8], command: &Command) -> bool {
+    let tail = tail(view, command.end);
+    if command.disguised {
+        return tail != Tail::Other;
+    }
+    match command.known {
+        Known::Strong => tail != Tail::Other,
+        Known::Weak => matches!(tail, Tail::End | Tail::Argument),
+    }
+}
+
+/// A separator at `i`.
+fn separated(view: &[u8], i: usize, findings: &mut Findings) {
+    let byte = at(view, i);
+    let mut after = i + 1;
+    while at(view, after) == byte || at(view, after) == b'&' && byte == b'|' {
+        after += 1;
+    }
+    if let Some(command) = command(view, after) {
+        let parameter = byte == b'&' && matches!(at(view, command.end), b'=' | b'&' | b';' | b'#');
+        // `|name|` opens a closure in Ruby and Rust.
+        let closure = byte == b'|' && at(view, command.end) == b'|' && (i == 0 || !is_word(at(view, i - 1)));
+        let leading = i <= 2 && command.known == Known::Strong;
+        if !parameter && !closure && (leading || is_run(view, &command) || has_subcommand(view, &command, after)) {
+            findings.report(Rule::CommandSeparator);
+        }
+    }
+    // `id|` and `/usr/bin/id;`: a command before the separator that ends the value.
+    if i > 1 && after >= view.len() {
+        if let Some(command) = self::command(view, 0) {
+            if skip_space(view, command.end) == i || tail(view, command.end) == Tail::Argument && i < 80 {
+                findings.report(Rule::CommandSeparator);
+            }
+        }
+    }
+}
+
+/// `net user`, `reg add` and the like: commands of Windows whose argument is a word.
+fn has_subcommand(view: &[u8], command: &Command, start: usize) -> bool {
+    const SUB: [(&[u8], &[&[u8]]); 4] = [
+        (b"net", &[b"user", b"view", b"localgroup", b"group", b"use", b"start", b"stop", b"share", b"accounts", b"session"]),
+        (b"reg", &[b"add", b"query", b"delete", b"save", b"export"]),
+        (b"sc", &[b"query", b"stop", b"start", b"create", b"config"]),
+        (b"netsh", &[b"firewall", b"advfirewall", b"interface", b"wlan"]),
+    ];
+    let name = cut(view, skip_space(view, start), command.end);
+    let next = skip_space(view, command.end);
+    SUB.iter().any(|(first, seconds)| {
+        name.eq_ignore_ascii_case(first)
+            && seconds.iter().any(|second| starts_at(view, next, second) && !is_word(at(view, next + second.len())))
+    })
+}
+
+/// A line that is a command, in a short value whose first line is a single word.
+fn new_line(view: &[u8], i: usize, findings: &mut Findings) {
+    if view.len() > 160 || cut(view, 0, i).contains(&b' ') {
+        return;
+    }
+    if let Some(command) = command(view, i + 1) {
+        if is_run(view, &command) {
+            findings.report(Rule::CommandSeparator);
+        }
+    }
+}
+
+/// A backquote at `i`.
+fn backquoted(view: &[u8], i: usize, findings: &mut Findings) {
+    let before = if i == 0 { 0 } else { at(view, i - 1) };
+    let attached = before > b' ' && !matches!(before, b'(' | b'[' | b'`' | b'"' | b'/' | b',' | b':' | b'*' | b'>' | b'-') || before == 0;
+    if !attached {
+        return;
+    }
+    // A space inside begins a command only in a value that is one; elsewhere it follows a closing backquote.
+    if i > 0 && at(view, i + 1) <= b' ' {
+        return;
+    }
+    let Some(command) = command(view, i + 1) else { return };
+    let closed = memchr::memchr(b'`', from(view, i + 1)).map(|len| i + 1 + len);
+    let ends = closed.is_none_or(|close| skip_space(view, close + 1) >= view.len() || before != 0);
+    if ends && matches!(tail(view, command.end), Tail::End | Tail::Argument) {
+        findings.report(Rule::CommandSubstitution);
+    }
+}
+
+/// `$` at `i`: `$(command)`, `${IFS}`.
+fn substituted(view: &[u8], i: usize, findings: &mut Findings) {
+    if starts_at(view, i, b"${ifs") || starts_at(view, i, b"$ifs") {
+        findings.report(Rule::CommandSubstitution);
+        return;
+    }
+    let superglobals: [&[u8]; 6] = [b"$_get[", b"$_post[", b"$_request[", b"$_server[", b"$_cookie[", b"$_files["];
+    if superglobals.iter().any(|name| starts_at(view, i, name)) {
+        findings.report(Rule::CommandCall);
+        return;
+    }
+    if at(view, i + 1) != b'(' || at(view, i + 2) == b'(' {
+        return;
+    }
+    if at(view, i + 2) == b'`' {
+        findings.report(Rule::CommandSubstitution);
+        return;
+    }
+    if let Some(command) = command(view, i + 2) {
+        if tail(view, command.end) != Tail::Other || command.known == Known::Strong {
+            findings.report(Rule::CommandSubstitution);
+        }
+    }
+}
+
+/// Functions of interpreters that run commands or code.
+const CALLS: &[&[u8]] = &[
+    b"system", b"exec", b"passthru", b"shell_exec", b"popen", b"proc_open", b"pcntl_exec", b"eval", b"assert", b"execsync", b"spawn",
+];
+
+/// `(` at `i`: a call that runs a command, or a function definition in the environment.
+fn called(view: &[u8], i: usize, findings: &mut Findings) {
+    if at(view, i + 1) == b')' && i <= 4 {
+        let brace = skip_space(view, i + 2);
+        if at(view, brace) == b'{' && cut(view, 0, i).iter().all(|&byte| byte <= b' ' || byte == b'"' || byte == b'\'') {
+            let body = cut(view, brace + 1, brace + 24);
+            if contains(body, b";") && contains(body, b"}") {
+                findings.report(Rule::CommandShellshock);
+            }
+        }
+    }
+    let mut start = i;
+    while start > 0 && i - start < 20 && is_word(at(view, start - 1)) {
+        start -= 1;
+    }
+    let name = cut(view, start, i);
+    if (name.eq_ignore_ascii_case(b"phpinfo") || name.eq_ignore_ascii_case(b"phpversion")) && at(view, i + 1) == b')' {
+        findings.report(Rule::CommandCall);
+        return;
+    }
+    if !CALLS.iter().any(|call| name.eq_ignore_ascii_case(call)) {
+        return;
+    }
+    let quote = skip_space(view, i + 1);
+    let quoted = matches!(at(view, quote), b'"' | b'\'' | b'`');
+    let variable = at(view, quote) == b'$' && at(view, quote + 1) == b'_';
+    if variable || quoted && command(view, quote + 1).is_some_and(|command| {
+        matches!(tail(view, command.end), Tail::End | Tail::Argument | Tail::LastWord) || matches!(at(view, command.end.saturating_sub(1)), b'"' | b'\'')
+    }) {
+        findings.report(Rule::CommandCall);
+    }
+}
+
+/// `<` at `i`: server-side includes and PHP.
+fn tagged(view: &[u8], i: usize, findings: &mut Findings) {
+    if starts_at(view, i, b"<!--#exec") || starts_at(view, i, b"<!--#include") || starts_at(view, i, b"<!--#echo") {
+        findings.report(Rule::CommandCall);
+    }
+    if starts_at(view, i, b"<?php") || starts_at(view, i, b"<?=") {
+        let code = cut(view, i, i + 400);
+        if CALLS.iter().any(|call| find(code, 0, call).is_some_and(|at_call| at(code, at_call + call.len()) == b'(')) || contains(code, b"$_") || contains(code, b"include") {
+            findings.report(Rule::CommandCall);
+        }
+    }
+}
+
+/// `/` at `i`: `/bin/sh -c`, `/dev/tcp/`.
+fn by_path(view: &[u8], i: usize, findings: &mut Findings) {
+    if starts_at(view, i, b"/dev/tcp/") || starts_at(view, i, b"/dev/udp/") {
+        findings.report(Rule::CommandShell);
+        return;
+    }
+    if !starts_at(view, i, b"/bin/") {
+        return;
+    }
+    if let Some(command) = command(view, i + 5) {
+        let shell = [&b"sh"[..], b"bash", b"dash", b"zsh", b"ksh"].iter().any(|name| starts_at(view, i + 5, name));
+        let run = tail(view, command.end) == Tail::Argument && shell && at(view, skip_space(view, command.end)) == b'-';
+        let option = cut(view, i.saturating_sub(3), i) == b"-e " || cut(view, i.saturating_sub(3), i) == b"-c ";
+        if run || option {
+            findings.report(Rule::CommandShell);
+        }
+    }
+}
+
+/// Values that are a command line from their first word on.
+fn whole(view: &[u8], findings: &mut Findings) {
+    let start = skip_space(view, 0);
+    let interpreters: [(&[u8], &[u8]); 12] = [
+        (b"nc ", b"-e"), (b"nc ", b"-l"), (b"ncat ", b"-"), (b"netcat ", b"-"), (b"bash ", b"-i"), (b"bash ", b"-c"), (b"sh ", b"-c"),
+        (b"powershell", b" -"), (b"cmd.exe ", b"/c"), (b"cmd ", b"/c"), (b"perl ", b"-e"), (b"python ", b"-c"),
+    ];
+    for (name, option) in interpreters {
+        if starts_at(view, start, name) && contains(cut(view, start + name.len() - 1, start + name.len() + 12), option) {
+            findings.report(Rule::CommandShell);
+        }
+    }
+    let line = cut(view, 0, 512);
+    if starts_at(view, start, b"cat ") && (contains(line, b"/etc/") || contains(line, b"/proc/")) {
+        findings.report(Rule::CommandShell);
+    }
+    if contains(line, b"socket(s,pf_inet") || contains(line, b"socket.socket(") && contains(line, b"connect(") {
+        findings.report(Rule::CommandShell);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_sorted_for_their_search() {
+        assert!(STRONG.is_sorted(), "{:?}", STRONG.windows(2).find(|pair| pair[0] > pair[1]));
+        assert!(WEAK.is_sorted(), "{:?}", WEAK.windows(2).find(|pair| pair[0] > pair[1]));
+    }
+}

@@ -1,0 +1,275 @@
+//! Pieces of SQL's grammar over ambiguous tokens: operands, operators and what stands to their left.
+//!
+//! Every function looks at a bounded number of tokens, so that a pass over all of them stays linear.
+
+use super::token::{Kind, Tokens};
+use super::words::Word;
+
+/// The most tokens a bracketed operand may have.
+const MAX_CALL: usize = 48;
+/// The most signs, brackets and the like before an operand.
+const MAX_PREFIX: usize = 12;
+/// The most operators of one chain.
+const MAX_CHAIN: usize = 16;
+
+/// What an operand is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum What {
+    Number,
+    /// A string; `open` when the value ends before its closing quote.
+    Text {
+        quote: u8,
+        open: bool,
+    },
+    Null,
+    Boolean,
+    Variable,
+    Call(Word),
+    /// `SELECT` or `CASE`.
+    Query,
+    Name,
+}
+
+impl What {
+    pub(super) const fn is_literal(self) -> bool {
+        matches!(self, Self::Number | Self::Text { .. } | Self::Null | Self::Boolean | Self::Variable)
+    }
+}
+
+/// An operand and the place after it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Operand {
+    pub(super) what: What,
+    /// Where it begins, after brackets and signs.
+    pub(super) start: usize,
+    pub(super) next: usize,
+}
+
+/// Operators and operands one after the other.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Chain {
+    pub(super) next: usize,
+    pub(super) operators: usize,
+    pub(super) compares: usize,
+    pub(super) logic: usize,
+    pub(super) names: usize,
+    pub(super) calls: usize,
+    /// The kind of the last string when nothing closes it.
+    pub(super) open: Option<u8>,
+}
+
+impl Tokens<'_> {
+    /// The operand at `i`, if one begins there.
+    pub(super) fn operand(&self, i: usize) -> Option<Operand> {
+        let mut start = i;
+        let mut opened = 0usize;
+        loop {
+            match self.kind(start) {
+                Kind::Open => opened += 1,
+                Kind::Bang | Kind::Word(Word::Not | Word::Prefix | Word::Exists | Word::All) => {}
+                Kind::Arith(b'+' | b'-') => {}
+                Kind::Dashes | Kind::Compare if self.text_of(start) == b"~" => {}
+                // `--1` is a double sign only where it is not a comment.
+                _ => break,
+            }
+            start += 1;
+            if start - i > MAX_PREFIX {
+                return None;
+            }
+        }
+        let (what, mut next) = self.bare_operand(start)?;
+        while opened > 0 && self.kind(next) == Kind::Close {
+            next += 1;
+            opened -= 1;
+        }
+        Some(Operand { what, start, next })
+    }
+
+    fn bare_operand(&self, start: usize) -> Option<(What, usize)> {
+        match self.kind(start) {
+            Kind::Number => Some((What::Number, start + 1)),
+            Kind::Quote(quote) => {
+                let twin = self.at(start).twin;
+                if twin == u32::MAX {
+                    return Some((What::Text { quote, open: true }, self.len()));
+                }
+                Some((What::Text { quote, open: false }, twin as usize + 1))
+            }
+            Kind::Variable => Some((What::Variable, start + 1)),
+            Kind::Word(Word::Null) => Some((What::Null, start + 1)),
+            Kind::Word(Word::Boolean) => Some((What::Boolean, start + 1)),
+            Kind::Word(Word::Select | Word::Case) => Some((What::Query, start + 1)),
+            Kind::Word(word) => {
+                let mut last = start;
+                let mut part = word;
+                // `schema.package.function(`
+                while last - start < 8 && self.kind(last + 1) == Kind::Dot {
+                    last += 1;
+                    if let Kind::Word(next) = self.kind(last + 1) {
+                        if next.is_fn() {
+                            part = next;
+                        }
+                        last += 1;
+                    }
+                }
+                if self.kind(last + 1) == Kind::Open {
+                    return Some((What::Call(part), self.close_of(last + 1)));
+                }
+                if is_reserved(word) {
+                    return None;
+                }
+                if part == Word::InfoFn {
+                    return Some((What::Call(part), last + 1));
+                }
+                Some((What::Name, last + 1))
+            }
+            _ => None,
+        }
+    }
+
+    /// The place after the bracket that closes the one at `open`, or a bounded way into it.
+    pub(super) fn close_of(&self, open: usize) -> usize {
+        let mut depth = 0usize;
+        let mut i = open;
+        while i < open + MAX_CALL && i < self.len() {
+            match self.kind(i) {
+                Kind::Open => depth += 1,
+                Kind::Close => {
+                    depth = depth.saturating_sub(1);
+                    if depth == 0 {
+                        return i + 1;
+                    }
+                }
+                Kind::Quote(_) => {
+                    let twin = self.at(i).twin;
+                    if twin == u32::MAX {
+                        return self.len();
+                    }
+                    i = twin as usize;
+                }
+                _ => {}
+            }
+            i += 1;
+        }
+        i
+    }
+
+    /// The place after the comparison at `i`, if there is one.
+    pub(super) fn comparison(&self, i: usize) -> Option<usize> {
+        let i = if self.word(i) == Some(Word::Not) { i + 1 } else { i };
+        match self.kind(i) {
+            Kind::Compare => Some(i + 1),
+            Kind::Word(Word::Match) if self.word(i + 1) == Some(Word::Match) => Some(i + 2),
+            Kind::Word(Word::Match | Word::In | Word::Between) => Some(i + 1),
+            Kind::Word(Word::Is) if self.word(i + 1) == Some(Word::Not) => Some(i + 2),
+            Kind::Word(Word::Is) => Some(i + 1),
+            _ => None,
+        }
+    }
+
+    /// The place after the logical operator at `i`, if there is one.
+    pub(super) fn logic(&self, i: usize) -> Option<usize> {
+        match self.kind(i) {
+            Kind::Logic(_) | Kind::Word(Word::Logic) => Some(i + 1),
+            _ => None,
+        }
+    }
+
+    /// The chain of operators and operands that begins with an operator at `i`.
+    pub(super) fn chain(&self, i: usize) -> Chain {
+        let mut chain = Chain { next: i, ..Chain::default() };
+        while chain.operators < MAX_CHAIN {
+            let i = chain.next;
+            let (after, compares, logic) = if let Some(after) = self.comparison(i) {
+                (after, 1, 0)
+            } else if let Some(after) = self.logic(i) {
+                (after, 0, 1)
+            } else if matches!(self.kind(i), Kind::Arith(_) | Kind::Word(Word::Arith)) {
+                (i + 1, 0, 0)
+            } else {
+                break;
+            };
+            let Some(operand) = self.operand(after) else { break };
+            chain.next = operand.next;
+            chain.operators += 1;
+            chain.compares += compares;
+            chain.logic += logic;
+            match operand.what {
+                What::Name => chain.names += 1,
+                What::Call(_) | What::Query => chain.calls += 1,
+                What::Text { quote, open: true } => chain.open = Some(quote),
+                _ => {}
+            }
+            let end = chain.next + MAX_PREFIX;
+            while chain.next < end && self.kind(chain.next) == Kind::Close {
+                chain.next += 1;
+            }
+        }
+        chain
+    }
+
+    /// Whether what comments out the rest of a query stands at `i`, perhaps after a semicolon.
+    pub(super) fn commented_out(&self, i: usize) -> bool {
+        let mut i = i;
+        let end = i + MAX_PREFIX;
+        while i < end && self.kind(i) == Kind::Close {
+            i += 1;
+        }
+        let i = if self.kind(i) == Kind::Semicolon { i + 1 } else { i };
+        matches!(self.kind(i), Kind::Dashes | Kind::Hash | Kind::OpenComment)
+    }
+
+    /// How much the left of `i` looks like the end of a value inside a query: 0 to 3.
+    pub(super) fn left(&self, i: usize) -> u8 {
+        let mut end = i;
+        while end > 0 && i - end < 8 && matches!(self.before(end), Kind::Close | Kind::Arith(b'%')) {
+            end -= 1;
+        }
+        let closed = u8::from(end < i);
+        match self.before(end) {
+            // In prose backquotes mark names.
+            Kind::Quote(b'`') => 1 + closed,
+            Kind::Quote(_) => 2 + closed,
+            Kind::Number if end <= 2 => 2 + closed,
+            Kind::Number => 1 + closed,
+            Kind::End => 1 + closed,
+            Kind::Word(_) if end == 1 => 1 + closed,
+            // `) AS name WHERE`
+            Kind::Word(_) if end >= 2 && self.word(end - 2) == Some(Word::As) => 1 + self.left_of_alias(end - 2),
+            _ if closed > 0 => 1,
+            _ => 0,
+        }
+    }
+
+    fn left_of_alias(&self, end: usize) -> u8 {
+        u8::from(matches!(self.before(end), Kind::Close | Kind::Quote(_) | Kind::Number))
+    }
+
+    /// Whether the `SELECT` at `i` has a list of results rather than prose after it.
+    pub(super) fn selects(&self, i: usize) -> bool {
+        let mut i = i + 1;
+        while matches!(self.kind(i), Kind::Word(Word::All | Word::Prefix)) || self.word(i - 1) == Some(Word::Prefix) && self.kind(i) == Kind::Number {
+            i += 1;
+        }
+        let Some(operand) = self.operand(i) else {
+            return matches!(self.kind(i), Kind::Arith(b'*') | Kind::Dot);
+        };
+        if operand.what != What::Name {
+            return true;
+        }
+        match self.kind(operand.next) {
+            Kind::Comma | Kind::Word(Word::From | Word::Into) | Kind::Compare | Kind::Dashes | Kind::Hash | Kind::OpenComment => true,
+            Kind::Arith(_) | Kind::Logic(_) => self.operand(operand.next + 1).is_some(),
+            _ => false,
+        }
+    }
+}
+
+/// Words that no operand can begin with.
+const fn is_reserved(word: Word) -> bool {
+    matches!(
+        word,
+        Word::Logic | Word::Match | Word::Is | Word::In | Word::Between | Word::Union | Word::From | Word::Where | Word::Having
+            | Word::Order | Word::Group | Word::By | Word::Limit | Word::Into | Word::As | Word::Suffix | Word::Values
+    )
+}

@@ -1,0 +1,462 @@
+//! SQL by its tokens: what closes the value's place in a query, and what then follows.
+//!
+//! The query around the value is unknown, so every quote may be the one that closes it, and every number, bracket or
+//! beginning may be where an expression goes on. Each token that could begin an attack is a trigger; the tokens to its
+//! left and right decide, by the grammar of SQL, not by the words alone.
+
+mod grammar;
+mod token;
+mod words;
+
+use super::rules::{Findings, Rule};
+use grammar::{Operand, What};
+use token::{Kind, Tokens};
+use words::Word;
+
+/// The longest part that is cut into tokens at once, which bounds memory.
+const WINDOW: usize = 32 * 1024;
+/// How much of the end of a part is seen again with the next.
+const OVERLAP: usize = 1024;
+/// The longest part that is read a second time with its line comments left out.
+const MAX_COMMENTED: usize = 1024;
+
+/// Reports what `view` would do inside a query.
+pub(super) fn inspect(view: &[u8], findings: &mut Findings) {
+    let mut start = 0;
+    loop {
+        let part = super::bytes::cut(view, start, start + WINDOW);
+        let first = start == 0;
+        Inspection { tokens: Tokens::of(part, false), first }.run(findings);
+        if findings.is_empty() && has_line_comments(part) {
+            Inspection { tokens: Tokens::of(part, true), first }.run(findings);
+        }
+        if start + WINDOW >= view.len() {
+            return;
+        }
+        start += WINDOW - OVERLAP;
+    }
+}
+
+/// Whether a line ends in a comment and another follows, in a value short enough to be read twice.
+fn has_line_comments(part: &[u8]) -> bool {
+    part.len() <= MAX_COMMENTED
+        && memchr::memchr(b'\n', part).is_some()
+        && (memchr::memchr(b'#', part).is_some() || super::bytes::find(part, 0, b"--").is_some())
+}
+
+struct Inspection<'a> {
+    tokens: Tokens<'a>,
+    /// The part begins where the value does.
+    first: bool,
+}
+
+impl Inspection<'_> {
+    fn run(&self, findings: &mut Findings) {
+        if self.first {
+            self.statement(0, false, findings);
+        }
+        for i in 0..self.tokens.len() {
+            match self.tokens.kind(i) {
+                Kind::Quote(_) => self.quote(i, findings),
+                Kind::Semicolon => self.statement(i + 1, true, findings),
+                Kind::Logic(_) | Kind::Word(Word::Logic | Word::Where | Word::Having) => self.condition(i, findings),
+                Kind::Close => self.bracket(i, findings),
+                Kind::Variable => self.variable(i, findings),
+                Kind::Open => self.open(i, findings),
+                Kind::Word(word) => self.word(i, word, findings),
+                _ => {}
+            }
+        }
+    }
+
+    fn word(&self, i: usize, word: Word, findings: &mut Findings) {
+        match word {
+            Word::Union => self.union(i, findings),
+            Word::Order | Word::Group => self.order(i, findings),
+            Word::Limit | Word::Into | Word::Procedure => self.clause(i, word, findings),
+            Word::TimeFn => self.time(i, findings),
+            Word::Waitfor => {
+                if self.tokens.word(i + 1) == Some(Word::Delay) && matches!(self.tokens.kind(i + 2), Kind::Quote(_) | Kind::Variable | Kind::Open) {
+                    findings.report(Rule::SqlTimeDelay);
+                }
+            }
+            Word::DangerFn => self.danger(i, findings),
+            Word::Case => self.case(i, findings),
+            Word::If => self.if_call(i, findings),
+            Word::System => self.system(i, findings),
+            _ => {}
+        }
+    }
+
+    /// `UNION [ALL] SELECT list`.
+    fn union(&self, i: usize, findings: &mut Findings) {
+        let mut j = i + 1;
+        while j < i + 8 && matches!(self.tokens.kind(j), Kind::Open | Kind::Word(Word::All)) {
+            j += 1;
+        }
+        if self.tokens.word(j) == Some(Word::Select) && (self.tokens.selects(j) || self.tokens.at(j).commented || self.tokens.left(i) >= 2) {
+            findings.report(Rule::SqlUnionSelect);
+        }
+    }
+
+    /// A logical operator, `WHERE` or `HAVING` and the condition after it.
+    fn condition(&self, i: usize, findings: &mut Findings) {
+        let tokens = &self.tokens;
+        let Some(first) = tokens.operand(i + 1) else { return };
+        // `"and"` as a word of prose.
+        if matches!((tokens.before(i), tokens.kind(i + 1)), (Kind::Quote(a), Kind::Quote(b)) if a == b)
+            && !tokens.at(i).spaced
+            && !tokens.at(i + 1).spaced
+            && tokens.at(i + 1).twin == u32::MAX
+        {
+            return;
+        }
+        let left = tokens.left(i);
+        let right = match tokens.comparison(first.next).and_then(|j| tokens.operand(j)) {
+            Some(second) => self.compared(i, left, first, second),
+            None => self.alone(i, first),
+        };
+        if left + right >= 4 {
+            findings.report(match first.what {
+                What::Query => Rule::SqlSubquery,
+                What::Call(Word::TimeFn) => Rule::SqlTimeDelay,
+                What::Call(Word::DangerFn) => Rule::SqlErrorFunction,
+                _ if tokens.word(i).is_some_and(|word| word != Word::Logic) => Rule::SqlClause,
+                _ => Rule::SqlTautology,
+            });
+        }
+    }
+
+    /// How much two compared operands look like a probe: 0 to 4.
+    fn compared(&self, i: usize, left: u8, first: Operand, second: Operand) -> u8 {
+        let tokens = &self.tokens;
+        let opened = match (tokens.before(i), second.what) {
+            (Kind::Quote(closed), What::Text { quote, open: true }) if quote == closed => 2,
+            (_, What::Text { open: true, .. }) => 1,
+            _ => 0,
+        };
+        let commented = u8::from(tokens.commented_out(second.next));
+        let same = tokens.text_of(first.start).eq_ignore_ascii_case(tokens.text_of(second.start));
+        match (first.what, second.what) {
+            (What::Number, What::Number) if same => 4,
+            (What::Text { .. }, What::Text { .. }) => 3 + u8::from(opened > 0),
+            (a, b) if a.is_literal() && b.is_literal() => 3,
+            (What::Query, _) | (_, What::Query) => 4,
+            (What::Call(a), What::Call(b)) if a.is_fn() && b.is_fn() => 3,
+            (What::Call(word), other) | (other, What::Call(word)) if word.is_fn() => {
+                let strong = matches!(word, Word::TimeFn | Word::DangerFn | Word::InfoFn);
+                2 + u8::from(strong || i == 0) + u8::from(other.is_literal() && strong) + commented.max(opened.min(1))
+            }
+            (What::Name, What::Name) => u8::from(same) + 1 + commented,
+            _ => {
+                let parameter = matches!(tokens.kind(i), Kind::Logic(_)) && tokens.text_of(i).len() == 1;
+                let probing = left >= 2 && !parameter && !matches!(tokens.word(first.next), Some(Word::In | Word::Between));
+                1 + opened.max(commented).max(u8::from(probing))
+            }
+        }
+    }
+
+    /// How much a condition without comparison looks like a probe: 0 to 4.
+    fn alone(&self, i: usize, operand: Operand) -> u8 {
+        let commented = u8::from(self.tokens.commented_out(operand.next));
+        let last = operand.next >= self.tokens.len();
+        match operand.what {
+            What::Call(Word::TimeFn | Word::DangerFn) => 4,
+            What::Call(Word::InfoFn) => 3,
+            What::Call(word) if word.is_fn() => 2,
+            What::Query if self.tokens.selects(operand.start) || self.tokens.word(operand.start) == Some(Word::Case) => 3,
+            What::Number | What::Boolean | What::Null => 2 * commented + u8::from(last),
+            What::Text { quote, open: true } if self.tokens.before(i) == Kind::Quote(quote) => 2,
+            What::Variable => 1 + commented,
+            What::Name => commented,
+            _ => 0,
+        }
+    }
+
+    /// A quote that may close the value's string.
+    fn quote(&self, i: usize, findings: &mut Findings) {
+        let tokens = &self.tokens;
+        let Kind::Quote(quote) = tokens.kind(i) else { return };
+        let token = tokens.at(i);
+        let opening = i > 0
+            && (token.spaced
+                || matches!(tokens.before(i), Kind::Compare | Kind::Open | Kind::Comma | Kind::Other(b'[' | b'{' | b':')));
+        let mut j = i + 1;
+        while j < i + 8 && matches!(tokens.kind(j), Kind::Close) || j == i + 1 && tokens.kind(j) == Kind::Quote(quote) && tokens.at(j).twin == u32::MAX {
+            j += 1;
+        }
+        if !opening && !token.odd && token.twin == u32::MAX && tokens.commented_out(j) && self.ends_soon(i, j) {
+            findings.report(Rule::SqlComment);
+            return;
+        }
+        let chain = tokens.chain(j);
+        if chain.operators == 0 {
+            return;
+        }
+        // `"mod"` as a word, `36"+x+48"` as a measure.
+        let wrapped = chain.operators == 1 && !tokens.at(j).spaced && matches!(tokens.kind(j), Kind::Word(_)) && j == i + 1 && !tokens.at(j + 1).spaced;
+        let measured = chain.compares + chain.logic == 0 && chain.names > 0;
+        let reopened = chain.open == Some(quote) && !wrapped && !measured;
+        let commented = tokens.commented_out(chain.next);
+        if reopened && !opening || commented && chain.operators > usize::from(chain.names > 0) && chain.compares + chain.calls > 0 {
+            findings.report(if chain.compares + chain.logic == 0 { Rule::SqlStringOperator } else { Rule::SqlTautology });
+        }
+    }
+
+    /// Whether little or nothing follows the comment at `j` that the quote at `i` leads to.
+    fn ends_soon(&self, i: usize, j: usize) -> bool {
+        let j = if self.tokens.kind(j) == Kind::Semicolon { j + 1 } else { j };
+        let rest = self.tokens.after(j).trim_ascii();
+        rest.len() <= if self.tokens.at(j).spaced && j == i + 1 { 2 } else { 24 }
+    }
+
+    /// A closing bracket after the value, and what comments out the rest.
+    fn bracket(&self, i: usize, findings: &mut Findings) {
+        if self.tokens.kind(i + 1) == Kind::Close || !self.tokens.commented_out(i + 1) {
+            return;
+        }
+        if self.first && self.tokens.left(i + 1) >= 2 && self.tokens.after(i + 1).len() <= 8 {
+            findings.report(Rule::SqlComment);
+        }
+    }
+
+    /// A statement at `i`: after a semicolon, or at the beginning of the value.
+    fn statement(&self, i: usize, stacked: bool, findings: &mut Findings) {
+        let tokens = &self.tokens;
+        let Some(word) = tokens.word(i) else { return };
+        let closed = stacked && tokens.left(i - 1) >= 1;
+        let found = match word {
+            Word::Select => self.whole_select(i, closed),
+            Word::Drop | Word::Truncate | Word::Alter | Word::Create => self.definition(i, closed),
+            Word::Insert => tokens.word(i + 1) == Some(Word::Into) && self.within(i + 2, 6, |kind| {
+                matches!(kind, Kind::Open | Kind::Word(Word::Values | Word::Select | Word::Set))
+            }),
+            Word::Update => tokens.word(i + 2) == Some(Word::Set) && tokens.comparison(i + 4).is_some(),
+            Word::Delete => tokens.word(i + 1) == Some(Word::From) && (closed || self.within(i + 3, 2, |kind| {
+                matches!(kind, Kind::Word(Word::Where) | Kind::Semicolon | Kind::Dashes | Kind::Hash)
+            })),
+            Word::Exec => self.execution(i, closed),
+            Word::Declare | Word::Set => tokens.kind(i + 1) == Kind::Variable,
+            Word::Shutdown => (closed || tokens.kind(i + 1) == Kind::End) && stacked,
+            Word::If => stacked && tokens.kind(i + 1) == Kind::Open && tokens.operand(i + 2).is_some_and(|operand| tokens.comparison(operand.next).is_some()),
+            Word::TimeFn | Word::DangerFn => stacked && closed && tokens.kind(i + 1) == Kind::Open,
+            Word::Begin | Word::Call if closed && tokens.word(i + 1).is_some() && matches!(tokens.kind(i + 2), Kind::Dot | Kind::Open) => true,
+            Word::Call | Word::Handler | Word::Grant | Word::Merge | Word::Copy | Word::Begin => {
+                closed && stacked && tokens.left(i - 1) >= 2 && tokens.word(i + 1).is_some()
+            }
+            _ => false,
+        };
+        if found {
+            findings.report(Rule::SqlStackedQuery);
+        }
+    }
+
+    fn within(&self, i: usize, count: usize, wanted: impl Fn(Kind) -> bool) -> bool {
+        (i..i + count).any(|j| wanted(self.tokens.kind(j)))
+    }
+
+    /// `SELECT list` with more than names in it, or with a table.
+    fn whole_select(&self, i: usize, closed: bool) -> bool {
+        let tokens = &self.tokens;
+        if !tokens.selects(i) {
+            return false;
+        }
+        if closed {
+            return true;
+        }
+        let mut marks = 0;
+        for j in i + 1..i + 40 {
+            match tokens.kind(j) {
+                Kind::Comma | Kind::Arith(b'*') | Kind::Open | Kind::Variable => marks += 1,
+                Kind::Word(word) if word.is_fn() && tokens.kind(j + 1) == Kind::Open => marks += 2,
+                Kind::Word(Word::From | Word::Where) if marks > 0 => return true,
+                Kind::Word(Word::Where | Word::System) => return true,
+                Kind::End => return marks >= 3,
+                _ => {}
+            }
+        }
+        false
+    }
+
+    /// `DROP TABLE name` and the like.
+    fn definition(&self, i: usize, closed: bool) -> bool {
+        let tokens = &self.tokens;
+        let thing = (i + 1..i + 4).find(|&j| tokens.word(j) == Some(Word::Thing));
+        let Some(thing) = thing else { return false };
+        if closed {
+            return true;
+        }
+        tokens.word(i) == Some(Word::Drop) && matches!(tokens.kind(thing + 2), Kind::End | Kind::Semicolon | Kind::Dashes | Kind::Hash)
+    }
+
+    /// `EXEC procedure`, `EXEC(...)`.
+    fn execution(&self, i: usize, closed: bool) -> bool {
+        let tokens = &self.tokens;
+        if (i + 1..i + 6).any(|j| tokens.word(j) == Some(Word::DangerFn)) {
+            return true;
+        }
+        let end = matches!(tokens.kind(i + 1), Kind::Open) && matches!(tokens.kind(i + 2), Kind::Variable);
+        end || closed && matches!(tokens.kind(i + 1), Kind::Open | Kind::Word(_)) && tokens.left(i - 1) >= 2
+    }
+
+    /// `ORDER BY 1`, `GROUP BY name HAVING ...`.
+    fn order(&self, i: usize, findings: &mut Findings) {
+        let tokens = &self.tokens;
+        if tokens.word(i + 1) != Some(Word::By) {
+            return;
+        }
+        let Some(first) = tokens.operand(i + 2) else { return };
+        let left = tokens.left(i);
+        let commented = tokens.commented_out(first.next);
+        let listed = tokens.kind(first.next) == Kind::Comma;
+        let strong = match first.what {
+            What::Number => commented && left > 0 || left >= 2 && tokens.kind(first.next) == Kind::End || listed && left > 0 && !self.prose_list(first.next),
+            What::Call(_) | What::Query => left > 0,
+            _ => left >= 2 && (commented || (first.next..first.next + 8).any(|j| tokens.word(j) == Some(Word::Having))),
+        };
+        if strong {
+            findings.report(Rule::SqlOrderBy);
+        }
+    }
+
+    /// Whether what follows the comma at `i` is not an operand with an operator, a comma or an end after it.
+    fn prose_list(&self, i: usize) -> bool {
+        match self.tokens.operand(i + 1) {
+            Some(operand) => operand.what == What::Name && !matches!(self.tokens.kind(operand.next), Kind::Comma),
+            None => true,
+        }
+    }
+
+    /// `LIMIT 1,1`, `INTO OUTFILE '...'`, `PROCEDURE ANALYSE(`.
+    fn clause(&self, i: usize, word: Word, findings: &mut Findings) {
+        let tokens = &self.tokens;
+        let found = match word {
+            Word::Into => tokens.word(i + 1) == Some(Word::Outfile) && matches!(tokens.kind(i + 2), Kind::Quote(_) | Kind::Number | Kind::Open),
+            Word::Procedure => tokens.word(i + 1) == Some(Word::Analyse) && tokens.kind(i + 2) == Kind::Open,
+            _ => tokens.left(i) >= 2 && tokens.kind(i + 1) == Kind::Number && (tokens.commented_out(i + 2) || tokens.kind(i + 2) == Kind::Comma),
+        };
+        if found {
+            findings.report(Rule::SqlClause);
+        }
+    }
+
+    /// Whether an operand of an expression could stand at `i`.
+    fn in_expression(&self, i: usize) -> bool {
+        match self.tokens.before(i) {
+            Kind::Quote(_) | Kind::Compare | Kind::Arith(_) | Kind::Logic(_) | Kind::Comma => true,
+            Kind::Open => {
+                let mut j = i - 1;
+                while j > 0 && i - j < 8 && self.tokens.before(j) == Kind::Open {
+                    j -= 1;
+                }
+                match self.tokens.before(j) {
+                    Kind::End | Kind::Quote(_) | Kind::Compare | Kind::Arith(_) | Kind::Logic(_) | Kind::Comma | Kind::Semicolon => true,
+                    Kind::Word(word) => word != Word::Name,
+                    _ => false,
+                }
+            }
+            Kind::Word(word) => matches!(word, Word::Logic | Word::Select | Word::Match | Word::Not | Word::Where | Word::Having | Word::By | Word::In | Word::When),
+            _ => false,
+        }
+    }
+
+    /// A call of a function that waits.
+    fn time(&self, i: usize, findings: &mut Findings) {
+        let tokens = &self.tokens;
+        let packaged = tokens.kind(i + 1) == Kind::Dot && tokens.kind(i + 3) == Kind::Open;
+        if packaged && self.tokens.before(i) != Kind::Dot {
+            if tokens.word(i + 2) == Some(Word::TimeFn) {
+                findings.report(Rule::SqlTimeDelay);
+            }
+            return;
+        }
+        if tokens.kind(i + 1) != Kind::Open || tokens.before(i) == Kind::Dot {
+            return;
+        }
+        let argument = tokens.operand(i + 2).is_some_and(|operand| {
+            matches!(operand.what, What::Number | What::Query) || matches!(operand.what, What::Text { .. } | What::Call(_))
+        });
+        let number = tokens.kind(i + 2) == Kind::Number;
+        if argument && (self.in_expression(i) || self.first && i == 0 && number) {
+            findings.report(Rule::SqlTimeDelay);
+        }
+    }
+
+    /// A call of a function that leaks or runs code.
+    fn danger(&self, i: usize, findings: &mut Findings) {
+        let tokens = &self.tokens;
+        let called = tokens.kind(i + 1) == Kind::Open || tokens.kind(i + 1) == Kind::Dot && tokens.kind(i + 3) == Kind::Open;
+        let executed = matches!(tokens.before(i), Kind::Word(Word::Exec)) || tokens.before(i) == Kind::Dot && i >= 2 && tokens.before(i - 1) == Kind::Dot;
+        if called && self.in_expression(i) || executed && !called {
+            findings.report(Rule::SqlErrorFunction);
+        }
+    }
+
+    /// `(SELECT ...` where an expression goes on.
+    fn open(&self, i: usize, findings: &mut Findings) {
+        let tokens = &self.tokens;
+        if tokens.word(i + 1) != Some(Word::Select) || !tokens.selects(i + 1) {
+            return;
+        }
+        let after_number = tokens.before(i) == Kind::Number;
+        if self.first && i <= 12 && (i == 0 || after_number || self.in_expression(i + 1)) && self.begins_as_value() {
+            findings.report(Rule::SqlSubquery);
+        }
+    }
+
+    /// Whether the value begins as one that breaks out of its place: a number, a quote, a bracket, an operator.
+    fn begins_as_value(&self) -> bool {
+        match self.tokens.kind(0) {
+            Kind::Number | Kind::Quote(_) | Kind::Open | Kind::Close | Kind::Arith(_) | Kind::Logic(_) | Kind::Semicolon | Kind::Compare | Kind::Comma => true,
+            Kind::Word(Word::Logic) => true,
+            Kind::Word(word) if word.is_fn() => self.tokens.kind(1) == Kind::Open,
+            Kind::Word(_) => matches!(self.tokens.kind(1), Kind::Quote(_) | Kind::Close),
+            _ => false,
+        }
+    }
+
+    /// `CASE WHEN 1=1 THEN`.
+    fn case(&self, i: usize, findings: &mut Findings) {
+        let tokens = &self.tokens;
+        let condition = if tokens.word(i + 1) == Some(Word::When) { i + 2 } else { i + 1 };
+        let Some(first) = tokens.operand(condition) else { return };
+        let after = if condition == i + 2 { tokens.comparison(first.next) } else { (tokens.word(first.next) == Some(Word::When)).then_some(first.next + 1) };
+        let Some(second) = after.and_then(|j| tokens.operand(j)) else { return };
+        let literals = first.what.is_literal() && second.what.is_literal();
+        let calls = !matches!((first.what, second.what), (What::Name | What::Number, What::Name | What::Number));
+        if literals || calls && self.in_expression(i) && self.begins_as_value() {
+            findings.report(Rule::SqlConditional);
+        }
+    }
+
+    /// `IF(1=1,...)`.
+    fn if_call(&self, i: usize, findings: &mut Findings) {
+        let tokens = &self.tokens;
+        if tokens.kind(i + 1) != Kind::Open || tokens.before(i) == Kind::Dot {
+            return;
+        }
+        let Some(first) = tokens.operand(i + 2) else { return };
+        let Some(second) = tokens.comparison(first.next).and_then(|j| tokens.operand(j)) else { return };
+        if tokens.kind(second.next) == Kind::Comma && (first.what.is_literal() && second.what.is_literal() || self.in_expression(i)) {
+            findings.report(Rule::SqlConditional);
+        }
+    }
+
+    /// `FROM information_schema.tables`, `master..sysdatabases`.
+    fn system(&self, i: usize, findings: &mut Findings) {
+        let tokens = &self.tokens;
+        let dotted = tokens.kind(i + 1) == Kind::Dot && tokens.kind(i + 2) == Kind::Dot && matches!(tokens.kind(i + 3), Kind::Word(Word::System | Word::DangerFn));
+        let from = matches!(tokens.before(i), Kind::Word(Word::From)) && self.begins_as_value()
+            && (i.saturating_sub(40)..i).any(|j| tokens.word(j) == Some(Word::Select));
+        if dotted || from {
+            findings.report(Rule::SqlSystemObject);
+        }
+    }
+
+    /// `@@version`.
+    fn variable(&self, i: usize, findings: &mut Findings) {
+        if self.tokens.text_of(i).starts_with(b"@@") && self.in_expression(i) && self.begins_as_value() {
+            findings.report(Rule::SqlSystemObject);
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! A value cut into the tokens of SQL, whatever the dialect.
+//!
+//! Quotes stay tokens of their own: whether one opens or closes a string depends on the query around the value, which
+//! nobody here knows. Comments between tokens count as space; what comments out the rest is a token.
+
+use super::super::bytes::{at, cut, find, from};
+use super::words::{HASH_START, Word, hash_byte};
+
+/// What a token is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The end of the tokens.
+    End,
+    Word(Word),
+    Number,
+    /// `'`, `"` or `` ` ``.
+    Quote(u8),
+    Open,
+    Close,
+    Comma,
+    Semicolon,
+    Dot,
+    /// `=`, `<`, `>`, `<>`, `!=`, `<=>`, `~`, `==`, ...
+    Compare,
+    /// `+`, `-`, `*`, `/`, `%`, `^`.
+    Arith(u8),
+    /// `||`, `&&`, `|`, `&`.
+    Logic(u8),
+    /// `!`.
+    Bang,
+    /// `--`.
+    Dashes,
+    /// `#`.
+    Hash,
+    /// `/*` that nothing closes.
+    OpenComment,
+    /// `@name`, `@@name`.
+    Variable,
+    /// `::`, `:=` and other marks.
+    Other(u8),
+}
+
+/// A token and where it stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Token {
+    pub(super) kind: Kind,
+    /// Space or a comment stands before it.
+    pub(super) spaced: bool,
+    /// A `/* */` stands before it.
+    pub(super) commented: bool,
+    pub(super) start: u32,
+    pub(super) end: u32,
+    /// For a quote: the place of the next quote of its kind, or `u32::MAX`.
+    pub(super) twin: u32,
+    /// For a quote: an odd number of its kind stands before it.
+    pub(super) odd: bool,
+}
+
+/// The tokens of one value.
+pub(super) struct Tokens<'a> {
+    pub(super) text: &'a [u8],
+    tokens: Vec<Token>,
+}
+
+const END: Token = Token { kind: Kind::End, spaced: false, commented: false, start: u32::MAX, end: u32::MAX, twin: u32::MAX, odd: false };
+
+impl<'a> Tokens<'a> {
+    /// Cuts `text`, at most `u32::MAX` bytes long.
+    ///
+    /// With `line_comments`, `#` and `--` up to the end of their line count as space where another line follows.
+    pub(super) fn of(text: &'a [u8], line_comments: bool) -> Self {
+        let tokens = Vec::with_capacity(text.len() / 4 + 4);
+        let mut lexer = Lexer { text, pos: 0, tokens, unclosed: false, line_comments };
+        while lexer.next() {}
+        let mut tokens = lexer.tokens;
+        pair_quotes(&mut tokens);
+        Self { text, tokens }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.tokens.len()
+    }
+
+    /// The token at `i`; an `End` past the last.
+    pub(super) fn at(&self, i: usize) -> Token {
+        self.tokens.get(i).copied().unwrap_or(END)
+    }
+
+    pub(super) fn kind(&self, i: usize) -> Kind {
+        self.at(i).kind
+    }
+
+    /// The token before `i`; an `End` before the first.
+    pub(super) fn before(&self, i: usize) -> Kind {
+        i.checked_sub(1).map_or(Kind::End, |i| self.kind(i))
+    }
+
+    pub(super) fn word(&self, i: usize) -> Option<Word> {
+        match self.kind(i) {
+            Kind::Word(word) => Some(word),
+            _ => None,
+        }
+    }
+
+    /// The bytes of the token at `i`.
+    pub(super) fn text_of(&self, i: usize) -> &'a [u8] {
+        let token = self.at(i);
+        cut(self.text, token.start as usize, token.end as usize)
+    }
+
+    /// The bytes after the token at `i`.
+    pub(super) fn after(&self, i: usize) -> &'a [u8] {
+        from(self.text, self.at(i).end as usize)
+    }
+}
+
+fn pair_quotes(tokens: &mut [Token]) {
+    let mut next = [u32::MAX; 3];
+    let mut seen = [false; 3];
+    for token in tokens.iter_mut() {
+        if let Kind::Quote(quote) = token.kind
+            && let Some(seen) = seen.get_mut(quote_slot(quote))
+        {
+            token.odd = *seen;
+            *seen = !*seen;
+        }
+    }
+    for (i, token) in tokens.iter_mut().enumerate().rev() {
+        let Kind::Quote(quote) = token.kind else { continue };
+        if let Some(next) = next.get_mut(quote_slot(quote)) {
+            token.twin = *next;
+            *next = u32::try_from(i).unwrap_or(u32::MAX);
+        }
+    }
+}
+
+const fn quote_slot(quote: u8) -> usize {
+    match quote {
+        b'\'' => 0,
+        b'"' => 1,
+        _ => 2,
+    }
+}
+
+struct Lexer<'a> {
+    text: &'a [u8],
+    pos: usize,
+    tokens: Vec<Token>,
+    /// No `*/` follows any more.
+    unclosed: bool,
+    line_comments: bool,
+}
+
+impl Lexer<'_> {
+    /// Adds the next token; false at the end.
+    fn next(&mut self) -> bool {
+        let (spaced, commented) = self.skip_space();
+        let start = self.pos;
+        if start >= self.text.len() {
+            return false;
+        }
+        let (kind, len) = self.token();
+        self.pos = start + len;
+        let place = |pos: usize| u32::try_from(pos).unwrap_or(u32::MAX);
+        self.tokens.push(Token { kind, spaced, commented, start: place(start), end: place(self.pos), twin: u32::MAX, odd: false });
+        true
+    }
+
+    /// Steps over white space and closed comments.
+    fn skip_space(&mut self) -> (bool, bool) {
+        let start = self.pos;
+        let mut commented = false;
+        loop {
+            let byte = at(self.text, self.pos);
+            if byte <= b' ' && self.pos < self.text.len() || byte == 0xA0 {
+                self.pos += 1;
+            } else if byte == b'/' && at(self.text, self.pos + 1) == b'*' && !self.unclosed {
+                let inside = self.pos + 2;
+                if matches!(at(self.text, inside), b'!' | b'+') || at(self.text, inside) == b'M' && at(self.text, inside + 1) == b'!' {
+                    // MySQL runs what such a comment holds.
+                    self.pos = inside;
+                    while matches!(at(self.text, self.pos), b'!' | b'+' | b'M' | b'0'..=b'9') {
+                        self.pos += 1;
+                    }
+                    commented = true;
+                    continue;
+                }
+                match find(self.text, inside, b"*/") {
+                    Some(end) => self.pos = end + 2,
+                    None => {
+                        self.unclosed = true;
+                        break;
+                    }
+                }
+                commented = true;
+            } else if byte == b'*' && at(self.text, self.pos + 1) == b'/' {
+                self.pos += 2;
+            } else if self.line_comments && (byte == b'#' || byte == b'-' && at(self.text, self.pos + 1) == b'-') {
+                let Some(line) = memchr::memchr(b'\n', from(self.text, self.pos)) else { break };
+                self.pos += line;
+                commented = true;
+            } else {
+                break;
+            }
+        }
+        (self.pos > start, commented)
+    }
+
+    fn token(&self) -> (Kind, usize) {
+        let rest = from(self.text, self.pos);
+        let (first, second) = (at(rest, 0), at(rest, 1));
+        match first {
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0x80.. => word(rest),
+            b'0'..=b'9' => (Kind::Number, number_len(rest)),
+            b'.' if second.is_ascii_digit() => (Kind::Number, number_len(rest)),
+            b'\'' | b'"' | b'`' => (Kind::Quote(first), 1),
+            b'(' => (Kind::Open, 1),
+            b')' => (Kind::Close, 1),
+            b',' => (Kind::Comma, 1),
+            b';' => (Kind::Semicolon, 1),
+            b'.' => (Kind::Dot, 1),
+            b'-' if second == b'-' => (Kind::Dashes, 2),
+            b'/' if second == b'*' => (Kind::OpenComment, 2),
+            b'#' => (Kind::Hash, 1),
+            b'!' if !matches!(second, b'=' | b'<' | b'>') => (Kind::Bang, 1),
+            b'=' | b'<' | b'>' | b'!' | b'~' => {
+                let len = rest.iter().take(3).take_while(|byte| matches!(byte, b'=' | b'<' | b'>' | b'!' | b'~')).count();
+                (Kind::Compare, len)
+            }
+            b'|' | b'&' => (Kind::Logic(first), if second == first { 2 } else { 1 }),
+            b'+' | b'-' | b'*' | b'/' | b'%' | b'^' => (Kind::Arith(first), 1),
+            b'@' => {
+                let len = rest.iter().take(64).skip_while(|&&byte| byte == b'@').take_while(|&&byte| is_name(byte)).count();
+                let ats = rest.iter().take(3).take_while(|&&byte| byte == b'@').count();
+                (Kind::Variable, ats + len)
+            }
+            _ => (Kind::Other(first), 1),
+        }
+    }
+}
+
+const fn is_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || byte >= 0x80
+}
+
+fn word(rest: &[u8]) -> (Kind, usize) {
+    let mut hash = HASH_START;
+    let mut len = 0;
+    for &byte in rest {
+        if !is_name(byte) {
+            break;
+        }
+        hash = hash_byte(hash, byte);
+        len += 1;
+    }
+    (Kind::Word(Word::of(cut(rest, 0, len), hash)), len)
+}
+
+/// Decimal, hexadecimal, binary, with a fraction and an exponent; letters that follow begin a word.
+fn number_len(rest: &[u8]) -> usize {
+    let digits = |start: usize| from(rest, start).iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if at(rest, 0) == b'0' && at(rest, 1) | 0x20 == b'x' {
+        let hex = from(rest, 2).iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+        if hex > 0 {
+            return 2 + hex;
+        }
+    }
+    let mut len = digits(0);
+    if at(rest, len) == b'.' {
+        len += 1;
+        len += digits(len);
+    }
+    if at(rest, len) | 0x20 == b'e' {
+        let sign = usize::from(matches!(at(rest, len + 1), b'+' | b'-'));
+        let exponent = digits(len + 1 + sign);
+        if exponent > 0 {
+            len += 1 + sign + exponent;
+        }
+    }
+    len
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kinds(text: &str) -> Vec<Kind> {
+        let tokens = Tokens::of(text.as_bytes(), false);
+        (0..tokens.len()).map(|i| tokens.kind(i)).collect()
+    }
+
+    #[test]
+    fn comments_separate_like_space() {
+        use Kind::Number;
+        let union = [Number, Kind::Word(Word::Union), Kind::Word(Word::Select), Number];
+        for text in ["1 union select 2", "1/**/UNION/*x*/select/**/2", "1union/*!50000select*/2", "1e1union\tselect\n.5"] {
+            assert_eq!(kinds(text), union, "{text}");
+        }
+        assert_eq!(Tokens::of(b"1 union#x\nselect--y\n2", true).len(), union.len());
+        assert_eq!(kinds("1/*"), [Number, Kind::OpenComment]);
+    }
+
+    #[test]
+    fn a_quote_knows_the_next_of_its_kind() {
+        let tokens = Tokens::of(b"' \" ' \"", false);
+        assert_eq!((tokens.at(0).twin, tokens.at(1).twin, tokens.at(2).twin), (2, 3, u32::MAX));
+    }
+}
