@@ -14,4 +14,6 @@
     )
 )]
 
+pub mod store;
+pub mod table;
 pub mod time;
