@@ -22,4 +22,6 @@ pub mod injection;
 pub mod jose;
 pub mod media;
 pub mod policy;
+pub mod store;
+pub mod table;
 pub mod time;

@@ -1,0 +1,330 @@
+//! Rate limits: one decision over several sliding windows, all or nothing, exact across workers.
+//!
+//! The windows of one key (sustained and burst) are one counter; a counter lives in a set, one stored value; a write is a
+//! compare-and-set of that value. `window` proves the two bounds for a counter that changes one step at a time, `counter`
+//! says what time is. What is left to show here is that every decision acts like one step.
+//!
+//! # One set
+//!
+//! The usual decision: one read, all checks, one compare-and-set. If somebody wrote in between, it starts anew. A
+//! refusal writes nothing.
+//!
+//! # Several sets
+//!
+//! Reads all, checks all, and refuses without a write if any window is full. Otherwise the sets are written in the order
+//! of their keys: in all but the last, the charge is listed as pending; the write of the last set is the moment of the
+//! decision. If a set has changed meanwhile and no longer admits, the charges so far are taken back. Then the worker
+//! publishes the number of its decision as final: one blind write of a key only it writes. Pending charges are never
+//! tidied up for their own sake; the next write of the counter drops those that are final.
+//!
+//! - All or nothing: either the last set was written, then every set holds its charge, or none keeps one.
+//! - Bound (a): a pending charge is counted from the start.
+//! - Bound (b): where a refusal would rest on pending charges of other workers, their published numbers are read, then
+//!   the counter again. Taking back happens before a worker's next decision, so a charge that is still listed although
+//!   its worker has published its number or a later one is final. One that is not published makes this decision start
+//!   anew, and after [`MAX_TRIES`](super) it is [`TableError::Contended`]: never a refusal.
+//! - Nobody waits in a circle: a worker waits only for sets after those it has written, all in one order.
+//! - A worker that died leaves a pending charge that stands after a second. (So does one that was stopped for longer
+//!   than a second between two writes: the only case in which a window stays charged for a request that was refused.)
+//!
+//! # No room
+//!
+//! A counter that still counts is never evicted. Where all of a key's set are alive, the key shares a counter in the
+//! overflow table: an address that of its /24 or /48, any other key one of a fixed number chosen by hash. Where that
+//! table's set is full too, the groups that come to it share sixteen counters per limit in it, chosen by hash. A shared counter has the same
+//! limits, so (a) still holds for each key, and (b) for the keys that share, together; the decision says `degraded`.
+//! So after any flood, of any size: memory is what it was, who was exhausted has a living counter and is refused, and
+//! a stranger is served as long as those it shares with leave room.
+//!
+//! A key must not have a fresh counter while it has counts in the overflow table. So a set bears a mark, written before
+//! the first of its keys overflows, that lasts until these counts are forgotten. While it lasts, a new counter is created
+//! `joining`, used by nobody; then the overflow set is rewritten as it is, which makes fail every write that was decided
+//! before the counter existed (an overflowing decision reads the overflow set before it looks again for a counter of
+//! its own); then the counter takes over the group's counts as its own, at least what the key had, and is open.
+//!
+//! # Cost
+//!
+//! One read and one compare-and-set per set, and one blind write for a decision over several. A refusal: one read per
+//! set. Overflowing: three reads, one compare-and-set.
+
+mod transaction;
+
+use super::address::Prefix;
+use super::rate::Rate;
+use super::set::{Set, WAYS};
+use super::{MAX_TRIES, Space, TableError};
+use crate::store::{Cas, SharedStore, Write};
+use crate::time::Timestamp;
+use std::cell::Cell;
+use std::net::IpAddr;
+use std::time::Duration;
+use transaction::Transaction;
+
+/// The windows of one key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rates {
+    /// The limit over the longer run.
+    pub sustained: Rate,
+    /// What it may take at once.
+    pub burst: Option<Rate>,
+}
+
+impl Rates {
+    /// Sustained first, then burst.
+    pub fn iter(&self) -> impl Iterator<Item = Rate> + use<> {
+        std::iter::once(self.sustained).chain(self.burst)
+    }
+
+    fn longest(&self) -> u64 {
+        self.iter().map(|rate| u64::from(rate.window_seconds())).max().unwrap_or(0) * 1_000_000_000
+    }
+}
+
+impl From<Rate> for Rates {
+    fn from(sustained: Rate) -> Self {
+        Self { sustained, burst: None }
+    }
+}
+
+/// Whose permits are taken.
+#[derive(Clone, Copy, Debug)]
+pub enum Key<'a> {
+    /// A client address: IPv4 /32, IPv6 /64.
+    Address(IpAddr),
+    /// Anything else: what kind of thing it is (`subject`, provider, ...) and which, in as many parts as are needed.
+    Named(&'a [&'a [u8]]),
+}
+
+/// Permits asked of the windows of one limit for one key.
+#[derive(Clone, Copy, Debug)]
+pub struct Demand<'a> {
+    /// The limit's name. Its counts survive changes of the permits per window, not of the windows' lengths.
+    pub limit: &'a str,
+    /// The windows.
+    pub rates: Rates,
+    /// Whose.
+    pub key: Key<'a>,
+    /// How many permits; 0 takes none and asks whether there is less than none.
+    pub cost: u32,
+}
+
+/// Where a window stands after the decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The demand, by its place in the list.
+    pub demand: usize,
+    /// The window and its limit.
+    pub rate: Rate,
+    /// Permits left.
+    pub remaining: u32,
+    /// Until everything that counts now is forgotten and the whole limit is there again.
+    pub reset_after: Duration,
+}
+
+/// What was decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Every window was charged.
+    Admitted,
+    /// No window was charged.
+    Refused {
+        /// The window that takes longest to admit, by its place in [`Decision::windows`].
+        window: usize,
+        /// Who waits this long, alone, is admitted by every window. `None`: the cost is above a limit, never.
+        retry_after: Option<Duration>,
+    },
+}
+
+/// A decision and what the `RateLimit` header fields need of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// Admitted or refused.
+    pub verdict: Verdict,
+    /// Every window of every demand, in their order.
+    pub windows: Vec<Standing>,
+    /// A counter was shared with other keys for want of room.
+    pub degraded: bool,
+}
+
+impl Decision {
+    /// Whether every window was charged.
+    pub fn is_admitted(&self) -> bool {
+        self.verdict == Verdict::Admitted
+    }
+
+    /// The window with the smallest share of its limit left: the one to tell the client about.
+    pub fn tightest(&self) -> Option<&Standing> {
+        let share = |standing: &&Standing| u64::from(standing.remaining) * (1 << 32) / u64::from(standing.rate.limit());
+        self.windows.iter().min_by_key(share)
+    }
+}
+
+/// How many keys have counters of their own; fixed memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Addresses.
+    pub addresses: u32,
+    /// All other keys.
+    pub named: u32,
+}
+
+/// The limiter of one worker. All workers that open the same space with the same sizes decide as one.
+#[derive(Debug)]
+pub struct Limiter {
+    space: Space,
+    addresses: Table,
+    named: Table,
+    sequence: Cell<u64>,
+}
+
+impl Limiter {
+    /// A limiter with room for `sizes`, rounded up to whole sets.
+    pub fn new(space: Space, sizes: Sizes) -> Self {
+        let addresses = Table::new("a", "A", sizes.addresses);
+        let named = Table::new("n", "N", sizes.named);
+        Self { space, addresses, named, sequence: Cell::new(0) }
+    }
+
+    /// Takes the cost of every demand from every window, or from none.
+    ///
+    /// # Errors
+    /// [`TableError::Store`] where the host fails, [`TableError::Contended`] after 128 lost races. No permit is taken then.
+    pub fn decide(
+        &self,
+        store: &dyn SharedStore,
+        now: Timestamp,
+        demands: &[Demand<'_>],
+    ) -> Result<Decision, TableError> {
+        self.run(store, now, demands, true)
+    }
+
+    /// What [`Limiter::decide`] would say, without taking anything.
+    ///
+    /// # Errors
+    /// As for [`Limiter::decide`].
+    pub fn peek(
+        &self,
+        store: &dyn SharedStore,
+        now: Timestamp,
+        demands: &[Demand<'_>],
+    ) -> Result<Decision, TableError> {
+        self.run(store, now, demands, false)
+    }
+
+    fn run(
+        &self,
+        store: &dyn SharedStore,
+        now: Timestamp,
+        demands: &[Demand<'_>],
+        take: bool,
+    ) -> Result<Decision, TableError> {
+        let mut transaction = Transaction::new(self, store, now, take);
+        let names: Vec<Name> = demands.iter().map(|demand| self.name(demand)).collect();
+        for _ in 0..MAX_TRIES {
+            if let Some(decision) = transaction.attempt(demands, &names)? {
+                return Ok(decision);
+            }
+        }
+        Err(TableError::Contended)
+    }
+
+    /// Gives back what a decision at `then` took for this demand, as far as it still counts.
+    ///
+    /// # Errors
+    /// As for [`Limiter::decide`].
+    pub fn refund(&self, store: &dyn SharedStore, then: Timestamp, demand: &Demand<'_>) -> Result<(), TableError> {
+        let name = self.name(demand);
+        for _ in 0..MAX_TRIES {
+            let (key, tag) = match read(store, &name.key)? {
+                Some((value, _)) if Set::decode(&value).find(name.tag, &demand.rates).is_some() => {
+                    (name.key.clone(), [name.tag, name.tag])
+                }
+                _ => {
+                    let group = self.group(demand, &name);
+                    (group.key, [group.tag, group.rest_tag])
+                }
+            };
+            let Some((value, cas)) = read(store, &key)? else { return Ok(()) };
+            let mut set = Set::decode(&value);
+            let found = tag.into_iter().find(|tag| set.find(*tag, &demand.rates).is_some());
+            let Some(counter) = found.and_then(|tag| set.find_mut(tag)) else { return Ok(()) };
+            counter.refund(demand.cost, then.unix_nanos());
+            if store.replace(&key, &set.encode(), cas)? == Write::Done {
+                return Ok(());
+            }
+        }
+        Err(TableError::Contended)
+    }
+
+    fn name(&self, demand: &Demand<'_>) -> Name {
+        let windows = windows_bytes(&demand.rates);
+        let limit = [b"own".as_slice(), demand.limit.as_bytes(), &windows];
+        let (table, [place, tag]) = match demand.key {
+            Key::Address(address) => {
+                let prefix = Prefix::of(address).to_bytes();
+                (&self.addresses, self.space.hash(&[limit.as_slice(), &[&prefix]].concat()))
+            }
+            Key::Named(parts) => (&self.named, self.space.hash(&[limit.as_slice(), parts].concat())),
+        };
+        Name { key: self.space.key(table.own, place % table.sets), tag, spread: place / table.sets }
+    }
+
+    fn group(&self, demand: &Demand<'_>, name: &Name) -> Group {
+        let windows = windows_bytes(&demand.rates);
+        let limit = demand.limit.as_bytes();
+        let (table, shared) = match demand.key {
+            Key::Address(address) => (&self.addresses, Prefix::of(address).widened().to_bytes().to_vec()),
+            Key::Named(_) => (&self.named, (name.spread % self.named.groups).to_le_bytes().to_vec()),
+        };
+        let [place, tag] = self.space.hash(&[b"group", limit, &windows, &shared]);
+        let part = (tag % REST_PARTS).to_le_bytes();
+        let [rest_tag, _] = self.space.hash(&[b"rest", limit, &windows, &part]);
+        Group { key: self.space.key(table.overflow, place % table.sets), tag, rest_tag }
+    }
+}
+
+/// Counters per limit in a set of the overflow table for the groups it has no room for. What they admit is what is left
+/// to strangers in the largest floods: with 65,536 entries there are 131,072, so at 100 permits each 13 million.
+const REST_PARTS: u64 = 16;
+
+/// A table of counters and the one its keys overflow to, of the same size.
+#[derive(Debug)]
+struct Table {
+    own: &'static str,
+    overflow: &'static str,
+    sets: u64,
+    /// Keys that are not addresses overflow to one of so many counters: half of what the overflow table holds.
+    groups: u64,
+}
+
+impl Table {
+    fn new(own: &'static str, overflow: &'static str, entries: u32) -> Self {
+        let sets = u64::from(entries).div_ceil(WAYS as u64).max(1);
+        Self { own, overflow, sets, groups: sets * WAYS as u64 / 2 }
+    }
+}
+
+/// A demand's key in its table.
+struct Name {
+    key: String,
+    tag: u64,
+    spread: u64,
+}
+
+/// A demand's shared counters.
+struct Group {
+    key: String,
+    tag: u64,
+    rest_tag: u64,
+}
+
+fn read(store: &dyn SharedStore, key: &str) -> Result<Option<(Vec<u8>, Cas)>, TableError> {
+    Ok(store.get(key)?.map(|stored| (stored.value, stored.cas)))
+}
+
+fn windows_bytes(rates: &Rates) -> Vec<u8> {
+    rates.iter().flat_map(|rate| rate.window_seconds().to_le_bytes()).collect()
+}
+
+#[cfg(test)]
+mod tests;
