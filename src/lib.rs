@@ -1,6 +1,7 @@
 //! Portcullis: a security filter for microservices, as one proxy-wasm module.
 //!
-//! The core is pure and compiles natively: no host calls, time as an argument.
+//! Read [`pipeline`] first: it is the order of a request. Everything but `host` is pure and compiles natively: no host
+//! calls, time as an argument. `host` exists only in the module and is the only code that names the proxy.
 #![cfg_attr(
     test,
     allow(
@@ -13,15 +14,28 @@
     )
 )]
 
+pub mod assembly;
 pub mod canonical;
+pub mod check;
+pub mod checks;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod config;
+pub mod denial;
+pub mod event;
+pub mod exchange;
 pub mod head;
+#[cfg(target_family = "wasm")]
+mod host;
 pub mod injection;
 pub mod jose;
 pub mod media;
+pub mod metrics;
+#[cfg(any(test, feature = "cli"))]
+pub mod native;
+pub mod pipeline;
 pub mod policy;
 pub mod store;
 pub mod table;
 pub mod time;
+pub mod worker;

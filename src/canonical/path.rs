@@ -84,6 +84,11 @@ impl<'a> CanonicalPath<'a> {
         Self::rewrite(target, options)
     }
 
+    /// `/` without a query.
+    pub const fn root() -> CanonicalPath<'static> {
+        CanonicalPath { target: Cow::Borrowed("/"), path_length: 1, rewritten: false }
+    }
+
     /// Path and query as they go upstream.
     pub fn target(&self) -> &str {
         &self.target

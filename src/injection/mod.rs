@@ -75,6 +75,12 @@ impl ClassSet {
         Self(self.0 & !class.bit())
     }
 
+    /// This set but for the classes of `other`.
+    #[must_use]
+    pub const fn difference(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// Whether `class` is in it.
     pub const fn contains(self, class: Class) -> bool {
         self.0 & class.bit() != 0

@@ -46,6 +46,17 @@ impl RuleSet {
         DOCS.iter().position(|doc| doc.id == id).is_some_and(|index| self.has(index))
     }
 
+    /// Whether no rule is in it.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The rules of both.
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     const fn has(self, index: usize) -> bool {
         self.0 & (1 << index) != 0
     }

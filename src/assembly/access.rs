@@ -1,0 +1,116 @@
+//! The access rules of one route.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use super::{Findings, Shared, networks};
+use crate::checks::authorize::{Authorize, Condition, Entry, Principal};
+use crate::config::{self, ClaimValue, DenyEntry, Network, Owner};
+use crate::jose::claims::ClaimPath;
+
+/// Compiles `deny` and `allow`, each with the path by which the configuration names it.
+pub(super) fn compile(
+    deny: (&[DenyEntry], &str),
+    allow: (&[config::Condition], &str),
+    shared: &Shared,
+    findings: &mut Findings,
+) -> Authorize {
+    let mut compiled = Authorize { allow_rule: Rc::from(allow.1), ..Authorize::default() };
+    for (at, entry) in deny.0.iter().enumerate() {
+        let path = format!("{}[{at}]", deny.1);
+        let conditions = conditions(&Asked::of_denial(entry), &path, shared, findings);
+        let except = entry.except.as_ref().map(|except| {
+            self::conditions(&Asked::of_condition(except), &format!("{path}.except"), shared, findings)
+        });
+        compiled.deny.push(Entry { rule: Rc::from(path), conditions, except: except.unwrap_or_default() });
+    }
+    for (at, entry) in allow.0.iter().enumerate() {
+        let path = format!("{}[{at}]", allow.1);
+        let conditions = conditions(&Asked::of_condition(entry), &path, shared, findings);
+        compiled.allow.push(Entry { rule: Rc::from(path), conditions, except: Vec::new() });
+    }
+    compiled
+}
+
+/// What `allow` and `deny` entries have in common.
+struct Asked<'c> {
+    roles: &'c [String],
+    scopes: &'c [String],
+    claims: &'c BTreeMap<String, ClaimValue>,
+    principals: &'c [String],
+    client_ip: &'c [Network],
+    owner: Option<&'c Owner>,
+}
+
+impl<'c> Asked<'c> {
+    fn of_condition(entry: &'c config::Condition) -> Self {
+        Self {
+            roles: &entry.roles,
+            scopes: &entry.scopes,
+            claims: &entry.claims,
+            principals: &entry.principals,
+            client_ip: &entry.client_ip,
+            owner: entry.owner.as_ref(),
+        }
+    }
+
+    fn of_denial(entry: &'c DenyEntry) -> Self {
+        Self {
+            roles: &entry.roles,
+            scopes: &entry.scopes,
+            claims: &entry.claims,
+            principals: &entry.principals,
+            client_ip: &entry.client_ip,
+            owner: entry.owner.as_ref(),
+        }
+    }
+}
+
+fn conditions(asked: &Asked<'_>, path: &str, shared: &Shared, findings: &mut Findings) -> Vec<Condition> {
+    let mut compiled = Vec::new();
+    if !asked.roles.is_empty() {
+        compiled.push(Condition::Roles(shared.roles.asked(asked.roles.iter().map(String::as_str))));
+    }
+    if !asked.scopes.is_empty() {
+        compiled.push(Condition::Scopes(asked.scopes.to_vec()));
+    }
+    compiled.extend(claims(asked.claims, path, findings));
+    if !asked.principals.is_empty() {
+        compiled.push(Condition::Principals(asked.principals.iter().filter_map(|text| principal(text)).collect()));
+    }
+    if !asked.client_ip.is_empty() {
+        compiled.push(Condition::Client(networks(asked.client_ip)));
+    }
+    if let Some(owner) = asked.owner {
+        match ClaimPath::parse(&owner.claim) {
+            Some(claim) => {
+                compiled.push(Condition::Owner { parameter: owner.path.as_str().to_owned(), claim });
+            }
+            None => findings.error(format!("{path}.owner.claim"), "expected the name of a claim"),
+        }
+    }
+    compiled
+}
+
+/// A condition for each claim.
+pub(super) fn claims(
+    claims: &BTreeMap<String, ClaimValue>,
+    path: &str,
+    findings: &mut Findings,
+) -> Vec<Condition> {
+    let mut compiled = Vec::new();
+    for (name, value) in claims {
+        match ClaimPath::parse(name) {
+            Some(claim) => compiled.push(Condition::Claim { claim, value: value.clone() }),
+            None => findings.error(format!("{path}.claims"), format!("{name:?}: expected the name of a claim")),
+        }
+    }
+    compiled
+}
+
+/// `service:NAME`, with a final `*` for any ending. Others were refused before as not supported.
+fn principal(text: &str) -> Option<Principal> {
+    let name = text.strip_prefix("service:")?;
+    let prefix = name.strip_suffix('*');
+    Some(Principal { name: prefix.unwrap_or(name).to_owned(), prefix: prefix.is_some() })
+}

@@ -1,0 +1,142 @@
+//! What is looked for in requests, for each route.
+
+use std::rc::Rc;
+
+use super::Findings;
+use crate::checks::inspect::body::{InspectBody, Limits};
+use crate::checks::inspect::head::InspectHead;
+use crate::checks::inspect::pattern::Pattern;
+use crate::checks::inspect::{Exclusion, Inspector};
+use crate::config::{self, Config, Mode, Part, RouteInspection};
+use crate::denial::Place;
+use crate::injection::{Class, ClassSet, RuleSet};
+use crate::media::{body, json, multipart, xml};
+
+/// What every route starts from.
+pub(super) struct Inspection {
+    mode: Option<Mode>,
+    classes: [(Class, Mode); 5],
+    skip_fields: Vec<Box<[u8]>>,
+    patterns: Vec<(Rc<Pattern>, Option<Mode>)>,
+    excerpt: usize,
+    limits: Limits,
+}
+
+pub(super) fn compile(config: &Config, findings: &mut Findings) -> Inspection {
+    let inspection = &config.inspection;
+    let classes = &inspection.classes;
+    let mut patterns = Vec::new();
+    for (at, pattern) in inspection.patterns.iter().enumerate() {
+        let places = pattern.parts.iter().map(|part| place(*part)).collect();
+        match Pattern::new(pattern.id.as_str(), &pattern.regex, places) {
+            Ok(compiled) => patterns.push((Rc::new(compiled), pattern.mode)),
+            Err(error) => findings.error(format!("inspection.patterns[{at}].regex"), error.to_string()),
+        }
+    }
+    Inspection {
+        mode: inspection.mode,
+        classes: [
+            (Class::Sqli, classes.sqli),
+            (Class::Xss, classes.xss),
+            (Class::Path, classes.path),
+            (Class::Command, classes.command),
+            (Class::Template, classes.template),
+        ],
+        skip_fields: inspection.skip_fields.iter().map(|name| Box::from(name.as_bytes())).collect(),
+        patterns,
+        excerpt: usize::try_from(inspection.excerpt.0).unwrap_or_default(),
+        limits: limits(config),
+    }
+}
+
+fn limits(config: &Config) -> Limits {
+    let size = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
+    let bodies = &config.bodies;
+    Limits {
+        body: size(config.inspection.body_limit.0),
+        over_limit: config.inspection.over_limit,
+        items: body::Limits {
+            pairs: size(bodies.json_entries.0),
+            json: json::Limits {
+                depth: size(bodies.json_depth.0),
+                entries: size(bodies.json_entries.0),
+                string_length: size(bodies.string_length.0),
+                ..json::Limits::default()
+            },
+            multipart: multipart::Limits { parts: size(bodies.multipart_parts.0), ..multipart::Limits::default() },
+            xml: xml::Limits { depth: size(bodies.json_depth.0), nodes: size(bodies.json_entries.0) },
+        },
+    }
+}
+
+impl Inspection {
+    /// The guards of one route: head and body, in the mode of the route, or none when that is off.
+    pub(super) fn guards(
+        &self,
+        route: Option<&RouteInspection>,
+        path: &str,
+        inherited: Mode,
+        findings: &mut Findings,
+    ) -> Option<(InspectHead, InspectBody, Mode)> {
+        let mode = route.and_then(|route| route.mode).or(self.mode).unwrap_or(inherited);
+        if mode == Mode::Off {
+            return None;
+        }
+        let exclusions = route.map(|route| exclusions(route, path, findings)).unwrap_or_default();
+        let in_mode = |wanted: Mode| {
+            self.classes.iter().filter(|(_, mode)| *mode == wanted).fold(ClassSet::NONE, |set, (class, _)| set.with(*class))
+        };
+        let patterns = self.patterns.iter().filter(|(_, own)| *own != Some(Mode::Off));
+        let inspector = Rc::new(Inspector {
+            enforced: in_mode(Mode::Enforce),
+            monitored: in_mode(Mode::Monitor),
+            skip_fields: self.skip_fields.clone(),
+            exclusions,
+            patterns: patterns.map(|(pattern, own)| (pattern.clone(), *own != Some(Mode::Monitor))).collect(),
+            excerpt: self.excerpt,
+        });
+        let body = InspectBody { inspector: inspector.clone(), limits: self.limits.clone() };
+        Some((InspectHead(inspector), body, mode))
+    }
+}
+
+fn exclusions(route: &RouteInspection, path: &str, findings: &mut Findings) -> Vec<Exclusion> {
+    let mut compiled = Vec::new();
+    for (at, exclusion) in route.exclude.iter().enumerate() {
+        let mut rules = RuleSet::default();
+        if let Some(rule) = &exclusion.rule
+            && !rules.insert(rule.as_str())
+        {
+            findings.error(
+                format!("{path}.inspection.exclude[{at}].rule"),
+                format!("there is no rule {:?}; docs/injection.md lists them", rule.as_str()),
+            );
+        }
+        compiled.push(Exclusion {
+            parameter: exclusion.parameter.as_ref().map(|name| Box::from(name.as_bytes())),
+            classes: exclusion.classes.iter().map(|class| self::class(*class)).collect(),
+            rules,
+        });
+    }
+    compiled
+}
+
+const fn class(class: config::Class) -> Class {
+    match class {
+        config::Class::Sqli => Class::Sqli,
+        config::Class::Xss => Class::Xss,
+        config::Class::Path => Class::Path,
+        config::Class::Command => Class::Command,
+        config::Class::Template => Class::Template,
+    }
+}
+
+const fn place(part: Part) -> Place {
+    match part {
+        Part::Path => Place::Path,
+        Part::Query => Place::Query,
+        Part::Headers => Place::Header,
+        Part::Cookies => Place::Cookie,
+        Part::Body => Place::Body,
+    }
+}

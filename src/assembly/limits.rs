@@ -1,0 +1,81 @@
+//! Limits by name, and the guards of one route.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use super::{Findings, Shared, access};
+use crate::checks::limit::{EnforceLimits, Headers, KeyPart, Limit, Tier};
+use crate::config::{self, Config, Mode, Name, RateLimitHeaders, RateText};
+use crate::table::rate::Rate;
+
+/// Every limit with its own mode.
+pub(super) struct Limits {
+    by_name: BTreeMap<String, (Rc<Limit>, Option<Mode>)>,
+    headers: Headers,
+}
+
+pub(super) fn compile(config: &Config, shared: &Shared, findings: &mut Findings) -> Limits {
+    let mut by_name = BTreeMap::new();
+    for (name, limit) in &config.limits {
+        let compiled = compile_limit(name.as_str(), limit, shared, findings);
+        by_name.insert(name.as_str().to_owned(), (Rc::new(compiled), limit.mode));
+    }
+    let headers = match config.headers.rate_limit {
+        RateLimitHeaders::Draft => Headers { draft: true, x: false },
+        RateLimitHeaders::X => Headers { draft: false, x: true },
+        RateLimitHeaders::Both => Headers { draft: true, x: true },
+        RateLimitHeaders::Off => Headers { draft: false, x: false },
+    };
+    Limits { by_name, headers }
+}
+
+impl Limits {
+    /// The guards of a route with these limits, one for each mode: what is only monitored must not hold back what
+    /// is enforced.
+    pub(super) fn guards(&self, names: &[Name], inherited: Mode) -> Vec<(EnforceLimits, Mode)> {
+        let chosen = names.iter().filter_map(|name| self.by_name.get(name.as_str()));
+        let in_mode = |mode: Mode| {
+            let limits: Vec<_> = chosen
+                .clone()
+                .filter(|(_, own)| own.unwrap_or(inherited) == mode)
+                .map(|(limit, _)| limit.clone())
+                .collect();
+            (!limits.is_empty()).then_some((EnforceLimits { limits, headers: self.headers }, mode))
+        };
+        [Mode::Enforce, Mode::Monitor].into_iter().filter_map(in_mode).collect()
+    }
+}
+
+fn compile_limit(name: &str, limit: &config::Limit, shared: &Shared, findings: &mut Findings) -> Limit {
+    let path = format!("limits.{name}");
+    let mut tiers = Vec::new();
+    for (at, tier) in limit.tiers.iter().enumerate() {
+        let field = format!("{path}.tiers[{at}]");
+        let claims = access::claims(&tier.claim, &field, findings);
+        let roles = tier.role.as_deref().map(|role| shared.roles.asked([role].into_iter()));
+        tiers.extend(rate(tier.rate, &format!("{field}.rate"), findings).map(|rate| Tier { roles, claims, rate }));
+    }
+    if let Some(text) = limit.rate {
+        let rate = rate(text, &format!("{path}.rate"), findings);
+        tiers.extend(rate.map(|rate| Tier { roles: None, claims: Vec::new(), rate }));
+    }
+    let burst = limit.burst.and_then(|text| rate(text, &format!("{path}.burst"), findings));
+    let anonymous = limit.anonymous.as_ref().and_then(|anonymous| {
+        let rate = rate(anonymous.rate, &format!("{path}.anonymous.rate"), findings)?;
+        Some((anonymous.key.iter().map(key_part).collect(), rate))
+    });
+    Limit { name: Rc::from(name), key: limit.key.iter().map(key_part).collect(), tiers, burst, anonymous }
+}
+
+fn rate(text: RateText, path: &str, findings: &mut Findings) -> Option<Rate> {
+    Rate::new(text.limit, text.window).map_err(|error| findings.error(path, error.to_string())).ok()
+}
+
+fn key_part(key: &config::LimitKey) -> KeyPart {
+    match key {
+        config::LimitKey::ClientIp => KeyPart::ClientIp,
+        config::LimitKey::Subject => KeyPart::Subject,
+        config::LimitKey::Service => KeyPart::Service,
+        config::LimitKey::Header(name) => KeyPart::Header(Rc::from(name.as_str())),
+    }
+}

@@ -1,0 +1,176 @@
+//! From what the operator wrote to what serves: every name looked up, every pattern compiled, and for each route the
+//! list of its guards in the order in which they decide. Deterministic, without network; all errors at once.
+
+mod access;
+mod authentication;
+mod browser;
+mod inspection;
+mod limits;
+mod routes;
+mod secrets;
+
+use std::rc::Rc;
+
+use crate::canonical::networks::Networks;
+use crate::canonical::path::PathOptions;
+use crate::canonical::strip::StripSet;
+use crate::checks::authenticate::service;
+use crate::config::{self, Config, ConfigError, Hold, Network, Verdict};
+use crate::event::Sampler;
+use crate::jose::budget::PureBudget;
+use crate::jose::cache::TokenCache;
+use crate::pipeline::Pipeline;
+use crate::policy::roles::{MAX_ROLES, Roles};
+use crate::policy::route_table::PathPatterns;
+use crate::table::limiter::{Limiter, Sizes};
+use crate::store::SharedStore;
+use crate::table::{Space, TableError};
+use crate::worker::{Lot, Worker};
+
+/// Verified tokens that one VM remembers, and the bytes they may take.
+const TOKENS: (usize, usize) = (16_384, 16 << 20);
+/// Verifications in pure Rust that one VM does in a second: each costs a thirtieth of it at most.
+const PURE_PER_SECOND: u32 = 50;
+
+/// A configuration, ready to serve.
+pub struct Assembled {
+    /// What it decides.
+    pub pipeline: Pipeline,
+    /// What a worker keeps.
+    pub worker: Worker,
+    /// How bodies are held.
+    pub hold: Hold,
+    /// What is accepted and should be changed all the same.
+    pub warnings: Vec<ConfigError>,
+}
+
+/// What assembly needs of the world.
+pub struct Surroundings<'a> {
+    /// The data that all workers share.
+    pub store: &'a dyn SharedStore,
+    /// The environment's variables.
+    pub variable: &'a dyn Fn(&str) -> Option<String>,
+    /// Random bytes that differ between VMs.
+    pub random: [u64; 4],
+}
+
+/// Errors and warnings as they are found.
+#[derive(Default)]
+struct Findings {
+    errors: Vec<ConfigError>,
+    warnings: Vec<ConfigError>,
+}
+
+impl Findings {
+    fn error(&mut self, path: impl Into<String>, message: impl Into<String>) {
+        self.errors.push(ConfigError { path: path.into(), message: message.into() });
+    }
+
+    fn warning(&mut self, path: impl Into<String>, message: impl Into<String>) {
+        self.warnings.push(ConfigError { path: path.into(), message: message.into() });
+    }
+}
+
+/// What several sections build on.
+struct Shared {
+    roles: Rc<Roles>,
+}
+
+/// Reads and compiles a configuration.
+///
+/// # Errors
+/// Everything that is wrong with it, each with the path of its field.
+pub fn assemble(json: &[u8], surroundings: &Surroundings<'_>) -> Result<Assembled, Vec<ConfigError>> {
+    let errors = config::every_error(json);
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let config = Config::from_json(json).map_err(|error| vec![error])?;
+    let mut findings = Findings::default();
+    let assembled = build(&config, surroundings, &mut findings);
+    match assembled {
+        Some(mut assembled) if findings.errors.is_empty() => {
+            assembled.warnings = findings.warnings;
+            Ok(assembled)
+        }
+        _ => Err(findings.errors),
+    }
+}
+
+fn build(config: &Config, surroundings: &Surroundings<'_>, findings: &mut Findings) -> Option<Assembled> {
+    let secrets = secrets::resolve(config, surroundings, findings);
+    let shared = Shared { roles: Rc::new(roles(config, findings)) };
+    let authentication = authentication::compile(config, &secrets, &shared, findings);
+    let limits = limits::compile(config, &shared, findings);
+    let inspection = inspection::compile(config, findings);
+    let routes = routes::compile(config, &shared, &authentication, &limits, &inspection, findings);
+    let sensitive = sensitive_paths(config, findings);
+    let (routes, unmatched) = routes?;
+    let pipeline = Pipeline {
+        service: Rc::from(config.service.as_str()),
+        paths: PathOptions::default(),
+        trusted_proxies: networks(&config.client_ip.trusted_proxies),
+        strip: strip_set(config),
+        routes,
+        unmatched: (config.unmatched == Verdict::Allow).then_some(unmatched),
+        sensitive: sensitive?,
+    };
+    let worker = worker(config, surroundings).map_err(|error| findings.error("tables", error.to_string())).ok()?;
+    Some(Assembled { pipeline, worker, hold: config.bodies.hold, warnings: Vec::new() })
+}
+
+fn worker(config: &Config, surroundings: &Surroundings<'_>) -> Result<Worker, TableError> {
+    let [first, second, third, lot] = surroundings.random;
+    let sizes = Sizes { addresses: config.tables.addresses.0, named: config.tables.limits.0 };
+    // Plugins may share one map: a service has its own part, which outlives its configurations.
+    let plugin = format!("portcullis/{}", config.service.as_str());
+    let seed = (u128::from(third) << 64 | u128::from(first)).to_le_bytes();
+    let space = Space::open(surroundings.store, &plugin, seed)?;
+    Ok(Worker {
+        tokens: TokenCache::new(TOKENS.0, TOKENS.1, [first, second]),
+        limiter: Limiter::new(space, sizes),
+        pure_verifications: PureBudget::new(PURE_PER_SECOND, PURE_PER_SECOND),
+        events: Sampler::new(config.events.sample.limit),
+        lot: Lot::new(lot),
+    })
+}
+
+/// Every role that a rule names, with those it stands for.
+fn roles(config: &Config, findings: &mut Findings) -> Roles {
+    let hierarchy = config.roles.iter().map(|(role, juniors)| (role.as_str(), juniors.as_slice()));
+    let tiers = config.limits.values().flat_map(|limit| &limit.tiers).filter_map(|tier| tier.role.as_deref());
+    let routes = config.routes.iter().flat_map(|route| route.allow.iter().flatten());
+    let allowed = routes.chain(config.defaults.allow.iter().flatten()).flat_map(|entry| &entry.roles);
+    let routes = config.routes.iter().flat_map(|route| route.deny.iter().flatten());
+    let denials = routes.chain(config.defaults.deny.iter().flatten());
+    let denied = denials.flat_map(|entry| entry.roles.iter().chain(entry.except.iter().flat_map(|e| &e.roles)));
+    let named = tiers.chain(allowed.map(String::as_str)).chain(denied.map(String::as_str));
+    Roles::compile(hierarchy, named).unwrap_or_else(|_| {
+        findings.error("roles", format!("expected at most {MAX_ROLES} different roles in the whole configuration"));
+        Roles::default()
+    })
+}
+
+/// The headers that only the proxy may say, whatever the route.
+fn strip_set(config: &Config) -> StripSet {
+    let identity = &config.headers.identity;
+    let identity = [&identity.subject, &identity.roles, &identity.method, &identity.peer];
+    let providers = config.authentication.jwt.values();
+    let claims = providers.flat_map(|p| p.claim_to_headers.keys().chain(p.payload_header.as_ref()));
+    let names = identity.into_iter().chain(claims).map(config::HeaderName::as_str);
+    let signed = if config.authentication.service.is_some() { &service::HEADERS[..] } else { &[] };
+    let certificates = ["x-client-cert", "x-forwarded-client-cert"];
+    StripSet::new(names.chain(signed.iter().copied()).chain(certificates))
+}
+
+fn sensitive_paths(config: &Config, findings: &mut Findings) -> Option<PathPatterns> {
+    let paths = config.events.sensitive_paths.iter().map(config::PathTemplate::as_str);
+    PathPatterns::new(paths)
+        .map_err(|error| findings.error(format!("events.sensitive_paths[{}]", error.index), error.to_string()))
+        .ok()
+}
+
+fn networks(list: &[Network]) -> Networks {
+    // Each was read as a network already.
+    Networks::parse(list.iter().map(|network| network.0.to_string())).unwrap_or_default()
+}

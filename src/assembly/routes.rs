@@ -1,0 +1,116 @@
+//! The routes, each with the list of its guards in the order in which they decide.
+
+use std::rc::Rc;
+
+use super::authentication::Authentication;
+use super::inspection::Inspection;
+use super::limits::Limits;
+use super::{Findings, Shared, access, browser};
+use crate::check::Check;
+use crate::checks::browser::HttpsOnly;
+use crate::config::{self, Config, Mode, Verdict};
+use crate::pipeline::{Guard, Route};
+use crate::policy::route_table::{HeaderCondition, RouteMatch, RouteTable};
+
+/// Every part that a route's guards are made of.
+struct Parts<'c> {
+    config: &'c Config,
+    shared: &'c Shared,
+    authentication: &'c Authentication,
+    limits: &'c Limits,
+    inspection: &'c Inspection,
+}
+
+pub(super) fn compile(
+    config: &Config,
+    shared: &Shared,
+    authentication: &Authentication,
+    limits: &Limits,
+    inspection: &Inspection,
+    findings: &mut Findings,
+) -> Option<(RouteTable<Rc<Route>>, Rc<Route>)> {
+    let parts = Parts { config, shared, authentication, limits, inspection };
+    let mut routes = Vec::new();
+    for (at, route) in config.routes.iter().enumerate() {
+        let guards = parts.guards(Some(route), &format!("routes[{at}]"), findings);
+        let enforce_percent = u8::try_from(route.enforce_percent.0).unwrap_or(100);
+        routes.push((matching(&route.matching), Rc::new(Route { guards, enforce_percent })));
+    }
+    let unmatched = Rc::new(Route { guards: parts.guards(None, "defaults", findings), enforce_percent: 100 });
+    let table = RouteTable::new(routes)
+        .map_err(|error| findings.error(format!("routes[{}].match", error.index), error.to_string()))
+        .ok()?;
+    Some((table, unmatched))
+}
+
+impl Parts<'_> {
+    /// The order of a request from its route on. Denials that come after the browser's headers carry them.
+    fn guards(&self, route: Option<&config::Route>, path: &str, findings: &mut Findings) -> Rc<[Guard]> {
+        let (config, defaults) = (self.config, &self.config.defaults);
+        let mode = route.and_then(|route| route.mode).or(defaults.mode).unwrap_or(config.mode);
+        let mut guards = Vec::new();
+        if let Some(security) = browser::security(config.headers.security) {
+            guards.push(guard(security, Mode::Enforce));
+        }
+        let own = route.and_then(|route| route.cors.as_ref()).map(|cors| (cors, format!("{path}.cors")));
+        let cors = own.or(config.headers.cors.as_ref().map(|cors| (cors, "headers.cors".to_owned())));
+        if let Some((cors, path)) = cors {
+            guards.push(guard(browser::cors(cors, &path, findings), Mode::Enforce));
+        }
+        if config.headers.https_redirect {
+            guards.push(guard(HttpsOnly, mode));
+        }
+        let authenticate = route.and_then(|route| route.authenticate.as_ref()).or(defaults.authenticate.as_ref());
+        if let Some(authenticate) = authenticate.and_then(|asked| self.authentication.guard(asked)) {
+            guards.push(guard(authenticate, config.authentication.mode.unwrap_or(mode)));
+        }
+        guards.push(guard(self.access(route, path, findings), mode));
+        let limits = route.and_then(|route| route.limits.as_ref()).or(defaults.limits.as_ref());
+        for (limits, mode) in limits.map(|names| self.limits.guards(names, mode)).unwrap_or_default() {
+            guards.push(guard(limits, mode));
+        }
+        let inspection = route.and_then(|route| route.inspection.as_ref());
+        if let Some((head, body, mode)) = self.inspection.guards(inspection, path, mode, findings) {
+            guards.push(guard(head, mode));
+            guards.push(guard(body, mode));
+        }
+        // What is off does not decide; what only speaks to browsers is never off.
+        guards.retain(|guard| guard.mode != Mode::Off);
+        guards.into()
+    }
+
+    fn access(
+        &self,
+        route: Option<&config::Route>,
+        path: &str,
+        findings: &mut Findings,
+    ) -> crate::checks::authorize::Authorize {
+        let defaults = &self.config.defaults;
+        let (deny, deny_at) = match route.and_then(|route| route.deny.as_deref()) {
+            Some(own) => (own, format!("{path}.deny")),
+            None => (defaults.deny.as_deref().unwrap_or_default(), "defaults.deny".to_owned()),
+        };
+        let (allow, allow_at) = match route.and_then(|route| route.allow.as_deref()) {
+            Some(own) => (own, format!("{path}.allow")),
+            None => (defaults.allow.as_deref().unwrap_or_default(), "defaults.allow".to_owned()),
+        };
+        access::compile((deny, &deny_at), (allow, &allow_at), self.shared, findings)
+    }
+}
+
+fn guard(check: impl Check + 'static, mode: Mode) -> Guard {
+    Guard { check: Rc::new(check), mode, on_error: Verdict::Deny }
+}
+
+fn matching(matching: &config::Match) -> RouteMatch {
+    RouteMatch {
+        path: matching.path.as_ref().map_or("/**", config::PathTemplate::as_str).to_owned(),
+        hosts: matching.hosts.iter().map(|host| host.as_str().to_owned()).collect(),
+        methods: matching.methods.iter().map(|method| method.as_str().to_owned()).collect(),
+        headers: matching
+            .headers
+            .iter()
+            .map(|(name, value)| HeaderCondition { name: name.as_str().to_owned(), value: Some(value.clone()) })
+            .collect(),
+    }
+}

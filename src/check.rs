@@ -1,0 +1,155 @@
+//! The one small trait that every check implements, and the whole outside world it sees.
+//!
+//! A check decides about one exchange. It passes, denies (a rule speaks), fails (we or a dependency could not decide),
+//! or waits for the body or for the answer to a callout and goes on when that arrives. It knows neither monitor mode nor
+//! `on_error`: the pipeline applies both, once.
+
+use std::time::Duration;
+
+use crate::denial::{Denial, LocalReply};
+use crate::event::Severity;
+use crate::exchange::Exchange;
+use crate::jose::verify::HostVerifier;
+use crate::metrics::Counter;
+use crate::store::SharedStore;
+use crate::time::Timestamp;
+use crate::worker::Worker;
+
+/// One decision about an exchange.
+pub trait Check {
+    /// Decides, or says what it has to wait for.
+    fn start(&self, exchange: &mut Exchange, env: &mut Env<'_>) -> Step;
+
+    /// Goes on with what it waited for. A check that never waits keeps the default.
+    fn resume(&self, _exchange: &mut Exchange, _arrival: Arrival<'_>, _env: &mut Env<'_>) -> Step {
+        Step::Fail(Failure::UnexpectedArrival)
+    }
+}
+
+/// What a check says.
+#[derive(Debug, PartialEq)]
+pub enum Step {
+    /// Nothing against it: the next check.
+    Pass,
+    /// A rule refuses the exchange.
+    Deny(Denial),
+    /// A rule would refuse the exchange, but is itself only in monitor mode: report, and pass.
+    Observe(Denial),
+    /// The exchange is answered here: a CORS preflight.
+    Answer(LocalReply),
+    /// Nothing can be said before this has arrived.
+    Await(Await),
+    /// The check could not do its work; `on_error` decides.
+    Fail(Failure),
+}
+
+/// What a check waits for.
+#[derive(Debug, PartialEq)]
+pub enum Await {
+    /// The whole request body, at most `limit` bytes of it.
+    Body {
+        /// Bytes beyond which [`BodyArrival::OverLimit`] arrives instead.
+        limit: usize,
+    },
+    /// The answer to a request to another cluster.
+    Callout(Callout),
+}
+
+/// A request to another cluster.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Callout {
+    /// Envoy cluster, which must exist.
+    pub cluster: String,
+    /// Pseudo headers and headers.
+    pub headers: Vec<(String, String)>,
+    /// Body, often empty.
+    pub body: Vec<u8>,
+    /// After which it counts as unanswered.
+    pub timeout: Duration,
+}
+
+/// What a waiting check gets.
+#[derive(Debug)]
+pub enum Arrival<'a> {
+    /// The request body.
+    Body(BodyArrival<'a>),
+    /// The answer to its callout.
+    Reply(&'a CalloutReply),
+}
+
+/// The request body as it arrived.
+#[derive(Clone, Copy, Debug)]
+pub enum BodyArrival<'a> {
+    /// All of it.
+    Whole(&'a [u8]),
+    /// More than the limit that was asked for; this is its beginning.
+    OverLimit(&'a [u8]),
+}
+
+/// The answer to a callout.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CalloutReply {
+    /// An HTTP response with its whole body.
+    Answered {
+        /// HTTP status.
+        status: u16,
+        /// Whole body, bounded by the adapter.
+        body: Vec<u8>,
+    },
+    /// Refused, reset, timed out, too large, or the cluster does not exist.
+    Lost,
+}
+
+/// Our own inability, or a dependency's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The shared tables could not be read or written.
+    Store,
+    /// A dependency did not answer in time or answered nonsense.
+    Dependency(&'static str),
+    /// Something arrived for which nobody waited.
+    UnexpectedArrival,
+}
+
+impl Failure {
+    /// The reason code, out of a closed list.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Store => "shared_data_unavailable",
+            Self::Dependency(what) => what,
+            Self::UnexpectedArrival => "internal",
+        }
+    }
+}
+
+/// The outside world, taken once per callback.
+pub struct Env<'a> {
+    /// The host's clock at the start of the callback.
+    pub now: Timestamp,
+    /// What the host can do.
+    pub host: &'a dyn Host,
+    /// What this VM keeps between exchanges.
+    pub worker: &'a mut Worker,
+}
+
+/// What the host can do: shared data, signatures, the connection, logging and counting.
+pub trait Host: Connection + Telemetry {
+    /// The shared data.
+    fn store(&self) -> &dyn SharedStore;
+    /// Signature verification.
+    fn verifier(&self) -> &dyn HostVerifier;
+}
+
+/// What is known of the connection. Each read is a host call: ask only when the answer is needed.
+pub trait Connection {
+    /// Envoy's own view of the client's address, `ip:port`.
+    fn source_address(&self) -> Option<Vec<u8>>;
+}
+
+/// Where events and counts go.
+pub trait Telemetry {
+    /// Adds `n` to a counter.
+    fn count(&self, counter: Counter, n: u64);
+    /// Writes one line of the host's log.
+    fn log(&self, severity: Severity, line: &str);
+}

@@ -1,0 +1,203 @@
+//! Bearer tokens (RFC 6750) as JWTs (RFC 7519): found in their places, verified against the provider that their issuer
+//! names, remembered until they expire.
+
+use std::rc::Rc;
+
+use crate::check::Env;
+use crate::checks::authenticate::{Attempt, Credential, Told, header_safe};
+use crate::checks::limit::AddressBudget;
+use crate::denial::AuthReason;
+use crate::exchange::{Exchange, Identity, Method};
+use crate::jose::algorithm::AlgorithmSet;
+use crate::jose::claims::{ClaimPath, Claims};
+use crate::jose::key_set::KeySet;
+use crate::jose::reason::Reason;
+use crate::jose::token::Token;
+use crate::jose::validate::{Rules, Validity};
+use crate::jose::verify::{Means, VerifyError};
+use crate::policy::roles::Roles;
+use crate::worker::VerifiedToken;
+
+use super::place::{self, Place};
+
+/// An issuer and what its tokens must be.
+#[derive(Debug)]
+pub struct Provider {
+    /// Its name in the configuration.
+    pub name: Rc<str>,
+    /// What is demanded of the claims.
+    pub rules: Rules,
+    /// The only algorithms accepted, whatever the token says.
+    pub algorithms: AlgorithmSet,
+    /// The keys.
+    pub keys: KeySet,
+    /// Where its tokens may stand.
+    pub places: Vec<Place>,
+    /// The upstream gets the token as well.
+    pub forward: bool,
+    /// The claim with the roles; without one its tokens grant none.
+    pub roles: Option<ClaimPath>,
+    /// The claim with the scopes; without one its tokens grant none.
+    pub scopes: Option<ClaimPath>,
+    /// Headers that carry a claim to the upstream.
+    pub claim_headers: Vec<(Rc<str>, ClaimPath)>,
+    /// The header that carries the payload, base64url, to the upstream.
+    pub payload_header: Option<Rc<str>>,
+}
+
+/// JWTs of some providers.
+pub struct BearerTokens {
+    /// The providers whose tokens count here.
+    pub providers: Vec<Rc<Provider>>,
+    /// The roles that rules name.
+    pub roles: Rc<Roles>,
+    /// What the upstream is told.
+    pub told: Rc<Told>,
+    /// How many bad credentials an address may show.
+    pub unverified: Option<Rc<AddressBudget>>,
+}
+
+impl Credential for BearerTokens {
+    fn attempt(&self, exchange: &mut Exchange, env: &mut Env<'_>) -> Attempt {
+        let mut places = Vec::new();
+        for place in self.providers.iter().flat_map(|provider| &provider.places) {
+            if !places.contains(&place) {
+                places.push(place);
+            }
+        }
+        let found = place::find(&places, exchange);
+        let Some((first, rest)) = found.split_first() else { return Attempt::Absent };
+        let attempt = if rest.iter().any(|other| other.token != first.token) || first.token.contains(&b',') {
+            refused(Reason::Ambiguous)
+        } else {
+            let stands_in = |provider: &Provider| found.iter().any(|f| provider.places.contains(f.place));
+            self.judge(&first.token, stands_in, exchange, env)
+        };
+        if !self.forwards(&attempt) {
+            for found in &found {
+                place::strip(found.place, exchange);
+            }
+        }
+        attempt
+    }
+}
+
+impl BearerTokens {
+    fn judge(
+        &self,
+        token: &[u8],
+        stands_in: impl Fn(&Provider) -> bool,
+        exchange: &Exchange,
+        env: &mut Env<'_>,
+    ) -> Attempt {
+        let now = env.now;
+        let known = env.worker.tokens.lookup(token, |known| known.validity.check(now).is_ok());
+        if let Some(known) = known {
+            let accepted = self.providers.iter().any(|p| p.name == known.identity.provider && stands_in(p));
+            return if accepted { Attempt::Verified(known.identity.clone()) } else { refused(Reason::UnknownIssuer) };
+        }
+        if let Some(retry_after) = self.unverified.as_ref().and_then(|budget| budget.spent(exchange.client, env)) {
+            return Attempt::Busy { retry_after };
+        }
+        match self.verify(token, stands_in, env) {
+            Ok((identity, validity)) => {
+                let identity = Rc::new(identity);
+                let bytes = token.len() + identity.heap_bytes();
+                env.worker.tokens.insert(token, VerifiedToken { identity: identity.clone(), validity }, bytes);
+                Attempt::Verified(identity)
+            }
+            Err(refusal) => refusal.attempt(),
+        }
+    }
+
+    fn verify(
+        &self,
+        text: &[u8],
+        stands_in: impl Fn(&Provider) -> bool,
+        env: &mut Env<'_>,
+    ) -> Result<(Identity, Validity), Refusal> {
+        let token = Token::parse(text).map_err(|error| Refusal::Reason(error.reason()))?;
+        let issuer = token.unverified_issuer();
+        let provider = self.providers.iter().find(|p| p.rules.issuer.as_deref() == issuer && stands_in(p));
+        let provider = provider.ok_or(Refusal::Reason(Reason::UnknownIssuer))?;
+        let budget = &mut env.worker.pure_verifications;
+        let mut means = Means { host: env.host.verifier(), budget, now: env.now };
+        let claims = token.verify(&provider.keys, provider.algorithms, &mut means).map_err(Refusal::Verify)?;
+        let accepted = provider.rules.validate(&claims, env.now).map_err(Refusal::Reason)?;
+        let identity = self.identity(provider, accepted.subject.into(), claims, text).map_err(Refusal::Reason)?;
+        Ok((identity, accepted.validity))
+    }
+
+    fn identity(
+        &self,
+        provider: &Provider,
+        subject: String,
+        claims: Claims,
+        token: &[u8],
+    ) -> Result<Identity, Reason> {
+        let role_names: Vec<String> =
+            provider.roles.iter().flat_map(|path| claims.list(path)).map(str::to_owned).collect();
+        let scopes = provider.scopes.iter().flat_map(|path| claims.scopes(path)).map(str::to_owned).collect();
+        let mut told = claim_headers(provider, &claims, token)?;
+        // What the upstream would read as two values, or as two lines, is refused, not repaired.
+        if !header_safe(&subject) || !role_names.iter().all(|role| header_safe(role)) {
+            return Err(Reason::Malformed);
+        }
+        let roles = self.roles.set(role_names.iter().map(String::as_str));
+        let mut identity = Identity::new(Method::Jwt, provider.name.clone(), subject);
+        identity.roles = roles;
+        identity.scopes = scopes;
+        identity.role_names = role_names;
+        identity.claims = Some(claims);
+        identity.headers = self.told.headers(&identity);
+        identity.headers.append(&mut told);
+        Ok(identity)
+    }
+
+    fn forwards(&self, attempt: &Attempt) -> bool {
+        let accepted = match attempt {
+            Attempt::Verified(identity) => Some(&identity.provider),
+            _ => None,
+        };
+        self.providers.iter().filter(|p| accepted.is_none_or(|name| p.name == *name)).all(|p| p.forward)
+    }
+}
+
+/// Why a token has no identity.
+enum Refusal {
+    Reason(Reason),
+    Verify(VerifyError),
+}
+
+impl Refusal {
+    const fn attempt(self) -> Attempt {
+        match self {
+            Self::Reason(reason) => refused(reason),
+            Self::Verify(VerifyError::Busy) => Attempt::Busy { retry_after: 1 },
+            Self::Verify(error) => match error.reason() {
+                Some(reason) => refused(reason),
+                None => refused(Reason::Malformed),
+            },
+        }
+    }
+}
+
+const fn refused(reason: Reason) -> Attempt {
+    Attempt::Refused(AuthReason::Token(reason))
+}
+
+fn claim_headers(provider: &Provider, claims: &Claims, token: &[u8]) -> Result<Vec<(Rc<str>, String)>, Reason> {
+    let mut headers = Vec::new();
+    for (header, path) in &provider.claim_headers {
+        let Some(value) = claims.text(path) else { continue };
+        if !header_safe(&value) {
+            return Err(Reason::Malformed);
+        }
+        headers.push((header.clone(), value.into_owned()));
+    }
+    if let Some(header) = &provider.payload_header {
+        let payload = token.split(|byte| *byte == b'.').nth(1).unwrap_or_default();
+        headers.push((header.clone(), String::from_utf8_lossy(payload).into_owned()));
+    }
+    Ok(headers)
+}

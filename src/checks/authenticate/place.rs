@@ -1,0 +1,154 @@
+//! Where a credential stands in a request: a header after a prefix (RFC 6750 section 2.1), a cookie, a query parameter.
+
+use std::rc::Rc;
+
+use crate::exchange::{Exchange, HeaderEdit};
+use crate::media::{cookie, query};
+
+/// One place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A header, with what stands before the credential, compared without regard to case.
+    Header {
+        /// Lower-case name.
+        name: Rc<str>,
+        /// Such as `Bearer `; may be empty.
+        prefix: Rc<str>,
+    },
+    /// A cookie.
+    Cookie(Rc<str>),
+    /// A query parameter.
+    Query(Rc<str>),
+}
+
+/// A credential and where it stood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found<'p> {
+    /// Where.
+    pub place: &'p Place,
+    /// What.
+    pub token: Vec<u8>,
+}
+
+/// The proxy bounds the head to some tens of kilobytes; this bounds the pairs in it all the same.
+const MOST_PAIRS: usize = 10_000;
+
+/// Every credential in `places`. Nothing is chosen: that two differ is for the caller to refuse.
+pub fn find<'p>(places: &[&'p Place], exchange: &Exchange) -> Vec<Found<'p>> {
+    let mut found = Vec::new();
+    for place in places {
+        let mut push = |token: &[u8]| found.push(Found { place, token: token.trim_ascii().to_vec() });
+        match place {
+            Place::Header { name, prefix } => {
+                let values = exchange.head.all(name.as_bytes());
+                values.filter_map(|value| after(value, prefix.as_bytes())).for_each(&mut push);
+            }
+            Place::Cookie(name) => {
+                let pairs = cookie::pairs(exchange.head.all("cookie"), MOST_PAIRS).flatten();
+                pairs.filter(|pair| pair.name == name.as_bytes()).for_each(|pair| push(&pair.value));
+            }
+            Place::Query(name) => {
+                let pairs = query::pairs(exchange.target.query.as_deref().unwrap_or_default().as_bytes(), MOST_PAIRS);
+                pairs.flatten().filter(|pair| *pair.name == *name.as_bytes()).for_each(|pair| push(&pair.value));
+            }
+        }
+    }
+    found
+}
+
+/// Takes the credential out of what the upstream receives.
+pub fn strip(place: &Place, exchange: &mut Exchange) {
+    match place {
+        Place::Header { name, .. } => {
+            exchange.request_edits.push(HeaderEdit::Remove(name.as_bytes().to_vec()));
+        }
+        Place::Cookie(name) => {
+            let rest = other_cookies(exchange, name.as_bytes());
+            exchange.request_edits.push(HeaderEdit::Remove(b"cookie".to_vec()));
+            if !rest.is_empty() {
+                exchange.request_edits.push(HeaderEdit::Set(Rc::from("cookie"), rest));
+            }
+        }
+        Place::Query(name) => {
+            let Some(query) = &exchange.target.query else { return };
+            let names_it = |piece: &str| query::pairs(piece.as_bytes(), 1).flatten().any(|p| *p.name == *name.as_bytes());
+            let rest: Vec<&str> = query.split('&').filter(|piece| !names_it(piece)).collect();
+            exchange.target.query = Some(rest.join("&")).filter(|rest| !rest.is_empty());
+            exchange.target.stripped = true;
+        }
+    }
+}
+
+/// What follows `prefix`, compared without regard to case: RFC 9110 section 11.1 says so of schemes.
+fn after<'v>(value: &'v [u8], prefix: &[u8]) -> Option<&'v [u8]> {
+    let (start, rest) = value.split_at_checked(prefix.len())?;
+    start.eq_ignore_ascii_case(prefix).then_some(rest)
+}
+
+/// The cookies of the request as they were sent, without those of this name.
+fn other_cookies(exchange: &Exchange, name: &[u8]) -> Vec<u8> {
+    let pieces = exchange.head.all("cookie").flat_map(|header| header.split(|byte| *byte == b';'));
+    let pieces = pieces.map(<[u8]>::trim_ascii).filter(|piece| !piece.is_empty());
+    let others = pieces.filter(|piece| {
+        let own = piece.split(|byte| *byte == b'=').next().unwrap_or_default();
+        own.trim_ascii() != name
+    });
+    others.collect::<Vec<_>>().join(&b"; "[..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::head::Head;
+    use crate::time::Timestamp;
+
+    fn exchange(query: &str, headers: &[(&str, &str)]) -> Exchange {
+        let mut exchange = Exchange::new(Head::from_pairs(headers.iter().copied()), Timestamp::default());
+        exchange.target.query = Some(query.to_owned());
+        exchange
+    }
+
+    fn bearer() -> Place {
+        Place::Header { name: Rc::from("authorization"), prefix: Rc::from("Bearer ") }
+    }
+
+    #[test]
+    fn finds_a_credential_in_every_place() {
+        let exchange = exchange("a=1&t=q%2Eq", &[("authorization", "bearer  h "), ("cookie", "x=1; t=c")]);
+        let places = [bearer(), Place::Cookie(Rc::from("t")), Place::Query(Rc::from("t"))];
+        let found = find(&places.iter().collect::<Vec<_>>(), &exchange);
+        let tokens: Vec<&[u8]> = found.iter().map(|found| found.token.as_slice()).collect();
+        assert_eq!(tokens, [&b"h"[..], b"c", b"q.q"]);
+    }
+
+    #[test]
+    fn another_scheme_is_no_credential_of_this_one() {
+        let exchange = exchange("", &[("authorization", "Basic dTpw")]);
+        assert!(find(&[&bearer()], &exchange).is_empty());
+    }
+
+    #[test]
+    fn finds_both_of_two_headers_of_one_name() {
+        let exchange = exchange("", &[("authorization", "Bearer a"), ("authorization", "Bearer b")]);
+        assert_eq!(find(&[&bearer()], &exchange).len(), 2);
+    }
+
+    #[test]
+    fn strips_only_the_credential() {
+        let mut exchange = exchange("a=1&%74=x&b=2&t=y", &[("cookie", "a=1; t=c"), ("cookie", "b=2;t =d")]);
+        strip(&Place::Query(Rc::from("t")), &mut exchange);
+        assert_eq!(exchange.target.query.as_deref(), Some("a=1&b=2"));
+        assert!(exchange.target.is_rewritten());
+        strip(&Place::Cookie(Rc::from("t")), &mut exchange);
+        let remove = HeaderEdit::Remove(b"cookie".to_vec());
+        let set = HeaderEdit::Set(Rc::from("cookie"), b"a=1; b=2".to_vec());
+        assert_eq!(exchange.request_edits, [remove, set]);
+    }
+
+    #[test]
+    fn a_query_of_nothing_but_the_credential_leaves_none() {
+        let mut exchange = exchange("t=y", &[]);
+        strip(&Place::Query(Rc::from("t")), &mut exchange);
+        assert_eq!(exchange.target.query, None);
+    }
+}

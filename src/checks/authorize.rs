@@ -1,0 +1,126 @@
+//! May they: `deny` entries first, then any `allow` entry; within an entry every condition.
+
+use std::rc::Rc;
+
+use crate::canonical::networks::Networks;
+use crate::check::{Check, Env, Step};
+use crate::config::ClaimValue;
+use crate::denial::Denial;
+use crate::exchange::{Exchange, Method};
+use crate::jose::claims::{ClaimPath, Claims};
+use crate::policy::roles::RoleSet;
+
+/// The access rules of one route.
+#[derive(Debug, Default)]
+pub struct Authorize {
+    /// Any of these refuses.
+    pub deny: Vec<Entry>,
+    /// One of these must be met; when there are none, everyone who came this far may.
+    pub allow: Vec<Entry>,
+    /// How the configuration names `allow`, for events.
+    pub allow_rule: Rc<str>,
+}
+
+/// One entry: all conditions, and none of the exceptions.
+#[derive(Debug)]
+pub struct Entry {
+    /// How the configuration names it, for events.
+    pub rule: Rc<str>,
+    /// All of them must hold.
+    pub conditions: Vec<Condition>,
+    /// When all of these hold the entry is not met; empty: no exception.
+    pub except: Vec<Condition>,
+}
+
+/// One condition.
+#[derive(Debug)]
+pub enum Condition {
+    /// The caller has at least one of these roles.
+    Roles(RoleSet),
+    /// The token has all of these scopes in the named claim.
+    Scopes(Vec<String>),
+    /// A claim of the token is, or contains, this value.
+    Claim {
+        /// Which.
+        claim: ClaimPath,
+        /// The value.
+        value: ClaimValue,
+    },
+    /// The caller is one of these services.
+    Principals(Vec<Principal>),
+    /// The client's address is in one of these networks.
+    Client(Networks),
+    /// A path parameter equals a claim of the token.
+    Owner {
+        /// Path parameter.
+        parameter: String,
+        /// Claim.
+        claim: ClaimPath,
+    },
+}
+
+/// A calling service, exactly or by its beginning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal {
+    /// Name, without `service:`.
+    pub name: String,
+    /// `name` is only the beginning.
+    pub prefix: bool,
+}
+
+impl Check for Authorize {
+    fn start(&self, exchange: &mut Exchange, _env: &mut Env<'_>) -> Step {
+        if let Some(entry) = self.deny.iter().find(|entry| entry.is_met(exchange)) {
+            return Step::Deny(Denial::Forbidden { rule: entry.rule.clone() });
+        }
+        if self.allow.is_empty() || self.allow.iter().any(|entry| entry.is_met(exchange)) {
+            return Step::Pass;
+        }
+        Step::Deny(Denial::Forbidden { rule: self.allow_rule.clone() })
+    }
+}
+
+impl Entry {
+    fn is_met(&self, exchange: &Exchange) -> bool {
+        let met = |condition: &Condition| condition.holds(exchange);
+        self.conditions.iter().all(met) && (self.except.is_empty() || !self.except.iter().all(met))
+    }
+}
+
+impl Condition {
+    pub(crate) fn holds(&self, exchange: &Exchange) -> bool {
+        let caller = exchange.caller.as_deref();
+        let claims = caller.and_then(|caller| caller.claims.as_ref());
+        match self {
+            Self::Client(networks) => networks.contains(exchange.client),
+            Self::Roles(roles) => caller.is_some_and(|caller| caller.roles.intersects(*roles)),
+            Self::Principals(principals) => caller.is_some_and(|caller| {
+                caller.method == Method::Service && principals.iter().any(|p| p.matches(&caller.subject))
+            }),
+            Self::Scopes(scopes) => {
+                caller.is_some_and(|caller| scopes.iter().all(|scope| caller.scopes.contains(scope)))
+            }
+            Self::Claim { claim, value } => claims.is_some_and(|claims| holds(claims, claim, value)),
+            Self::Owner { parameter, claim } => {
+                let owner = exchange.target.parameter(parameter);
+                let claimed = claims.and_then(|claims| claims.text(claim));
+                matches!((owner, claimed), (Some(owner), Some(claimed)) if !owner.is_empty() && claimed == owner)
+            }
+        }
+    }
+}
+
+/// A text is the claim's value or an element of its list; numbers and truth values are compared as such.
+fn holds(claims: &Claims, claim: &ClaimPath, value: &ClaimValue) -> bool {
+    match value {
+        ClaimValue::Text(text) => claims.list(claim).any(|held| held == text),
+        ClaimValue::Flag(flag) => claims.flag(claim) == Some(*flag),
+        ClaimValue::Number(number) => claims.number(claim) == Some(*number as f64),
+    }
+}
+
+impl Principal {
+    fn matches(&self, name: &str) -> bool {
+        if self.prefix { name.starts_with(&self.name) } else { name == self.name }
+    }
+}

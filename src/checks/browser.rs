@@ -1,0 +1,124 @@
+//! What browsers need to hear: HTTPS only, security headers (OWASP Secure Headers Project), CORS (WHATWG Fetch).
+//!
+//! These come before authentication, so that a preflight is answered and denials are readable by the page.
+
+use crate::check::{Check, Env, Step};
+use crate::denial::{Denial, HeaderLine, LocalReply, fixed, made};
+use crate::exchange::Exchange;
+
+/// Sends plain HTTP to HTTPS. The scheme is Envoy's word: from the connection, or from a trusted `X-Forwarded-Proto`.
+#[derive(Debug)]
+pub struct HttpsOnly;
+
+impl Check for HttpsOnly {
+    fn start(&self, exchange: &mut Exchange, _env: &mut Env<'_>) -> Step {
+        let forwarded = exchange.head.first("x-forwarded-proto").or_else(|| exchange.head.scheme());
+        match forwarded {
+            Some(scheme) if !scheme.eq_ignore_ascii_case(b"http") => Step::Pass,
+            _ => {
+                let location = format!("https://{}{}", exchange.target.host, exchange.target.path_and_query());
+                Step::Deny(Denial::HttpsRequired { location })
+            }
+        }
+    }
+}
+
+/// How much the response tells a browser to refuse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecurityHeaders {
+    /// What suits every site.
+    Basic,
+    /// What suits an API, which no page frames and whose answers no browser renders.
+    Strict,
+}
+
+const BASIC: &[HeaderLine] = &[
+    fixed("x-content-type-options", "nosniff"),
+    fixed("x-frame-options", "SAMEORIGIN"),
+    fixed("referrer-policy", "strict-origin-when-cross-origin"),
+];
+
+const STRICT: &[HeaderLine] = &[
+    fixed("x-content-type-options", "nosniff"),
+    fixed("x-frame-options", "DENY"),
+    fixed("referrer-policy", "no-referrer"),
+    fixed("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+    fixed("cross-origin-opener-policy", "same-origin"),
+];
+
+const HSTS: HeaderLine = fixed("strict-transport-security", "max-age=31536000; includeSubDomains");
+
+impl Check for SecurityHeaders {
+    fn start(&self, exchange: &mut Exchange, _env: &mut Env<'_>) -> Step {
+        let headers = match self {
+            Self::Basic => BASIC,
+            Self::Strict => STRICT,
+        };
+        exchange.response_headers.extend_from_slice(headers);
+        // RFC 6797 section 7.2: not over plain HTTP.
+        if exchange.head.scheme() == Some(b"https") {
+            exchange.response_headers.push(HSTS);
+        }
+        Step::Pass
+    }
+}
+
+/// Cross-origin requests: which pages may read which answers.
+#[derive(Clone, Debug)]
+pub struct Cors {
+    /// Origins that may, as serialised by browsers, lower-case; `*` for all.
+    pub origins: Vec<String>,
+    /// `Access-Control-Allow-Methods`.
+    pub methods: String,
+    /// `Access-Control-Allow-Headers`.
+    pub headers: String,
+    /// Whether cookies and `Authorization` of the browser may come along; never with `*`.
+    pub credentials: bool,
+    /// Seconds for which a browser keeps the answer to a preflight; `None`: its own default.
+    pub max_age: Option<u64>,
+}
+
+impl Cors {
+    fn allowed<'a>(&self, origin: &'a [u8]) -> Option<&'a str> {
+        let origin = std::str::from_utf8(origin).ok()?;
+        let listed = self.origins.iter().any(|o| o == "*" || o.eq_ignore_ascii_case(origin));
+        listed.then_some(origin)
+    }
+
+    fn preflight(&self, origin: Option<String>) -> LocalReply {
+        let mut headers = Vec::new();
+        if origin.is_some() {
+            headers.push(made("access-control-allow-methods", self.methods.clone()));
+            if let Some(seconds) = self.max_age {
+                headers.push(made("access-control-max-age", seconds.to_string()));
+            }
+            if !self.headers.is_empty() {
+                headers.push(made("access-control-allow-headers", self.headers.clone()));
+            }
+        }
+        LocalReply { status: 204, headers, body: String::new(), grpc_status: 0, details: "cors_preflight" }
+    }
+}
+
+impl Check for Cors {
+    fn start(&self, exchange: &mut Exchange, _env: &mut Env<'_>) -> Step {
+        // The answer differs by origin: a cache must know, whether or not this request has one.
+        exchange.response_headers.push(fixed("vary", "Origin"));
+        let Some(origin) = exchange.head.first("origin") else { return Step::Pass };
+        let origin = self.allowed(origin).map(str::to_owned);
+        if let Some(origin) = &origin {
+            exchange.response_headers.push(made("access-control-allow-origin", origin.clone()));
+            if self.credentials {
+                exchange.response_headers.push(fixed("access-control-allow-credentials", "true"));
+            }
+        }
+        let preflight = exchange.head.method() == Some(b"OPTIONS")
+            && exchange.head.first("access-control-request-method").is_some();
+        if preflight { Step::Answer(self.preflight(origin)) } else { Step::Pass }
+    }
+}
+
+/// Headers of a response whose values add up with the upstream's instead of replacing them.
+pub fn adds_up(name: &str) -> bool {
+    name == "vary"
+}

@@ -1,0 +1,153 @@
+//! The body: names and values of JSON, forms, multipart and XML, held until the verdict.
+//!
+//! What a body is, its `Content-Type` says; because many servers do not ask, a body that looks like JSON is read as
+//! JSON whatever it is called.
+
+use std::ops::ControlFlow;
+use std::rc::Rc;
+
+use crate::check::{Arrival, Await, BodyArrival, Check, Env, Failure, Step};
+use crate::checks::inspect::{Findings, Inspector};
+use crate::config::Verdict;
+use crate::denial::{BodyRejection, Denial, Place};
+use crate::exchange::Exchange;
+use crate::media::content_type::{Charset, ContentType, Media};
+use crate::media::{Item, Kind, body, json, multipart, xml};
+
+/// Bounds of what is inspected.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Bytes of a body.
+    pub body: usize,
+    /// What happens to a longer body: refused, or the rest passes uninspected.
+    pub over_limit: Verdict,
+    /// What a body is made of.
+    pub items: body::Limits,
+}
+
+/// Inspection of a request's body.
+pub struct InspectBody {
+    /// What is looked for.
+    pub inspector: Rc<Inspector>,
+    /// How much is looked at.
+    pub limits: Limits,
+}
+
+/// Why the inspection of a body ends early.
+enum Stop {
+    Found,
+    Rejected(BodyRejection),
+}
+
+impl Check for InspectBody {
+    fn start(&self, exchange: &mut Exchange, _env: &mut Env<'_>) -> Step {
+        if exchange.ends_with_head || streams(exchange) {
+            return Step::Pass;
+        }
+        Step::Await(Await::Body { limit: self.limits.body })
+    }
+
+    fn resume(&self, exchange: &mut Exchange, arrival: Arrival<'_>, _env: &mut Env<'_>) -> Step {
+        let mut findings = Findings::default();
+        match arrival {
+            Arrival::Body(BodyArrival::Whole(b"")) => Step::Pass,
+            Arrival::Body(BodyArrival::Whole(body)) => match self.inspect(exchange, body, &mut findings) {
+                Err(Stop::Rejected(rejection)) => Step::Deny(Denial::Body(rejection)),
+                Ok(()) | Err(Stop::Found) => findings.step(),
+            },
+            Arrival::Body(BodyArrival::OverLimit(start)) if self.limits.over_limit == Verdict::Allow => {
+                // A document that is cut off has no grammar: its beginning is looked at as it stands.
+                let _ = self.look(b"", start, Kind::Value, &mut findings);
+                match findings.step() {
+                    Step::Pass => Step::Observe(Denial::Body(BodyRejection::TooLarge)),
+                    found => found,
+                }
+            }
+            Arrival::Body(BodyArrival::OverLimit(_)) => Step::Deny(Denial::Body(BodyRejection::TooLarge)),
+            Arrival::Reply(_) => Step::Fail(Failure::UnexpectedArrival),
+        }
+    }
+}
+
+impl InspectBody {
+    fn inspect(&self, exchange: &Exchange, body: &[u8], findings: &mut Findings) -> Result<(), Stop> {
+        let encoded = exchange.head.all("content-encoding").any(|coding| !coding.eq_ignore_ascii_case(b"identity"));
+        if encoded {
+            return Err(Stop::Rejected(BodyRejection::Encoded));
+        }
+        let declared = exchange.head.first("content-type").map(ContentType::parse);
+        let declared = declared.transpose().map_err(|_| malformed("content_type"))?;
+        match declared {
+            Some(declared) if !says_nothing(&declared.media) => self.items(&declared, body, findings),
+            _ => self.undeclared(body, findings),
+        }
+    }
+
+    fn items(&self, declared: &ContentType<'_>, body: &[u8], findings: &mut Findings) -> Result<(), Stop> {
+        let visited = body::items(declared, body, &self.limits.items, |item| {
+            self.inspector.item(Place::Body, item, findings)
+        });
+        match visited {
+            Ok(ControlFlow::Continue(())) => Ok(()),
+            Ok(ControlFlow::Break(())) => Err(Stop::Found),
+            Err(error) => Err(Stop::Rejected(rejection(error))),
+        }
+    }
+
+    /// A body whose type says nothing about its fields. What is no text has none that a server would paste into a query.
+    fn undeclared(&self, body: &[u8], findings: &mut Findings) -> Result<(), Stop> {
+        if let Some(b'{' | b'[') = body.trim_ascii_start().first() {
+            let json = ContentType { media: Media::Json, charset: Charset::Unstated };
+            match self.items(&json, body, findings) {
+                // Not JSON after all.
+                Err(Stop::Rejected(BodyRejection::Malformed(_))) => {}
+                word => return word,
+            }
+        }
+        if std::str::from_utf8(body).is_err() {
+            return Ok(());
+        }
+        self.look(b"", body, Kind::Value, findings)
+    }
+
+    fn look(&self, name: &[u8], value: &[u8], kind: Kind, findings: &mut Findings) -> Result<(), Stop> {
+        match self.inspector.item(Place::Body, Item { name, value, kind, irregular: false }, findings) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(Stop::Found),
+        }
+    }
+}
+
+const fn malformed(what: &'static str) -> Stop {
+    Stop::Rejected(BodyRejection::Malformed(what))
+}
+
+fn rejection(error: body::Error) -> BodyRejection {
+    match error {
+        body::Error::Charset => BodyRejection::Malformed("charset"),
+        body::Error::TooManyPairs => BodyRejection::TooComplex("form_fields"),
+        body::Error::Json(json::Error::Malformed { .. }) => BodyRejection::Malformed("json"),
+        body::Error::Json(json::Error::DuplicateKey { .. }) => BodyRejection::Malformed("json_duplicate_key"),
+        body::Error::Json(_) => BodyRejection::TooComplex("json_limits"),
+        body::Error::Multipart(
+            multipart::Error::TooManyParts
+            | multipart::Error::HeaderTooLong { .. }
+            | multipart::Error::NameTooLong { .. },
+        ) => BodyRejection::TooComplex("multipart_limits"),
+        body::Error::Multipart(_) => BodyRejection::Malformed("multipart"),
+        body::Error::Xml(xml::Error::Encoding { .. }) => BodyRejection::Malformed("xml_encoding"),
+        body::Error::Xml(_) => BodyRejection::TooComplex("xml_limits"),
+    }
+}
+
+fn says_nothing(media: &Media<'_>) -> bool {
+    matches!(media, Media::Text | Media::Other | Media::EventStream)
+}
+
+/// A body that must not be held: it ends when the connection does, or its messages are answered one by one.
+fn streams(exchange: &Exchange) -> bool {
+    let grpc = exchange.head.first("content-type").and_then(|value| ContentType::parse(value).ok());
+    exchange.head.contains("upgrade")
+        || exchange.head.method() == Some(b"CONNECT")
+        || grpc.is_some_and(|parsed| parsed.media == Media::Grpc)
+}

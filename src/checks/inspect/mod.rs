@@ -1,0 +1,141 @@
+//! Is what they send safe: every decoded value of the head ([`head`]) and of the body ([`body`]) against the injection
+//! engine and the operator's patterns ([`pattern`]).
+
+pub mod body;
+pub mod head;
+pub mod pattern;
+
+use std::borrow::Cow;
+use std::ops::ControlFlow;
+use std::rc::Rc;
+
+use crate::check::Step;
+use crate::denial::{Denial, Detection, Place};
+use crate::injection::{ClassSet, Finding, RuleSet, scan_except};
+use crate::media::{Item, Kind};
+
+use pattern::Pattern;
+
+/// What one route looks for, and what it leaves out.
+#[derive(Debug, Default)]
+pub struct Inspector {
+    /// Classes whose findings refuse the request.
+    pub enforced: ClassSet,
+    /// Classes whose findings are only reported.
+    pub monitored: ClassSet,
+    /// Names of fields that are not looked at, lower-case.
+    pub skip_fields: Vec<Box<[u8]>>,
+    /// What is left out.
+    pub exclusions: Vec<Exclusion>,
+    /// The operator's patterns, and whether their findings refuse the request.
+    pub patterns: Vec<(Rc<Pattern>, bool)>,
+    /// Bytes of the offending value in the event.
+    pub excerpt: usize,
+}
+
+/// What is left out; all that is said must fit.
+#[derive(Clone, Debug, Default)]
+pub struct Exclusion {
+    /// This parameter only.
+    pub parameter: Option<Box<[u8]>>,
+    /// These classes only; empty: whatever class.
+    pub classes: ClassSet,
+    /// These rules only; empty: whatever rule.
+    pub rules: RuleSet,
+}
+
+/// What was found so far.
+#[derive(Debug, Default)]
+pub struct Findings {
+    enforced: Option<Detection>,
+    monitored: Option<Detection>,
+}
+
+impl Findings {
+    /// The check's word on what was found.
+    pub fn step(self) -> Step {
+        match (self.enforced, self.monitored) {
+            (Some(detection), _) => Step::Deny(Denial::Injection(Box::new(detection))),
+            (None, Some(detection)) => Step::Observe(Denial::Injection(Box::new(detection))),
+            (None, None) => Step::Pass,
+        }
+    }
+}
+
+impl Inspector {
+    /// Looks at one name or value. Breaks off when the request is to be refused.
+    fn item(&self, place: Place, item: Item<'_>, findings: &mut Findings) -> ControlFlow<()> {
+        if item.kind == Kind::Value && self.skips(item.name) {
+            return ControlFlow::Continue(());
+        }
+        let detection = |hit: Hit| Detection {
+            rule: hit.rule,
+            class: hit.class,
+            score: hit.score,
+            place,
+            parameter: shown(item.name, MAX_PARAMETER),
+            excerpt: shown(item.value, self.excerpt),
+        };
+        if let Some(finding) = self.find(self.enforced, place, true, item) {
+            findings.enforced = Some(detection(finding));
+            return ControlFlow::Break(());
+        }
+        if findings.monitored.is_none()
+            && let Some(finding) = self.find(self.monitored, place, false, item)
+        {
+            findings.monitored = Some(detection(finding));
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn find(&self, classes: ClassSet, place: Place, enforced: bool, item: Item<'_>) -> Option<Hit> {
+        let (classes, rules) = self.without_exclusions(classes, item.name);
+        let scanned = if classes.is_empty() { None } else { scan_except(item.value, classes, &rules) };
+        scanned.map(Hit::from).or_else(|| {
+            let patterns = self.patterns.iter().filter(|(_, refuses)| *refuses == enforced);
+            let mut here = patterns.map(|(pattern, _)| pattern).filter(|pattern| pattern.places.contains(&place));
+            here.find(|pattern| pattern.matches(item.value)).map(|pattern| pattern.hit())
+        })
+    }
+
+    fn without_exclusions(&self, mut classes: ClassSet, parameter: &[u8]) -> (ClassSet, RuleSet) {
+        let mut rules = RuleSet::default();
+        for exclusion in &self.exclusions {
+            if exclusion.parameter.as_deref().is_some_and(|named| named != parameter) {
+                continue;
+            }
+            if !exclusion.rules.is_empty() {
+                rules = rules.union(exclusion.rules);
+            } else if exclusion.classes.is_empty() {
+                classes = ClassSet::NONE;
+            } else {
+                classes = classes.difference(exclusion.classes);
+            }
+        }
+        (classes, rules)
+    }
+
+    fn skips(&self, name: &[u8]) -> bool {
+        self.skip_fields.iter().any(|skipped| skipped.eq_ignore_ascii_case(name))
+    }
+}
+
+/// A rule that spoke.
+struct Hit {
+    rule: Cow<'static, str>,
+    class: &'static str,
+    score: u8,
+}
+
+impl From<Finding> for Hit {
+    fn from(finding: Finding) -> Self {
+        Self { rule: Cow::Borrowed(finding.rule), class: finding.class.name(), score: finding.score }
+    }
+}
+
+/// The longest name of a parameter in an event, in bytes.
+const MAX_PARAMETER: usize = 128;
+
+fn shown(bytes: &[u8], most: usize) -> String {
+    String::from_utf8_lossy(bytes.get(..bytes.len().min(most)).unwrap_or_default()).into_owned()
+}

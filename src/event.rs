@@ -1,0 +1,262 @@
+//! Every security event and its line: one JSON object, for host logging and for the access log alike.
+
+use serde::Serialize;
+
+use crate::time::Timestamp;
+
+/// What happened. The names are the published list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EventType {
+    /// A request that no honest client sends: an injection, a malformed or ambiguous head.
+    SuspiciousRequest,
+    /// Credentials are missing or were refused, here or by the upstream.
+    AuthFailure,
+    /// The caller is known, or anonymous, and may not.
+    AccessDenied,
+    /// A limit was reached.
+    RateLimited,
+    /// A signature was seen before.
+    Replay,
+    /// A dependency or a table could not do its work in full.
+    Degraded,
+    /// A request to a sensitive path, after its response.
+    SensitiveAccess,
+    /// An address may come back.
+    IpUnblocked,
+    /// An address was shut out.
+    IpBlocked,
+}
+
+impl EventType {
+    /// All of them, in the order of their discriminants.
+    pub const ALL: &'static [Self] = &[
+        Self::SuspiciousRequest,
+        Self::AuthFailure,
+        Self::AccessDenied,
+        Self::RateLimited,
+        Self::Replay,
+        Self::Degraded,
+        Self::SensitiveAccess,
+        Self::IpUnblocked,
+        Self::IpBlocked,
+    ];
+
+    /// The published name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::SuspiciousRequest => "SUSPICIOUS_REQUEST",
+            Self::AuthFailure => "AUTH_FAILURE",
+            Self::AccessDenied => "ACCESS_DENIED",
+            Self::RateLimited => "RATE_LIMITED",
+            Self::Replay => "REPLAY",
+            Self::Degraded => "DEGRADED",
+            Self::SensitiveAccess => "SENSITIVE_ACCESS",
+            Self::IpUnblocked => "IP_UNBLOCKED",
+            Self::IpBlocked => "IP_BLOCKED",
+        }
+    }
+
+    /// The level at which the proxy logs it.
+    pub const fn severity(self) -> Severity {
+        match self {
+            Self::SensitiveAccess | Self::IpUnblocked => Severity::Info,
+            Self::IpBlocked => Severity::Critical,
+            _ => Severity::Warn,
+        }
+    }
+}
+
+/// The level of an event's line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// Worth knowing.
+    Info,
+    /// Worth a look.
+    Warn,
+    /// Somebody was shut out.
+    Critical,
+}
+
+/// What an event says beyond its type. Only what is set is printed; `path` never carries the query.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Details<'a> {
+    /// Canonical path without the query.
+    #[serde(skip_serializing_if = "str::is_empty", serialize_with = "bounded")]
+    pub path: &'a str,
+    /// Request method.
+    #[serde(skip_serializing_if = "str::is_empty", serialize_with = "bounded")]
+    pub method: &'a str,
+    /// Client address after trusted proxies.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub ip_address: &'a str,
+    /// `User-Agent` as sent.
+    #[serde(skip_serializing_if = "str::is_empty", serialize_with = "bounded")]
+    pub user_agent: &'a str,
+    /// Verified subject of the caller.
+    #[serde(skip_serializing_if = "str::is_empty", serialize_with = "bounded")]
+    pub user: &'a str,
+    /// Envoy's request id.
+    #[serde(skip_serializing_if = "str::is_empty", serialize_with = "bounded")]
+    pub request_id: &'a str,
+    /// Reason code out of a closed list.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub reason: &'a str,
+    /// The rule that spoke: an injection rule, an `allow` or `deny` entry.
+    #[serde(skip_serializing_if = "str::is_empty", serialize_with = "bounded")]
+    pub rule: &'a str,
+    /// Class of an injection.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub class: &'a str,
+    /// Score of an injection.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub score: Option<u8>,
+    /// Name of the offending parameter, never its value.
+    #[serde(skip_serializing_if = "str::is_empty", serialize_with = "bounded")]
+    pub parameter: &'a str,
+    /// Where the offending parameter stands: path, query, header, cookie, body.
+    #[serde(rename = "in", skip_serializing_if = "str::is_empty")]
+    pub place: &'a str,
+    /// At most the configured number of bytes of the offending value, when the operator asked for it.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub excerpt: &'a str,
+    /// Name of the limit that was reached.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub limit: &'a str,
+    /// Status the client got.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// Seconds from the head of the request to the end of the response.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response_time: Option<f64>,
+    /// `monitor` when the decision was not enforced.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub mode: &'a str,
+    /// Failures counted against a blocked address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed_attempts: Option<u32>,
+    /// Events of this type left out since the last line of this type.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left_out: Option<u64>,
+}
+
+/// The longest value of a detail that a client chooses, in bytes; the rest is cut.
+const DETAIL_BYTES: usize = 512;
+
+#[derive(Serialize)]
+struct Line<'a> {
+    timestamp: f64,
+    event_type: &'static str,
+    service: &'a str,
+    details: &'a Details<'a>,
+}
+
+/// The event as one line of JSON without a line end. Nothing in `details` can break the line: JSON escapes it.
+pub fn line(event: EventType, service: &str, at: Timestamp, details: &Details<'_>) -> String {
+    let millis = at.unix_millis() as f64 / 1e3;
+    let line = Line { timestamp: millis, event_type: event.as_str(), service, details };
+    serde_json::to_string(&line).unwrap_or_default()
+}
+
+fn bounded<S: serde::Serializer>(value: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    let end = value.floor_char_boundary(DETAIL_BYTES);
+    serializer.serialize_str(value.get(..end).unwrap_or_default())
+}
+
+/// Keeps floods of one type of event out of the log, and says how many were left out.
+#[derive(Debug)]
+pub struct Sampler {
+    per_second: u32,
+    types: [Sampled; EventType::ALL.len()],
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Sampled {
+    second: u64,
+    printed: u32,
+    left_out: u64,
+}
+
+/// Whether an event is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sample {
+    /// Print it, and say that this many of its type were left out before it.
+    Print {
+        /// Events of this type that were not printed since the last one that was.
+        left_out: u64,
+    },
+    /// Leave it out; it is counted.
+    LeaveOut,
+}
+
+impl Sampler {
+    /// Prints at most `per_second` events of each type in each second of the clock.
+    pub fn new(per_second: u32) -> Self {
+        Self { per_second, types: Default::default() }
+    }
+
+    /// Decides for one event at `now`.
+    pub fn take(&mut self, event: EventType, now: Timestamp) -> Sample {
+        let second = now.unix_seconds();
+        let Some(sampled) = self.types.get_mut(event as usize) else { return Sample::LeaveOut };
+        if sampled.second != second {
+            sampled.second = second;
+            sampled.printed = 0;
+        }
+        if sampled.printed >= self.per_second {
+            sampled.left_out = sampled.left_out.saturating_add(1);
+            return Sample::LeaveOut;
+        }
+        sampled.printed += 1;
+        Sample::Print { left_out: std::mem::take(&mut sampled.left_out) }
+    }
+
+    /// What was left out and not yet stated: `(type, number)`. The numbers start again at zero.
+    pub fn drain(&mut self) -> Vec<(EventType, u64)> {
+        let types = self.types.iter_mut().zip(EventType::ALL);
+        types.filter_map(|(s, &event)| Some((event, std::mem::take(&mut s.left_out))).filter(|(_, n)| *n > 0)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_one_line_whatever_the_client_sends() {
+        let details = Details { user_agent: "a\nb\u{2028}\"},{\r\0", path: "/x", ..Details::default() };
+        let line = line(EventType::AuthFailure, "s", Timestamp::from_unix_millis(1_500), &details);
+        assert_eq!(line.lines().count(), 1);
+        let back: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(back["details"]["user_agent"], "a\nb\u{2028}\"},{\r\0");
+        assert_eq!(back["timestamp"], 1.5);
+        assert_eq!(back["event_type"], "AUTH_FAILURE");
+    }
+
+    #[test]
+    fn what_a_client_chooses_is_cut_at_a_character_boundary() {
+        let long = "é".repeat(1000);
+        let details = Details { path: &long, ..Details::default() };
+        let line = line(EventType::AccessDenied, "s", Timestamp::default(), &details);
+        assert!(line.len() < 800, "{}", line.len());
+    }
+
+    #[test]
+    fn a_flood_is_cut_and_the_number_left_out_is_stated() {
+        let mut sampler = Sampler::new(2);
+        let at = Timestamp::from_unix_seconds(10);
+        let printed = Sample::Print { left_out: 0 };
+        assert_eq!([(); 2].map(|()| sampler.take(EventType::Replay, at)), [printed; 2]);
+        assert_eq!([(); 3].map(|()| sampler.take(EventType::Replay, at)), [Sample::LeaveOut; 3]);
+        assert_eq!(sampler.take(EventType::Degraded, at), printed, "each type has its own share");
+        let next = Timestamp::from_unix_seconds(11);
+        assert_eq!(sampler.take(EventType::Replay, next), Sample::Print { left_out: 3 });
+        assert_eq!(sampler.drain(), []);
+    }
+
+    #[test]
+    fn the_list_of_types_stands_in_the_order_of_the_type() {
+        for (at, event) in EventType::ALL.iter().enumerate() {
+            assert_eq!(*event as usize, at);
+        }
+    }
+}

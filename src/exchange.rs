@@ -1,0 +1,194 @@
+//! One request and its response as the checks see them: head, identity, what is to be changed, what was decided.
+
+use std::borrow::Cow;
+use std::net::{IpAddr, Ipv4Addr};
+use std::rc::Rc;
+
+use crate::canonical::path::CanonicalPath;
+use crate::denial::HeaderLine;
+use crate::head::Head;
+use crate::jose::claims::Claims;
+use crate::policy::roles::RoleSet;
+use crate::time::Timestamp;
+
+/// One exchange from the head of its request to its log entry.
+#[derive(Debug)]
+pub struct Exchange {
+    /// When the head arrived.
+    pub received: Timestamp,
+    /// The request's head as it arrived, bytes and duplicates kept.
+    pub head: Head,
+    /// The request has neither body nor trailers.
+    pub ends_with_head: bool,
+    /// What was decided on and what the upstream receives.
+    pub target: Target,
+    /// The client's address after trusted proxies.
+    pub client: IpAddr,
+    /// Who is calling; nobody when anonymous.
+    pub caller: Option<Rc<Identity>>,
+    /// Changes to the request's head, in order.
+    pub request_edits: Vec<HeaderEdit>,
+    /// Headers for the response, the upstream's or ours.
+    pub response_headers: Vec<HeaderLine>,
+    /// A part that could not do its work in full, to be told.
+    pub degraded: Option<&'static str>,
+    /// Event lines of this exchange, for the access log.
+    pub lines: Vec<String>,
+}
+
+impl Exchange {
+    /// An exchange of which nothing is known but the head.
+    pub fn new(head: Head, received: Timestamp) -> Self {
+        Self {
+            received,
+            head,
+            ends_with_head: false,
+            target: Target::default(),
+            client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            caller: None,
+            request_edits: Vec::new(),
+            response_headers: Vec::new(),
+            degraded: None,
+            lines: Vec::new(),
+        }
+    }
+
+    /// The path for events, without the query: the canonical one, or what was sent where that has no canonical form.
+    pub fn shown_path(&self) -> Cow<'_, str> {
+        if !self.target.host.is_empty() {
+            return Cow::Borrowed(self.target.path());
+        }
+        let sent = self.head.path().unwrap_or_default();
+        String::from_utf8_lossy(sent.split(|byte| *byte == b'?').next().unwrap_or_default())
+    }
+
+    /// Envoy's request id, for events and problem documents; empty when there is none.
+    pub fn request_id(&self) -> Cow<'_, str> {
+        self.head.first("x-request-id").map(String::from_utf8_lossy).unwrap_or_default()
+    }
+}
+
+/// The request's target in canonical form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Canonical path and query; the path is what was decided on.
+    pub canonical: CanonicalPath<'static>,
+    /// The query as it was sent, without `?`, less what was stripped.
+    pub query: Option<String>,
+    /// Canonical host, without the port.
+    pub host: String,
+    /// Path parameters of the route: name and decoded value.
+    pub parameters: Vec<(Box<str>, String)>,
+    /// A credential was taken out of the query.
+    pub stripped: bool,
+}
+
+impl Default for Target {
+    /// Of a request that has no canonical form: no path.
+    fn default() -> Self {
+        let canonical = CanonicalPath::root();
+        Self { canonical, query: None, host: String::new(), parameters: Vec::new(), stripped: false }
+    }
+}
+
+impl Target {
+    /// The canonical path, without the query.
+    pub fn path(&self) -> &str {
+        self.canonical.path()
+    }
+
+    /// The `:path` that the upstream receives differs from what the client sent.
+    pub fn is_rewritten(&self) -> bool {
+        self.stripped || self.canonical.is_rewritten()
+    }
+
+    /// The `:path` that the upstream receives.
+    pub fn path_and_query(&self) -> String {
+        match &self.query {
+            Some(query) => format!("{}?{query}", self.path()),
+            None => self.path().to_owned(),
+        }
+    }
+
+    /// The value of a path parameter.
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        self.parameters.iter().find(|(n, _)| &**n == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// A change to a header block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeaderEdit {
+    /// Every header of this name goes; the name as the host knows it.
+    Remove(Vec<u8>),
+    /// The header has this one value.
+    Set(Rc<str>, Vec<u8>),
+}
+
+/// How a caller proved who it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// A JWT bearer token.
+    Jwt,
+    /// A service signature.
+    Service,
+}
+
+impl Method {
+    /// The word for the identity header.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Jwt => "jwt",
+            Self::Service => "service",
+        }
+    }
+}
+
+/// A verified caller, complete: made once when credentials are verified, shared by every request that shows them.
+#[derive(Debug)]
+pub struct Identity {
+    /// How.
+    pub method: Method,
+    /// By whose word: the provider's name for a token. Subjects of different providers are different callers.
+    pub provider: Rc<str>,
+    /// Who.
+    pub subject: String,
+    /// Roles that rules name, those they stand for included.
+    pub roles: RoleSet,
+    /// Scopes of a token.
+    pub scopes: Vec<String>,
+    /// Roles as the token names them, for the identity header.
+    pub role_names: Vec<String>,
+    /// Claims of a token.
+    pub claims: Option<Claims>,
+    /// What the upstream is told about this caller: identity headers, claims, payload.
+    pub headers: Vec<(Rc<str>, String)>,
+    /// The key under which this caller is counted: unlike that of any other provider's or method's subject.
+    pub limit_key: Vec<u8>,
+}
+
+impl Identity {
+    /// A caller with no roles, scopes or claims.
+    pub fn new(method: Method, provider: Rc<str>, subject: String) -> Self {
+        let limit_key = [method.as_str().as_bytes(), provider.as_bytes(), subject.as_bytes()].join(&0);
+        Self {
+            method,
+            provider,
+            subject,
+            roles: RoleSet::default(),
+            scopes: Vec::new(),
+            role_names: Vec::new(),
+            claims: None,
+            headers: Vec::new(),
+            limit_key,
+        }
+    }
+
+    /// About how many bytes it holds on the heap, for caches.
+    pub fn heap_bytes(&self) -> usize {
+        let texts = self.scopes.iter().chain(&self.role_names).map(|text| text.len() + 24);
+        let headers = self.headers.iter().map(|(_, value)| value.len() + 48);
+        // Claims are a parsed copy of the token's payload, which is counted with the token.
+        2 * self.limit_key.len() + texts.chain(headers).sum::<usize>() + 256
+    }
+}

@@ -1,0 +1,49 @@
+//! A host in this process: for the command line tool and for tests. Shared data in memory, events and counts kept.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use crate::check::{Connection, Host, Telemetry};
+use crate::event::Severity;
+use crate::jose::verify::{HostVerifier, NoHost};
+use crate::metrics::Counter;
+use crate::store::{MemoryStore, SharedStore};
+
+/// The host.
+#[derive(Default)]
+pub struct NativeHost {
+    /// Shared data.
+    pub store: MemoryStore,
+    /// `source.address`; `None` for a peer without one.
+    pub source_address: Option<String>,
+    /// Lines that were logged.
+    pub lines: RefCell<Vec<String>>,
+    /// What was counted.
+    pub counts: RefCell<HashMap<Counter, u64>>,
+}
+
+impl Host for NativeHost {
+    fn store(&self) -> &dyn SharedStore {
+        &self.store
+    }
+
+    fn verifier(&self) -> &dyn HostVerifier {
+        &NoHost
+    }
+}
+
+impl Connection for NativeHost {
+    fn source_address(&self) -> Option<Vec<u8>> {
+        self.source_address.clone().map(String::into_bytes)
+    }
+}
+
+impl Telemetry for NativeHost {
+    fn count(&self, counter: Counter, n: u64) {
+        *self.counts.borrow_mut().entry(counter).or_default() += n;
+    }
+
+    fn log(&self, _severity: Severity, line: &str) {
+        self.lines.borrow_mut().push(line.to_owned());
+    }
+}

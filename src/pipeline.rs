@@ -1,0 +1,310 @@
+//! The order of a request, waiting and resuming, monitor mode and `on_error`: the page to read first.
+//!
+//! 1. [`Pipeline::begin`] gives the request its canonical form, finds its route and strips what only the proxy may say.
+//! 2. `advance` walks the route's list of guards: preflight, HTTPS, authenticate, authorise, limit, inspect the head,
+//!    inspect the body. The list is the program; `assembly` writes it, in that order.
+//! 3. A guard that waits for the body or for a callout stops the walk; [`Pipeline::resume`] goes on at the same guard.
+//! 4. [`Pipeline::response_head`] adds what the response must say; [`Pipeline::record`] closes the exchange.
+//!
+//! An exchange's place is one field: the position of the guard that decides next.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::rc::Rc;
+
+use crate::canonical::Rejection;
+use crate::canonical::client::ClientAddress;
+use crate::canonical::host::CanonicalHost;
+use crate::canonical::networks::Networks;
+use crate::canonical::path::{CanonicalPath, PathOptions};
+use crate::canonical::strip::StripSet;
+use crate::check::{Arrival, Await, Callout, Check, Env, Failure, Step};
+use crate::config::{Mode, Verdict};
+use crate::denial::{AuthReason, BlockReason, Denial, LocalReply};
+use crate::event::{self, Details, EventType, Sample};
+use crate::exchange::{Exchange, HeaderEdit, Target};
+use crate::head::Head;
+use crate::metrics::Counter;
+use crate::policy::route_table::{PathPatterns, RouteRequest, RouteTable};
+
+/// Everything that one configuration decides, ready to serve.
+pub struct Pipeline {
+    pub(crate) service: Rc<str>,
+    pub(crate) paths: PathOptions,
+    pub(crate) trusted_proxies: Networks,
+    pub(crate) strip: StripSet,
+    pub(crate) routes: RouteTable<Rc<Route>>,
+    pub(crate) unmatched: Option<Rc<Route>>,
+    pub(crate) sensitive: PathPatterns,
+}
+
+/// What is decided for the requests of one route.
+pub struct Route {
+    pub(crate) guards: Rc<[Guard]>,
+    /// Percent of the requests whose denials are enforced; the rest is in monitor mode.
+    pub(crate) enforce_percent: u8,
+}
+
+/// A check with what is done with its word.
+pub struct Guard {
+    pub(crate) check: Rc<dyn Check>,
+    pub(crate) mode: Mode,
+    pub(crate) on_error: Verdict,
+}
+
+/// An exchange and its place in the list of its route.
+pub struct Passage {
+    /// The exchange.
+    pub exchange: Exchange,
+    guards: Rc<[Guard]>,
+    at: usize,
+    monitored: bool,
+    answered: bool,
+}
+
+/// What the host does next.
+#[derive(Debug, PartialEq)]
+pub enum Next {
+    /// Apply the edits of the exchange and let the request go on.
+    Continue,
+    /// Keep the request until its body, at most `limit` bytes, has arrived.
+    AwaitBody {
+        /// Bytes.
+        limit: usize,
+    },
+    /// Keep the request, send this, resume with the answer.
+    Call(Callout),
+    /// Answer the client; the upstream sees nothing.
+    Reply(LocalReply),
+}
+
+impl Pipeline {
+    /// The configured name of the service.
+    pub fn service(&self) -> &str {
+        &self.service
+    }
+
+    /// Whether a header of this name is only the proxy's to say.
+    pub fn strips(&self, name: &[u8]) -> bool {
+        self.strip.strips(name)
+    }
+
+    /// Takes the head of a request as far as it goes without waiting.
+    pub fn begin(&self, head: Head, ends_with_head: bool, env: &mut Env<'_>) -> (Passage, Next) {
+        let mut exchange = Exchange::new(head, env.now);
+        exchange.ends_with_head = ends_with_head;
+        exchange.client = self.client(&exchange.head, env);
+        match self.admit(&mut exchange) {
+            Err(denial) => {
+                let mut passage = Passage::new(exchange, Rc::from([]), false);
+                let reply = self.refuse(&mut passage, denial, env);
+                (passage, reply)
+            }
+            Ok(route) => {
+                let monitored = route.enforce_percent < 100 && env.worker.lot.percentile() >= route.enforce_percent;
+                let mut passage = Passage::new(exchange, route.guards.clone(), monitored);
+                let next = self.advance(&mut passage, env);
+                (passage, next)
+            }
+        }
+    }
+
+    /// Steps 1 to 4: neither `monitor` nor `off` ever disables them.
+    fn admit(&self, exchange: &mut Exchange) -> Result<Rc<Route>, Denial> {
+        canonicalise(exchange, self.paths).map_err(Denial::Malformed)?;
+        strip(exchange, &self.strip);
+        let request = RouteRequest {
+            path: &exchange.target.canonical,
+            host: &exchange.target.host,
+            method: exchange.head.method().unwrap_or_default(),
+            head: &exchange.head,
+        };
+        let Some(matched) = self.routes.find(&request) else { return self.unmatched.clone().ok_or(Denial::Unmatched) };
+        let parameters = matched.parameters.iter().map(|(name, value)| (Box::from(name), value.into_owned()));
+        exchange.target.parameters = parameters.collect();
+        Ok(matched.route.clone())
+    }
+
+    /// A peer without an address, behind a Unix socket, counts as one client.
+    fn client(&self, head: &Head, env: &Env<'_>) -> IpAddr {
+        let source = env.host.source_address().unwrap_or_default();
+        let client = ClientAddress::of(&source, head, &self.trusted_proxies);
+        client.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), ClientAddress::ip)
+    }
+
+    /// Goes on with what the exchange waited for.
+    pub fn resume(&self, passage: &mut Passage, arrival: Arrival<'_>, env: &mut Env<'_>) -> Next {
+        let guards = passage.guards.clone();
+        let Some(guard) = guards.get(passage.at) else { return Next::Continue };
+        let step = guard.check.resume(&mut passage.exchange, arrival, env);
+        match self.settle(passage, guard, step, env) {
+            Some(next) => next,
+            None => self.advance(passage, env),
+        }
+    }
+
+    fn advance(&self, passage: &mut Passage, env: &mut Env<'_>) -> Next {
+        let guards = passage.guards.clone();
+        while let Some(guard) = guards.get(passage.at) {
+            let step = guard.check.start(&mut passage.exchange, env);
+            if let Some(next) = self.settle(passage, guard, step, env) {
+                return next;
+            }
+        }
+        Next::Continue
+    }
+
+    /// Applies `on_error` and monitor mode to a check's word. `None`: on to the next guard.
+    fn settle(&self, passage: &mut Passage, guard: &Guard, step: Step, env: &mut Env<'_>) -> Option<Next> {
+        if let Some(reason) = passage.exchange.degraded.take() {
+            self.emit(&mut passage.exchange, EventType::Degraded, Details { reason, ..Details::default() }, env);
+        }
+        let denial = match step {
+            Step::Pass => {
+                passage.at += 1;
+                return None;
+            }
+            Step::Await(Await::Body { limit }) => return Some(Next::AwaitBody { limit }),
+            Step::Await(Await::Callout(callout)) => return Some(Next::Call(callout)),
+            Step::Answer(reply) => return Some(passage.answer(reply)),
+            Step::Fail(failure) if guard.on_error == Verdict::Allow => {
+                self.report_failure(passage, failure, env);
+                passage.at += 1;
+                return None;
+            }
+            Step::Fail(failure) => Denial::Unavailable { what: failure.as_str() },
+            Step::Observe(denial) => {
+                self.report(passage, &denial, "monitor", env);
+                passage.at += 1;
+                return None;
+            }
+            Step::Deny(denial) => denial,
+        };
+        if passage.monitored || guard.mode == Mode::Monitor {
+            self.report(passage, &denial, "monitor", env);
+            passage.at += 1;
+            return None;
+        }
+        Some(self.refuse(passage, denial, env))
+    }
+
+    fn refuse(&self, passage: &mut Passage, denial: Denial, env: &mut Env<'_>) -> Next {
+        self.report(passage, &denial, "", env);
+        if let Some(reason) = denial.block_reason() {
+            env.host.count(Counter::BlockedRequests(reason), 1);
+        }
+        let reply = denial.reply(&passage.exchange.request_id());
+        passage.answer(reply)
+    }
+
+    fn report(&self, passage: &mut Passage, denial: &Denial, mode: &str, env: &mut Env<'_>) {
+        if let Denial::Unauthenticated { reason, .. } = denial {
+            env.host.count(Counter::AuthFailures(*reason), 1);
+        }
+        let Some(event) = denial.event() else { return };
+        let mut details = Details { reason: denial.reason(), rule: denial.rule(), mode, ..Details::default() };
+        details.status = Some(denial.status()).filter(|_| mode.is_empty());
+        if let Denial::RateLimited { limit, .. } = denial {
+            details.limit = limit;
+        }
+        if let Denial::Injection(detection) = denial {
+            details.class = detection.class;
+            details.score = Some(detection.score);
+            details.parameter = &detection.parameter;
+            details.place = detection.place.as_str();
+            details.excerpt = &detection.excerpt;
+        }
+        self.emit(&mut passage.exchange, event, details, env);
+    }
+
+    fn report_failure(&self, passage: &mut Passage, failure: Failure, env: &mut Env<'_>) {
+        let details = Details { reason: failure.as_str(), mode: "allow", ..Details::default() };
+        self.emit(&mut passage.exchange, EventType::Degraded, details, env);
+    }
+
+    /// Counts an event, and prints it unless its type floods. `details` is completed with what the exchange knows.
+    fn emit(&self, exchange: &mut Exchange, event: EventType, details: Details<'_>, env: &mut Env<'_>) {
+        let mut details = details;
+        env.host.count(Counter::SecurityEvents(event), 1);
+        let Sample::Print { left_out } = env.worker.events.take(event, env.now) else { return };
+        let address = exchange.client.to_string();
+        let request_id = exchange.request_id();
+        let user_agent = exchange.head.first("user-agent").map(String::from_utf8_lossy).unwrap_or_default();
+        let method = exchange.head.method().map(String::from_utf8_lossy).unwrap_or_default();
+        let path = exchange.shown_path();
+        details.path = &path;
+        details.method = &method;
+        details.ip_address = &address;
+        details.user_agent = &user_agent;
+        details.user = exchange.caller.as_ref().map(|caller| caller.subject.as_str()).unwrap_or_default();
+        details.request_id = &request_id;
+        details.left_out = Some(left_out).filter(|n| *n > 0);
+        let line = event::line(event, &self.service, env.now, &details);
+        env.host.log(event.severity(), &line);
+        exchange.lines.push(line);
+    }
+
+    /// Counts what the upstream refused. Call once, for the upstream's own response only.
+    pub fn response_head(&self, passage: &mut Passage, status: u16, env: &mut Env<'_>) {
+        let reason = match status {
+            401 => BlockReason::InvalidCredentials,
+            403 => BlockReason::Forbidden,
+            429 => BlockReason::RateLimit,
+            _ => return,
+        };
+        env.host.count(Counter::BlockedRequests(reason), 1);
+        if status == 401 {
+            env.host.count(Counter::AuthFailures(AuthReason::Upstream), 1);
+            let details =
+                Details { reason: AuthReason::Upstream.as_str(), status: Some(status), ..Details::default() };
+            self.emit(&mut passage.exchange, EventType::AuthFailure, details, env);
+        }
+    }
+
+    /// Closes the exchange: what was asked of a sensitive path is recorded with its outcome.
+    pub fn record(&self, passage: &mut Passage, status: Option<u16>, env: &mut Env<'_>) {
+        if !self.sensitive.contains(&passage.exchange.target.canonical) {
+            return;
+        }
+        let response_time = env.now.since(passage.exchange.received).as_secs_f64();
+        let details = Details { status, response_time: Some(response_time), ..Details::default() };
+        self.emit(&mut passage.exchange, EventType::SensitiveAccess, details, env);
+    }
+}
+
+impl Passage {
+    fn new(exchange: Exchange, guards: Rc<[Guard]>, monitored: bool) -> Self {
+        Self { exchange, guards, at: 0, monitored, answered: false }
+    }
+
+    /// The exchange was answered here: its response is ours, not the upstream's.
+    pub fn answered(&self) -> bool {
+        self.answered
+    }
+
+    fn answer(&mut self, mut reply: LocalReply) -> Next {
+        self.answered = true;
+        reply.headers.append(&mut self.exchange.response_headers);
+        Next::Reply(reply)
+    }
+}
+
+fn canonicalise(exchange: &mut Exchange, options: PathOptions) -> Result<(), Rejection> {
+    if SINGLE_HEADERS.iter().any(|name| exchange.head.single(name).is_err()) {
+        return Err(Rejection::RepeatedHeader);
+    }
+    let method = exchange.head.method().unwrap_or_default();
+    let target = exchange.head.path().unwrap_or_default();
+    let canonical = CanonicalPath::parse(method, target, options).map_err(Rejection::Path)?;
+    let host = CanonicalHost::of(&exchange.head).map_err(Rejection::Host)?.name().to_owned();
+    let (query, canonical) = (canonical.query().map(str::to_owned), canonical.into_owned());
+    exchange.target = Target { canonical, query, host, ..Target::default() };
+    Ok(())
+}
+
+/// What two recipients would read in two ways if it came twice.
+const SINGLE_HEADERS: [&str; 5] = ["authorization", "content-type", "content-length", "x-forwarded-proto", "origin"];
+
+fn strip(exchange: &mut Exchange, strip: &StripSet) {
+    let stripped = exchange.head.iter().map(|(name, _)| name).filter(|name| strip.strips(name));
+    exchange.request_edits.extend(stripped.map(|name| HeaderEdit::Remove(name.to_vec())));
+}
