@@ -153,3 +153,120 @@ impl Hasher for Hashed {
         self.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn cache(max_entries: usize) -> TokenCache<u32> {
+        TokenCache::new(max_entries, 1 << 20, [1, 2])
+    }
+
+    fn known(cache: &mut TokenCache<u32>, token: &str) -> Option<u32> {
+        cache.lookup(token.as_bytes(), |_| true).copied()
+    }
+
+    #[test]
+    fn knows_exactly_the_tokens_it_was_given() {
+        let mut cache = cache(10);
+        cache.insert(b"a.b.c", 1, 0);
+        assert_eq!(known(&mut cache, "a.b.c"), Some(1));
+        for other in ["a.b.d", "a.b.", "a.b.cc", "x.b.c", "", "A.b.c"] {
+            assert_eq!(known(&mut cache, other), None, "{other}");
+        }
+        cache.insert(b"a.b.c", 2, 0);
+        assert_eq!((known(&mut cache, "a.b.c"), cache.len()), (Some(2), 1));
+        cache.clear();
+        assert_eq!((known(&mut cache, "a.b.c"), cache.bytes()), (None, 0));
+    }
+
+    #[test]
+    fn never_takes_one_token_for_another_with_the_same_signature() {
+        let mut cache = cache(10);
+        let signature = "s".repeat(HASHED_BYTES);
+        cache.insert(format!("user.{signature}").as_bytes(), 1, 0);
+        assert_eq!(known(&mut cache, &format!("root.{signature}")), None);
+        assert_eq!(known(&mut cache, &format!("user.{signature}")), Some(1));
+    }
+
+    #[test]
+    fn forgets_a_token_that_no_longer_holds() {
+        let mut cache = cache(10);
+        cache.insert(b"old", 1, 0);
+        cache.insert(b"new", 2, 0);
+        assert_eq!(cache.lookup(b"old", |generation| *generation == 2), None);
+        assert_eq!(known(&mut cache, "old"), None);
+        assert_eq!((known(&mut cache, "new"), cache.len()), (Some(2), 1));
+    }
+
+    #[test]
+    fn keeps_what_is_used_and_drops_what_is_not() {
+        let mut cache = cache(100);
+        for number in 0..10_000 {
+            cache.insert(format!("token-{number}").as_bytes(), number, 0);
+            assert!(known(&mut cache, "token-0").is_some(), "after {number}");
+        }
+        assert_eq!(cache.len(), 100);
+    }
+
+    #[test]
+    fn stays_within_its_bytes_and_takes_no_giant() {
+        let mut cache = TokenCache::new(1000, 64 * 1024, [1, 2]);
+        for number in 0..1000 {
+            cache.insert(format!("{number:0>1000}").as_bytes(), number, 500);
+            assert!(cache.bytes() <= 64 * 1024);
+        }
+        assert!(cache.len() > 30);
+        let before = cache.len();
+        cache.insert(&[b'x'; 4096], 0, 0);
+        assert_eq!((cache.len(), known(&mut cache, &"x".repeat(4096))), (before, None));
+    }
+
+    #[test]
+    fn remembers_nothing_when_it_has_no_room() {
+        let mut cache = cache(0);
+        cache.insert(b"a", 1, 0);
+        assert!(cache.is_empty());
+    }
+
+    #[test]
+    fn finds_tokens_of_another_seed_elsewhere() {
+        assert_ne!(cache(1).hash(b"token"), TokenCache::<u32>::new(1, 1, [1, 3]).hash(b"token"));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn agrees_with_a_plain_map_on_everything_it_still_knows(
+            steps in prop::collection::vec((0_u8..4, 0_u32..40), 0..300),
+            max_entries in 1_usize..20,
+        ) {
+            let (mut cache, mut model) = (cache(max_entries), HashMap::new());
+            for (action, number) in steps {
+                let token = format!("t{number}");
+                match action {
+                    0 | 1 => {
+                        cache.insert(token.as_bytes(), number + u32::from(action), 0);
+                        model.insert(token.clone(), number + u32::from(action));
+                        // What was just put in is there.
+                        prop_assert_eq!(known(&mut cache, &token), model.get(&token).copied());
+                    }
+                    2 => if let Some(value) = known(&mut cache, &token) {
+                        prop_assert_eq!(Some(&value), model.get(&token));
+                    },
+                    _ => {
+                        prop_assert_eq!(cache.lookup(token.as_bytes(), |_| false), None);
+                        model.remove(&token);
+                        prop_assert_eq!(known(&mut cache, &token), None);
+                    }
+                }
+                prop_assert!(cache.len() <= max_entries);
+                prop_assert_eq!(cache.len(), cache.index.len());
+                prop_assert_eq!(cache.bytes, cache.entries.iter().map(|entry| entry.cost).sum::<usize>());
+            }
+        }
+    }
+}

@@ -34,10 +34,10 @@ pub struct Secret {
     bytes: usize,
 }
 
-/// Why material is not an acceptable key. The first field of each is the JWK member (RFC 7518 section 6).
+/// Why material is not an acceptable key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyError {
-    /// The JWK member that is wrong.
+    /// The JWK member that is wrong (RFC 7517 section 4, RFC 7518 section 6).
     pub member: &'static str,
     /// What is wrong with it.
     pub fault: KeyFault,

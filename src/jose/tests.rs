@@ -313,9 +313,47 @@ fn leaves_verification_to_a_host_that_can() {
     }
 }
 
+/// A host that takes every signature for good.
+struct Gullible;
+
+impl HostVerifier for Gullible {
+    fn verify(&self, _: &str, _: &[u8], _: &[u8], _: &[u8]) -> Option<bool> {
+        Some(true)
+    }
+}
+
+#[test]
+fn never_asks_the_host_about_a_signature_out_of_range() {
+    let order = "ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551";
+    let below = "ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632550";
+    let bad = Err(VerifyError::BadSignature);
+    let cases = [
+        ("ES256", hex("01", below), Ok(())),
+        ("ES256", hex("00", "01"), bad),
+        ("ES256", hex("01", "00"), bad),
+        ("ES256", hex(order, "01"), bad),
+        ("ES256", hex("01", order), bad),
+        ("ES256", vec![1; 63], bad),
+        ("ES256", vec![1; 65], bad),
+        ("ES384", vec![1; 96], Ok(())),
+        ("ES384", vec![0xff; 96], bad),
+        ("ES384", vec![0; 96], bad),
+        ("ES384", vec![1; 64], bad),
+        ("RS256", vec![1; 256], Ok(())),
+        ("RS256", vec![0xff; 256], bad),
+        ("RS256", vec![1; 255], bad),
+        ("RS256", vec![1; 257], bad),
+    ];
+    for (name, signature, expected) in cases {
+        let token = format!("{}.{}", vector(name).rsplit_once('.').unwrap().0, encode(&signature));
+        let verdict = verify_on(&token, &public_keys(), &Gullible, &mut PureBudget::new(0, 0));
+        assert_eq!(verdict, expected, "{name} {signature:?}");
+    }
+}
+
 #[test]
 fn spends_the_budget_only_on_pure_verification_and_then_says_busy() {
-    for (name, cost) in [("RS256", 1), ("PS256", 1), ("ES256", 1), ("EdDSA", 1), ("ES384", 4)] {
+    for (name, cost) in [("RS256", 1), ("PS256", 1), ("ES256", 1), ("EdDSA", 1), ("ES384", 5)] {
         let mut budget = PureBudget::new(0, cost);
         let lame = Recorder { verdict: None, asked: RefCell::default() };
         assert_eq!(verify_on(vector(name), &public_keys(), &lame, &mut budget), Ok(()), "{name}");

@@ -22,7 +22,7 @@ const P384_ORDER: [u8; 48] = [
 ];
 
 /// What one verification on P-384 in pure Rust costs, in units of [`PureBudget`].
-const P384_COST: u32 = 4;
+const P384_COST: u32 = 5;
 
 /// The host's signature verification.
 pub trait HostVerifier {
