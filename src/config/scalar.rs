@@ -476,3 +476,92 @@ impl Text for Name {
         ((1..=128).contains(&text.len()) && text.bytes().all(plain)).then(|| Self(text.to_owned()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_rates_with_every_unit() {
+        let cases = [
+            ("100/hour", Some((100, 3600))),
+            ("20/s", Some((20, 1))),
+            ("100/15m", Some((100, 900))),
+            ("600/m", Some((600, 60))),
+            ("1/day", Some((1, 86_400))),
+            ("4294967295/1h", Some((u32::MAX, 3600))),
+            ("4294967296/1h", None),
+            ("0/s", None),
+            ("10/0s", None),
+            ("10/367d", None),
+            ("10/99999999999999999d", None),
+            ("10", None),
+            ("/s", None),
+            ("10 / s", None),
+            ("1.5/s", None),
+            ("-1/s", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(RateText::parse(text), expected.map(|(limit, seconds)| RateText::per(limit, seconds)), "{text}");
+        }
+    }
+
+    #[test]
+    fn reads_durations_with_every_unit_and_never_overflows() {
+        let cases = [
+            ("20ms", Some(Duration::from_millis(20))),
+            ("300s", Some(Duration::from_secs(300))),
+            ("15m", Some(Duration::from_secs(900))),
+            ("24h", Some(Duration::from_secs(86_400))),
+            ("7d", Some(Duration::from_secs(604_800))),
+            ("36500d", Some(LONGEST)),
+            ("36501d", None),
+            ("999999999999999999d", None),
+            ("9999999999999999999s", None),
+            ("0s", None),
+            ("5", None),
+            ("5 s", None),
+            ("1h30m", None),
+            ("", None),
+            ("\u{661}s", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(DurationText::parse(text), expected.map(DurationText), "{text}");
+        }
+    }
+
+    #[test]
+    fn reads_sizes_up_to_a_gibibyte() {
+        let cases = [("65536", 65_536), ("64KiB", 65_536), ("1MiB", 1 << 20), ("1MB", 1_000_000), ("1GiB", 1 << 30)];
+        for (text, expected) in cases {
+            assert_eq!(ByteSize::parse(text), Some(ByteSize(expected)), "{text}");
+        }
+        for text in ["2GiB", "1073741825", "1 MiB", "MiB", "1mib", "999999999999999999MiB"] {
+            assert_eq!(ByteSize::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_a_network_of_one_and_host_bits_are_dropped() {
+        let text = |text: &str| Network::parse(text).map(|network| network.0.to_string());
+        assert_eq!(text("192.0.2.7").as_deref(), Some("192.0.2.7/32"));
+        assert_eq!(text("::1").as_deref(), Some("::1/128"));
+        assert_eq!(text("10.1.2.3/8").as_deref(), Some("10.0.0.0/8"));
+        assert_eq!(text("10.0.0.0/33"), None);
+    }
+
+    #[test]
+    fn names_of_headers_and_hosts_are_lower_cased() {
+        assert_eq!(HeaderName::parse("X-Beta").map(|name| name.as_str().to_owned()).as_deref(), Some("x-beta"));
+        assert_eq!(
+            HostPattern::parse("*.Example.COM").map(|host| host.as_str().to_owned()).as_deref(),
+            Some("*.example.com")
+        );
+        for text in ["", "a b", "a:b", "a\r\nb", ":path"] {
+            assert!(HeaderName::parse(text).is_none(), "{text:?}");
+        }
+        for text in ["", "a..b", "example.com:80", "*", "a*.b", "[::1"] {
+            assert!(HostPattern::parse(text).is_none(), "{text:?}");
+        }
+    }
+}

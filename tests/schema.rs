@@ -1,0 +1,204 @@
+//! The JSON Schema and the reader say the same: what one refuses, so does the other.
+#![cfg(feature = "cli")]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fs;
+use std::path::PathBuf;
+
+use portcullis::cli::{document, schema};
+use portcullis::config::Config;
+use regex_lite::Regex;
+use serde_json::{Map, Value, json};
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn load(file: &str) -> Value {
+    let found = document::configurations(&fs::read_to_string(root().join(file)).unwrap()).unwrap();
+    serde_json::from_slice(found[0].json.as_ref().unwrap()).unwrap()
+}
+
+fn reads(value: &Value) -> bool {
+    Config::from_json(value.to_string().as_bytes()).is_ok()
+}
+
+#[test]
+fn the_schema_and_the_reader_take_the_reference() {
+    let reference = load("envoy/examples/reference.yaml");
+    assert!(reads(&reference));
+    assert_eq!(Schema::new().problem(&reference), None);
+}
+
+#[test]
+fn the_schema_and_the_reader_refuse_an_unknown_field_anywhere() {
+    let (reference, schema) = (load("envoy/examples/reference.yaml"), Schema::new());
+    let mut places = Vec::new();
+    objects(&reference, String::new(), &mut places);
+    assert!(places.len() > 120, "only {} objects", places.len());
+    for place in places {
+        let mut changed = reference.clone();
+        let object = changed.pointer_mut(&place).unwrap().as_object_mut().unwrap();
+        object.insert("un known".to_owned(), json!({}));
+        assert!(!reads(&changed), "the reader takes an unknown field in {place}");
+        assert!(schema.problem(&changed).is_some(), "the schema takes an unknown field in {place}");
+    }
+}
+
+#[test]
+fn the_schema_and_the_reader_refuse_a_value_of_another_type_anywhere() {
+    let (reference, schema) = (load("envoy/examples/reference.yaml"), Schema::new());
+    let mut places = Vec::new();
+    leaves(&reference, String::new(), &mut places);
+    assert!(places.len() > 250, "only {} values", places.len());
+    for place in places {
+        for other in [json!(null), json!({ "un known": 1 })] {
+            let mut changed = reference.clone();
+            *changed.pointer_mut(&place).unwrap() = other;
+            assert!(!reads(&changed), "the reader takes something else at {place}");
+            assert!(schema.problem(&changed).is_some(), "the schema takes something else at {place}");
+        }
+    }
+}
+
+#[test]
+fn the_schema_refuses_every_wrong_form_that_the_reader_refuses() {
+    for name in ["unknown_fields", "missing_fields", "wrong_types", "wrong_values", "secret_sources", "provider_forms"]
+    {
+        let config = load(&format!("tests/config/{name}.yaml"));
+        assert!(!reads(&config) && Schema::new().problem(&config).is_some(), "{name}");
+    }
+    assert_eq!(Schema::new().problem(&json!({})), None);
+    assert_eq!(Schema::new().root["$schema"], "https://json-schema.org/draft/2020-12/schema");
+}
+
+/// JSON of the operator's own, such as schemas and key sets, may hold anything.
+fn is_free(place: &str) -> bool {
+    place.contains("/schema") || place.contains("/inline")
+}
+
+fn objects(value: &Value, place: String, found: &mut Vec<String>) {
+    if is_free(&place) {
+        return;
+    }
+    if value.is_object() {
+        found.push(place.clone());
+    }
+    for (step, inner) in children(value) {
+        objects(inner, format!("{place}/{step}"), found);
+    }
+}
+
+fn leaves(value: &Value, place: String, found: &mut Vec<String>) {
+    if is_free(&place) {
+        return;
+    }
+    if !value.is_object() && !value.is_array() {
+        found.push(place.clone());
+    }
+    for (step, inner) in children(value) {
+        leaves(inner, format!("{place}/{step}"), found);
+    }
+}
+
+fn children(value: &Value) -> Vec<(String, &Value)> {
+    match value {
+        Value::Object(map) => map.iter().map(|(key, inner)| (key.replace('/', "~1"), inner)).collect(),
+        Value::Array(list) => list.iter().enumerate().map(|(index, inner)| (index.to_string(), inner)).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// As much of JSON Schema as the schema uses; a keyword that is not known here fails the test.
+struct Schema {
+    root: Value,
+    patterns: RefCell<HashMap<String, Regex>>,
+}
+
+impl Schema {
+    fn new() -> Self {
+        Self { root: schema::schema(), patterns: RefCell::default() }
+    }
+
+    fn matches(&self, pattern: &str, text: &str) -> bool {
+        let mut patterns = self.patterns.borrow_mut();
+        patterns.entry(pattern.to_owned()).or_insert_with(|| Regex::new(pattern).unwrap()).is_match(text)
+    }
+
+    fn problem(&self, value: &Value) -> Option<String> {
+        self.check(&self.root, value).err()
+    }
+
+    fn check(&self, schema: &Value, value: &Value) -> Result<(), String> {
+        let schema = match schema {
+            Value::Bool(true) => return Ok(()),
+            Value::Bool(false) => return Err(format!("nothing may be here: {value}")),
+            other => other.as_object().unwrap(),
+        };
+        for (keyword, wanted) in schema {
+            if !self.holds(schema, keyword, wanted, value)? {
+                return Err(format!("{keyword} {wanted}: {value}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn holds(&self, schema: &Map<String, Value>, keyword: &str, wanted: &Value, value: &Value) -> Result<bool, String> {
+        let passing =
+            |list: &Value| list.as_array().unwrap().iter().filter(|one| self.check(one, value).is_ok()).count();
+        Ok(match keyword {
+            "$schema" | "$defs" | "title" | "description" | "default" | "format" => true,
+            "$ref" => {
+                let target = self.root.pointer(wanted.as_str().unwrap().trim_start_matches('#')).unwrap();
+                self.check(target, value).map(|()| true)?
+            }
+            "type" => match wanted {
+                Value::Array(types) => types.iter().any(|name| is_type(name, value)),
+                name => is_type(name, value),
+            },
+            "enum" => wanted.as_array().unwrap().contains(value),
+            "const" => wanted == value,
+            "pattern" => value.as_str().is_none_or(|text| self.matches(wanted.as_str().unwrap(), text)),
+            "minimum" => value.as_f64().is_none_or(|number| number >= wanted.as_f64().unwrap()),
+            "maximum" => value.as_f64().is_none_or(|number| number <= wanted.as_f64().unwrap()),
+            "maxProperties" => value.as_object().is_none_or(|map| map.len() as u64 <= wanted.as_u64().unwrap()),
+            "required" => {
+                let present = |name: &Value| value.get(name.as_str().unwrap()).is_some();
+                !value.is_object() || wanted.as_array().unwrap().iter().all(present)
+            }
+            "items" => value.as_array().into_iter().flatten().all(|item| self.check(wanted, item).is_ok()),
+            "oneOf" => passing(wanted) == 1,
+            "anyOf" => passing(wanted) > 0,
+            "properties" | "patternProperties" => true,
+            "additionalProperties" => self.members(schema, wanted, value)?,
+            other => panic!("the keyword {other} is not known here"),
+        } && (keyword != "properties"
+            || schema.contains_key("additionalProperties")
+            || self.members(schema, &Value::Bool(true), value)?))
+    }
+
+    fn members(&self, schema: &Map<String, Value>, others: &Value, value: &Value) -> Result<bool, String> {
+        for (key, inner) in value.as_object().into_iter().flatten() {
+            let named = schema.get("properties").and_then(|map| map.get(key));
+            let patterns = schema.get("patternProperties").and_then(Value::as_object).into_iter().flatten();
+            let mut patterns = patterns.filter(|(pattern, _)| self.matches(pattern, key));
+            self.check(named.or(patterns.next().map(|(_, schema)| schema)).unwrap_or(others), inner)?;
+        }
+        Ok(true)
+    }
+}
+
+fn is_type(name: &Value, value: &Value) -> bool {
+    match name.as_str().unwrap() {
+        "object" => value.is_object(),
+        "array" => value.is_array(),
+        "string" => value.is_string(),
+        "boolean" => value.is_boolean(),
+        "null" => value.is_null(),
+        "integer" => value.is_i64() || value.is_u64(),
+        "number" => value.is_number(),
+        other => panic!("the type {other} is not known here"),
+    }
+}
