@@ -28,7 +28,7 @@ pub(super) fn each_view(value: &[u8], mut inspect: impl FnMut(&[u8]) -> bool) {
     }
     let mut left = MAX_VIEWS - 1;
     let mut view = Cow::Borrowed(value);
-    let steps: [Step; 6] = [percent, entities, escapes, fold, plus, base64_text];
+    let steps: [Step; 7] = [percent, entities, escapes, fold, base64_text, utf7, plus];
     for _ in 0..DEPTH {
         let mut changed = false;
         for step in steps {
@@ -165,6 +165,7 @@ fn escape(rest: &[u8]) -> Option<(Char, usize)> {
             u32::from_str_radix(digits, 16).ok().map(|code| (Char::Code(code), close + 4))
         }
         b'u' | b'U' => hex4(rest, 2).map(|code| (Char::Code(code), 6)),
+        b'n' | b'r' => Some((Char::Byte(b'\n'), 2)),
         b'0' | b'1' => {
             let mut code = 0u32;
             for i in 1..4 {
@@ -214,8 +215,8 @@ fn fold_one(rest: &[u8]) -> (Option<u8>, usize) {
         0xF0 if at(rest, 1) < 0x90 => overlong(&[tail(1), tail(2), tail(3)]),
         0xF8 => overlong(&[tail(1), tail(2), tail(3), tail(4)]),
         0xFC => overlong(&[tail(1), tail(2), tail(3), tail(4), tail(5)]),
-        0xE2 | 0xEE | 0xEF | 0xCA => {
-            let len = if first == 0xCA { 2 } else { 3 };
+        0xE2 | 0xEE | 0xEF | 0xCA | 0xC4 | 0xC5 => {
+            let len = if first < 0xE0 { 2 } else { 3 };
             match std::str::from_utf8(cut(rest, 0, len)).ok().and_then(|part| part.chars().next()).and_then(lookalike) {
                 Some(byte) => (Some(byte), len),
                 None => (Some(first), 1),
@@ -241,10 +242,26 @@ const fn lookalike(c: char) -> Option<u8> {
         '\u{201C}' | '\u{201D}' | '\u{2033}' => Some(b'"'),
         '\u{2044}' | '\u{2215}' => Some(b'/'),
         '\u{2216}' => Some(b'\\'),
+        // They become ASCII when the case is changed.
+        '\u{0131}' => Some(b'i'),
+        '\u{017F}' => Some(b's'),
+        '\u{212A}' => Some(b'k'),
         '\u{EFC8}' | '\u{F025}' => Some(OBSCURED),
         '\u{2000}'..='\u{200B}' | '\u{2028}' | '\u{2029}' | '\u{FEFF}' => Some(b' '),
         _ => None,
     }
+}
+
+/// `+ADw-` and the like: UTF-7 of one ASCII character, which old browsers could be made to read.
+fn utf7(text: &[u8]) -> Option<Vec<u8>> {
+    replace(text, b'+', |pos| {
+        let rest = from(text, pos);
+        if at(rest, 1) != b'A' || at(rest, 4) != b'-' {
+            return None;
+        }
+        let decoded = STANDARD.decode(cut(rest, 1, 4)).ok()?;
+        Some((Char::Byte(at(&decoded, 1)), 5))
+    })
 }
 
 /// `+` as a space, where the value has no other.
@@ -330,7 +347,7 @@ fn hex4(rest: &[u8], i: usize) -> Option<u32> {
 
 /// Whether any encoding could be undone in `text`: what the fast path must not pass.
 pub(super) fn may_be_encoded(text: &[u8]) -> bool {
-    memchr::memchr3(b'%', b'&', b'\\', text).is_some() || may_be_base64(text.trim_ascii()) || starts_at(text, 0, b"+")
+    memchr::memchr3(b'%', b'&', b'\\', text).is_some() || may_be_base64(text.trim_ascii())
 }
 
 #[cfg(test)]

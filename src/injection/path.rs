@@ -44,12 +44,14 @@ struct Run {
     separators: usize,
     dots: usize,
     backslashes: usize,
+    /// A separator comes first, after something else.
+    inner: bool,
 }
 
 impl Run {
     /// The run at `start`.
     fn of(view: &[u8], start: usize) -> Self {
-        let mut run = Self { end: start, ..Self::default() };
+        let mut run = Self { end: start, inner: start > 0 && separator_len(from(view, start)).is_some(), ..Self::default() };
         let mut dots = 0;
         let mut i = start;
         loop {
@@ -98,7 +100,7 @@ impl Run {
         if self.separators >= 8 && self.dots >= 8 {
             return true;
         }
-        self.steps >= 3 || self.steps >= 2 && (self.backslashes > 0 || at(target, 0) == b'{')
+        self.steps >= 3 || self.steps >= 2 && (self.backslashes > 0 || self.inner || at(target, 0) == b'{')
     }
 }
 
@@ -153,7 +155,7 @@ const FILES: &[&[u8]] = &[
     b"etc/passwd", b"etc/shadow", b"etc/group", b"etc/master.passwd", b"etc/security/", b"etc/issue", b"etc/crontab", b"etc/sudoers",
     b"proc/self/", b"proc/version", b"proc/cpuinfo", b"boot.ini", b"win.ini", b"windows/system32", b"windows\\system32",
     b"web-inf/", b"repair/sam", b"config/sam", b".ssh/id_", b".ssh/authorized_keys", b".aws/credentials", b"php.ini", b"httpd.conf",
-    b"my.cnf", b"access_log", b"error_log", b"access.log", b"error.log", b".htpasswd", b"var/log/",
+    b"my.cnf", b".bash_history", b".mysql_history", b"access_log", b"error_log", b"access.log", b"error.log", b".htpasswd", b"var/log/",
 ];
 
 fn system_files(view: &[u8], findings: &mut Findings) {
@@ -162,7 +164,7 @@ fn system_files(view: &[u8], findings: &mut Findings) {
     }
     let begins = matches!(at(view, 0), b'/' | b'\\' | b'.') || at(view, 1) == b':';
     if !begins {
-        let named: [&[u8]; 5] = [b"etc/passwd", b"etc/shadow", b"boot.ini", b"win.ini", b"etc/issue"];
+        let named: [&[u8]; 8] = [b"web-inf/", b".ssh/id_", b"_history", b"etc/passwd", b"etc/shadow", b"boot.ini", b"win.ini", b"etc/issue"];
         if view.len() <= 512 && !view.contains(&b' ') && named.iter().any(|name| contains(view, name)) {
             findings.report(Rule::PathSystemFile);
         }

@@ -7,27 +7,31 @@ use super::rules::{Findings, Rule};
 
 /// Commands that are no words of prose. Sorted.
 const STRONG: &[&str] = &[
-    "apt-get", "awk", "base32", "base64", "bash", "busybox", "certutil", "chmod", "chown", "chsh", "cmd", "cmd.exe", "cmdkey",
-    "cpulimit", "crontab", "cscript", "csh", "curl", "dash", "dir", "dnsdomainname", "dpkg", "dscl", "egrep", "fgrep", "fping", "ftp", "gawk",
-    "gcc", "gdb", "getent", "gpg", "grep", "gunzip", "gzip", "hexdump", "hostname", "iconv", "ifconfig", "ifdown",
-    "ifup", "insmod", "ipconfig", "iptables", "irb", "ksh", "lastlog", "ldd", "ls", "lsattr", "lsb_release", "lscpu", "lsmod", "lsof",
-    "mkfifo", "mshta", "mysql", "mysqldump", "nano", "nc", "nc.exe", "nc.traditional", "ncat", "net1", "netcat", "netsh", "netstat",
-    "nmap", "nohup", "nslookup", "openssl", "passwd", "perl", "phpinfo", "ping6", "pkexec", "popd", "powershell",
-    "powershell.exe", "printenv", "printf", "ps", "psql", "pwd", "pwsh", "python", "python2", "python3", "regedit", "regsvr32", "rmdir", "rsync",
-    "ruby", "rundll32", "rwinsta", "scp", "sed", "sestatus", "sftp", "sh", "shasum", "socat", "sqlplus", "ssh", "ssh-copy-id", "sshd", "strace",
-    "sudo", "sysinfo", "systeminfo", "tac", "taskkill", "tasklist", "tclsh", "tcpdump", "tcsh", "telnet", "tftp", "traceroute", "tracert",
-    "uname", "uniq", "unzip", "usermod", "useradd", "vim", "visudo", "vmstat", "wget", "whoami", "wmic", "wscript", "xargs", "xterm", "xxd", "zcat", "zip", "zsh",
+    "apt-get", "awk", "base32", "base64", "bash", "busybox", "certutil", "chmod", "chown", "chsh", "cmd", "cmd.exe",
+    "cmdkey", "cpulimit", "crontab", "cscript", "csh", "curl", "dash", "dir", "dnsdomainname", "dpkg", "dscl",
+    "egrep", "fgrep", "fping", "ftp", "gawk", "gcc", "gdb", "getent", "gpg", "grep", "gunzip", "gzip", "hexdump",
+    "hostname", "iconv", "ifconfig", "ifdown", "ifup", "insmod", "ipconfig", "iptables", "irb", "ksh", "lastlog",
+    "ldd", "ls", "lsattr", "lsb_release", "lscpu", "lsmod", "lsof", "mkfifo", "mshta", "mysql", "mysqldump", "nano",
+    "nc", "nc.exe", "nc.traditional", "ncat", "net1", "netcat", "netsh", "netstat", "nmap", "nohup", "nslookup",
+    "openssl", "passwd", "perl", "phpinfo", "ping6", "pkexec", "popd", "powershell", "powershell.exe", "printenv",
+    "printf", "ps", "psql", "pwd", "pwsh", "python", "python2", "python3", "regedit", "regsvr32", "rmdir", "rsync",
+    "ruby", "rundll32", "rwinsta", "scp", "sed", "sestatus", "sftp", "sh", "shasum", "socat", "sqlplus", "ssh",
+    "ssh-copy-id", "sshd", "strace", "sudo", "sysinfo", "systeminfo", "tac", "taskkill", "tasklist", "tclsh",
+    "tcpdump", "tcsh", "telnet", "tftp", "traceroute", "tracert", "uname", "uniq", "unzip", "useradd", "usermod",
+    "vim", "visudo", "vmstat", "wget", "whoami", "wmic", "wscript", "xargs", "xterm", "xxd", "zcat", "zip", "zsh",
 ];
 
 /// Commands that prose knows as words. Sorted.
 const WEAK: &[&str] = &[
-    "alias", "aptitude", "arch", "at", "attrib", "cat", "cd", "column", "comm", "copy", "cp", "cut", "date", "dd", "del", "df", "diff", "dig", "du",
-    "echo", "ed", "env", "erase", "ex", "exec", "export", "false", "file", "find", "finger", "fmt", "fold", "free", "go", "groups", "head", "history",
-    "host", "id", "ifs", "install", "ip", "java", "join", "kill", "last", "less", "ln", "locate", "logname", "lua", "mail", "make", "man", "md", "mkdir", "more",
-    "mount", "move", "mv", "net", "nice", "nl", "node", "od", "paste", "php", "ping", "pkg", "pr", "reboot", "reg", "ren", "rev", "rm", "route",
-    "sc", "set", "shutdown", "sleep", "sort", "source", "split", "start", "stat", "strings", "stty", "su", "tail", "tar", "tee", "test", "time", "timeout", "top", "touch",
-    "tr", "tree", "true", "tty", "type", "ulimit", "umount", "uptime", "users", "ver", "vi", "view", "w", "watch", "wc", "whereis", "which", "who", "xdg-open",
-    "yes", "yum",
+    "alias", "aptitude", "arch", "at", "attrib", "cat", "cd", "column", "comm", "copy", "cp", "cut", "date", "dd",
+    "del", "df", "diff", "dig", "du", "echo", "ed", "env", "erase", "ex", "exec", "export", "false", "file", "find",
+    "finger", "fmt", "fold", "free", "go", "groups", "head", "history", "host", "id", "ifs", "install", "ip", "java",
+    "join", "kill", "last", "less", "ln", "locate", "logname", "lua", "mail", "make", "man", "md", "mkdir", "more",
+    "mount", "move", "mv", "net", "nice", "nl", "node", "od", "paste", "php", "ping", "pkg", "pr", "reboot", "reg",
+    "ren", "rev", "rm", "route", "sc", "set", "shutdown", "sleep", "sort", "source", "split", "start", "stat",
+    "strings", "stty", "su", "tail", "tar", "tee", "test", "time", "timeout", "top", "touch", "tr", "tree", "true",
+    "tty", "type", "ulimit", "umount", "uptime", "users", "ver", "vi", "view", "w", "watch", "wc", "whereis", "which",
+    "who", "xdg-open", "yes", "yum",
 ];
 
 /// How much a word is a command.
@@ -174,11 +178,19 @@ fn tail(view: &[u8], end: usize) -> Tail {
         || word == b"/"
         || at(word, 0).is_ascii_alphabetic() && at(word, 1) == b':';
     let last = skip_space(view, start + word_len) >= view.len();
-    let number = first.is_ascii_digit() && (last || matches!(at(view, skip_space(view, start + word_len)), b';' | b'|' | b'&' | b'`' | b')' | b'#' | b'"' | b'\''));
+    let number = first.is_ascii_digit() && counts(view, end) && (last || matches!(at(view, skip_space(view, start + word_len)), b';' | b'|' | b'&' | b'`' | b')' | b'#' | b'"' | b'\''));
     if option || path || number || first.is_ascii_digit() && word.iter().filter(|&&byte| byte == b'.').count() == 3 {
         return Tail::Argument;
     }
     if last || word.ends_with(b";") || word.contains(&b'|') { Tail::LastWord } else { Tail::Other }
+}
+
+/// Whether the command that ends at `end` is one whose argument is a number.
+fn counts(view: &[u8], end: usize) -> bool {
+    let name = cut(view, end.saturating_sub(8), end);
+    [&b"sleep"[..], b"timeout", b"kill", b"ping", b"echo"]
+        .iter()
+        .any(|known| name.len() >= known.len() && from(name, name.len() - known.len()).eq_ignore_ascii_case(known))
 }
 
 /// Whether the command with what follows it is one to report after a separator.
@@ -189,8 +201,12 @@ fn is_run(view: &[u8], command: &Command) -> bool {
     }
     match command.known {
         Known::Strong => tail != Tail::Other,
-        Known::Weak => matches!(tail, Tail::End | Tail::Argument),
+        Known::Weak => matches!(tail, Tail::End | Tail::Argument) || tail == Tail::LastWord && is_echo(view, command),
     }
+}
+
+fn is_echo(view: &[u8], command: &Command) -> bool {
+    cut(view, command.end.saturating_sub(5), command.end).eq_ignore_ascii_case(b";echo")
 }
 
 /// A separator at `i`.
@@ -203,9 +219,9 @@ fn separated(view: &[u8], i: usize, findings: &mut Findings) {
     if let Some(command) = command(view, after) {
         let parameter = byte == b'&' && matches!(at(view, command.end), b'=' | b'&' | b';' | b'#');
         // `|name|` opens a closure in Ruby and Rust.
-        let closure = byte == b'|' && at(view, command.end) == b'|' && (i == 0 || !is_word(at(view, i - 1)));
+        let closure = byte == b'|' && at(view, command.end) == b'|' && i > 0 && !is_word(at(view, i - 1));
         let leading = i <= 2 && command.known == Known::Strong;
-        if !parameter && !closure && (leading || is_run(view, &command) || has_subcommand(view, &command, after)) {
+        if !parameter && !closure && !prose(view, i, after, &command) && (leading || is_run(view, &command) || has_subcommand(view, &command, after)) {
             findings.report(Rule::CommandSeparator);
         }
     }
@@ -216,6 +232,19 @@ fn separated(view: &[u8], i: usize, findings: &mut Findings) {
                 findings.report(Rule::CommandSeparator);
             }
         }
+    }
+}
+
+/// Whether the separator at `i` and a command with nothing after it read as prose or a table: `tips & more`, `| id |`.
+fn prose(view: &[u8], i: usize, after: usize, command: &Command) -> bool {
+    if tail(view, command.end) != Tail::End || i <= 2 || after > i + 1 || at(view, after) > b' ' {
+        return false;
+    }
+    let before = cut(view, 0, i).trim_ascii();
+    match at(view, i) {
+        b'|' => at(view, skip_space(view, command.end)) == b'|' || command.known == Known::Weak && before.contains(&b' '),
+        b'&' => command.known == Known::Weak,
+        _ => command.known == Known::Weak && before.contains(&b' '),
     }
 }
 

@@ -40,6 +40,9 @@ fn brace(view: &[u8], i: usize, findings: &mut Findings) {
     match before {
         b'$' | b'%' => {
             lookup(inside, findings);
+            if before == b'$' && at(inside, 0) == b'@' {
+                findings.report(Rule::TemplateExpression);
+            }
             expression(inside, b"}", findings);
         }
         b'#' | b'*' | b'!' | b'~' | b'@' => expression(inside, b"}", findings),
@@ -66,7 +69,7 @@ const REACHES: &[&[u8]] = &[
     b"system(", b"popen(", b"|filter('", b"|attr(", b"|map('", b"?new()", b"file.open", b"file.read", b"getenv", b"new java.", b"os.system", b"_memberaccess",
     b"#context", b"#request", b"#application", b"registerundefinedfiltercallback", b"getfilter(", b".server.all", b"request.application", b"exec(",
     b"passthru", b"phpinfo", b"self.env", b"require(", b"require.main", b"child_process", b"process.", b"eval(", b"sleep(", b"read()",
-    b"config.items", b"`", b"ex(",
+    b"config.items", b"dump(", b"`", b"ex(",
 ];
 
 /// The expression at the beginning of `inside`, up to `close`.

@@ -27,7 +27,7 @@ pub(super) fn inspect(view: &[u8], findings: &mut Findings) {
                 page.call(i, findings);
             }
             b'"' | b'\'' => page.quote = page.quote.or(Some(i)),
-            b'.' => page.access(i, findings),
+            b'.' | b'[' => page.access(i, findings),
             _ => {}
         }
     }
@@ -202,6 +202,14 @@ impl Page<'_> {
         }
         if self.breaks_script(start) {
             findings.report(Rule::XssScriptBreakout);
+            return;
+        }
+        // The usual proof of concept as the whole value, and code that is decoded before it runs.
+        let shows = matches_any(name, &[b"alert", b"confirm", b"prompt"]) && (start == 0 || start <= 3 && at(view, start - 1) == b'{');
+        let argument = cut(view, i + 1, i + 16);
+        let decodes = [&b"atob("[..], b"unescape(", b"string.from", b"location"].iter().any(|call| starts_at(argument, 0, call));
+        if shows && view.len() < 80 || decodes {
+            findings.report(Rule::XssScriptAccess);
         }
     }
 
@@ -239,6 +247,13 @@ impl Page<'_> {
             return;
         }
         let rest = cut(view, i + 1, i + 24);
+        if at(view, i) == b'[' {
+            let computed = matches!(at(rest, 0), b'"' | b'\'' | b'`') || starts_at(rest, 0, b"/*");
+            if computed && (start == 0 || self.tag.is_some()) && from(view, i).contains(&b'(') {
+                findings.report(Rule::XssScriptAccess);
+            }
+            return;
+        }
         let reads = object.eq_ignore_ascii_case(b"document")
             && (starts_at(rest, 0, b"cookie") || starts_at(rest, 0, b"write(") || starts_at(rest, 0, b"writeln(") || starts_at(rest, 0, b"domain)"));
         let moves = object.eq_ignore_ascii_case(b"window") && (starts_at(rest, 0, b"location=") || starts_at(rest, 0, b"location ="));

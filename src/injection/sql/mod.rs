@@ -165,7 +165,8 @@ impl Inspection<'_> {
             What::Call(Word::InfoFn) => 3,
             What::Call(word) if word.is_fn() => 2,
             What::Query if self.tokens.selects(operand.start) || self.tokens.word(operand.start) == Some(Word::Case) => 3,
-            What::Number | What::Boolean | What::Null => 2 * commented + u8::from(last),
+            What::Boolean => 2 * commented.max(u8::from(last)),
+            What::Number | What::Null => 2 * commented + u8::from(last),
             What::Text { quote, open: true } if self.tokens.before(i) == Kind::Quote(quote) => 2,
             What::Variable => 1 + commented,
             What::Name => commented,
@@ -198,7 +199,8 @@ impl Inspection<'_> {
         let measured = chain.compares + chain.logic == 0 && chain.names > 0;
         let reopened = chain.open == Some(quote) && !wrapped && !measured;
         let commented = tokens.commented_out(chain.next);
-        if reopened && !opening || commented && chain.operators > usize::from(chain.names > 0) && chain.compares + chain.calls > 0 {
+        let cut_off = commented && !opening && !token.odd && token.twin == u32::MAX && chain.names == 0;
+        if reopened && !opening || cut_off || commented && chain.operators > usize::from(chain.names > 0) && chain.compares + chain.calls > 0 {
             findings.report(if chain.compares + chain.logic == 0 { Rule::SqlStringOperator } else { Rule::SqlTautology });
         }
     }
@@ -295,8 +297,9 @@ impl Inspection<'_> {
         if (i + 1..i + 6).any(|j| tokens.word(j) == Some(Word::DangerFn)) {
             return true;
         }
-        let end = matches!(tokens.kind(i + 1), Kind::Open) && matches!(tokens.kind(i + 2), Kind::Variable);
-        end || closed && matches!(tokens.kind(i + 1), Kind::Open | Kind::Word(_)) && tokens.left(i - 1) >= 2
+        let built = tokens.kind(i + 1) == Kind::Open
+            && (tokens.kind(i + 2) == Kind::Variable || tokens.word(i + 2).is_some_and(Word::is_fn) && tokens.kind(i + 3) == Kind::Open);
+        built || closed && matches!(tokens.kind(i + 1), Kind::Open | Kind::Word(_)) && tokens.left(i - 1) >= 2
     }
 
     /// `ORDER BY 1`, `GROUP BY name HAVING ...`.

@@ -93,7 +93,7 @@ impl Word {
         }
     }
 
-    pub(super) const fn is_fn(self) -> bool {
+    pub(super) fn is_fn(self) -> bool {
         matches!(self, Self::TimeFn | Self::DangerFn | Self::InfoFn | Self::Fn)
     }
 }
