@@ -254,8 +254,7 @@ impl Pipeline {
         env.host.count(Counter::BlockedRequests(reason), 1);
         if status == 401 {
             env.host.count(Counter::AuthFailures(AuthReason::Upstream), 1);
-            let details =
-                Details { reason: AuthReason::Upstream.as_str(), status: Some(status), ..Details::default() };
+            let details = Details { reason: AuthReason::Upstream.as_str(), status: Some(status), ..Details::default() };
             self.emit(&mut passage.exchange, EventType::AuthFailure, details, env);
         }
     }

@@ -19,9 +19,10 @@ pub(super) fn compile(
     for (at, entry) in deny.0.iter().enumerate() {
         let path = format!("{}[{at}]", deny.1);
         let conditions = conditions(&Asked::of_denial(entry), &path, shared, findings);
-        let except = entry.except.as_ref().map(|except| {
-            self::conditions(&Asked::of_condition(except), &format!("{path}.except"), shared, findings)
-        });
+        let except = entry
+            .except
+            .as_ref()
+            .map(|except| self::conditions(&Asked::of_condition(except), &format!("{path}.except"), shared, findings));
         compiled.deny.push(Entry { rule: Rc::from(path), conditions, except: except.unwrap_or_default() });
     }
     for (at, entry) in allow.0.iter().enumerate() {
@@ -93,11 +94,7 @@ fn conditions(asked: &Asked<'_>, path: &str, shared: &Shared, findings: &mut Fin
 }
 
 /// A condition for each claim.
-pub(super) fn claims(
-    claims: &BTreeMap<String, ClaimValue>,
-    path: &str,
-    findings: &mut Findings,
-) -> Vec<Condition> {
+pub(super) fn claims(claims: &BTreeMap<String, ClaimValue>, path: &str, findings: &mut Findings) -> Vec<Condition> {
     let mut compiled = Vec::new();
     for (name, value) in claims {
         match ClaimPath::parse(name) {

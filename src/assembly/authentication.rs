@@ -30,12 +30,7 @@ pub(super) struct Authentication {
     realm: String,
 }
 
-pub(super) fn compile(
-    config: &Config,
-    secrets: &Secrets,
-    shared: &Shared,
-    findings: &mut Findings,
-) -> Authentication {
+pub(super) fn compile(config: &Config, secrets: &Secrets, shared: &Shared, findings: &mut Findings) -> Authentication {
     let identity = &config.headers.identity;
     let name = |name: &config::HeaderName| Some(Rc::from(name.as_str()));
     let told = Rc::new(Told {

@@ -84,7 +84,10 @@ impl Inspection {
         }
         let exclusions = route.map(|route| exclusions(route, path, findings)).unwrap_or_default();
         let in_mode = |wanted: Mode| {
-            self.classes.iter().filter(|(_, mode)| *mode == wanted).fold(ClassSet::NONE, |set, (class, _)| set.with(*class))
+            self.classes
+                .iter()
+                .filter(|(_, mode)| *mode == wanted)
+                .fold(ClassSet::NONE, |set, (class, _)| set.with(*class))
         };
         let patterns = self.patterns.iter().filter(|(_, own)| *own != Some(Mode::Off));
         let inspector = Rc::new(Inspector {

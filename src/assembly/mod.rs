@@ -22,8 +22,8 @@ use crate::jose::cache::TokenCache;
 use crate::pipeline::Pipeline;
 use crate::policy::roles::{MAX_ROLES, Roles};
 use crate::policy::route_table::PathPatterns;
-use crate::table::limiter::{Limiter, Sizes};
 use crate::store::SharedStore;
+use crate::table::limiter::{Limiter, Sizes};
 use crate::table::{Space, TableError};
 use crate::worker::{Lot, Worker};
 

@@ -1,7 +1,7 @@
 //! The checks, one per file, in the order in which a route asks them.
 
-pub mod browser;
 pub mod authenticate;
 pub mod authorize;
-pub mod limit;
+pub mod browser;
 pub mod inspect;
+pub mod limit;

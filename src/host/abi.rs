@@ -150,8 +150,7 @@ pub fn header_map(map: Map) -> Result<Vec<u8>, Status> {
 /// The first value of a header.
 pub fn header(map: Map, name: &str) -> Option<Vec<u8>> {
     let (mut data, mut size) = (null_mut(), 0);
-    let status =
-        unsafe { proxy_get_header_map_value(map as u32, name.as_ptr(), name.len(), &mut data, &mut size) };
+    let status = unsafe { proxy_get_header_map_value(map as u32, name.as_ptr(), name.len(), &mut data, &mut size) };
     (status == 0).then(|| owned(data, size))
 }
 

@@ -7,11 +7,11 @@ use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 
 use crate::assembly::{self, Surroundings};
+use crate::check::Telemetry;
 use crate::event::{self, Details};
 use crate::host::abi::{self, Buffer, Level};
 use crate::host::environment::{Environment, SharedData};
 use crate::host::stream::Stream;
-use crate::check::Telemetry;
 use crate::pipeline::Pipeline;
 use crate::time::Timestamp;
 use crate::worker::Worker;

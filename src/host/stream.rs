@@ -96,7 +96,7 @@ impl Stream {
 
     /// Writes what the checks decided into the request's head. False when the host refuses a change: the request must
     /// not go on with a head that was not decided on.
-    fn edit_head(&mut self) -> bool {
+    fn edit_head(&self) -> bool {
         let Some(passage) = &self.passage else { return false };
         let exchange = &passage.exchange;
         if exchange.target.is_rewritten()
@@ -135,8 +135,7 @@ impl Stream {
 
     fn body_arrived(&mut self, limit: usize) -> Action {
         let bytes = abi::buffer(Buffer::RequestBody, self.body.size.min(limit));
-        let body =
-            if self.body.size > limit { BodyArrival::OverLimit(&bytes) } else { BodyArrival::Whole(&bytes) };
+        let body = if self.body.size > limit { BodyArrival::OverLimit(&bytes) } else { BodyArrival::Whole(&bytes) };
         self.arrived(Arrival::Body(body))
     }
 
@@ -165,13 +164,8 @@ impl Stream {
         self.phase = Phase::Answered;
         self.status = Some(reply.status);
         let headers = serialise(reply.headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())));
-        let _ = abi::send_local_response(
-            reply.status,
-            reply.details,
-            &headers,
-            reply.body.as_bytes(),
-            reply.grpc_status,
-        );
+        let _ =
+            abi::send_local_response(reply.status, reply.details, &headers, reply.body.as_bytes(), reply.grpc_status);
         Action::Pause
     }
 

@@ -1,4 +1,4 @@
 //! The configuration compiled once: what serving a request reads, complete, with nothing left to merge.
 
-pub mod route_table;
 pub mod roles;
+pub mod route_table;

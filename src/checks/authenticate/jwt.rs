@@ -128,13 +128,7 @@ impl BearerTokens {
         Ok((identity, accepted.validity))
     }
 
-    fn identity(
-        &self,
-        provider: &Provider,
-        subject: String,
-        claims: Claims,
-        token: &[u8],
-    ) -> Result<Identity, Reason> {
+    fn identity(&self, provider: &Provider, subject: String, claims: Claims, token: &[u8]) -> Result<Identity, Reason> {
         let role_names: Vec<String> =
             provider.roles.iter().flat_map(|path| claims.list(path)).map(str::to_owned).collect();
         let scopes = provider.scopes.iter().flat_map(|path| claims.scopes(path)).map(str::to_owned).collect();

@@ -71,7 +71,8 @@ pub fn strip(place: &Place, exchange: &mut Exchange) {
         }
         Place::Query(name) => {
             let Some(query) = &exchange.target.query else { return };
-            let names_it = |piece: &str| query::pairs(piece.as_bytes(), 1).flatten().any(|p| *p.name == *name.as_bytes());
+            let names_it =
+                |piece: &str| query::pairs(piece.as_bytes(), 1).flatten().any(|p| *p.name == *name.as_bytes());
             let rest: Vec<&str> = query.split('&').filter(|piece| !names_it(piece)).collect();
             exchange.target.query = Some(rest.join("&")).filter(|rest| !rest.is_empty());
             exchange.target.stripped = true;

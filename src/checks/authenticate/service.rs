@@ -108,8 +108,7 @@ fn read(head: &Head) -> Result<Option<Signature<'_>>, AuthReason> {
     // A name with a colon would make `name:timestamp:token` ambiguous.
     let name = std::str::from_utf8(name).ok().filter(|name| !name.is_empty() && !name.contains(':'));
     let name = name.ok_or(AuthReason::Service(ServiceReason::UnknownService))?;
-    let timestamp =
-        std::str::from_utf8(timestamp).map_err(|_| AuthReason::Service(ServiceReason::InvalidTimestamp))?;
+    let timestamp = std::str::from_utf8(timestamp).map_err(|_| AuthReason::Service(ServiceReason::InvalidTimestamp))?;
     Ok(Some(Signature { name, timestamp, token, mac }))
 }
 

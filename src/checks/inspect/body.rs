@@ -84,9 +84,8 @@ impl InspectBody {
     }
 
     fn items(&self, declared: &ContentType<'_>, body: &[u8], findings: &mut Findings) -> Result<(), Stop> {
-        let visited = body::items(declared, body, &self.limits.items, |item| {
-            self.inspector.item(Place::Body, item, findings)
-        });
+        let visited =
+            body::items(declared, body, &self.limits.items, |item| self.inspector.item(Place::Body, item, findings));
         match visited {
             Ok(ControlFlow::Continue(())) => Ok(()),
             Ok(ControlFlow::Break(())) => Err(Stop::Found),

@@ -3,10 +3,10 @@
 use std::ops::ControlFlow;
 use std::rc::Rc;
 
+use crate::canonical::Rejection;
 use crate::check::{Check, Env, Step};
 use crate::checks::inspect::{Findings, Inspector};
 use crate::denial::{Denial, Place};
-use crate::canonical::Rejection;
 use crate::exchange::Exchange;
 use crate::media::{Item, Kind, cookie, percent, query};
 
@@ -37,11 +37,13 @@ impl Check for InspectHead {
 
 impl InspectHead {
     fn inspect(&self, exchange: &Exchange, findings: &mut Findings) -> Result<(), Stop> {
-        let mut look = |place, name: &[u8], value: &[u8], kind| {
-            match self.0.item(place, Item { name, value, kind, irregular: false }, findings) {
-                ControlFlow::Continue(()) => Ok(()),
-                ControlFlow::Break(()) => Err(Stop::Found),
-            }
+        let mut look = |place, name: &[u8], value: &[u8], kind| match self.0.item(
+            place,
+            Item { name, value, kind, irregular: false },
+            findings,
+        ) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(Stop::Found),
         };
         for segment in exchange.target.path().split('/').filter(|segment| !segment.is_empty()) {
             look(Place::Path, b"", &percent::decode(segment.as_bytes()).bytes, Kind::Value)?;

@@ -94,9 +94,14 @@ impl Page<'_> {
     /// `<!` and `<?` at `i`.
     fn declaration(&mut self, i: usize, mark: usize, findings: &mut Findings) {
         let view = self.view;
-        let declares = starts_at(view, mark, b"!entity") || starts_at(view, mark, b"!attlist") || starts_at(view, mark, b"!element")
-            || starts_at(view, mark, b"?import") || starts_at(view, mark, b"?xml-stylesheet") || starts_at(view, mark, b"![cdata[<");
-        let doctype = starts_at(view, mark, b"!doctype") && cut(view, mark, mark + 96).iter().find(|byte| matches!(byte, b'[' | b'>')) == Some(&b'[');
+        let declares = starts_at(view, mark, b"!entity")
+            || starts_at(view, mark, b"!attlist")
+            || starts_at(view, mark, b"!element")
+            || starts_at(view, mark, b"?import")
+            || starts_at(view, mark, b"?xml-stylesheet")
+            || starts_at(view, mark, b"![cdata[<");
+        let doctype = starts_at(view, mark, b"!doctype")
+            && cut(view, mark, mark + 96).iter().find(|byte| matches!(byte, b'[' | b'>')) == Some(&b'[');
         let conditional = starts_at(view, mark, b"!--[if") && cut(view, mark + 6, mark + 96).contains(&b'<');
         if declares || doctype {
             findings.report(Rule::XssDeclaration);
@@ -121,7 +126,9 @@ impl Page<'_> {
         if name.len() < 5 || !starts_at(name, 0, b"on") {
             return;
         }
-        let parted = start == 0 || !(is_word(at(view, start - 1)) || matches!(at(view, start - 1), b'.' | b'-' | b'$' | b'@' | b'[' | b'{'));
+        let parted = start == 0
+            || !(is_word(at(view, start - 1))
+                || matches!(at(view, start - 1), b'.' | b'-' | b'$' | b'@' | b'[' | b'{'));
         let value = skip_space(view, i + 1);
         if !parted || value >= view.len() || at(view, i + 1) == b'=' {
             return;
@@ -164,9 +171,13 @@ impl Page<'_> {
         name.reverse();
         let rest = from(view, i + 1);
         let begins = trimmed_is_empty(cut(view, 0, start));
-        let placed = begins || self.tag.is_some() || self.quote.is_some() || matches!(at(view, start.wrapping_sub(1)), b'=' | b'(' | b':' | b'/');
+        let placed = begins
+            || self.tag.is_some()
+            || self.quote.is_some()
+            || matches!(at(view, start.wrapping_sub(1)), b'=' | b'(' | b':' | b'/');
         if SCRIPT_SCHEMES.iter().any(|scheme| name == scheme.as_bytes()) {
-            let scripted = runs(cut(rest, 0, 200)) || starts_at(rest, 0, b"//") && contains(cut(rest, 0, 200), b"alert");
+            let scripted =
+                runs(cut(rest, 0, 200)) || starts_at(rest, 0, b"//") && contains(cut(rest, 0, 200), b"alert");
             if placed && scripted || self.tag.is_some() && at(rest, 0) > b' ' {
                 findings.report(Rule::XssScriptUrl);
             }
@@ -191,7 +202,20 @@ impl Page<'_> {
         }
         let start = word_start(view, end);
         let name = cut(view, start, end);
-        if !matches_any(name, &[b"alert", b"confirm", b"prompt", b"eval", b"print", b"execscript", b"settimeout", b"setinterval", b"fetch"]) {
+        if !matches_any(
+            name,
+            &[
+                b"alert",
+                b"confirm",
+                b"prompt",
+                b"eval",
+                b"print",
+                b"execscript",
+                b"settimeout",
+                b"setinterval",
+                b"fetch",
+            ],
+        ) {
             if name.eq_ignore_ascii_case(b"expression") && self.styled(start) {
                 findings.report(Rule::XssStyle);
             }
@@ -205,9 +229,11 @@ impl Page<'_> {
             return;
         }
         // The usual proof of concept as the whole value, and code that is decoded before it runs.
-        let shows = matches_any(name, &[b"alert", b"confirm", b"prompt"]) && (start == 0 || start <= 3 && at(view, start - 1) == b'{');
+        let shows = matches_any(name, &[b"alert", b"confirm", b"prompt"])
+            && (start == 0 || start <= 3 && at(view, start - 1) == b'{');
         let argument = cut(view, i + 1, i + 16);
-        let decodes = [&b"atob("[..], b"unescape(", b"string.from", b"location"].iter().any(|call| starts_at(argument, 0, call));
+        let decodes =
+            [&b"atob("[..], b"unescape(", b"string.from", b"location"].iter().any(|call| starts_at(argument, 0, call));
         if shows && view.len() < 80 || decodes {
             findings.report(Rule::XssScriptAccess);
         }
@@ -220,7 +246,8 @@ impl Page<'_> {
         let mut marks = 0;
         while pos > 0 && i - pos < 24 {
             match at(view, pos - 1) {
-                b';' | b'-' | b'+' | b'*' | b'/' | b'^' | b'%' | b'|' | b'&' | b',' | b'?' | b':' | b'<' | b'>' | b'=' | b'!' | b'~' => marks += 1,
+                b';' | b'-' | b'+' | b'*' | b'/' | b'^' | b'%' | b'|' | b'&' | b',' | b'?' | b':' | b'<' | b'>'
+                | b'=' | b'!' | b'~' => marks += 1,
                 b'(' | b')' | b'}' | b'{' | b'[' | b']' | b' ' | b'\n' | b'\r' | b'\t' => {}
                 b'\'' | b'"' | b'`' => {
                     let before = at(view, pos.wrapping_sub(2));
@@ -255,8 +282,12 @@ impl Page<'_> {
             return;
         }
         let reads = object.eq_ignore_ascii_case(b"document")
-            && (starts_at(rest, 0, b"cookie") || starts_at(rest, 0, b"write(") || starts_at(rest, 0, b"writeln(") || starts_at(rest, 0, b"domain)"));
-        let moves = object.eq_ignore_ascii_case(b"window") && (starts_at(rest, 0, b"location=") || starts_at(rest, 0, b"location ="));
+            && (starts_at(rest, 0, b"cookie")
+                || starts_at(rest, 0, b"write(")
+                || starts_at(rest, 0, b"writeln(")
+                || starts_at(rest, 0, b"domain)"));
+        let moves = object.eq_ignore_ascii_case(b"window")
+            && (starts_at(rest, 0, b"location=") || starts_at(rest, 0, b"location ="));
         let constructs = object.eq_ignore_ascii_case(b"constructor") && starts_at(rest, 0, b"constructor(");
         if constructs || (reads || moves) && (self.tag.is_some() || self.quote.is_some() || start == 0) {
             findings.report(Rule::XssScriptAccess);
@@ -281,10 +312,19 @@ impl Tag<'_> {
             return true;
         }
         let own = self.own();
-        match_name(self.name, b"meta") && (contains(own, b"refresh") || contains(own, b"set-cookie") || contains(own, b"url=") || contains(own, b"utf-7") || contains(own, b"http-equiv=\"link"))
-            || match_name(self.name, b"link") && contains(own, b"href") && (contains(own, b"stylesheet") || contains(own, b"import"))
+        match_name(self.name, b"meta")
+            && (contains(own, b"refresh")
+                || contains(own, b"set-cookie")
+                || contains(own, b"url=")
+                || contains(own, b"utf-7")
+                || contains(own, b"http-equiv=\"link"))
+            || match_name(self.name, b"link")
+                && contains(own, b"href")
+                && (contains(own, b"stylesheet") || contains(own, b"import"))
             || contains(own, b"srcdoc")
-            || [&b"xlink:href"[..], b"datasrc", b"dataformatas", b"namespace=", b"implementation="].iter().any(|sign| contains(own, sign))
+            || [&b"xlink:href"[..], b"datasrc", b"dataformatas", b"namespace=", b"implementation="]
+                .iter()
+                .any(|sign| contains(own, sign))
     }
 
     /// The tag's own text: up to the first `>`.
@@ -304,9 +344,18 @@ impl Tag<'_> {
         if match_name(self.name, b"style") && starts_at(inside, skip_space(inside, 0), b"@import") && text.len() < 200 {
             return true;
         }
-        [&b"javascript:"[..], b"-moz-binding", b"behavior:", b"behaviour:", b"binding:", b"vbscript:", b"@im\\port", b"expression("]
-            .iter()
-            .any(|sign| contains(text, sign))
+        [
+            &b"javascript:"[..],
+            b"-moz-binding",
+            b"behavior:",
+            b"behaviour:",
+            b"binding:",
+            b"vbscript:",
+            b"@im\\port",
+            b"expression(",
+        ]
+        .iter()
+        .any(|sign| contains(text, sign))
     }
 }
 
@@ -357,6 +406,7 @@ fn data_runs(rest: &[u8]) -> bool {
     let head = cut(rest, 0, skip_space(rest, 0) + 64);
     let end = head.iter().position(|&byte| byte == b',').unwrap_or(head.len());
     let kind = cut(head, 0, end);
-    let typed = [&b"text/html"[..], b"svg", b"xml", b"javascript", b"text/x-scriptlet"].iter().any(|sign| contains(kind, sign));
+    let typed =
+        [&b"text/html"[..], b"svg", b"xml", b"javascript", b"text/x-scriptlet"].iter().any(|sign| contains(kind, sign));
     typed && memchr::memchr2(b',', b';', head).is_some() && find(rest, 0, b",").is_some()
 }

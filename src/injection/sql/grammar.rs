@@ -248,7 +248,9 @@ impl Tokens<'_> {
     /// Whether the `SELECT` at `i` has a list of results rather than prose after it.
     pub(super) fn selects(&self, i: usize) -> bool {
         let mut i = i + 1;
-        while matches!(self.kind(i), Kind::Word(Word::All | Word::Prefix)) || self.word(i - 1) == Some(Word::Prefix) && self.kind(i) == Kind::Number {
+        while matches!(self.kind(i), Kind::Word(Word::All | Word::Prefix))
+            || self.word(i - 1) == Some(Word::Prefix) && self.kind(i) == Kind::Number
+        {
             i += 1;
         }
         let Some(operand) = self.operand(i) else {
@@ -258,7 +260,12 @@ impl Tokens<'_> {
             return true;
         }
         match self.kind(operand.next) {
-            Kind::Comma | Kind::Word(Word::From | Word::Into) | Kind::Compare | Kind::Dashes | Kind::Hash | Kind::OpenComment => true,
+            Kind::Comma
+            | Kind::Word(Word::From | Word::Into)
+            | Kind::Compare
+            | Kind::Dashes
+            | Kind::Hash
+            | Kind::OpenComment => true,
             Kind::Arith(_) | Kind::Logic(_) => self.operand(operand.next + 1).is_some(),
             _ => false,
         }
@@ -269,7 +276,22 @@ impl Tokens<'_> {
 const fn is_reserved(word: Word) -> bool {
     matches!(
         word,
-        Word::Logic | Word::Match | Word::Is | Word::In | Word::Between | Word::Union | Word::From | Word::Where | Word::Having
-            | Word::Order | Word::Group | Word::By | Word::Limit | Word::Into | Word::As | Word::Suffix | Word::Values
+        Word::Logic
+            | Word::Match
+            | Word::Is
+            | Word::In
+            | Word::Between
+            | Word::Union
+            | Word::From
+            | Word::Where
+            | Word::Having
+            | Word::Order
+            | Word::Group
+            | Word::By
+            | Word::Limit
+            | Word::Into
+            | Word::As
+            | Word::Suffix
+            | Word::Values
     )
 }

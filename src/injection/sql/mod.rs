@@ -76,7 +76,9 @@ impl Inspection<'_> {
             Word::Limit | Word::Into | Word::Procedure => self.clause(i, word, findings),
             Word::TimeFn => self.time(i, findings),
             Word::Waitfor => {
-                if self.tokens.word(i + 1) == Some(Word::Delay) && matches!(self.tokens.kind(i + 2), Kind::Quote(_) | Kind::Variable | Kind::Open) {
+                if self.tokens.word(i + 1) == Some(Word::Delay)
+                    && matches!(self.tokens.kind(i + 2), Kind::Quote(_) | Kind::Variable | Kind::Open)
+                {
                     findings.report(Rule::SqlTimeDelay);
                 }
             }
@@ -94,7 +96,9 @@ impl Inspection<'_> {
         while j < i + 8 && matches!(self.tokens.kind(j), Kind::Open | Kind::Word(Word::All)) {
             j += 1;
         }
-        if self.tokens.word(j) == Some(Word::Select) && (self.tokens.selects(j) || self.tokens.at(j).commented || self.tokens.left(i) >= 2) {
+        if self.tokens.word(j) == Some(Word::Select)
+            && (self.tokens.selects(j) || self.tokens.at(j).commented || self.tokens.left(i) >= 2)
+        {
             findings.report(Rule::SqlUnionSelect);
         }
     }
@@ -150,7 +154,8 @@ impl Inspection<'_> {
             (What::Name, What::Name) => u8::from(same) + 1 + commented,
             _ => {
                 let parameter = matches!(tokens.kind(i), Kind::Logic(_)) && tokens.text_of(i).len() == 1;
-                let probing = left >= 2 && !parameter && !matches!(tokens.word(first.next), Some(Word::In | Word::Between));
+                let probing =
+                    left >= 2 && !parameter && !matches!(tokens.word(first.next), Some(Word::In | Word::Between));
                 1 + opened.max(commented).max(u8::from(probing))
             }
         }
@@ -164,7 +169,11 @@ impl Inspection<'_> {
             What::Call(Word::TimeFn | Word::DangerFn) => 4,
             What::Call(Word::InfoFn) => 3,
             What::Call(word) if word.is_fn() => 2,
-            What::Query if self.tokens.selects(operand.start) || self.tokens.word(operand.start) == Some(Word::Case) => 3,
+            What::Query
+                if self.tokens.selects(operand.start) || self.tokens.word(operand.start) == Some(Word::Case) =>
+            {
+                3
+            }
             What::Boolean => 2 * commented.max(u8::from(last)),
             What::Number | What::Null => 2 * commented + u8::from(last),
             What::Text { quote, open: true } if self.tokens.before(i) == Kind::Quote(quote) => 2,
@@ -181,9 +190,14 @@ impl Inspection<'_> {
         let token = tokens.at(i);
         let opening = i > 0
             && (token.spaced
-                || matches!(tokens.before(i), Kind::Compare | Kind::Open | Kind::Comma | Kind::Other(b'[' | b'{' | b':')));
+                || matches!(
+                    tokens.before(i),
+                    Kind::Compare | Kind::Open | Kind::Comma | Kind::Other(b'[' | b'{' | b':')
+                ));
         let mut j = i + 1;
-        while j < i + 8 && matches!(tokens.kind(j), Kind::Close) || j == i + 1 && tokens.kind(j) == Kind::Quote(quote) && tokens.at(j).twin == u32::MAX {
+        while j < i + 8 && matches!(tokens.kind(j), Kind::Close)
+            || j == i + 1 && tokens.kind(j) == Kind::Quote(quote) && tokens.at(j).twin == u32::MAX
+        {
             j += 1;
         }
         if !opening && !token.odd && token.twin == u32::MAX && tokens.commented_out(j) && self.ends_soon(i, j) {
@@ -195,13 +209,24 @@ impl Inspection<'_> {
             return;
         }
         // `"mod"` as a word, `36"+x+48"` as a measure.
-        let wrapped = chain.operators == 1 && !tokens.at(j).spaced && matches!(tokens.kind(j), Kind::Word(_)) && j == i + 1 && !tokens.at(j + 1).spaced;
+        let wrapped = chain.operators == 1
+            && !tokens.at(j).spaced
+            && matches!(tokens.kind(j), Kind::Word(_))
+            && j == i + 1
+            && !tokens.at(j + 1).spaced;
         let measured = chain.compares + chain.logic == 0 && chain.names > 0;
         let reopened = chain.open == Some(quote) && !wrapped && !measured;
         let commented = tokens.commented_out(chain.next);
         let cut_off = commented && !opening && !token.odd && token.twin == u32::MAX && chain.names == 0;
-        if reopened && !opening || cut_off || commented && chain.operators > usize::from(chain.names > 0) && chain.compares + chain.calls > 0 {
-            findings.report(if chain.compares + chain.logic == 0 { Rule::SqlStringOperator } else { Rule::SqlTautology });
+        if reopened && !opening
+            || cut_off
+            || commented && chain.operators > usize::from(chain.names > 0) && chain.compares + chain.calls > 0
+        {
+            findings.report(if chain.compares + chain.logic == 0 {
+                Rule::SqlStringOperator
+            } else {
+                Rule::SqlTautology
+            });
         }
     }
 
@@ -230,19 +255,34 @@ impl Inspection<'_> {
         let found = match word {
             Word::Select => self.whole_select(i, closed),
             Word::Drop | Word::Truncate | Word::Alter | Word::Create => self.definition(i, closed),
-            Word::Insert => tokens.word(i + 1) == Some(Word::Into) && self.within(i + 2, 6, |kind| {
-                matches!(kind, Kind::Open | Kind::Word(Word::Values | Word::Select | Word::Set))
-            }),
+            Word::Insert => {
+                tokens.word(i + 1) == Some(Word::Into)
+                    && self.within(i + 2, 6, |kind| {
+                        matches!(kind, Kind::Open | Kind::Word(Word::Values | Word::Select | Word::Set))
+                    })
+            }
             Word::Update => tokens.word(i + 2) == Some(Word::Set) && tokens.comparison(i + 4).is_some(),
-            Word::Delete => tokens.word(i + 1) == Some(Word::From) && (closed || self.within(i + 3, 2, |kind| {
-                matches!(kind, Kind::Word(Word::Where) | Kind::Semicolon | Kind::Dashes | Kind::Hash)
-            })),
+            Word::Delete => {
+                tokens.word(i + 1) == Some(Word::From)
+                    && (closed
+                        || self.within(i + 3, 2, |kind| {
+                            matches!(kind, Kind::Word(Word::Where) | Kind::Semicolon | Kind::Dashes | Kind::Hash)
+                        }))
+            }
             Word::Exec => self.execution(i, closed),
             Word::Declare | Word::Set => tokens.kind(i + 1) == Kind::Variable,
             Word::Shutdown => (closed || tokens.kind(i + 1) == Kind::End) && stacked,
-            Word::If => stacked && tokens.kind(i + 1) == Kind::Open && tokens.operand(i + 2).is_some_and(|operand| tokens.comparison(operand.next).is_some()),
+            Word::If => {
+                stacked
+                    && tokens.kind(i + 1) == Kind::Open
+                    && tokens.operand(i + 2).is_some_and(|operand| tokens.comparison(operand.next).is_some())
+            }
             Word::TimeFn | Word::DangerFn => stacked && closed && tokens.kind(i + 1) == Kind::Open,
-            Word::Begin | Word::Call if closed && tokens.word(i + 1).is_some() && matches!(tokens.kind(i + 2), Kind::Dot | Kind::Open) => true,
+            Word::Begin | Word::Call
+                if closed && tokens.word(i + 1).is_some() && matches!(tokens.kind(i + 2), Kind::Dot | Kind::Open) =>
+            {
+                true
+            }
             Word::Call | Word::Handler | Word::Grant | Word::Merge | Word::Copy | Word::Begin => {
                 closed && stacked && tokens.left(i - 1) >= 2 && tokens.word(i + 1).is_some()
             }
@@ -288,7 +328,8 @@ impl Inspection<'_> {
         if closed {
             return true;
         }
-        tokens.word(i) == Some(Word::Drop) && matches!(tokens.kind(thing + 2), Kind::End | Kind::Semicolon | Kind::Dashes | Kind::Hash)
+        tokens.word(i) == Some(Word::Drop)
+            && matches!(tokens.kind(thing + 2), Kind::End | Kind::Semicolon | Kind::Dashes | Kind::Hash)
     }
 
     /// `EXEC procedure`, `EXEC(...)`.
@@ -298,7 +339,8 @@ impl Inspection<'_> {
             return true;
         }
         let built = tokens.kind(i + 1) == Kind::Open
-            && (tokens.kind(i + 2) == Kind::Variable || tokens.word(i + 2).is_some_and(Word::is_fn) && tokens.kind(i + 3) == Kind::Open);
+            && (tokens.kind(i + 2) == Kind::Variable
+                || tokens.word(i + 2).is_some_and(Word::is_fn) && tokens.kind(i + 3) == Kind::Open);
         built || closed && matches!(tokens.kind(i + 1), Kind::Open | Kind::Word(_)) && tokens.left(i - 1) >= 2
     }
 
@@ -313,7 +355,11 @@ impl Inspection<'_> {
         let commented = tokens.commented_out(first.next);
         let listed = tokens.kind(first.next) == Kind::Comma;
         let strong = match first.what {
-            What::Number => commented && left > 0 || left >= 2 && tokens.kind(first.next) == Kind::End || listed && left > 0 && !self.prose_list(first.next),
+            What::Number => {
+                commented && left > 0
+                    || left >= 2 && tokens.kind(first.next) == Kind::End
+                    || listed && left > 0 && !self.prose_list(first.next)
+            }
             What::Call(_) | What::Query => left > 0,
             _ => left >= 2 && (commented || (first.next..first.next + 8).any(|j| tokens.word(j) == Some(Word::Having))),
         };
@@ -334,9 +380,16 @@ impl Inspection<'_> {
     fn clause(&self, i: usize, word: Word, findings: &mut Findings) {
         let tokens = &self.tokens;
         let found = match word {
-            Word::Into => tokens.word(i + 1) == Some(Word::Outfile) && matches!(tokens.kind(i + 2), Kind::Quote(_) | Kind::Number | Kind::Open),
+            Word::Into => {
+                tokens.word(i + 1) == Some(Word::Outfile)
+                    && matches!(tokens.kind(i + 2), Kind::Quote(_) | Kind::Number | Kind::Open)
+            }
             Word::Procedure => tokens.word(i + 1) == Some(Word::Analyse) && tokens.kind(i + 2) == Kind::Open,
-            _ => tokens.left(i) >= 2 && tokens.kind(i + 1) == Kind::Number && (tokens.commented_out(i + 2) || tokens.kind(i + 2) == Kind::Comma),
+            _ => {
+                tokens.left(i) >= 2
+                    && tokens.kind(i + 1) == Kind::Number
+                    && (tokens.commented_out(i + 2) || tokens.kind(i + 2) == Kind::Comma)
+            }
         };
         if found {
             findings.report(Rule::SqlClause);
@@ -353,12 +406,29 @@ impl Inspection<'_> {
                     j -= 1;
                 }
                 match self.tokens.before(j) {
-                    Kind::End | Kind::Quote(_) | Kind::Compare | Kind::Arith(_) | Kind::Logic(_) | Kind::Comma | Kind::Semicolon => true,
+                    Kind::End
+                    | Kind::Quote(_)
+                    | Kind::Compare
+                    | Kind::Arith(_)
+                    | Kind::Logic(_)
+                    | Kind::Comma
+                    | Kind::Semicolon => true,
                     Kind::Word(word) => word != Word::Name,
                     _ => false,
                 }
             }
-            Kind::Word(word) => matches!(word, Word::Logic | Word::Select | Word::Match | Word::Not | Word::Where | Word::Having | Word::By | Word::In | Word::When),
+            Kind::Word(word) => matches!(
+                word,
+                Word::Logic
+                    | Word::Select
+                    | Word::Match
+                    | Word::Not
+                    | Word::Where
+                    | Word::Having
+                    | Word::By
+                    | Word::In
+                    | Word::When
+            ),
             _ => false,
         }
     }
@@ -377,7 +447,8 @@ impl Inspection<'_> {
             return;
         }
         let argument = tokens.operand(i + 2).is_some_and(|operand| {
-            matches!(operand.what, What::Number | What::Query) || matches!(operand.what, What::Text { .. } | What::Call(_))
+            matches!(operand.what, What::Number | What::Query)
+                || matches!(operand.what, What::Text { .. } | What::Call(_))
         });
         let number = tokens.kind(i + 2) == Kind::Number;
         if argument && (self.in_expression(i) || self.first && i == 0 && number) {
@@ -388,8 +459,10 @@ impl Inspection<'_> {
     /// A call of a function that leaks or runs code.
     fn danger(&self, i: usize, findings: &mut Findings) {
         let tokens = &self.tokens;
-        let called = tokens.kind(i + 1) == Kind::Open || tokens.kind(i + 1) == Kind::Dot && tokens.kind(i + 3) == Kind::Open;
-        let executed = matches!(tokens.before(i), Kind::Word(Word::Exec)) || tokens.before(i) == Kind::Dot && i >= 2 && tokens.before(i - 1) == Kind::Dot;
+        let called =
+            tokens.kind(i + 1) == Kind::Open || tokens.kind(i + 1) == Kind::Dot && tokens.kind(i + 3) == Kind::Open;
+        let executed = matches!(tokens.before(i), Kind::Word(Word::Exec))
+            || tokens.before(i) == Kind::Dot && i >= 2 && tokens.before(i - 1) == Kind::Dot;
         if called && self.in_expression(i) || executed && !called {
             findings.report(Rule::SqlErrorFunction);
         }
@@ -410,7 +483,15 @@ impl Inspection<'_> {
     /// Whether the value begins as one that breaks out of its place: a number, a quote, a bracket, an operator.
     fn begins_as_value(&self) -> bool {
         match self.tokens.kind(0) {
-            Kind::Number | Kind::Quote(_) | Kind::Open | Kind::Close | Kind::Arith(_) | Kind::Logic(_) | Kind::Semicolon | Kind::Compare | Kind::Comma => true,
+            Kind::Number
+            | Kind::Quote(_)
+            | Kind::Open
+            | Kind::Close
+            | Kind::Arith(_)
+            | Kind::Logic(_)
+            | Kind::Semicolon
+            | Kind::Compare
+            | Kind::Comma => true,
             Kind::Word(Word::Logic) => true,
             Kind::Word(word) if word.is_fn() => self.tokens.kind(1) == Kind::Open,
             Kind::Word(_) => matches!(self.tokens.kind(1), Kind::Quote(_) | Kind::Close),
@@ -423,7 +504,11 @@ impl Inspection<'_> {
         let tokens = &self.tokens;
         let condition = if tokens.word(i + 1) == Some(Word::When) { i + 2 } else { i + 1 };
         let Some(first) = tokens.operand(condition) else { return };
-        let after = if condition == i + 2 { tokens.comparison(first.next) } else { (tokens.word(first.next) == Some(Word::When)).then_some(first.next + 1) };
+        let after = if condition == i + 2 {
+            tokens.comparison(first.next)
+        } else {
+            (tokens.word(first.next) == Some(Word::When)).then_some(first.next + 1)
+        };
         let Some(second) = after.and_then(|j| tokens.operand(j)) else { return };
         let literals = first.what.is_literal() && second.what.is_literal();
         let calls = !matches!((first.what, second.what), (What::Name | What::Number, What::Name | What::Number));
@@ -440,7 +525,9 @@ impl Inspection<'_> {
         }
         let Some(first) = tokens.operand(i + 2) else { return };
         let Some(second) = tokens.comparison(first.next).and_then(|j| tokens.operand(j)) else { return };
-        if tokens.kind(second.next) == Kind::Comma && (first.what.is_literal() && second.what.is_literal() || self.in_expression(i)) {
+        if tokens.kind(second.next) == Kind::Comma
+            && (first.what.is_literal() && second.what.is_literal() || self.in_expression(i))
+        {
             findings.report(Rule::SqlConditional);
         }
     }
@@ -448,8 +535,11 @@ impl Inspection<'_> {
     /// `FROM information_schema.tables`, `master..sysdatabases`.
     fn system(&self, i: usize, findings: &mut Findings) {
         let tokens = &self.tokens;
-        let dotted = tokens.kind(i + 1) == Kind::Dot && tokens.kind(i + 2) == Kind::Dot && matches!(tokens.kind(i + 3), Kind::Word(Word::System | Word::DangerFn));
-        let from = matches!(tokens.before(i), Kind::Word(Word::From)) && self.begins_as_value()
+        let dotted = tokens.kind(i + 1) == Kind::Dot
+            && tokens.kind(i + 2) == Kind::Dot
+            && matches!(tokens.kind(i + 3), Kind::Word(Word::System | Word::DangerFn));
+        let from = matches!(tokens.before(i), Kind::Word(Word::From))
+            && self.begins_as_value()
             && (i.saturating_sub(40)..i).any(|j| tokens.word(j) == Some(Word::Select));
         if dotted || from {
             findings.report(Rule::SqlSystemObject);

@@ -62,7 +62,15 @@ pub(super) struct Tokens<'a> {
     tokens: Vec<Token>,
 }
 
-const END: Token = Token { kind: Kind::End, spaced: false, commented: false, start: u32::MAX, end: u32::MAX, twin: u32::MAX, odd: false };
+const END: Token = Token {
+    kind: Kind::End,
+    spaced: false,
+    commented: false,
+    start: u32::MAX,
+    end: u32::MAX,
+    twin: u32::MAX,
+    odd: false,
+};
 
 impl<'a> Tokens<'a> {
     /// Cuts `text`, at most `u32::MAX` bytes long.
@@ -162,7 +170,15 @@ impl Lexer<'_> {
         let (kind, len) = self.token();
         self.pos = start + len;
         let place = |pos: usize| u32::try_from(pos).unwrap_or(u32::MAX);
-        self.tokens.push(Token { kind, spaced, commented, start: place(start), end: place(self.pos), twin: u32::MAX, odd: false });
+        self.tokens.push(Token {
+            kind,
+            spaced,
+            commented,
+            start: place(start),
+            end: place(self.pos),
+            twin: u32::MAX,
+            odd: false,
+        });
         true
     }
 
@@ -176,7 +192,9 @@ impl Lexer<'_> {
                 self.pos += 1;
             } else if byte == b'/' && at(self.text, self.pos + 1) == b'*' && !self.unclosed {
                 let inside = self.pos + 2;
-                if matches!(at(self.text, inside), b'!' | b'+') || at(self.text, inside) == b'M' && at(self.text, inside + 1) == b'!' {
+                if matches!(at(self.text, inside), b'!' | b'+')
+                    || at(self.text, inside) == b'M' && at(self.text, inside + 1) == b'!'
+                {
                     // MySQL runs what such a comment holds.
                     self.pos = inside;
                     while matches!(at(self.text, self.pos), b'!' | b'+' | b'M' | b'0'..=b'9') {
@@ -224,13 +242,15 @@ impl Lexer<'_> {
             b'#' => (Kind::Hash, 1),
             b'!' if !matches!(second, b'=' | b'<' | b'>') => (Kind::Bang, 1),
             b'=' | b'<' | b'>' | b'!' | b'~' => {
-                let len = rest.iter().take(3).take_while(|byte| matches!(byte, b'=' | b'<' | b'>' | b'!' | b'~')).count();
+                let len =
+                    rest.iter().take(3).take_while(|byte| matches!(byte, b'=' | b'<' | b'>' | b'!' | b'~')).count();
                 (Kind::Compare, len)
             }
             b'|' | b'&' => (Kind::Logic(first), if second == first { 2 } else { 1 }),
             b'+' | b'-' | b'*' | b'/' | b'%' | b'^' => (Kind::Arith(first), 1),
             b'@' => {
-                let len = rest.iter().take(64).skip_while(|&&byte| byte == b'@').take_while(|&&byte| is_name(byte)).count();
+                let len =
+                    rest.iter().take(64).skip_while(|&&byte| byte == b'@').take_while(|&&byte| is_name(byte)).count();
                 let ats = rest.iter().take(3).take_while(|&&byte| byte == b'@').count();
                 (Kind::Variable, ats + len)
             }
@@ -293,7 +313,9 @@ mod tests {
     fn comments_separate_like_space() {
         use Kind::Number;
         let union = [Number, Kind::Word(Word::Union), Kind::Word(Word::Select), Number];
-        for text in ["1 union select 2", "1/**/UNION/*x*/select/**/2", "1union/*!50000select*/2", "1e1union\tselect\n.5"] {
+        for text in
+            ["1 union select 2", "1/**/UNION/*x*/select/**/2", "1union/*!50000select*/2", "1e1union\tselect\n.5"]
+        {
             assert_eq!(kinds(text), union, "{text}");
         }
         assert_eq!(Tokens::of(b"1 union#x\nselect--y\n2", true).len(), union.len());
