@@ -174,15 +174,20 @@ pub struct Limiter {
     space: Space,
     addresses: Table,
     named: Table,
+    worker: u32,
     sequence: Cell<u64>,
 }
 
 impl Limiter {
-    /// A limiter with room for `sizes`, rounded up to whole sets.
-    pub fn new(space: Space, sizes: Sizes) -> Self {
+    /// A limiter with room for `sizes`, rounded up to whole sets, and a number that tells it from all others.
+    ///
+    /// # Errors
+    /// As for [`Limiter::decide`].
+    pub fn open(space: Space, store: &dyn SharedStore, sizes: Sizes) -> Result<Self, TableError> {
+        let worker = next_number(store, &format!("{}workers", space.prefix))?;
         let addresses = Table::new("a", "A", sizes.addresses);
         let named = Table::new("n", "N", sizes.named);
-        Self { space, addresses, named, sequence: Cell::new(0) }
+        Ok(Self { space, addresses, named, worker, sequence: Cell::new(0) })
     }
 
     /// Takes the cost of every demand from every window, or from none.
@@ -256,6 +261,26 @@ impl Limiter {
         Err(TableError::Contended)
     }
 
+    /// Forgets what the counter of its own counts for this demand's key. A shared counter is left as it is.
+    ///
+    /// # Errors
+    /// As for [`Limiter::decide`].
+    pub fn forget(&self, store: &dyn SharedStore, demand: &Demand<'_>) -> Result<(), TableError> {
+        let name = self.name(demand);
+        for _ in 0..MAX_TRIES {
+            let Some((value, cas)) = read(store, &name.key)? else { return Ok(()) };
+            let mut set = Set::decode(&value);
+            if set.find(name.tag, &demand.rates).is_none_or(|counter| counter.joining) {
+                return Ok(());
+            }
+            set.remove(name.tag);
+            if store.replace(&name.key, &set.encode(), cas)? == Write::Done {
+                return Ok(());
+            }
+        }
+        Err(TableError::Contended)
+    }
+
     fn name(&self, demand: &Demand<'_>) -> Name {
         let windows = windows_bytes(&demand.rates);
         let limit = [b"own".as_slice(), demand.limit.as_bytes(), &windows];
@@ -320,6 +345,20 @@ struct Group {
 
 fn read(store: &dyn SharedStore, key: &str) -> Result<Option<(Vec<u8>, Cas)>, TableError> {
     Ok(store.get(key)?.map(|stored| (stored.value, stored.cas)))
+}
+
+fn next_number(store: &dyn SharedStore, key: &str) -> Result<u32, TableError> {
+    for _ in 0..MAX_TRIES {
+        let Some(stored) = store.get(key)? else {
+            let _ = store.create(key, &[0; 4])?;
+            continue;
+        };
+        let number = <[u8; 4]>::try_from(stored.value.as_slice()).map_or(0, u32::from_le_bytes).wrapping_add(1);
+        if store.replace(key, &number.to_le_bytes(), stored.cas)? == Write::Done {
+            return Ok(number);
+        }
+    }
+    Err(TableError::Contended)
 }
 
 fn windows_bytes(rates: &Rates) -> Vec<u8> {

@@ -12,7 +12,7 @@ const START: u64 = 1_790_000_000 * SECOND;
 const ROOMY: Sizes = Sizes { addresses: 4096, named: 4096 };
 
 fn limiter(store: &dyn SharedStore, sizes: Sizes) -> Limiter {
-    Limiter::new(Space::open(store, "test", [7; 16]).unwrap(), sizes)
+    Limiter::open(Space::open(store, "test", [7; 16]).unwrap(), store, sizes).unwrap()
 }
 
 fn rate(text: &str) -> Rate {

@@ -215,7 +215,7 @@ impl<'a> Transaction<'a> {
         if !counter.may_pend() {
             unclear.extend(counter.pending.iter().map(|pending| pending.worker));
         }
-        let worker = self.limiter.space.worker;
+        let worker = self.limiter.worker;
         counter.pending.push(Pending { worker, sequence, cost: demand.cost, time: counter.time() });
     }
 
@@ -294,7 +294,7 @@ impl<'a> Transaction<'a> {
             for _ in 0..MAX_TRIES {
                 let Some((value, cas)) = read(self.store, &page.key)? else { break };
                 let mut set = Set::decode(&value);
-                let worker = self.limiter.space.worker;
+                let worker = self.limiter.worker;
                 let found = set.entries_mut().fold(false, |any, counter| counter.abandon(worker, sequence) | any);
                 if !found || self.store.replace(&page.key, &set.encode(), cas)? == Write::Done {
                     break;
@@ -333,7 +333,7 @@ impl<'a> Transaction<'a> {
 
     /// Says that this worker's decisions up to `sequence` are final.
     fn publish(&self, sequence: u64) -> Result<(), TableError> {
-        let worker = self.limiter.space.worker;
+        let worker = self.limiter.worker;
         let value = [worker.to_le_bytes().as_slice(), &sequence.to_le_bytes()].concat();
         Ok(self.store.put(&self.worker_key(worker), &value)?)
     }
@@ -359,7 +359,7 @@ impl<'a> Transaction<'a> {
 
     /// This worker decides one thing after the other, so its own earlier charges are final.
     fn is_final(&self, pending: &Pending) -> bool {
-        let own = pending.worker == self.limiter.space.worker && pending.sequence <= self.limiter.sequence.get();
+        let own = pending.worker == self.limiter.worker && pending.sequence <= self.limiter.sequence.get();
         own || self.knows_final(pending)
     }
 
