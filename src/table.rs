@@ -19,6 +19,7 @@ mod set;
 mod window;
 
 use crate::store::{SharedStore, StoreError};
+use hash::Message;
 use std::fmt;
 use std::time::Duration;
 
@@ -91,8 +92,8 @@ impl Space {
         key
     }
 
-    fn hash(&self, parts: &[&[u8]]) -> [u64; 2] {
-        hash::keyed(self.seed, parts)
+    fn hash(&self, message: &Message) -> [u64; 2] {
+        message.hash(self.seed)
     }
 }
 

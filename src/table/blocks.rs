@@ -8,6 +8,7 @@
 
 use super::address::Prefix;
 use super::bytes::Reader;
+use super::hash::Message;
 use super::limiter::{Demand, Key, Limiter, Rates, Sizes, Verdict};
 use super::rate::Rate;
 use super::{LINGER, MAX_TRIES, Space, TableError};
@@ -216,7 +217,7 @@ impl Blocks {
     }
 
     fn key(&self, prefix: Prefix) -> String {
-        let [place, _] = self.space.hash(&[b"block", &prefix.widened().to_bytes()]);
+        let [place, _] = self.space.hash(&Message::of(&[b"block", &prefix.widened().to_bytes()]));
         self.space.key(TABLE, place % self.sets)
     }
 

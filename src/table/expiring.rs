@@ -5,6 +5,7 @@
 //! all workers that insert a key at once exactly one is told that it is new.
 
 use super::bytes::Reader;
+use super::hash::Message;
 use super::{LINGER, MAX_TRIES, Space, TableError};
 use crate::store::{SharedStore, Stored, Write};
 use crate::time::Timestamp;
@@ -97,7 +98,7 @@ impl ExpiringSet {
     }
 
     fn place(&self, key: &[u8]) -> Place {
-        let [place, tag] = self.space.hash(&[self.table.as_bytes(), key]);
+        let [place, tag] = self.space.hash(&Message::of(&[self.table.as_bytes(), key]));
         Place { key: self.space.key(self.table, place % self.sets), tag }
     }
 }
