@@ -128,7 +128,7 @@ fn worker(config: &Config, surroundings: &Surroundings<'_>) -> Result<Worker, Ta
     let space = Space::open(surroundings.store, &plugin, seed)?;
     Ok(Worker {
         tokens: TokenCache::new(TOKENS.0, TOKENS.1, [first, second]),
-        limiter: Limiter::new(space, sizes),
+        limiter: Limiter::open(space, surroundings.store, sizes)?,
         pure_verifications: PureBudget::new(PURE_PER_SECOND, PURE_PER_SECOND),
         events: Sampler::new(config.events.sample.limit),
         lot: Lot::new(lot),
