@@ -16,6 +16,8 @@ PLUGIN = plugin("""
 limits: { per_address: { key: [client_ip], rate: 5/h } }
 tables: { addresses: 65536, limits: 4096 }
 events: { sample: 10/s }
+inspection: { mode: "off" }
+headers: { security: "off", rate_limit: "off" }
 routes:
   - match: { path: "/direct/**" }
     authenticate: none
