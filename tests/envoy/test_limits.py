@@ -20,7 +20,7 @@ limits:
   few: { key: [client_ip], rate: 3/h }
   some: { key: [client_ip], rate: 10/h }
   short: { key: [client_ip], rate: 5/2s }
-  burst: { key: [client_ip], rate: 100/h, burst: 4/2s }
+  burst: { key: [client_ip], rate: 6/h, burst: 4/2s }
   per_user:
     key: [subject]
     tiers:
@@ -99,10 +99,9 @@ def test_takes_from_every_window_or_from_none(gateway, address):
 
 def test_a_burst_stands_beside_the_sustained_rate_and_refusals_cost_nothing(gateway, address):
     assert statuses(gateway, "/burst/1", [address], 10) == [200] * 4 + [429] * 6
-    time.sleep(int(gateway.get("/burst/1", [address]).header("retry-after")))
-    # Five were admitted by now, so the sustained window of a hundred has ninety-five left.
-    told = gateway.get("/burst/1", [address]).header("ratelimit")
-    assert re.search(r"r=95\b", told), told
+    time.sleep(2.2)
+    # Of the six an hour four are gone, not ten: two are left, although the burst would allow four again.
+    assert statuses(gateway, "/burst/1", [address], 4) == [200, 200, 429, 429]
 
 
 def test_a_client_that_waits_for_retry_after_gets_through(gateway, address):
@@ -162,7 +161,8 @@ def test_tells_the_client_its_limits_in_both_forms(gateway, address):
     answer = gateway.get("/few/1", [address])
     assert answer.status == 429
     assert re.fullmatch(r'"few";r=0(;t=\d+)?', answer.header("ratelimit"))
-    assert gateway.get("/few-and-some/1", [("x-forwarded-for", "198.51.100.7")]).header("ratelimit-policy").count("q=") == 2
+    both = gateway.get("/few-and-some/1", [("x-forwarded-for", "198.51.100.7")]).header("ratelimit-policy")
+    assert both.count("q=") == 2
 
 
 def block(target, *headers):
@@ -190,13 +190,13 @@ def test_bad_credentials_have_a_budget_per_address_that_good_cached_ones_do_not_
             return connection.read().status
 
         assert keep_alive() == 200
-        bad = lambda n: gateway.get("/things/1", [address, bearer(key="another-secret-that-is-long-enough-for-hs256", jti=str(n))])
-        answers = [bad(n) for n in range(8)]
-        refused_for = [answer.status for answer in answers]
-        allowed = refused_for.count(401)
+        forged = [bearer(key="another-secret-that-is-long-enough-for-hs256", jti=str(n)) for n in range(8)]
+        answers = [gateway.get("/things/1", [address, one]) for one in forged]
+        sent = [answer.status for answer in answers]
+        allowed = sent.count(401)
         # The first good token may have been counted as well: it was not verified before it was.
         assert allowed in (4, 5)
-        assert refused_for == [401] * allowed + [429] * (8 - allowed)
+        assert sent == [401] * allowed + [429] * (8 - allowed)
         problem = refused(answers[-1], 429)
         assert problem["title"] == "Too Many Requests"
         assert 1 <= int(answers[-1].header("retry-after")) <= 61

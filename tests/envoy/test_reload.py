@@ -22,7 +22,9 @@ routes:
 BAD = {
     "an unknown field": ({"routs": []}, "routs"),
     "a wrong type": ({"limits": {"per_address": {"key": ["client_ip"], "rate": "often"}}}, "limits.per_address.rate"),
-    "an unknown secret": ({"authentication": {"jwt": {"users": {"keys": [{"secret": "nowhere"}]}}}}, "authentication.jwt.users.keys"),
+    "an unknown secret": (
+        {"authentication": {"jwt": {"users": {"keys": [{"secret": "nowhere"}]}}}}, "authentication.jwt.users.keys",
+    ),
     "an unset variable": ({"secrets": {"jwt_secret": {"env": "NOT_SET_ANYWHERE"}}}, "secrets.jwt_secret"),
     "something not supported yet": ({"encryption": {"keys": [{"secret": "jwt_secret"}]}}, "encryption"),
 }

@@ -148,7 +148,8 @@ def test_monitor_lets_pass_and_says_so(gateway):
     event = gateway.event(answer)
     assert (event["event_type"], event["details"]["mode"]) == ("ACCESS_DENIED", "monitor")
     # Nothing is taken from a token that was not verified.
-    answer = gateway.get("/tried/1", [bearer(key="another-secret-that-is-long-enough-for-hs256"), ("x-auth-subject", "1")])
+    forged = bearer(key="another-secret-that-is-long-enough-for-hs256")
+    answer = gateway.get("/tried/1", [forged, ("x-auth-subject", "1")])
     assert passed(answer).all("x-auth-subject") == []
 
 

@@ -29,15 +29,17 @@ routes:
 """)
 
 
-@pytest.mark.parametrize("timestamp", [None, "integer", "past", "future"])
-def test_accepts_a_plain_clients_signature_and_takes_it_away(gateway, timestamp):
-    now = time.time()
-    stamp = {None: None, "integer": str(int(now)), "past": str(now - 290), "future": str(now + 290)}[timestamp]
-    seen = passed(gateway.get("/x", service_headers(timestamp=stamp)))
+@pytest.mark.parametrize("age", [0, 290, -290])
+def test_accepts_a_plain_clients_signature_and_takes_it_away(gateway, age):
+    seen = passed(gateway.get("/x", service_headers(age=age)))
     assert not [name for name in seen.names() if name in
                 (b"x-service-token", b"x-service-name", b"x-timestamp", b"x-signature")]
     assert seen.header("x-auth-subject") == "order-service"
     assert seen.header("x-auth-method") == "service"
+
+
+def test_accepts_whole_seconds(gateway):
+    passed(gateway.get("/x", service_headers(timestamp=str(int(time.time())))))
 
 
 def test_accepts_the_key_before_the_rotation(gateway):
@@ -49,15 +51,15 @@ def test_accepts_the_key_before_the_rotation(gateway):
     ("invalid_timestamp", "Invalid timestamp", {"timestamp": "inf"}),
     ("invalid_timestamp", "Invalid timestamp", {"timestamp": "nan"}),
     ("invalid_timestamp", "Invalid timestamp", {"timestamp": "1.7e9"}),
-    ("invalid_timestamp", "Invalid timestamp", {"timestamp": f"+{int(time.time())}"}),
-    ("timestamp_too_old", "Request timestamp too old", {"timestamp": str(time.time() - 301)}),
-    ("timestamp_too_old", "Request timestamp too old", {"timestamp": str(time.time() + 360)}),
+    ("invalid_timestamp", "Invalid timestamp", {"timestamp": "+1700000000"}),
+    ("timestamp_too_old", "Request timestamp too old", {"age": 301}),
+    ("timestamp_too_old", "Request timestamp too old", {"age": -310}),
     ("timestamp_too_old", "Request timestamp too old", {"timestamp": "0"}),
     ("bad_service_signature", "Invalid service credentials", {"key": "a-forged-key"}),
     ("bad_service_signature", "Invalid service credentials", {"signature": "0" * 64}),
     ("bad_service_signature", "Invalid service credentials", {"signature": "zz"}),
     ("unknown_service", "Invalid service credentials", {"name": "intruder"}),
-    ("unknown_service", "Invalid service credentials", {"token": "a-stolen-guess"}),
+    ("bad_service_signature", "Invalid service credentials", {"token": "a-stolen-guess"}),
 ], ids=str)
 def test_refuses_a_forged_old_or_invalid_signature(gateway, reason, detail, changes):
     answer, _ = unauthenticated(gateway, reason, lambda: gateway.get("/x", service_headers(**changes)))

@@ -1,1 +1,1 @@
-"""What the tests stand on: a real Envoy, an upstream that remembers, clients that send exactly the bytes they are given."""
+"""What the tests stand on: a real Envoy, an upstream that remembers, clients that send exactly what they are given."""

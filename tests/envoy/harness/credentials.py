@@ -62,9 +62,9 @@ def bearer(value=None, **changes):
 
 
 def service_headers(name="order-service", timestamp=None, token=ENVIRONMENT["ORDER_SERVICE_TOKEN"],
-                    key=ENVIRONMENT["SERVICE_SECRET_KEY"], signature=None):
-    """The four headers of a signature v1."""
-    timestamp = str(time.time()) if timestamp is None else timestamp
+                    key=ENVIRONMENT["SERVICE_SECRET_KEY"], signature=None, age=0):
+    """The four headers of a signature v1, made `age` seconds ago."""
+    timestamp = str(time.time() - age) if timestamp is None else timestamp
     if signature is None:
         signature = hmac.new(key.encode(), f"{name}:{timestamp}:{token}".encode(), sha256).hexdigest()
     return [("X-Service-Name", name), ("X-Timestamp", timestamp), ("X-Service-Token", token),

@@ -15,9 +15,11 @@ STATUSES = (200, 400, 401, 403, 429, 500, 503)
 
 
 def flood(port, blocks, processes=2):
-    """Sends every connection its blocks and counts the answers: `blocks(process)` is a list of connections, each an
-    iterable of `(bytes, number of requests)`. A block goes out when the one before it is answered. All connections are open
-    before the first byte is sent."""
+    """Sends every connection its blocks and counts the answers by status; also returns the seconds that it took.
+
+    `blocks(process)` is a list of connections, each an iterable of `(bytes, number of requests)`. A block goes out when
+    the one before it is answered. All connections are open before the first byte is sent.
+    """
     context = multiprocessing.get_context("fork")
     barrier, results = context.Barrier(processes), context.SimpleQueue()
     workers = [

@@ -1,5 +1,6 @@
 """One real Envoy with the module in it, under one plugin configuration, and everything it says."""
 
+import ctypes
 import fcntl
 import itertools
 import json
@@ -48,15 +49,16 @@ class Gateway:
         bootstrap.write_text(json.dumps(self._bootstrap()))
         self.process = subprocess.Popen(
             [os.environ["ENVOY"], "-c", str(bootstrap), "--concurrency", str(WORKERS), "--use-dynamic-base-id",
-             "--admin-address-path", str(self.directory / "admin"), "--log-level", os.environ.get("ENVOY_LOG_LEVEL", "warning"),
+             "--admin-address-path", str(self.directory / "admin"), "--log-level", "warning",
              "--component-log-level", "wasm:info", "--file-flush-interval-msec", "20", "--drain-time-s", "1"],
             stdout=subprocess.DEVNULL,
             stderr=self.log_file.open("wb"),
             env={"PATH": os.environ["PATH"], **ENVIRONMENT},
+            preexec_fn=_die_with_the_parent,
         )
         try:
             wait_for(self._admin_is_up, 30, "the administration interface", self)
-            wait_for(self._has_listener if serves else self.refusals, 60, "the listener", self)
+            wait_for(self._has_listener if serves else self.refusals, 120, "the listener", self)
         except BaseException:
             self.close()
             raise
@@ -105,7 +107,7 @@ class Gateway:
         """Moves a new listener into place and waits until Envoy has taken or refused it; True when taken."""
         before = self._updates(), self.refusals()
         self._write_listener(plugin)
-        wait_for(lambda: (self._updates(), self.refusals()) != before, 30, "the new configuration", self)
+        wait_for(lambda: (self._updates(), self.refusals()) != before, 60, "the new configuration", self)
         return self.refusals() == before[1]
 
     # What comes out.
@@ -143,7 +145,7 @@ class Gateway:
         return events[0]
 
     def admin(self, path):
-        with urllib.request.urlopen(f"http://{self._admin}{path}", timeout=10) as reply:
+        with urllib.request.urlopen(f"http://{self._admin}{path}", timeout=60) as reply:
             return reply.read().decode()
 
     def prometheus(self):
@@ -196,7 +198,8 @@ class Gateway:
             socket.create_connection(("127.0.0.1", self.port), 1).close()
         except OSError:
             return False
-        return self.stat("listener_manager.workers_started") and not self.stat("listener_manager.total_listeners_warming")
+        warming = self.stat("listener_manager.total_listeners_warming")
+        return self.stat("listener_manager.workers_started") and not warming
 
     def _write_listener(self, plugin):
         plugin = yaml.safe_load(plugin) if isinstance(plugin, str) else plugin
@@ -220,7 +223,8 @@ class Gateway:
                 {"tag_name": tag, "regex": rf"^wasmcustom\.[a-z0-9_]+.*?(~{tag}=([^~]*))"} for tag in tags
             ]},
             "dynamic_resources": {"lds_config": {
-                "resource_api_version": "V3", "path_config_source": {"path": str(self.directory / "lds" / "listener.json")},
+                "resource_api_version": "V3",
+                "path_config_source": {"path": str(self.directory / "lds" / "listener.json")},
             }},
             "static_resources": {"clusters": [{
                 "name": "upstream", "type": "STATIC", "connect_timeout": "2s",
@@ -291,7 +295,8 @@ class Gateway:
         }
 
     def _module(self, plugin):
-        configuration = {"@type": "type.googleapis.com/google.protobuf.Struct", "value": plugin}
+        # Envoy 1.40 hands a Struct over as protobuf, whatever its documentation says; a string arrives as it is.
+        configuration = {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": json.dumps(plugin)}
         return typed("envoy.filters.http.wasm", "envoy.extensions.filters.http.wasm.v3.Wasm", {"config": {
             "name": "portcullis",
             "failure_policy": "FAIL_RELOAD",
@@ -332,6 +337,11 @@ def free_port():
         if port not in _ports:
             _ports.add(port)
             return port
+
+
+def _die_with_the_parent():
+    """Should the tests be killed, nothing of theirs stays behind (Linux: PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 def wait_for(condition, seconds, what, gateway):
