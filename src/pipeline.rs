@@ -18,6 +18,7 @@ use crate::canonical::networks::Networks;
 use crate::canonical::path::{CanonicalPath, PathOptions};
 use crate::canonical::strip::StripSet;
 use crate::check::{Arrival, Await, Callout, Check, Env, Failure, Step};
+use crate::checks::browser;
 use crate::config::{Mode, Verdict};
 use crate::denial::{AuthReason, BlockReason, Denial, LocalReply};
 use crate::event::{self, Details, EventType, Sample};
@@ -40,6 +41,8 @@ pub struct Pipeline {
 /// What is decided for the requests of one route.
 pub struct Route {
     pub(crate) guards: Rc<[Guard]>,
+    /// A preflight for one of its methods is answered here, although the route itself may not name OPTIONS.
+    pub(crate) answers_preflights: bool,
     /// Percent of the requests whose denials are enforced; the rest is in monitor mode.
     pub(crate) enforce_percent: u8,
 }
@@ -118,7 +121,13 @@ impl Pipeline {
             method: exchange.head.method().unwrap_or_default(),
             head: &exchange.head,
         };
-        let Some(matched) = self.routes.find(&request) else { return self.unmatched.clone().ok_or(Denial::Unmatched) };
+        let preflight = || {
+            let method = browser::preflight_method(&exchange.head)?;
+            self.routes.find(&RouteRequest { method, ..request }).filter(|matched| matched.route.answers_preflights)
+        };
+        let Some(matched) = self.routes.find(&request).or_else(preflight) else {
+            return self.unmatched.clone().ok_or(Denial::Unmatched);
+        };
         let parameters = matched.parameters.iter().map(|(name, value)| (Box::from(name), value.into_owned()));
         exchange.target.parameters = parameters.collect();
         Ok(matched.route.clone())

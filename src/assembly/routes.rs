@@ -34,9 +34,12 @@ pub(super) fn compile(
     for (at, route) in config.routes.iter().enumerate() {
         let guards = parts.guards(Some(route), &format!("routes[{at}]"), findings);
         let enforce_percent = u8::try_from(route.enforce_percent.0).unwrap_or(100);
-        routes.push((matching(&route.matching), Rc::new(Route { guards, enforce_percent })));
+        let answers_preflights = route.cors.is_some() || config.headers.cors.is_some();
+        routes.push((matching(&route.matching), Rc::new(Route { guards, answers_preflights, enforce_percent })));
     }
-    let unmatched = Rc::new(Route { guards: parts.guards(None, "defaults", findings), enforce_percent: 100 });
+    let guards = parts.guards(None, "defaults", findings);
+    let answers_preflights = config.headers.cors.is_some();
+    let unmatched = Rc::new(Route { guards, answers_preflights, enforce_percent: 100 });
     let table = RouteTable::new(routes)
         .map_err(|error| findings.error(format!("routes[{}].match", error.index), error.to_string()))
         .ok()?;

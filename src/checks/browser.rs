@@ -5,6 +5,7 @@
 use crate::check::{Check, Env, Step};
 use crate::denial::{Denial, HeaderLine, LocalReply, fixed, made};
 use crate::exchange::Exchange;
+use crate::head::Head;
 
 /// Sends plain HTTP to HTTPS. The scheme is Envoy's word: from the connection, or from a trusted `X-Forwarded-Proto`.
 #[derive(Debug)]
@@ -112,10 +113,19 @@ impl Check for Cors {
                 exchange.response_headers.push(fixed("access-control-allow-credentials", "true"));
             }
         }
-        let preflight = exchange.head.method() == Some(b"OPTIONS")
-            && exchange.head.first("access-control-request-method").is_some();
-        if preflight { Step::Answer(self.preflight(origin)) } else { Step::Pass }
+        if preflight_method(&exchange.head).is_none() {
+            return Step::Pass;
+        }
+        Step::Answer(self.preflight(origin))
     }
+}
+
+/// The method that a CORS preflight asks about; `None` for any other request (Fetch standard, CORS-preflight request).
+pub fn preflight_method(head: &Head) -> Option<&[u8]> {
+    if head.method() != Some(b"OPTIONS") || !head.contains("origin") {
+        return None;
+    }
+    head.first("access-control-request-method")
 }
 
 /// Headers of a response whose values add up with the upstream's instead of replacing them.
