@@ -1,6 +1,6 @@
 //! File names that leave their place: steps upwards in every disguise, files of the system, wrappers that open files.
 
-use super::bytes::{at, contains, cut, find, from, is_word, starts_at};
+use super::bytes::{Needles, at, contains, cut, from, is_word, starts_at};
 use super::decode::OBSCURED;
 use super::rules::{Findings, Rule};
 
@@ -151,12 +151,12 @@ fn sensitive(target: &[u8]) -> bool {
 }
 
 /// Files that no client has reason to name, wherever they stand.
-const FILES: &[&[u8]] = &[
+static FILES: Needles = Needles::new(&[
     b"etc/passwd", b"etc/shadow", b"etc/group", b"etc/master.passwd", b"etc/security/", b"etc/issue", b"etc/crontab", b"etc/sudoers",
     b"proc/self/", b"proc/version", b"proc/cpuinfo", b"boot.ini", b"win.ini", b"windows/system32", b"windows\\system32",
     b"web-inf/", b"repair/sam", b"config/sam", b".ssh/id_", b".ssh/authorized_keys", b".aws/credentials", b"php.ini", b"httpd.conf",
     b"my.cnf", b".bash_history", b".mysql_history", b"access_log", b"error_log", b"access.log", b"error.log", b".htpasswd", b"var/log/",
-];
+]);
 
 fn system_files(view: &[u8], findings: &mut Findings) {
     if !view.iter().any(|byte| matches!(byte, b'/' | b'\\' | b'.')) {
@@ -173,23 +173,23 @@ fn system_files(view: &[u8], findings: &mut Findings) {
     if [&b"/etc/"[..], b"/proc/", b"/var/log/"].iter().any(|place| starts_at(view, 0, place)) && !view.contains(&b' ') {
         findings.report(Rule::PathSystemFile);
     }
-    if FILES.iter().any(|name| contains(cut(view, 0, 512), name)) {
+    if FILES.any_in(cut(view, 0, 512)) {
         findings.report(Rule::PathSystemFile);
     }
 }
 
 /// Schemes that open files or run filters.
-const WRAPPERS: &[&[u8]] = &[
+static WRAPPERS: Needles = Needles::new(&[
     b"php://", b"phar://", b"expect://", b"zip://", b"zlib://", b"glob://", b"ogg://", b"rar://", b"compress.zlib://", b"ssh2.", b"jar:",
     b"netdoc:", b"gopher://", b"dict://", b"ldap://", b"tftp://",
-];
+]);
 
 fn wrappers(view: &[u8], findings: &mut Findings) {
     let start = super::bytes::skip_space(view, 0);
-    if WRAPPERS.iter().any(|scheme| starts_at(view, start, scheme)) {
+    if WRAPPERS.any_at(view, start) {
         findings.report(Rule::PathWrapper);
     }
-    if starts_at(view, start, b"file:") && find(view, start, b"/").is_some() {
+    if starts_at(view, start, b"file:") && matches!(at(view, start + 5), b'/' | b'\\') {
         findings.report(Rule::PathWrapper);
     }
     if contains(cut(view, start, start + 256), b"php://filter") || contains(cut(view, start, start + 256), b"php://input") {

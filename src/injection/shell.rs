@@ -213,7 +213,7 @@ fn is_echo(view: &[u8], command: &Command) -> bool {
 fn separated(view: &[u8], i: usize, findings: &mut Findings) {
     let byte = at(view, i);
     let mut after = i + 1;
-    while at(view, after) == byte || at(view, after) == b'&' && byte == b'|' {
+    while after < i + 3 && (at(view, after) == byte || at(view, after) == b'&' && byte == b'|') {
         after += 1;
     }
     if let Some(command) = command(view, after) {

@@ -6,11 +6,11 @@ use super::token::{Kind, Tokens};
 use super::words::Word;
 
 /// The most tokens a bracketed operand may have.
-const MAX_CALL: usize = 48;
+const MAX_CALL: usize = 32;
 /// The most signs, brackets and the like before an operand.
 const MAX_PREFIX: usize = 12;
 /// The most operators of one chain.
-const MAX_CHAIN: usize = 16;
+const MAX_CHAIN: usize = 8;
 
 /// What an operand is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

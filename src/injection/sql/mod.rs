@@ -56,6 +56,9 @@ impl Inspection<'_> {
             self.statement(0, false, findings);
         }
         for i in 0..self.tokens.len() {
+            if findings.is_sure() {
+                return;
+            }
             match self.tokens.kind(i) {
                 Kind::Quote(_) => self.quote(i, findings),
                 Kind::Semicolon => self.statement(i + 1, true, findings),
