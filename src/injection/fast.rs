@@ -7,7 +7,7 @@ use super::bytes::{at, contains, in_sorted, is_word};
 use super::decode;
 
 /// How many bytes are judged before the first answer is looked at.
-const BLOCK: usize = 64;
+const BLOCK: usize = 32;
 /// The longest value in which a line of its own may be a command.
 const SHORT: usize = 160;
 
@@ -35,24 +35,27 @@ fn is_identifier(value: &[u8]) -> bool {
 
 /// Whether every byte is plain and no pair begins an attack.
 fn all_plain(value: &[u8]) -> bool {
-    let second = value.get(1..).unwrap_or_default();
-    let third = value.get(2..).unwrap_or_default();
-    for ((a, b), c) in value.chunks(BLOCK).zip(second.chunks(BLOCK)).zip(third.chunks(BLOCK)) {
-        let mut odd = false;
-        for ((&a, &b), &c) in a.iter().zip(b).zip(c) {
-            odd |= is_odd(a, b, c);
-        }
-        if odd {
+    let mut rest = value;
+    while let (Some(a), Some(b), Some(c)) = (block(rest, 0), block(rest, 1), block(rest, 2)) {
+        if is_odd_block(a, b, c) {
             return false;
         }
+        rest = rest.get(BLOCK..).unwrap_or_default();
     }
-    let end = value.len().saturating_sub(2);
-    let (a, b) = (at(value, end), at(value, end + 1));
-    match value.len() {
-        0 => true,
-        1 => !is_odd(a, b' ', b' '),
-        _ => !is_odd(a, b, b' ') && !is_odd(b, b' ', b' '),
+    let ahead = |i: usize| rest.get(i).copied().unwrap_or(b' ');
+    !rest.iter().enumerate().any(|(i, &byte)| is_odd(byte, ahead(i + 1), ahead(i + 2)))
+}
+
+fn block(text: &[u8], start: usize) -> Option<&[u8; BLOCK]> {
+    text.get(start..)?.first_chunk()
+}
+
+fn is_odd_block(a: &[u8; BLOCK], b: &[u8; BLOCK], c: &[u8; BLOCK]) -> bool {
+    let mut odd = 0;
+    for ((&a, &b), &c) in a.iter().zip(b).zip(c) {
+        odd |= u8::from(is_odd(a, b, c));
     }
+    odd != 0
 }
 
 /// Whether `a` is not plain, or begins a pair or a triple that is not.

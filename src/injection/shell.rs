@@ -120,6 +120,9 @@ fn command(view: &[u8], i: usize) -> Option<Command> {
     if written.iter().any(u8::is_ascii_uppercase) && written.iter().any(u8::is_ascii_lowercase) {
         return None;
     }
+    if len == 0 {
+        return None;
+    }
     let name = name.get(..len)?;
     let name = name.strip_suffix(b".").unwrap_or(name);
     let known = if in_sorted(STRONG, name) {
@@ -159,7 +162,8 @@ fn tail(view: &[u8], end: usize) -> Tail {
     if byte == b'\\' && at(view, end + 1) == b'n' {
         return Tail::End;
     }
-    if !matches!(byte, b' ' | b'\t' | b'+' | b',' | b'%') {
+    let braced = byte == b',' && cut(view, end.saturating_sub(12), end).contains(&b'{');
+    if !matches!(byte, b' ' | b'\t' | b'+' | b'%') && !braced {
         return Tail::Other;
     }
     let start = skip_space(view, if byte > b' ' { end + 1 } else { end });
@@ -237,12 +241,16 @@ fn separated(view: &[u8], i: usize, findings: &mut Findings) {
 
 /// Whether the separator at `i` and a command with nothing after it read as prose or a table: `tips & more`, `| id |`.
 fn prose(view: &[u8], i: usize, after: usize, command: &Command) -> bool {
-    if tail(view, command.end) != Tail::End || i <= 2 || after > i + 1 || at(view, after) > b' ' {
+    if tail(view, command.end) != Tail::End || after > i + 1 || at(view, after) > b' ' {
         return false;
+    }
+    let next = skip_space(view, command.end);
+    if i <= 2 {
+        return at(view, i) == b'|' && at(view, next) == b'|' && next > command.end && skip_space(view, next + 1) < view.len();
     }
     let before = cut(view, 0, i).trim_ascii();
     match at(view, i) {
-        b'|' => at(view, skip_space(view, command.end)) == b'|' || command.known == Known::Weak && before.contains(&b' '),
+        b'|' => at(view, next) == b'|' || command.known == Known::Weak && before.contains(&b' '),
         b'&' => command.known == Known::Weak,
         _ => command.known == Known::Weak && before.contains(&b' '),
     }

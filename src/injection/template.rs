@@ -9,7 +9,7 @@ const REACH: usize = 400;
 /// Names that stand in no harmless value that has code in it.
 static EVERYWHERE: Needles = Needles::new(&[
     b"java.lang.runtime", b"java.lang.processbuilder", b"freemarker.template.utility", b"javax.script.scriptengine", b"getruntime().exec",
-    b"#_memberaccess", b"@java.lang.", b"ognl.ognlcontext", b"__proto__[", b"constructor[prototype]", b"constructor.prototype",
+    b"#_memberaccess",
 ]);
 
 /// What a naming lookup begins with.
@@ -45,10 +45,24 @@ pub(super) fn inspect(view: &[u8], findings: &mut Findings) {
     if starts_at(view, 0, b"@(") && arithmetic(cut(view, 2, 64)) {
         findings.report(Rule::TemplateExpression);
     }
-    code |= memchr::memchr3(b'(', b'@', b'#', view).is_some();
-    if code && EVERYWHERE.any_in(view) {
+    code |= memchr::memchr2(b'(', b'#', view).is_some();
+    if code && names_internals(view) {
         findings.report(Rule::TemplateObject);
     }
+}
+
+/// Whether an internal name stands anywhere: each has one of these rarer bytes before or inside it.
+fn names_internals(view: &[u8]) -> bool {
+    let near = |i: usize| EVERYWHERE.any_in(cut(view, i.saturating_sub(16), i + 32));
+    memchr::memchr3_iter(b'j', b'#', b'[', view).any(|i| EVERYWHERE.any_at(view, i) || pollutes(view, i))
+        || find(view, 0, b"freemarker.").is_some_and(near)
+        || find(view, 0, b"getruntime").is_some_and(near)
+        || find(view, 0, b"constructor.prototype").is_some()
+}
+
+/// Whether the bracket at `i` is where a prototype is reached by name.
+fn pollutes(view: &[u8], i: usize) -> bool {
+    starts_at(view, i, b"[prototype]") || i >= 9 && at(view, i) == b'[' && starts_at(view, i - 9, b"__proto__")
 }
 
 /// What ends an expression.

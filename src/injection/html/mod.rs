@@ -213,7 +213,7 @@ impl<'a> Page<'a> {
             return;
         }
         // The usual proof of concept as the whole value, and code that is decoded before it runs.
-        let shows = matches_any(name, &[b"alert", b"confirm", b"prompt"]) && (start == 0 || start <= 3 && at(view, start - 1) == b'{');
+        let shows = matches_any(name, &[b"alert", b"confirm", b"prompt"]) && end == i && (start == 0 || start <= 3 && at(view, start - 1) == b'{');
         let argument = cut(view, i + 1, i + 16);
         let decodes = [&b"atob("[..], b"unescape(", b"string.from", b"location"].iter().any(|call| starts_at(argument, 0, call));
         if shows && view.len() < 80 || decodes {

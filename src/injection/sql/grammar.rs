@@ -229,7 +229,8 @@ impl Tokens<'_> {
         match self.before(end) {
             // In prose backquotes mark names.
             Kind::Quote(b'`') => 1 + closed,
-            Kind::Quote(_) => 2 + closed,
+            // One that ends a string begun in the value closes nothing around it.
+            Kind::Quote(_) => 2 - u8::from(end > 0 && self.at(end - 1).odd) + closed,
             Kind::Number if end <= 2 => 2 + closed,
             Kind::Number => 1 + closed,
             Kind::End => 1 + closed,

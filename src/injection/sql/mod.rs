@@ -142,6 +142,7 @@ impl Inspection<'_> {
         let same = tokens.text_of(first.start).eq_ignore_ascii_case(tokens.text_of(second.start));
         match (first.what, second.what) {
             (What::Number, What::Number) if same => 4,
+            (What::Number, What::Number) if matches!(tokens.text_of(first.next), b"<" | b">") => 2,
             (What::Text { .. }, What::Text { .. }) => 3 + u8::from(opened > 0),
             (a, b) if a.is_literal() && b.is_literal() => 3,
             (What::Query, _) | (_, What::Query) => 4,
@@ -291,7 +292,7 @@ impl Inspection<'_> {
         if closed {
             return true;
         }
-        tokens.word(i) == Some(Word::Drop) && matches!(tokens.kind(thing + 2), Kind::End | Kind::Semicolon | Kind::Dashes | Kind::Hash)
+        tokens.word(i) == Some(Word::Drop) && matches!(tokens.kind(thing + 1), Kind::Word(_) | Kind::Quote(_)) && matches!(tokens.kind(thing + 2), Kind::End | Kind::Semicolon | Kind::Dashes | Kind::Hash)
     }
 
     /// `EXEC procedure`, `EXEC(...)`.
@@ -382,8 +383,10 @@ impl Inspection<'_> {
         let argument = tokens.operand(i + 2).is_some_and(|operand| {
             matches!(operand.what, What::Number | What::Query) || matches!(operand.what, What::Text { .. } | What::Call(_))
         });
-        let number = tokens.kind(i + 2) == Kind::Number;
-        if argument && (self.in_expression(i) || self.first && i == 0 && number) {
+        // As the whole value: `sleep(5)`, `benchmark(5,md5(1))`, but not `sleep (8h)`.
+        let whole = self.first && i == 0 && !tokens.at(i + 1).spaced && tokens.kind(i + 2) == Kind::Number
+            && matches!(tokens.kind(i + 3), Kind::Close | Kind::Comma);
+        if argument && (self.in_expression(i) || whole) {
             findings.report(Rule::SqlTimeDelay);
         }
     }
