@@ -57,11 +57,20 @@ fn percent(text: &[u8]) -> Option<Vec<u8>> {
         if at(rest, 2) == b'%' && at(rest, 1).is_ascii_digit() {
             let high = char::from(at(rest, 1)).to_digit(16)?;
             let low = char::from(at(rest, 3)).to_digit(16)?;
-            return u8::try_from(high << 4 | low).ok().filter(|byte| matches!(byte, b'.' | b'/' | b'\\')).map(|byte| (Char::Byte(byte), 4));
+            return u8::try_from(high << 4 | low)
+                .ok()
+                .filter(|byte| matches!(byte, b'.' | b'/' | b'\\'))
+                .map(|byte| (Char::Byte(byte), 4));
         }
         let before = cut(text, pos.saturating_sub(3), pos);
-        let paired = starts_at(before, 0, b"%c0") || starts_at(before, 0, b"%c1") || at(before, 0) == b'%' && before != b"%25" && hex2(before, 1).is_none();
-        if at(rest, 1).is_ascii_alphanumeric() && at(rest, 2).is_ascii_alphabetic() && (paired || at(rest, 3) == b'%') && at(rest, 1) | 0x20 != b'u' {
+        let paired = starts_at(before, 0, b"%c0")
+            || starts_at(before, 0, b"%c1")
+            || at(before, 0) == b'%' && before != b"%25" && hex2(before, 1).is_none();
+        if at(rest, 1).is_ascii_alphanumeric()
+            && at(rest, 2).is_ascii_alphabetic()
+            && (paired || at(rest, 3) == b'%')
+            && at(rest, 1) | 0x20 != b'u'
+        {
             return Some((Char::Byte(OBSCURED), 3));
         }
         if at(rest, 1) | 0x20 == b'u' {
@@ -206,7 +215,13 @@ fn fold_one(rest: &[u8]) -> (Option<u8>, usize) {
             let continued = at(rest, 1) & 0xC0 == 0x80 || at(rest, 1) == 0xEE;
             let plain = continued && matches!(decoded, b'.' | b'/' | b'\\' | b'<' | b'>' | b'\'' | b'"');
             let literal = matches!(at(rest, 1), b'.' | b'/' | b'\\');
-            let byte = if literal { at(rest, 1) } else if plain { decoded } else { OBSCURED };
+            let byte = if literal {
+                at(rest, 1)
+            } else if plain {
+                decoded
+            } else {
+                OBSCURED
+            };
             (Some(byte), 2)
         }
         0xC2 if at(rest, 1) == 0xA0 => (Some(b' '), 2),
@@ -272,8 +287,9 @@ fn plus(text: &[u8]) -> Option<Vec<u8>> {
     Some(text.iter().map(|&byte| if byte == b'+' { b' ' } else { byte }).collect())
 }
 
-const LENIENT: GeneralPurposeConfig =
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent).with_decode_allow_trailing_bits(true);
+const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
+    .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+    .with_decode_allow_trailing_bits(true);
 static STANDARD: Engine = GeneralPurpose::new(&base64::alphabet::STANDARD, LENIENT);
 static URL_SAFE: Engine = GeneralPurpose::new(&base64::alphabet::URL_SAFE, LENIENT);
 

@@ -16,6 +16,9 @@ mod template;
 
 pub use rules::{RuleDoc, RuleSet, rules};
 
+#[cfg(test)]
+mod tests;
+
 use rules::Findings;
 
 /// What an attack aims at.

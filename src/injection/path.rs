@@ -51,7 +51,8 @@ struct Run {
 impl Run {
     /// The run at `start`.
     fn of(view: &[u8], start: usize) -> Self {
-        let mut run = Self { end: start, inner: start > 0 && separator_len(from(view, start)).is_some(), ..Self::default() };
+        let mut run =
+            Self { end: start, inner: start > 0 && separator_len(from(view, start)).is_some(), ..Self::default() };
         let mut dots = 0;
         let mut i = start;
         loop {
@@ -133,7 +134,9 @@ fn separator_len(rest: &[u8]) -> Option<usize> {
         OBSCURED => Some(1),
         1 => Some(1),
         b'0' if starts_at(rest, 0, b"0x2f") || starts_at(rest, 0, b"0x5c") => Some(4),
-        b'%' if at(rest, 3) == b'%' && at(rest, 1).is_ascii_alphanumeric() && at(rest, 2).is_ascii_alphanumeric() => Some(6),
+        b'%' if at(rest, 3) == b'%' && at(rest, 1).is_ascii_alphanumeric() && at(rest, 2).is_ascii_alphanumeric() => {
+            Some(6)
+        }
         b';' if at(rest, 1) == b'/' => Some(2),
         b'%' if matches!(at(rest, 1), b'/' | b'\\' | b'.') => Some(1),
         _ => None,
@@ -142,8 +145,28 @@ fn separator_len(rest: &[u8]) -> Option<usize> {
 
 /// What traversals go for; matched at the beginning, after separators.
 const TARGETS: &[&[u8]] = &[
-    b"etc", b"boot.ini", b"windows", b"winnt", b"win.ini", b"proc/", b"web-inf", b"meta-inf", b"{file}", b"passwd", b"shadow", b"var/log",
-    b"inetpub", b"system32", b".ssh", b".git", b".env", b".htaccess", b".htpasswd", b"wp-config", b"root/", b"autoexec.bat",
+    b"etc",
+    b"boot.ini",
+    b"windows",
+    b"winnt",
+    b"win.ini",
+    b"proc/",
+    b"web-inf",
+    b"meta-inf",
+    b"{file}",
+    b"passwd",
+    b"shadow",
+    b"var/log",
+    b"inetpub",
+    b"system32",
+    b".ssh",
+    b".git",
+    b".env",
+    b".htaccess",
+    b".htpasswd",
+    b"wp-config",
+    b"root/",
+    b"autoexec.bat",
 ];
 
 fn sensitive(target: &[u8]) -> bool {
@@ -152,10 +175,38 @@ fn sensitive(target: &[u8]) -> bool {
 
 /// Files that no client has reason to name, wherever they stand.
 static FILES: Needles = Needles::new(&[
-    b"etc/passwd", b"etc/shadow", b"etc/group", b"etc/master.passwd", b"etc/security/", b"etc/issue", b"etc/crontab", b"etc/sudoers",
-    b"proc/self/", b"proc/version", b"proc/cpuinfo", b"boot.ini", b"win.ini", b"windows/system32", b"windows\\system32",
-    b"web-inf/", b"repair/sam", b"config/sam", b".ssh/id_", b".ssh/authorized_keys", b".aws/credentials", b"php.ini", b"httpd.conf",
-    b"my.cnf", b".bash_history", b".mysql_history", b"access_log", b"error_log", b"access.log", b"error.log", b".htpasswd", b"var/log/",
+    b"etc/passwd",
+    b"etc/shadow",
+    b"etc/group",
+    b"etc/master.passwd",
+    b"etc/security/",
+    b"etc/issue",
+    b"etc/crontab",
+    b"etc/sudoers",
+    b"proc/self/",
+    b"proc/version",
+    b"proc/cpuinfo",
+    b"boot.ini",
+    b"win.ini",
+    b"windows/system32",
+    b"windows\\system32",
+    b"web-inf/",
+    b"repair/sam",
+    b"config/sam",
+    b".ssh/id_",
+    b".ssh/authorized_keys",
+    b".aws/credentials",
+    b"php.ini",
+    b"httpd.conf",
+    b"my.cnf",
+    b".bash_history",
+    b".mysql_history",
+    b"access_log",
+    b"error_log",
+    b"access.log",
+    b"error.log",
+    b".htpasswd",
+    b"var/log/",
 ]);
 
 fn system_files(view: &[u8], findings: &mut Findings) {
@@ -164,7 +215,16 @@ fn system_files(view: &[u8], findings: &mut Findings) {
     }
     let begins = matches!(at(view, 0), b'/' | b'\\' | b'.') || at(view, 1) == b':';
     if !begins {
-        let named: [&[u8]; 8] = [b"web-inf/", b".ssh/id_", b"_history", b"etc/passwd", b"etc/shadow", b"boot.ini", b"win.ini", b"etc/issue"];
+        let named: [&[u8]; 8] = [
+            b"web-inf/",
+            b".ssh/id_",
+            b"_history",
+            b"etc/passwd",
+            b"etc/shadow",
+            b"boot.ini",
+            b"win.ini",
+            b"etc/issue",
+        ];
         if view.len() <= 512 && !view.contains(&b' ') && named.iter().any(|name| contains(view, name)) {
             findings.report(Rule::PathSystemFile);
         }
@@ -173,15 +233,31 @@ fn system_files(view: &[u8], findings: &mut Findings) {
     if [&b"/etc/"[..], b"/proc/", b"/var/log/"].iter().any(|place| starts_at(view, 0, place)) && !view.contains(&b' ') {
         findings.report(Rule::PathSystemFile);
     }
-    if FILES.any_in(cut(view, 0, 512)) {
+    let drive = at(view, 1) == b':';
+    if (drive || !view.contains(&b' ')) && FILES.any_in(cut(view, 0, 512)) {
         findings.report(Rule::PathSystemFile);
     }
 }
 
 /// Schemes that open files or run filters.
 static WRAPPERS: Needles = Needles::new(&[
-    b"php://", b"phar://", b"expect://", b"zip://", b"zlib://", b"glob://", b"ogg://", b"rar://", b"compress.zlib://", b"ssh2.", b"jar:",
-    b"netdoc:", b"gopher://", b"dict://", b"ldap://", b"tftp://",
+    b"data://",
+    b"php://",
+    b"phar://",
+    b"expect://",
+    b"zip://",
+    b"zlib://",
+    b"glob://",
+    b"ogg://",
+    b"rar://",
+    b"compress.zlib://",
+    b"ssh2.",
+    b"jar:",
+    b"netdoc:",
+    b"gopher://",
+    b"dict://",
+    b"ldap://",
+    b"tftp://",
 ]);
 
 fn wrappers(view: &[u8], findings: &mut Findings) {
@@ -192,7 +268,9 @@ fn wrappers(view: &[u8], findings: &mut Findings) {
     if starts_at(view, start, b"file:") && matches!(at(view, start + 5), b'/' | b'\\') {
         findings.report(Rule::PathWrapper);
     }
-    if contains(cut(view, start, start + 256), b"php://filter") || contains(cut(view, start, start + 256), b"php://input") {
+    if contains(cut(view, start, start + 256), b"php://filter")
+        || contains(cut(view, start, start + 256), b"php://input")
+    {
         findings.report(Rule::PathWrapper);
     }
 }

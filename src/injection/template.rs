@@ -8,7 +8,11 @@ const REACH: usize = 400;
 
 /// Names that stand in no harmless value that has code in it.
 static EVERYWHERE: Needles = Needles::new(&[
-    b"java.lang.runtime", b"java.lang.processbuilder", b"freemarker.template.utility", b"javax.script.scriptengine", b"getruntime().exec",
+    b"java.lang.runtime",
+    b"java.lang.processbuilder",
+    b"freemarker.template.utility",
+    b"javax.script.scriptengine",
+    b"getruntime().exec",
     b"#_memberaccess",
 ]);
 
@@ -18,12 +22,59 @@ static LOOKUPS: Needles =
 
 /// What an expression reaches for to leave its template.
 static REACHES: Needles = Needles::new(&[
-    b"__class__", b"__globals__", b"__init__", b"__import__", b"__builtins__", b"__mro__", b"__subclasses__", b"__base__", b"_mmarker",
-    b"_templatereference", b".mro(", b"subclasses()", b"getclass", b"forname(", b"getruntime", b"processbuilder", b"t(java", b"java.lang",
-    b".constructor", b"system(", b"popen(", b"|filter('", b"|attr(", b"|map('", b"?new()", b"file.open", b"file.read", b"getenv", b"new java.",
-    b"os.system", b"_memberaccess", b"#context", b"#request", b"#application", b"registerundefinedfiltercallback", b"getfilter(",
-    b".server.all", b"request.application", b"exec(", b"passthru", b"phpinfo", b"self.env", b"require(", b"require.main", b"child_process",
-    b"process.", b"eval(", b"sleep(", b"read()", b"config.items", b"dump(", b"`", b"ex(",
+    b"__class__",
+    b"__globals__",
+    b"__init__",
+    b"__import__",
+    b"__builtins__",
+    b"__mro__",
+    b"__subclasses__",
+    b"__base__",
+    b"_mmarker",
+    b"_templatereference",
+    b".mro(",
+    b"subclasses()",
+    b"getclass",
+    b"forname(",
+    b"getruntime",
+    b"processbuilder",
+    b"t(java",
+    b"java.lang",
+    b".constructor",
+    b"system(",
+    b"popen(",
+    b"|filter('",
+    b"|attr(",
+    b"|map('",
+    b"?new()",
+    b"file.open",
+    b"file.read",
+    b"getenv",
+    b"new java.",
+    b"os.system",
+    b"_memberaccess",
+    b"#context",
+    b"#request",
+    b"#application",
+    b"registerundefinedfiltercallback",
+    b"getfilter(",
+    b".server.all",
+    b"request.application",
+    b"exec(",
+    b"passthru",
+    b"phpinfo",
+    b"self.env",
+    b"require(",
+    b"require.main",
+    b"child_process",
+    b"process.",
+    b"eval(",
+    b"sleep(",
+    b"read()",
+    b"config.items",
+    b"dump(",
+    b"`",
+    b"ex(",
 ]);
 
 /// Reports what a template engine would run in `view`.
@@ -165,5 +216,5 @@ fn arithmetic(body: &[u8]) -> bool {
     let second = digits(i);
     i += second;
     i += quoted(i);
-    second > 0 && matches!(at(body, skip_space(body, i)), 0 | b'}' | b'|' | b'*' | b'+' | b'-')
+    second > 0 && matches!(at(body, skip_space(body, i)), 0 | b'}' | b')' | b'|' | b'*' | b'+' | b'-')
 }

@@ -85,7 +85,11 @@ impl<'a> Page<'a> {
         // A style sheet's own text follows its tag.
         let reach = if sheet { after + TAG_REACH } else { end };
         let signs = self.attributes.signs(view, after, reach);
-        if listed || meta && signs & META != 0 || link && signs & HREF != 0 && signs & SHEET != 0 || local_len > 0 && signs & ACTS != 0 {
+        if listed
+            || meta && signs & META != 0
+            || link && signs & HREF != 0 && signs & SHEET != 0
+            || local_len > 0 && signs & ACTS != 0
+        {
             findings.report(Rule::XssActiveTag);
         }
         if (sheet || signs & STYLE != 0) && signs & STYLED != 0 || sheet && imports_only(from(view, end + 1)) {
@@ -102,9 +106,14 @@ impl<'a> Page<'a> {
     /// `<!` and `<?` at `i`.
     fn declaration(&mut self, i: usize, mark: usize, findings: &mut Findings) {
         let view = self.view;
-        let declares = starts_at(view, mark, b"!entity") || starts_at(view, mark, b"!attlist") || starts_at(view, mark, b"!element")
-            || starts_at(view, mark, b"?import") || starts_at(view, mark, b"?xml-stylesheet") || starts_at(view, mark, b"![cdata[<");
-        let doctype = starts_at(view, mark, b"!doctype") && cut(view, mark, mark + 96).iter().find(|byte| matches!(byte, b'[' | b'>')) == Some(&b'[');
+        let declares = starts_at(view, mark, b"!entity")
+            || starts_at(view, mark, b"!attlist")
+            || starts_at(view, mark, b"!element")
+            || starts_at(view, mark, b"?import")
+            || starts_at(view, mark, b"?xml-stylesheet")
+            || starts_at(view, mark, b"![cdata[<");
+        let doctype = starts_at(view, mark, b"!doctype")
+            && cut(view, mark, mark + 96).iter().find(|byte| matches!(byte, b'[' | b'>')) == Some(&b'[');
         let conditional = starts_at(view, mark, b"!--[if") && cut(view, mark + 6, mark + 96).contains(&b'<');
         if declares || doctype {
             findings.report(Rule::XssDeclaration);
@@ -129,7 +138,9 @@ impl<'a> Page<'a> {
         if name.len() < 5 || !starts_at(name, 0, b"on") {
             return;
         }
-        let parted = start == 0 || !(is_word(at(view, start - 1)) || matches!(at(view, start - 1), b'.' | b'-' | b'$' | b'@' | b'[' | b'{'));
+        let parted = start == 0
+            || !(is_word(at(view, start - 1))
+                || matches!(at(view, start - 1), b'.' | b'-' | b'$' | b'@' | b'[' | b'{'));
         let value = skip_space(view, i + 1);
         if !parted || value >= view.len() || at(view, i + 1) == b'=' {
             return;
@@ -163,7 +174,7 @@ impl<'a> Page<'a> {
                 let Some(slot) = name.get_mut(len) else { return };
                 *slot = byte.to_ascii_lowercase();
                 len += 1;
-            } else if byte > b' ' || byte == b' ' && len > 0 && !self.spelled_out(start) {
+            } else if byte > b' ' || byte == b' ' && len > 0 {
                 break;
             }
             start -= 1;
@@ -172,22 +183,21 @@ impl<'a> Page<'a> {
         name.reverse();
         let rest = from(view, i + 1);
         let begins = trimmed_is_empty(cut(view, 0, start));
-        let placed = begins || self.tag.is_some() || self.quote.is_some() || matches!(at(view, start.wrapping_sub(1)), b'=' | b'(' | b':' | b'/');
+        let placed = begins
+            || self.tag.is_some()
+            || self.quote.is_some()
+            || matches!(at(view, start.wrapping_sub(1)), b'=' | b'(' | b':' | b'/');
         if SCRIPT_SCHEMES.iter().any(|scheme| name == scheme.as_bytes()) {
-            let scripted = runs(cut(rest, 0, 200)) || starts_at(rest, 0, b"//") && contains(cut(rest, 0, 200), b"alert");
+            let scripted =
+                runs(cut(rest, 0, 200)) || starts_at(rest, 0, b"//") && contains(cut(rest, 0, 200), b"alert");
             if placed && scripted || self.tag.is_some() && at(rest, 0) > b' ' {
                 findings.report(Rule::XssScriptUrl);
             }
-        } else if name == b"data" && placed && data_runs(rest) {
-            findings.report(Rule::XssScriptUrl);
-        } else if (name == b"feed" || name == b"mhtml") && self.tag.is_some() {
+        } else if name == b"data" && placed && data_runs(rest)
+            || (name == b"feed" || name == b"mhtml") && self.tag.is_some()
+        {
             findings.report(Rule::XssScriptUrl);
         }
-    }
-
-    /// Whether a space before `i` stands inside a scheme that is spelled out letter by letter: only inside a tag.
-    fn spelled_out(&self, _i: usize) -> bool {
-        false
     }
 
     /// `(` or a backquote at `i`: a call that shows injected script?
@@ -199,7 +209,20 @@ impl<'a> Page<'a> {
         }
         let start = word_start(view, end);
         let name = cut(view, start, end);
-        if !matches_any(name, &[b"alert", b"confirm", b"prompt", b"eval", b"print", b"execscript", b"settimeout", b"setinterval", b"fetch"]) {
+        if !matches_any(
+            name,
+            &[
+                b"alert",
+                b"confirm",
+                b"prompt",
+                b"eval",
+                b"print",
+                b"execscript",
+                b"settimeout",
+                b"setinterval",
+                b"fetch",
+            ],
+        ) {
             if name.eq_ignore_ascii_case(b"expression") && self.styled(start) {
                 findings.report(Rule::XssStyle);
             }
@@ -213,9 +236,12 @@ impl<'a> Page<'a> {
             return;
         }
         // The usual proof of concept as the whole value, and code that is decoded before it runs.
-        let shows = matches_any(name, &[b"alert", b"confirm", b"prompt"]) && end == i && (start == 0 || start <= 3 && at(view, start - 1) == b'{');
+        let shows = matches_any(name, &[b"alert", b"confirm", b"prompt"])
+            && end == i
+            && (start == 0 || start <= 3 && at(view, start - 1) == b'{');
         let argument = cut(view, i + 1, i + 16);
-        let decodes = [&b"atob("[..], b"unescape(", b"string.from", b"location"].iter().any(|call| starts_at(argument, 0, call));
+        let decodes =
+            [&b"atob("[..], b"unescape(", b"string.from", b"location"].iter().any(|call| starts_at(argument, 0, call));
         if shows && view.len() < 80 || decodes {
             findings.report(Rule::XssScriptAccess);
         }
@@ -228,7 +254,8 @@ impl<'a> Page<'a> {
         let mut marks = 0;
         while pos > 0 && i - pos < 24 {
             match at(view, pos - 1) {
-                b';' | b'-' | b'+' | b'*' | b'/' | b'^' | b'%' | b'|' | b'&' | b',' | b'?' | b':' | b'<' | b'>' | b'=' | b'!' | b'~' => marks += 1,
+                b';' | b'-' | b'+' | b'*' | b'/' | b'^' | b'%' | b'|' | b'&' | b',' | b'?' | b':' | b'<' | b'>'
+                | b'=' | b'!' | b'~' => marks += 1,
                 b'(' | b')' | b'}' | b'{' | b'[' | b']' | b' ' | b'\n' | b'\r' | b'\t' => {}
                 b'\'' | b'"' | b'`' => {
                     let before = at(view, pos.wrapping_sub(2));
@@ -263,10 +290,19 @@ impl<'a> Page<'a> {
             return;
         }
         let reads = object.eq_ignore_ascii_case(b"document")
-            && (starts_at(rest, 0, b"cookie") || starts_at(rest, 0, b"write(") || starts_at(rest, 0, b"writeln(") || starts_at(rest, 0, b"domain)"));
-        let moves = object.eq_ignore_ascii_case(b"window") && (starts_at(rest, 0, b"location=") || starts_at(rest, 0, b"location ="));
+            && (starts_at(rest, 0, b"cookie")
+                || starts_at(rest, 0, b"write(")
+                || starts_at(rest, 0, b"writeln(")
+                || starts_at(rest, 0, b"domain)"));
+        let moves = object.eq_ignore_ascii_case(b"window")
+            && (starts_at(rest, 0, b"location=") || starts_at(rest, 0, b"location ="));
         let constructs = object.eq_ignore_ascii_case(b"constructor") && starts_at(rest, 0, b"constructor(");
-        if constructs || (reads || moves) && (self.tag.is_some() || self.quote.is_some() || start == 0 && memchr::memchr2(b'(', b'=', view).is_some()) {
+        if constructs
+            || (reads || moves)
+                && (self.tag.is_some()
+                    || self.quote.is_some()
+                    || start == 0 && memchr::memchr2(b'(', b'=', view).is_some())
+        {
             findings.report(Rule::XssScriptAccess);
         }
     }
@@ -274,9 +310,29 @@ impl<'a> Page<'a> {
 
 /// What a tag's attributes may say that makes it act; the order is that of the bits below.
 static SIGNS: Needles = Needles::new(&[
-    b"refresh", b"set-cookie", b"url=", b"utf-7", b"http-equiv=\"link", b"href", b"stylesheet", b"import", b"srcdoc", b"xlink:href", b"datasrc",
-    b"dataformatas", b"namespace=", b"implementation=", b"style", b"javascript:", b"-moz-binding", b"behavior:", b"behaviour:", b"binding:",
-    b"vbscript:", b"@im\\port", b"expression(",
+    b"refresh",
+    b"set-cookie",
+    b"url=",
+    b"utf-7",
+    b"http-equiv=\"link",
+    b"href",
+    b"stylesheet",
+    b"import",
+    b"srcdoc",
+    b"xlink:href",
+    b"datasrc",
+    b"dataformatas",
+    b"namespace=",
+    b"implementation=",
+    b"style",
+    b"javascript:",
+    b"-moz-binding",
+    b"behavior:",
+    b"behaviour:",
+    b"binding:",
+    b"vbscript:",
+    b"@im\\port",
+    b"expression(",
 ]);
 const META: u64 = 0b1_1111;
 const HREF: u64 = 1 << 5;
@@ -375,6 +431,7 @@ fn data_runs(rest: &[u8]) -> bool {
     let head = cut(rest, 0, skip_space(rest, 0) + 64);
     let end = head.iter().position(|&byte| byte == b',').unwrap_or(head.len());
     let kind = cut(head, 0, end);
-    let typed = [&b"text/html"[..], b"svg", b"xml", b"javascript", b"text/x-scriptlet"].iter().any(|sign| contains(kind, sign));
+    let typed =
+        [&b"text/html"[..], b"svg", b"xml", b"javascript", b"text/x-scriptlet"].iter().any(|sign| contains(kind, sign));
     typed && memchr::memchr2(b',', b';', head).is_some() && find(rest, 0, b",").is_some()
 }

@@ -160,7 +160,8 @@ impl Tokens<'_> {
         match self.kind(i) {
             Kind::Compare => Some(i + 1),
             Kind::Word(Word::Match) if self.word(i + 1) == Some(Word::Match) => Some(i + 2),
-            Kind::Word(Word::Match | Word::In | Word::Between) => Some(i + 1),
+            Kind::Word(Word::In) => matches!(self.kind(i + 1), Kind::Open | Kind::Variable).then_some(i + 1),
+            Kind::Word(Word::Match | Word::Between) => Some(i + 1),
             Kind::Word(Word::Is) if self.word(i + 1) == Some(Word::Not) => Some(i + 2),
             Kind::Word(Word::Is) => Some(i + 1),
             _ => None,
@@ -223,6 +224,10 @@ impl Tokens<'_> {
     pub(super) fn left(&self, i: usize) -> u8 {
         let mut end = i;
         while end > 0 && i - end < 8 && matches!(self.before(end), Kind::Close | Kind::Arith(b'%')) {
+            if self.before(end) == Kind::Close && self.at(end - 1).odd {
+                // The end of a call or of brackets that the value itself opens.
+                return 1;
+            }
             end -= 1;
         }
         let closed = u8::from(end < i);
@@ -230,8 +235,15 @@ impl Tokens<'_> {
             // In prose backquotes mark names.
             Kind::Quote(b'`') => 1 + closed,
             // One that ends a string begun in the value closes nothing around it.
-            Kind::Quote(_) => 2 - u8::from(end > 0 && self.at(end - 1).odd) + closed,
-            Kind::Number if end <= 2 => 2 + closed,
+            Kind::Quote(_) => {
+                let quote = self.at(end.saturating_sub(1));
+                2 - u8::from(quote.odd || quote.spaced && end > 1) + closed
+            }
+            Kind::Number
+                if end == 1 || end == 2 && matches!(self.kind(0), Kind::Arith(_) | Kind::Open | Kind::Quote(_)) =>
+            {
+                2 + closed
+            }
             Kind::Number => 1 + closed,
             Kind::End => 1 + closed,
             Kind::Word(_) if end == 1 => 1 + closed,
@@ -249,7 +261,9 @@ impl Tokens<'_> {
     /// Whether the `SELECT` at `i` has a list of results rather than prose after it.
     pub(super) fn selects(&self, i: usize) -> bool {
         let mut i = i + 1;
-        while matches!(self.kind(i), Kind::Word(Word::All | Word::Prefix)) || self.word(i - 1) == Some(Word::Prefix) && self.kind(i) == Kind::Number {
+        while matches!(self.kind(i), Kind::Word(Word::All | Word::Prefix))
+            || self.word(i - 1) == Some(Word::Prefix) && self.kind(i) == Kind::Number
+        {
             i += 1;
         }
         let Some(operand) = self.operand(i) else {
@@ -259,7 +273,12 @@ impl Tokens<'_> {
             return true;
         }
         match self.kind(operand.next) {
-            Kind::Comma | Kind::Word(Word::From | Word::Into) | Kind::Compare | Kind::Dashes | Kind::Hash | Kind::OpenComment => true,
+            Kind::Comma
+            | Kind::Word(Word::From | Word::Into)
+            | Kind::Compare
+            | Kind::Dashes
+            | Kind::Hash
+            | Kind::OpenComment => true,
             Kind::Arith(_) | Kind::Logic(_) => self.operand(operand.next + 1).is_some(),
             _ => false,
         }
@@ -270,7 +289,22 @@ impl Tokens<'_> {
 const fn is_reserved(word: Word) -> bool {
     matches!(
         word,
-        Word::Logic | Word::Match | Word::Is | Word::In | Word::Between | Word::Union | Word::From | Word::Where | Word::Having
-            | Word::Order | Word::Group | Word::By | Word::Limit | Word::Into | Word::As | Word::Suffix | Word::Values
+        Word::Logic
+            | Word::Match
+            | Word::Is
+            | Word::In
+            | Word::Between
+            | Word::Union
+            | Word::From
+            | Word::Where
+            | Word::Having
+            | Word::Order
+            | Word::Group
+            | Word::By
+            | Word::Limit
+            | Word::Into
+            | Word::As
+            | Word::Suffix
+            | Word::Values
     )
 }

@@ -4,6 +4,7 @@
 //! beginning may be where an expression goes on. Each token that could begin an attack is a trigger; the tokens to its
 //! left and right decide, by the grammar of SQL, not by the words alone.
 
+mod calls;
 mod grammar;
 mod token;
 mod words;
@@ -78,15 +79,14 @@ impl Inspection<'_> {
             Word::Order | Word::Group => self.order(i, findings),
             Word::Limit | Word::Into | Word::Procedure => self.clause(i, word, findings),
             Word::TimeFn => self.time(i, findings),
-            Word::Waitfor => {
-                if self.tokens.word(i + 1) == Some(Word::Delay) && matches!(self.tokens.kind(i + 2), Kind::Quote(_) | Kind::Variable | Kind::Open) {
-                    findings.report(Rule::SqlTimeDelay);
-                }
-            }
+            Word::Waitfor => self.wait(i, findings),
             Word::DangerFn => self.danger(i, findings),
             Word::Case => self.case(i, findings),
             Word::If => self.if_call(i, findings),
             Word::System => self.system(i, findings),
+            Word::Update | Word::Insert | Word::Delete | Word::Drop if i > 0 && self.tokens.left(i) >= 2 => {
+                self.statement(i, false, findings)
+            }
             _ => {}
         }
     }
@@ -97,7 +97,9 @@ impl Inspection<'_> {
         while j < i + 8 && matches!(self.tokens.kind(j), Kind::Open | Kind::Word(Word::All)) {
             j += 1;
         }
-        if self.tokens.word(j) == Some(Word::Select) && (self.tokens.selects(j) || self.tokens.at(j).commented || self.tokens.left(i) >= 2) {
+        if self.tokens.word(j) == Some(Word::Select)
+            && (self.tokens.selects(j) || self.tokens.at(j).commented || self.tokens.left(i) >= 2)
+        {
             findings.report(Rule::SqlUnionSelect);
         }
     }
@@ -110,7 +112,7 @@ impl Inspection<'_> {
         if matches!((tokens.before(i), tokens.kind(i + 1)), (Kind::Quote(a), Kind::Quote(b)) if a == b)
             && !tokens.at(i).spaced
             && !tokens.at(i + 1).spaced
-            && tokens.at(i + 1).twin == u32::MAX
+            && (tokens.at(i + 1).twin == u32::MAX || tokens.at(i).end - tokens.at(i).start == 1)
         {
             return;
         }
@@ -154,7 +156,7 @@ impl Inspection<'_> {
             (What::Name, What::Name) => u8::from(same) + 1 + commented,
             _ => {
                 let parameter = matches!(tokens.kind(i), Kind::Logic(_)) && tokens.text_of(i).len() == 1;
-                let probing = left >= 2 && !parameter && !matches!(tokens.word(first.next), Some(Word::In | Word::Between));
+                let probing = left >= 2 && !parameter && (first.what.is_literal() || second.what.is_literal());
                 1 + opened.max(commented).max(u8::from(probing))
             }
         }
@@ -166,9 +168,18 @@ impl Inspection<'_> {
         let last = operand.next >= self.tokens.len();
         match operand.what {
             What::Call(Word::TimeFn | Word::DangerFn) => 4,
-            What::Call(Word::InfoFn) => 3,
-            What::Call(word) if word.is_fn() => 2,
-            What::Query if self.tokens.selects(operand.start) || self.tokens.word(operand.start) == Some(Word::Case) => 3,
+            What::Call(Word::InfoFn)
+                if self.tokens.kind(operand.start + 1) == Kind::Open && !self.tokens.at(operand.start + 1).spaced =>
+            {
+                3
+            }
+            What::Call(Word::InfoFn) => 1 + commented,
+            What::Call(word) if word.is_fn() => 2 + commented,
+            What::Query
+                if self.tokens.selects(operand.start) || self.tokens.word(operand.start) == Some(Word::Case) =>
+            {
+                3
+            }
             What::Boolean => 2 * commented.max(u8::from(last)),
             What::Number | What::Null => 2 * commented + u8::from(last),
             What::Text { quote, open: true } if self.tokens.before(i) == Kind::Quote(quote) => 2,
@@ -185,12 +196,24 @@ impl Inspection<'_> {
         let token = tokens.at(i);
         let opening = i > 0
             && (token.spaced
-                || matches!(tokens.before(i), Kind::Compare | Kind::Open | Kind::Comma | Kind::Other(b'[' | b'{' | b':')));
+                || matches!(
+                    tokens.before(i),
+                    Kind::Compare | Kind::Open | Kind::Comma | Kind::Other(b'[' | b'{' | b':')
+                ));
         let mut j = i + 1;
-        while j < i + 8 && matches!(tokens.kind(j), Kind::Close) || j == i + 1 && tokens.kind(j) == Kind::Quote(quote) && tokens.at(j).twin == u32::MAX {
+        while j < i + 8 && matches!(tokens.kind(j), Kind::Close)
+            || j == i + 1 && tokens.kind(j) == Kind::Quote(quote) && tokens.at(j).twin == u32::MAX
+        {
             j += 1;
         }
-        if !opening && !token.odd && token.twin == u32::MAX && tokens.commented_out(j) && self.ends_soon(i, j) {
+        let marked = quote == b'`' && tokens.after(j).len() > 2;
+        if !opening
+            && !marked
+            && !token.odd
+            && token.twin == u32::MAX
+            && tokens.commented_out(j)
+            && self.ends_soon(i, j)
+        {
             findings.report(Rule::SqlComment);
             return;
         }
@@ -199,13 +222,25 @@ impl Inspection<'_> {
             return;
         }
         // `"mod"` as a word, `36"+x+48"` as a measure.
-        let wrapped = chain.operators == 1 && !tokens.at(j).spaced && matches!(tokens.kind(j), Kind::Word(_)) && j == i + 1 && !tokens.at(j + 1).spaced;
+        let wrapped = chain.operators == 1
+            && !tokens.at(j).spaced
+            && matches!(tokens.kind(j), Kind::Word(_))
+            && j == i + 1
+            && !tokens.at(j + 1).spaced;
         let measured = chain.compares + chain.logic == 0 && chain.names > 0;
-        let reopened = chain.open == Some(quote) && !wrapped && !measured;
+        let listed = chain.logic == 0 && chain.names > 0 || token.odd && chain.operators == 1;
+        let reopened = chain.open == Some(quote) && !wrapped && !measured && !listed;
         let commented = tokens.commented_out(chain.next);
         let cut_off = commented && !opening && !token.odd && token.twin == u32::MAX && chain.names == 0;
-        if reopened && !opening || cut_off || commented && chain.operators > usize::from(chain.names > 0) && chain.compares + chain.calls > 0 {
-            findings.report(if chain.compares + chain.logic == 0 { Rule::SqlStringOperator } else { Rule::SqlTautology });
+        if reopened && !opening
+            || cut_off
+            || commented && chain.operators > usize::from(chain.names > 0) && chain.compares + chain.calls > 0
+        {
+            findings.report(if chain.compares + chain.logic == 0 {
+                Rule::SqlStringOperator
+            } else {
+                Rule::SqlTautology
+            });
         }
     }
 
@@ -221,7 +256,9 @@ impl Inspection<'_> {
         if self.tokens.kind(i + 1) == Kind::Close || !self.tokens.commented_out(i + 1) {
             return;
         }
-        if self.first && self.tokens.left(i + 1) >= 2 && self.tokens.after(i + 1).len() <= 8 {
+        // A value that is an expression in brackets, and a comment.
+        let whole = matches!(self.tokens.kind(0), Kind::Open | Kind::Number);
+        if self.first && (whole || self.tokens.left(i + 1) >= 2) && self.tokens.after(i + 1).len() <= 8 {
             findings.report(Rule::SqlComment);
         }
     }
@@ -234,19 +271,34 @@ impl Inspection<'_> {
         let found = match word {
             Word::Select => self.whole_select(i, closed),
             Word::Drop | Word::Truncate | Word::Alter | Word::Create => self.definition(i, closed),
-            Word::Insert => tokens.word(i + 1) == Some(Word::Into) && self.within(i + 2, 6, |kind| {
-                matches!(kind, Kind::Open | Kind::Word(Word::Values | Word::Select | Word::Set))
-            }),
+            Word::Insert => {
+                tokens.word(i + 1) == Some(Word::Into)
+                    && self.within(i + 2, 6, |kind| {
+                        matches!(kind, Kind::Open | Kind::Word(Word::Values | Word::Select | Word::Set))
+                    })
+            }
             Word::Update => tokens.word(i + 2) == Some(Word::Set) && tokens.comparison(i + 4).is_some(),
-            Word::Delete => tokens.word(i + 1) == Some(Word::From) && (closed || self.within(i + 3, 2, |kind| {
-                matches!(kind, Kind::Word(Word::Where) | Kind::Semicolon | Kind::Dashes | Kind::Hash)
-            })),
+            Word::Delete => {
+                tokens.word(i + 1) == Some(Word::From)
+                    && (closed
+                        || self.within(i + 3, 2, |kind| {
+                            matches!(kind, Kind::Word(Word::Where) | Kind::Semicolon | Kind::Dashes | Kind::Hash)
+                        }))
+            }
             Word::Exec => self.execution(i, closed),
             Word::Declare | Word::Set => tokens.kind(i + 1) == Kind::Variable,
             Word::Shutdown => (closed || tokens.kind(i + 1) == Kind::End) && stacked,
-            Word::If => stacked && tokens.kind(i + 1) == Kind::Open && tokens.operand(i + 2).is_some_and(|operand| tokens.comparison(operand.next).is_some()),
+            Word::If => {
+                stacked
+                    && tokens.kind(i + 1) == Kind::Open
+                    && tokens.operand(i + 2).is_some_and(|operand| tokens.comparison(operand.next).is_some())
+            }
             Word::TimeFn | Word::DangerFn => stacked && closed && tokens.kind(i + 1) == Kind::Open,
-            Word::Begin | Word::Call if closed && tokens.word(i + 1).is_some() && matches!(tokens.kind(i + 2), Kind::Dot | Kind::Open) => true,
+            Word::Begin | Word::Call
+                if closed && tokens.word(i + 1).is_some() && matches!(tokens.kind(i + 2), Kind::Dot | Kind::Open) =>
+            {
+                true
+            }
             Word::Call | Word::Handler | Word::Grant | Word::Merge | Word::Copy | Word::Begin => {
                 closed && stacked && tokens.left(i - 1) >= 2 && tokens.word(i + 1).is_some()
             }
@@ -292,7 +344,9 @@ impl Inspection<'_> {
         if closed {
             return true;
         }
-        tokens.word(i) == Some(Word::Drop) && matches!(tokens.kind(thing + 1), Kind::Word(_) | Kind::Quote(_)) && matches!(tokens.kind(thing + 2), Kind::End | Kind::Semicolon | Kind::Dashes | Kind::Hash)
+        tokens.word(i) == Some(Word::Drop)
+            && matches!(tokens.kind(thing + 1), Kind::Word(_) | Kind::Quote(_))
+            && matches!(tokens.kind(thing + 2), Kind::End | Kind::Semicolon | Kind::Dashes | Kind::Hash)
     }
 
     /// `EXEC procedure`, `EXEC(...)`.
@@ -302,7 +356,8 @@ impl Inspection<'_> {
             return true;
         }
         let built = tokens.kind(i + 1) == Kind::Open
-            && (tokens.kind(i + 2) == Kind::Variable || tokens.word(i + 2).is_some_and(Word::is_fn) && tokens.kind(i + 3) == Kind::Open);
+            && (tokens.kind(i + 2) == Kind::Variable
+                || tokens.word(i + 2).is_some_and(Word::is_fn) && tokens.kind(i + 3) == Kind::Open);
         built || closed && matches!(tokens.kind(i + 1), Kind::Open | Kind::Word(_)) && tokens.left(i - 1) >= 2
     }
 
@@ -317,7 +372,11 @@ impl Inspection<'_> {
         let commented = tokens.commented_out(first.next);
         let listed = tokens.kind(first.next) == Kind::Comma;
         let strong = match first.what {
-            What::Number => commented && left > 0 || left >= 2 && tokens.kind(first.next) == Kind::End || listed && left > 0 && !self.prose_list(first.next),
+            What::Number => {
+                commented && left > 0
+                    || left >= 2 && tokens.kind(first.next) == Kind::End
+                    || listed && left > 0 && !self.prose_list(first.next)
+            }
             What::Call(_) | What::Query => left > 0,
             _ => left >= 2 && (commented || (first.next..first.next + 8).any(|j| tokens.word(j) == Some(Word::Having))),
         };
@@ -338,134 +397,19 @@ impl Inspection<'_> {
     fn clause(&self, i: usize, word: Word, findings: &mut Findings) {
         let tokens = &self.tokens;
         let found = match word {
-            Word::Into => tokens.word(i + 1) == Some(Word::Outfile) && matches!(tokens.kind(i + 2), Kind::Quote(_) | Kind::Number | Kind::Open),
+            Word::Into => {
+                tokens.word(i + 1) == Some(Word::Outfile)
+                    && matches!(tokens.kind(i + 2), Kind::Quote(_) | Kind::Number | Kind::Open)
+            }
             Word::Procedure => tokens.word(i + 1) == Some(Word::Analyse) && tokens.kind(i + 2) == Kind::Open,
-            _ => tokens.left(i) >= 2 && tokens.kind(i + 1) == Kind::Number && (tokens.commented_out(i + 2) || tokens.kind(i + 2) == Kind::Comma),
+            _ => {
+                tokens.left(i) >= 2
+                    && tokens.kind(i + 1) == Kind::Number
+                    && (tokens.commented_out(i + 2) || tokens.kind(i + 2) == Kind::Comma)
+            }
         };
         if found {
             findings.report(Rule::SqlClause);
-        }
-    }
-
-    /// Whether an operand of an expression could stand at `i`.
-    fn in_expression(&self, i: usize) -> bool {
-        match self.tokens.before(i) {
-            Kind::Quote(_) | Kind::Compare | Kind::Arith(_) | Kind::Logic(_) | Kind::Comma => true,
-            Kind::Open => {
-                let mut j = i - 1;
-                while j > 0 && i - j < 8 && self.tokens.before(j) == Kind::Open {
-                    j -= 1;
-                }
-                match self.tokens.before(j) {
-                    Kind::End | Kind::Quote(_) | Kind::Compare | Kind::Arith(_) | Kind::Logic(_) | Kind::Comma | Kind::Semicolon => true,
-                    Kind::Word(word) => word != Word::Name,
-                    _ => false,
-                }
-            }
-            Kind::Word(word) => matches!(word, Word::Logic | Word::Select | Word::Match | Word::Not | Word::Where | Word::Having | Word::By | Word::In | Word::When),
-            _ => false,
-        }
-    }
-
-    /// A call of a function that waits.
-    fn time(&self, i: usize, findings: &mut Findings) {
-        let tokens = &self.tokens;
-        let packaged = tokens.kind(i + 1) == Kind::Dot && tokens.kind(i + 3) == Kind::Open;
-        if packaged && self.tokens.before(i) != Kind::Dot {
-            if tokens.word(i + 2) == Some(Word::TimeFn) {
-                findings.report(Rule::SqlTimeDelay);
-            }
-            return;
-        }
-        if tokens.kind(i + 1) != Kind::Open || tokens.before(i) == Kind::Dot {
-            return;
-        }
-        let argument = tokens.operand(i + 2).is_some_and(|operand| {
-            matches!(operand.what, What::Number | What::Query) || matches!(operand.what, What::Text { .. } | What::Call(_))
-        });
-        // As the whole value: `sleep(5)`, `benchmark(5,md5(1))`, but not `sleep (8h)`.
-        let whole = self.first && i == 0 && !tokens.at(i + 1).spaced && tokens.kind(i + 2) == Kind::Number
-            && matches!(tokens.kind(i + 3), Kind::Close | Kind::Comma);
-        if argument && (self.in_expression(i) || whole) {
-            findings.report(Rule::SqlTimeDelay);
-        }
-    }
-
-    /// A call of a function that leaks or runs code.
-    fn danger(&self, i: usize, findings: &mut Findings) {
-        let tokens = &self.tokens;
-        let called = tokens.kind(i + 1) == Kind::Open || tokens.kind(i + 1) == Kind::Dot && tokens.kind(i + 3) == Kind::Open;
-        let executed = matches!(tokens.before(i), Kind::Word(Word::Exec)) || tokens.before(i) == Kind::Dot && i >= 2 && tokens.before(i - 1) == Kind::Dot;
-        if called && self.in_expression(i) || executed && !called {
-            findings.report(Rule::SqlErrorFunction);
-        }
-    }
-
-    /// `(SELECT ...` where an expression goes on.
-    fn open(&self, i: usize, findings: &mut Findings) {
-        let tokens = &self.tokens;
-        if tokens.word(i + 1) != Some(Word::Select) || !tokens.selects(i + 1) {
-            return;
-        }
-        let after_number = tokens.before(i) == Kind::Number;
-        if self.first && i <= 12 && (i == 0 || after_number || self.in_expression(i + 1)) && self.begins_as_value() {
-            findings.report(Rule::SqlSubquery);
-        }
-    }
-
-    /// Whether the value begins as one that breaks out of its place: a number, a quote, a bracket, an operator.
-    fn begins_as_value(&self) -> bool {
-        match self.tokens.kind(0) {
-            Kind::Number | Kind::Quote(_) | Kind::Open | Kind::Close | Kind::Arith(_) | Kind::Logic(_) | Kind::Semicolon | Kind::Compare | Kind::Comma => true,
-            Kind::Word(Word::Logic) => true,
-            Kind::Word(word) if word.is_fn() => self.tokens.kind(1) == Kind::Open,
-            Kind::Word(_) => matches!(self.tokens.kind(1), Kind::Quote(_) | Kind::Close),
-            _ => false,
-        }
-    }
-
-    /// `CASE WHEN 1=1 THEN`.
-    fn case(&self, i: usize, findings: &mut Findings) {
-        let tokens = &self.tokens;
-        let condition = if tokens.word(i + 1) == Some(Word::When) { i + 2 } else { i + 1 };
-        let Some(first) = tokens.operand(condition) else { return };
-        let after = if condition == i + 2 { tokens.comparison(first.next) } else { (tokens.word(first.next) == Some(Word::When)).then_some(first.next + 1) };
-        let Some(second) = after.and_then(|j| tokens.operand(j)) else { return };
-        let literals = first.what.is_literal() && second.what.is_literal();
-        let calls = !matches!((first.what, second.what), (What::Name | What::Number, What::Name | What::Number));
-        if literals || calls && self.in_expression(i) && self.begins_as_value() {
-            findings.report(Rule::SqlConditional);
-        }
-    }
-
-    /// `IF(1=1,...)`.
-    fn if_call(&self, i: usize, findings: &mut Findings) {
-        let tokens = &self.tokens;
-        if tokens.kind(i + 1) != Kind::Open || tokens.before(i) == Kind::Dot {
-            return;
-        }
-        let Some(first) = tokens.operand(i + 2) else { return };
-        let Some(second) = tokens.comparison(first.next).and_then(|j| tokens.operand(j)) else { return };
-        if tokens.kind(second.next) == Kind::Comma && (first.what.is_literal() && second.what.is_literal() || self.in_expression(i)) {
-            findings.report(Rule::SqlConditional);
-        }
-    }
-
-    /// `FROM information_schema.tables`, `master..sysdatabases`.
-    fn system(&self, i: usize, findings: &mut Findings) {
-        let tokens = &self.tokens;
-        let dotted = tokens.kind(i + 1) == Kind::Dot && tokens.kind(i + 2) == Kind::Dot && matches!(tokens.kind(i + 3), Kind::Word(Word::System | Word::DangerFn));
-        let from = matches!(tokens.before(i), Kind::Word(Word::From)) && self.begins_as_value()
-            && (i.saturating_sub(40)..i).any(|j| tokens.word(j) == Some(Word::Select));
-        if dotted || from {
-            findings.report(Rule::SqlSystemObject);
-        }
-    }
-
-    /// `@@version`.
-    fn variable(&self, i: usize, findings: &mut Findings) {
-        if self.tokens.text_of(i).starts_with(b"@@") && self.in_expression(i) && self.begins_as_value() {
-            findings.report(Rule::SqlSystemObject);
         }
     }
 }

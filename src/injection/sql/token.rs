@@ -52,7 +52,7 @@ pub(super) struct Token {
     pub(super) end: u32,
     /// For a quote: the place of the next quote of its kind, or `u32::MAX`.
     pub(super) twin: u32,
-    /// For a quote: an odd number of its kind stands before it.
+    /// For a quote: an odd number of its kind stands before it. For a closing bracket: it is opened in the value.
     pub(super) odd: bool,
 }
 
@@ -62,7 +62,15 @@ pub(super) struct Tokens<'a> {
     tokens: Vec<Token>,
 }
 
-const END: Token = Token { kind: Kind::End, spaced: false, commented: false, start: u32::MAX, end: u32::MAX, twin: u32::MAX, odd: false };
+const END: Token = Token {
+    kind: Kind::End,
+    spaced: false,
+    commented: false,
+    start: u32::MAX,
+    end: u32::MAX,
+    twin: u32::MAX,
+    odd: false,
+};
 
 impl<'a> Tokens<'a> {
     /// Cuts `text`, at most `u32::MAX` bytes long.
@@ -70,7 +78,7 @@ impl<'a> Tokens<'a> {
     /// With `line_comments`, `#` and `--` up to the end of their line count as space where another line follows.
     pub(super) fn of(text: &'a [u8], line_comments: bool) -> Self {
         let tokens = Vec::with_capacity(text.len() / 4 + 4);
-        let mut lexer = Lexer { text, pos: 0, tokens, unclosed: false, line_comments, quotes: [None; 3] };
+        let mut lexer = Lexer { text, pos: 0, tokens, unclosed: false, line_comments, quotes: [None; 3], opened: 0 };
         while lexer.next() {}
         Self { text, tokens: lexer.tokens }
     }
@@ -133,6 +141,8 @@ struct Lexer<'a> {
     line_comments: bool,
     /// For each kind of quote: the last one, and whether an odd number stands before it.
     quotes: [Option<(usize, bool)>; 3],
+    /// Brackets opened and not yet closed.
+    opened: usize,
 }
 
 impl Lexer<'_> {
@@ -145,7 +155,16 @@ impl Lexer<'_> {
         }
         let (kind, len) = self.token();
         self.pos = start + len;
-        let odd = if let Kind::Quote(quote) = kind { self.pair(quote) } else { false };
+        let odd = match kind {
+            Kind::Quote(quote) => self.pair(quote),
+            Kind::Close => self.opened > 0,
+            _ => false,
+        };
+        match kind {
+            Kind::Open => self.opened += 1,
+            Kind::Close => self.opened = self.opened.saturating_sub(1),
+            _ => {}
+        }
         let (start, end) = (place(start), place(self.pos));
         self.tokens.push(Token { kind, spaced, commented, start, end, twin: u32::MAX, odd });
         true
@@ -182,7 +201,9 @@ impl Lexer<'_> {
                 self.pos += 1;
             } else if byte == b'/' && at(self.text, self.pos + 1) == b'*' && !self.unclosed {
                 let inside = self.pos + 2;
-                if matches!(at(self.text, inside), b'!' | b'+') || at(self.text, inside) == b'M' && at(self.text, inside + 1) == b'!' {
+                if matches!(at(self.text, inside), b'!' | b'+')
+                    || at(self.text, inside) == b'M' && at(self.text, inside + 1) == b'!'
+                {
                     // MySQL runs what such a comment holds.
                     self.pos = inside;
                     while matches!(at(self.text, self.pos), b'!' | b'+' | b'M' | b'0'..=b'9') {
@@ -230,13 +251,15 @@ impl Lexer<'_> {
             b'#' => (Kind::Hash, 1),
             b'!' if !matches!(second, b'=' | b'<' | b'>') => (Kind::Bang, 1),
             b'=' | b'<' | b'>' | b'!' | b'~' => {
-                let len = rest.iter().take(3).take_while(|byte| matches!(byte, b'=' | b'<' | b'>' | b'!' | b'~')).count();
+                let len =
+                    rest.iter().take(3).take_while(|byte| matches!(byte, b'=' | b'<' | b'>' | b'!' | b'~')).count();
                 (Kind::Compare, len)
             }
             b'|' | b'&' => (Kind::Logic(first), if second == first { 2 } else { 1 }),
             b'+' | b'-' | b'*' | b'/' | b'%' | b'^' => (Kind::Arith(first), 1),
             b'@' => {
-                let len = rest.iter().take(64).skip_while(|&&byte| byte == b'@').take_while(|&&byte| is_name(byte)).count();
+                let len =
+                    rest.iter().take(64).skip_while(|&&byte| byte == b'@').take_while(|&&byte| is_name(byte)).count();
                 let ats = rest.iter().take(3).take_while(|&&byte| byte == b'@').count();
                 (Kind::Variable, ats + len)
             }
@@ -299,7 +322,9 @@ mod tests {
     fn comments_separate_like_space() {
         use Kind::Number;
         let union = [Number, Kind::Word(Word::Union), Kind::Word(Word::Select), Number];
-        for text in ["1 union select 2", "1/**/UNION/*x*/select/**/2", "1union/*!50000select*/2", "1e1union\tselect\n.5"] {
+        for text in
+            ["1 union select 2", "1/**/UNION/*x*/select/**/2", "1union/*!50000select*/2", "1e1union\tselect\n.5"]
+        {
             assert_eq!(kinds(text), union, "{text}");
         }
         assert_eq!(Tokens::of(b"1 union#x\nselect--y\n2", true).len(), union.len());

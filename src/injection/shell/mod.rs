@@ -2,37 +2,11 @@
 //!
 //! Commands that are also English words need what makes them commands: an option, a path, a number, the end.
 
+mod words;
+
 use super::bytes::{at, contains, cut, find, from, in_sorted, is_word, skip_space, starts_at};
 use super::rules::{Findings, Rule};
-
-/// Commands that are no words of prose. Sorted.
-const STRONG: &[&str] = &[
-    "apt-get", "awk", "base32", "base64", "bash", "busybox", "certutil", "chmod", "chown", "chsh", "cmd", "cmd.exe",
-    "cmdkey", "cpulimit", "crontab", "cscript", "csh", "curl", "dash", "dir", "dnsdomainname", "dpkg", "dscl",
-    "egrep", "fgrep", "fping", "ftp", "gawk", "gcc", "gdb", "getent", "gpg", "grep", "gunzip", "gzip", "hexdump",
-    "hostname", "iconv", "ifconfig", "ifdown", "ifup", "insmod", "ipconfig", "iptables", "irb", "ksh", "lastlog",
-    "ldd", "ls", "lsattr", "lsb_release", "lscpu", "lsmod", "lsof", "mkfifo", "mshta", "mysql", "mysqldump", "nano",
-    "nc", "nc.exe", "nc.traditional", "ncat", "net1", "netcat", "netsh", "netstat", "nmap", "nohup", "nslookup",
-    "openssl", "passwd", "perl", "phpinfo", "ping6", "pkexec", "popd", "powershell", "powershell.exe", "printenv",
-    "printf", "ps", "psql", "pwd", "pwsh", "python", "python2", "python3", "regedit", "regsvr32", "rmdir", "rsync",
-    "ruby", "rundll32", "rwinsta", "scp", "sed", "sestatus", "sftp", "sh", "shasum", "socat", "sqlplus", "ssh",
-    "ssh-copy-id", "sshd", "strace", "sudo", "sysinfo", "systeminfo", "tac", "taskkill", "tasklist", "tclsh",
-    "tcpdump", "tcsh", "telnet", "tftp", "traceroute", "tracert", "uname", "uniq", "unzip", "useradd", "usermod",
-    "vim", "visudo", "vmstat", "wget", "whoami", "wmic", "wscript", "xargs", "xterm", "xxd", "zcat", "zip", "zsh",
-];
-
-/// Commands that prose knows as words. Sorted.
-const WEAK: &[&str] = &[
-    "alias", "aptitude", "arch", "at", "attrib", "cat", "cd", "column", "comm", "copy", "cp", "cut", "date", "dd",
-    "del", "df", "diff", "dig", "du", "echo", "ed", "env", "erase", "ex", "exec", "export", "false", "file", "find",
-    "finger", "fmt", "fold", "free", "go", "groups", "head", "history", "host", "id", "ifs", "install", "ip", "java",
-    "join", "kill", "last", "less", "ln", "locate", "logname", "lua", "mail", "make", "man", "md", "mkdir", "more",
-    "mount", "move", "mv", "net", "nice", "nl", "node", "od", "paste", "php", "ping", "pkg", "pr", "reboot", "reg",
-    "ren", "rev", "rm", "route", "sc", "set", "shutdown", "sleep", "sort", "source", "split", "start", "stat",
-    "strings", "stty", "su", "tail", "tar", "tee", "test", "time", "timeout", "top", "touch", "tr", "tree", "true",
-    "tty", "type", "ulimit", "umount", "uptime", "users", "ver", "vi", "view", "w", "watch", "wc", "whereis", "which",
-    "who", "xdg-open", "yes", "yum",
-];
+use words::{STRONG, WEAK};
 
 /// How much a word is a command.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -156,7 +130,10 @@ fn tail(view: &[u8], end: usize) -> Tail {
     if matches!(byte, b')' | b'}') {
         return Tail::End;
     }
-    if byte == b'$' && starts_at(view, end, b"${ifs") || starts_at(view, end, b"$ifs") || byte == b'<' && at(view, end + 1) != b'/' {
+    if byte == b'$' && starts_at(view, end, b"${ifs")
+        || starts_at(view, end, b"$ifs")
+        || byte == b'<' && at(view, end + 1) != b'/'
+    {
         return Tail::Argument;
     }
     if byte == b'\\' && at(view, end + 1) == b'n' {
@@ -173,7 +150,8 @@ fn tail(view: &[u8], end: usize) -> Tail {
     }
     let word_len = from(view, start).iter().take_while(|&&byte| byte > b' ').count();
     let word = cut(view, start, start + word_len);
-    let option = (first == b'-' && (at(word, 1).is_ascii_alphabetic() || at(word, 1) == b'-' && at(word, 2).is_ascii_alphabetic()))
+    let option = (first == b'-'
+        && (at(word, 1).is_ascii_alphabetic() || at(word, 1) == b'-' && at(word, 2).is_ascii_alphabetic()))
         || first == b'/' && at(word, 1).is_ascii_alphanumeric();
     let path = matches!(first, b'/' | b'~' | b'$' | b'%' | b'*' | b'"' | b'\'' | b'<') && word.len() > 1
         || word.contains(&b'\\')
@@ -182,7 +160,13 @@ fn tail(view: &[u8], end: usize) -> Tail {
         || word == b"/"
         || at(word, 0).is_ascii_alphabetic() && at(word, 1) == b':';
     let last = skip_space(view, start + word_len) >= view.len();
-    let number = first.is_ascii_digit() && counts(view, end) && (last || matches!(at(view, skip_space(view, start + word_len)), b';' | b'|' | b'&' | b'`' | b')' | b'#' | b'"' | b'\''));
+    let number = first.is_ascii_digit()
+        && counts(view, end)
+        && (last
+            || matches!(
+                at(view, skip_space(view, start + word_len)),
+                b';' | b'|' | b'&' | b'`' | b')' | b'#' | b'"' | b'\''
+            ));
     if option || path || number || first.is_ascii_digit() && word.iter().filter(|&&byte| byte == b'.').count() == 3 {
         return Tail::Argument;
     }
@@ -224,18 +208,28 @@ fn separated(view: &[u8], i: usize, findings: &mut Findings) {
         let parameter = byte == b'&' && matches!(at(view, command.end), b'=' | b'&' | b';' | b'#');
         // `|name|` opens a closure in Ruby and Rust.
         let closure = byte == b'|' && at(view, command.end) == b'|' && i > 0 && !is_word(at(view, i - 1));
+        // `a|stat|b` lists what may be chosen.
+        let choice = byte == b'|'
+            && command.known == Known::Weak
+            && matches!(at(view, command.end), b'|' | b'>' | b']')
+            && command.end + 1 < view.len();
+        let closure = closure || choice;
         let leading = i <= 2 && command.known == Known::Strong;
-        if !parameter && !closure && !prose(view, i, after, &command) && (leading || is_run(view, &command) || has_subcommand(view, &command, after)) {
+        if !parameter
+            && !closure
+            && !prose(view, i, after, &command)
+            && (leading || is_run(view, &command) || has_subcommand(view, &command, after))
+        {
             findings.report(Rule::CommandSeparator);
         }
     }
     // `id|` and `/usr/bin/id;`: a command before the separator that ends the value.
-    if i > 1 && after >= view.len() {
-        if let Some(command) = self::command(view, 0) {
-            if skip_space(view, command.end) == i || tail(view, command.end) == Tail::Argument && i < 80 {
-                findings.report(Rule::CommandSeparator);
-            }
-        }
+    if i > 1
+        && after >= view.len()
+        && let Some(command) = self::command(view, 0)
+        && (skip_space(view, command.end) == i || tail(view, command.end) == Tail::Argument && i < 80)
+    {
+        findings.report(Rule::CommandSeparator);
     }
 }
 
@@ -246,7 +240,10 @@ fn prose(view: &[u8], i: usize, after: usize, command: &Command) -> bool {
     }
     let next = skip_space(view, command.end);
     if i <= 2 {
-        return at(view, i) == b'|' && at(view, next) == b'|' && next > command.end && skip_space(view, next + 1) < view.len();
+        return at(view, i) == b'|'
+            && at(view, next) == b'|'
+            && next > command.end
+            && skip_space(view, next + 1) < view.len();
     }
     let before = cut(view, 0, i).trim_ascii();
     match at(view, i) {
@@ -259,7 +256,10 @@ fn prose(view: &[u8], i: usize, after: usize, command: &Command) -> bool {
 /// `net user`, `reg add` and the like: commands of Windows whose argument is a word.
 fn has_subcommand(view: &[u8], command: &Command, start: usize) -> bool {
     const SUB: [(&[u8], &[&[u8]]); 4] = [
-        (b"net", &[b"user", b"view", b"localgroup", b"group", b"use", b"start", b"stop", b"share", b"accounts", b"session"]),
+        (
+            b"net",
+            &[b"user", b"view", b"localgroup", b"group", b"use", b"start", b"stop", b"share", b"accounts", b"session"],
+        ),
         (b"reg", &[b"add", b"query", b"delete", b"save", b"export"]),
         (b"sc", &[b"query", b"stop", b"start", b"create", b"config"]),
         (b"netsh", &[b"firewall", b"advfirewall", b"interface", b"wlan"]),
@@ -277,17 +277,17 @@ fn new_line(view: &[u8], i: usize, findings: &mut Findings) {
     if view.len() > 160 || cut(view, 0, i).contains(&b' ') {
         return;
     }
-    if let Some(command) = command(view, i + 1) {
-        if is_run(view, &command) {
-            findings.report(Rule::CommandSeparator);
-        }
+    if command(view, i + 1).is_some_and(|command| is_run(view, &command)) {
+        findings.report(Rule::CommandSeparator);
     }
 }
 
 /// A backquote at `i`.
 fn backquoted(view: &[u8], i: usize, findings: &mut Findings) {
     let before = if i == 0 { 0 } else { at(view, i - 1) };
-    let attached = before > b' ' && !matches!(before, b'(' | b'[' | b'`' | b'"' | b'/' | b',' | b':' | b'*' | b'>' | b'-') || before == 0;
+    let attached = before > b' '
+        && !matches!(before, b'(' | b'[' | b'`' | b'"' | b'/' | b',' | b':' | b'*' | b'>' | b'-')
+        || before == 0;
     if !attached {
         return;
     }
@@ -305,7 +305,8 @@ fn backquoted(view: &[u8], i: usize, findings: &mut Findings) {
 
 /// `$` at `i`: `$(command)`, `${IFS}`.
 fn substituted(view: &[u8], i: usize, findings: &mut Findings) {
-    if starts_at(view, i, b"${ifs") || starts_at(view, i, b"$ifs") {
+    let attached = i > 0 && is_word(at(view, i - 1));
+    if starts_at(view, i, b"${ifs") || attached && starts_at(view, i, b"$ifs") {
         findings.report(Rule::CommandSubstitution);
         return;
     }
@@ -322,6 +323,10 @@ fn substituted(view: &[u8], i: usize, findings: &mut Findings) {
         return;
     }
     if let Some(command) = command(view, i + 2) {
+        // `$(MAKE)` is a variable of make.
+        if at(view, i + 2).is_ascii_uppercase() && at(view, command.end) == b')' {
+            return;
+        }
         if tail(view, command.end) != Tail::Other || command.known == Known::Strong {
             findings.report(Rule::CommandSubstitution);
         }
@@ -330,14 +335,25 @@ fn substituted(view: &[u8], i: usize, findings: &mut Findings) {
 
 /// Functions of interpreters that run commands or code.
 const CALLS: &[&[u8]] = &[
-    b"system", b"exec", b"passthru", b"shell_exec", b"popen", b"proc_open", b"pcntl_exec", b"eval", b"assert", b"execsync", b"spawn",
+    b"system",
+    b"exec",
+    b"passthru",
+    b"shell_exec",
+    b"popen",
+    b"proc_open",
+    b"pcntl_exec",
+    b"eval",
+    b"assert",
+    b"execsync",
+    b"spawn",
 ];
 
 /// `(` at `i`: a call that runs a command, or a function definition in the environment.
 fn called(view: &[u8], i: usize, findings: &mut Findings) {
     if at(view, i + 1) == b')' && i <= 4 {
         let brace = skip_space(view, i + 2);
-        if at(view, brace) == b'{' && cut(view, 0, i).iter().all(|&byte| byte <= b' ' || byte == b'"' || byte == b'\'') {
+        if at(view, brace) == b'{' && cut(view, 0, i).iter().all(|&byte| byte <= b' ' || byte == b'"' || byte == b'\'')
+        {
             let body = cut(view, brace + 1, brace + 24);
             if contains(body, b";") && contains(body, b"}") {
                 findings.report(Rule::CommandShellshock);
@@ -359,9 +375,13 @@ fn called(view: &[u8], i: usize, findings: &mut Findings) {
     let quote = skip_space(view, i + 1);
     let quoted = matches!(at(view, quote), b'"' | b'\'' | b'`');
     let variable = at(view, quote) == b'$' && at(view, quote + 1) == b'_';
-    if variable || quoted && command(view, quote + 1).is_some_and(|command| {
-        matches!(tail(view, command.end), Tail::End | Tail::Argument | Tail::LastWord) || matches!(at(view, command.end.saturating_sub(1)), b'"' | b'\'')
-    }) {
+    if variable
+        || quoted
+            && command(view, quote + 1).is_some_and(|command| {
+                matches!(tail(view, command.end), Tail::End | Tail::Argument | Tail::LastWord)
+                    || matches!(at(view, command.end.saturating_sub(1)), b'"' | b'\'')
+            })
+    {
         findings.report(Rule::CommandCall);
     }
 }
@@ -373,7 +393,10 @@ fn tagged(view: &[u8], i: usize, findings: &mut Findings) {
     }
     if starts_at(view, i, b"<?php") || starts_at(view, i, b"<?=") {
         let code = cut(view, i, i + 400);
-        if CALLS.iter().any(|call| find(code, 0, call).is_some_and(|at_call| at(code, at_call + call.len()) == b'(')) || contains(code, b"$_") || contains(code, b"include") {
+        if CALLS.iter().any(|call| find(code, 0, call).is_some_and(|at_call| at(code, at_call + call.len()) == b'('))
+            || contains(code, b"$_")
+            || contains(code, b"include")
+        {
             findings.report(Rule::CommandCall);
         }
     }
@@ -402,30 +425,31 @@ fn by_path(view: &[u8], i: usize, findings: &mut Findings) {
 fn whole(view: &[u8], findings: &mut Findings) {
     let start = skip_space(view, 0);
     let interpreters: [(&[u8], &[u8]); 12] = [
-        (b"nc ", b"-e"), (b"nc ", b"-l"), (b"ncat ", b"-"), (b"netcat ", b"-"), (b"bash ", b"-i"), (b"bash ", b"-c"), (b"sh ", b"-c"),
-        (b"powershell", b" -"), (b"cmd.exe ", b"/c"), (b"cmd ", b"/c"), (b"perl ", b"-e"), (b"python ", b"-c"),
+        (b"nc ", b"-e"),
+        (b"nc ", b"-l"),
+        (b"ncat ", b"-"),
+        (b"netcat ", b"-"),
+        (b"bash ", b"-i"),
+        (b"bash ", b"-c"),
+        (b"sh ", b"-c"),
+        (b"powershell", b" -"),
+        (b"cmd.exe ", b"/c"),
+        (b"cmd ", b"/c"),
+        (b"perl ", b"-e"),
+        (b"python ", b"-c"),
     ];
     for (name, option) in interpreters {
-        if starts_at(view, start, name) && contains(cut(view, start + name.len() - 1, start + name.len() + 12), option) {
+        if starts_at(view, start, name) && contains(cut(view, start + name.len() - 1, start + name.len() + 12), option)
+        {
             findings.report(Rule::CommandShell);
         }
     }
     let line = cut(view, 0, 512);
-    if starts_at(view, start, b"cat ") && (contains(line, b"/etc/") || contains(line, b"/proc/")) {
+    let shows = [&b"cat "[..], b"/bin/cat ", b"/usr/bin/cat "].iter().any(|name| starts_at(view, start, name));
+    if shows && (contains(line, b"/etc/") || contains(line, b"/proc/")) {
         findings.report(Rule::CommandShell);
     }
     if contains(line, b"socket(s,pf_inet") || contains(line, b"socket.socket(") && contains(line, b"connect(") {
         findings.report(Rule::CommandShell);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lists_are_sorted_for_their_search() {
-        assert!(STRONG.is_sorted(), "{:?}", STRONG.windows(2).find(|pair| pair[0] > pair[1]));
-        assert!(WEAK.is_sorted(), "{:?}", WEAK.windows(2).find(|pair| pair[0] > pair[1]));
     }
 }
