@@ -5,48 +5,69 @@ use std::rc::Rc;
 use super::authentication::Authentication;
 use super::inspection::Inspection;
 use super::limits::Limits;
-use super::{Findings, Shared, access, browser};
+use super::{Findings, Shared, access, browser, intrusion};
 use crate::check::Check;
 use crate::checks::browser::HttpsOnly;
+use crate::checks::intrusion::Intrusion;
+use crate::checks::intrusion::admin::BlockedAddresses;
 use crate::config::{self, Config, Mode, Verdict};
 use crate::pipeline::{Guard, Route};
 use crate::policy::route_table::{HeaderCondition, RouteMatch, RouteTable};
 
 /// Every part that a route's guards are made of.
-struct Parts<'c> {
-    config: &'c Config,
-    shared: &'c Shared,
-    authentication: &'c Authentication,
-    limits: &'c Limits,
-    inspection: &'c Inspection,
-}
-
-pub(super) fn compile(
-    config: &Config,
-    shared: &Shared,
-    authentication: &Authentication,
-    limits: &Limits,
-    inspection: &Inspection,
-    findings: &mut Findings,
-) -> Option<(RouteTable<Rc<Route>>, Rc<Route>)> {
-    let parts = Parts { config, shared, authentication, limits, inspection };
-    let mut routes = Vec::new();
-    for (at, route) in config.routes.iter().enumerate() {
-        let guards = parts.guards(Some(route), &format!("routes[{at}]"), findings);
-        let enforce_percent = u8::try_from(route.enforce_percent.0).unwrap_or(100);
-        let answers_preflights = route.cors.is_some() || config.headers.cors.is_some();
-        routes.push((matching(&route.matching), Rc::new(Route { guards, answers_preflights, enforce_percent })));
-    }
-    let guards = parts.guards(None, "defaults", findings);
-    let answers_preflights = config.headers.cors.is_some();
-    let unmatched = Rc::new(Route { guards, answers_preflights, enforce_percent: 100 });
-    let table = RouteTable::new(routes)
-        .map_err(|error| findings.error(format!("routes[{}].match", error.index), error.to_string()))
-        .ok()?;
-    Some((table, unmatched))
+pub(super) struct Parts<'c> {
+    pub(super) config: &'c Config,
+    pub(super) shared: &'c Shared,
+    pub(super) authentication: &'c Authentication,
+    pub(super) limits: &'c Limits,
+    pub(super) inspection: &'c Inspection,
+    pub(super) intrusion: Option<&'c Rc<Intrusion>>,
 }
 
 impl Parts<'_> {
+    /// The table, and what is done with a request that none of its routes matches.
+    pub(super) fn compile(&self, findings: &mut Findings) -> Option<(RouteTable<Rc<Route>>, Rc<Route>)> {
+        let config = self.config;
+        // The first that matches decides: no route of the operator's takes what is administration.
+        let mut routes: Vec<_> = self.admin(findings).into_iter().collect();
+        let ours = routes.len();
+        for (at, route) in config.routes.iter().enumerate() {
+            let guards = self.guards(Some(route), &format!("routes[{at}]"), findings);
+            let enforce_percent = u8::try_from(route.enforce_percent.0).unwrap_or(100);
+            let answers_preflights = route.cors.is_some() || config.headers.cors.is_some();
+            routes.push((matching(&route.matching), Rc::new(Route { guards, answers_preflights, enforce_percent })));
+        }
+        let guards = self.guards(None, "defaults", findings);
+        let answers_preflights = config.headers.cors.is_some();
+        let unmatched = Rc::new(Route { guards, answers_preflights, enforce_percent: 100 });
+        let field = |index: usize| match index.checked_sub(ours) {
+            Some(index) => format!("routes[{index}].match"),
+            None => "intrusion.admin.path".to_owned(),
+        };
+        let table =
+            RouteTable::new(routes).map_err(|error| findings.error(field(error.index), error.to_string())).ok()?;
+        Some((table, unmatched))
+    }
+
+    /// Everything below the path of administration, whatever the mode: who may lift blocks is always decided.
+    fn admin(&self, findings: &mut Findings) -> Option<(RouteMatch, Rc<Route>)> {
+        let intrusion = self.intrusion?.clone();
+        let admin = self.config.intrusion.as_ref()?.admin.as_ref()?;
+        let base = admin.path.as_str().trim_end_matches('/');
+        let mut guards: Vec<Guard> = Vec::new();
+        guards.extend(browser::security(self.config.headers.security).map(|check| guard(check, Mode::Enforce)));
+        if self.config.headers.https_redirect {
+            guards.push(guard(HttpsOnly, Mode::Enforce));
+        }
+        let authenticate = self.authentication.guard(&intrusion::methods(self.config));
+        guards.extend(authenticate.map(|check| guard(check, Mode::Enforce)));
+        guards.push(guard(intrusion::access(admin, self.shared, findings), Mode::Enforce));
+        let base_segments = base.split('/').skip(1).count();
+        guards.push(guard(BlockedAddresses { intrusion, base: base_segments }, Mode::Enforce));
+        let route = Route { guards: guards.into(), answers_preflights: false, enforce_percent: 100 };
+        Some((RouteMatch { path: format!("{base}/**"), ..RouteMatch::default() }, Rc::new(route)))
+    }
+
     /// The order of a request from its route on. Denials that come after the browser's headers carry them.
     fn guards(&self, route: Option<&config::Route>, path: &str, findings: &mut Findings) -> Rc<[Guard]> {
         let (config, defaults) = (self.config, &self.config.defaults);
