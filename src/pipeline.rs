@@ -35,6 +35,8 @@ pub struct Pipeline {
     pub(crate) strip: StripSet,
     pub(crate) routes: RouteTable<Rc<Route>>,
     pub(crate) unmatched: Option<Rc<Route>>,
+    /// What speaks to browsers where no route does: security headers and CORS.
+    pub(crate) unrouted: Rc<[Guard]>,
     pub(crate) sensitive: PathPatterns,
 }
 
@@ -99,7 +101,7 @@ impl Pipeline {
         match self.admit(&mut exchange) {
             Err(denial) => {
                 let mut passage = Passage::new(exchange, Rc::from([]), false);
-                let reply = self.refuse(&mut passage, denial, env);
+                let reply = self.refuse_unrouted(&mut passage, denial, env);
                 (passage, reply)
             }
             Ok(route) => {
@@ -109,6 +111,17 @@ impl Pipeline {
                 (passage, next)
             }
         }
+    }
+
+    /// A page may read this denial as well, and its preflight is answered although no route knows the method.
+    fn refuse_unrouted(&self, passage: &mut Passage, denial: Denial, env: &mut Env<'_>) -> Next {
+        for guard in self.unrouted.iter() {
+            match guard.check.start(&mut passage.exchange, env) {
+                Step::Answer(reply) if denial == Denial::Unmatched => return passage.answer(reply),
+                _ => {}
+            }
+        }
+        self.refuse(passage, denial, env)
     }
 
     /// Steps 1 to 4: neither `monitor` nor `off` ever disables them.

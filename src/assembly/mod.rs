@@ -62,8 +62,12 @@ struct Findings {
 }
 
 impl Findings {
+    /// Once for each field, although several routes may compile it.
     fn error(&mut self, path: impl Into<String>, message: impl Into<String>) {
-        self.errors.push(ConfigError { path: path.into(), message: message.into() });
+        let error = ConfigError { path: path.into(), message: message.into() };
+        if !self.errors.contains(&error) {
+            self.errors.push(error);
+        }
     }
 
     fn warning(&mut self, path: impl Into<String>, message: impl Into<String>) {
@@ -105,6 +109,7 @@ fn build(config: &Config, surroundings: &Surroundings<'_>, findings: &mut Findin
     let inspection = inspection::compile(config, findings);
     let routes = routes::compile(config, &shared, &authentication, &limits, &inspection, findings);
     let sensitive = sensitive_paths(config, findings);
+    let unrouted = routes::browser_guards(config, None, "headers", findings);
     let (routes, unmatched) = routes?;
     let pipeline = Pipeline {
         service: Rc::from(config.service.as_str()),
@@ -113,6 +118,7 @@ fn build(config: &Config, surroundings: &Surroundings<'_>, findings: &mut Findin
         strip: strip_set(config),
         routes,
         unmatched: (config.unmatched == Verdict::Allow).then_some(unmatched),
+        unrouted: unrouted.into(),
         sensitive: sensitive?,
     };
     let worker = worker(config, surroundings).map_err(|error| findings.error("tables", error.to_string())).ok()?;
