@@ -1,5 +1,7 @@
 //! Every security event and its line: one JSON object, for host logging and for the access log alike.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use crate::time::Timestamp;
@@ -174,13 +176,16 @@ fn bounded<S: serde::Serializer>(value: &str, serializer: S) -> Result<S::Ok, S:
 /// Keeps floods of one type of event out of the log, and says how many were left out.
 #[derive(Debug)]
 pub struct Sampler {
-    per_second: u32,
+    most: u32,
+    /// Seconds.
+    window: u64,
     types: [Sampled; EventType::ALL.len()],
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Sampled {
-    second: u64,
+    /// Windows since the epoch.
+    window: u64,
     printed: u32,
     left_out: u64,
 }
@@ -198,20 +203,20 @@ pub enum Sample {
 }
 
 impl Sampler {
-    /// Prints at most `per_second` events of each type in each second of the clock.
-    pub fn new(per_second: u32) -> Self {
-        Self { per_second, types: Default::default() }
+    /// Prints at most `most` events of each type in each `window` of the clock, in whole seconds, at least one.
+    pub fn new(most: u32, window: Duration) -> Self {
+        Self { most, window: window.as_secs().max(1), types: Default::default() }
     }
 
     /// Decides for one event at `now`.
     pub fn take(&mut self, event: EventType, now: Timestamp) -> Sample {
-        let second = now.unix_seconds();
+        let window = now.unix_seconds() / self.window;
         let Some(sampled) = self.types.get_mut(event as usize) else { return Sample::LeaveOut };
-        if sampled.second != second {
-            sampled.second = second;
+        if sampled.window != window {
+            sampled.window = window;
             sampled.printed = 0;
         }
-        if sampled.printed >= self.per_second {
+        if sampled.printed >= self.most {
             sampled.left_out = sampled.left_out.saturating_add(1);
             return Sample::LeaveOut;
         }
@@ -251,7 +256,7 @@ mod tests {
 
     #[test]
     fn a_flood_is_cut_and_the_number_left_out_is_stated() {
-        let mut sampler = Sampler::new(2);
+        let mut sampler = Sampler::new(2, Duration::from_secs(1));
         let at = Timestamp::from_unix_seconds(10);
         let printed = Sample::Print { left_out: 0 };
         assert_eq!([(); 2].map(|()| sampler.take(EventType::Replay, at)), [printed; 2]);
@@ -260,6 +265,14 @@ mod tests {
         let next = Timestamp::from_unix_seconds(11);
         assert_eq!(sampler.take(EventType::Replay, next), Sample::Print { left_out: 3 });
         assert_eq!(sampler.drain(), []);
+    }
+
+    #[test]
+    fn a_share_lasts_for_its_whole_window() {
+        let mut sampler = Sampler::new(1, Duration::from_secs(60));
+        let taken = [60, 61, 119, 120].map(|at| sampler.take(EventType::Replay, Timestamp::from_unix_seconds(at)));
+        let printed = |left_out| Sample::Print { left_out };
+        assert_eq!(taken, [printed(0), Sample::LeaveOut, Sample::LeaveOut, printed(2)]);
     }
 
     #[test]
