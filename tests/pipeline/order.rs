@@ -141,11 +141,8 @@ fn a_denial_is_a_problem_document_that_says_no_more_than_a_client_may_know() {
 fn an_event_says_who_what_where_and_nothing_of_the_query() {
     let mut gate = Gate::new(BROWSER);
     let token = user(json!({}));
-    let request =
-        get("/users/%31/?token=s3cret").bearer(&token).header("user-agent", "curl\"\n").header("x-request-id", "r");
     let outcome =
         gate.send(get("/users/%31/?a=s3cret").bearer(&token).header("user-agent", "c\"\n").header("x-request-id", "r"));
-    drop(request);
     let event = &outcome.events[0];
     assert_eq!(event["service"], "user-service");
     assert_eq!(event["timestamp"], 1_800_000_000.0);
