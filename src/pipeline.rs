@@ -36,6 +36,8 @@ pub struct Pipeline {
     pub(crate) routes: RouteTable<Rc<Route>>,
     /// What is decided for the requests that no route matches.
     pub(crate) unmatched: Rc<Route>,
+    /// What speaks to browsers where there is no route: security headers and CORS.
+    pub(crate) unrouted: Rc<[Guard]>,
     pub(crate) sensitive: PathPatterns,
 }
 
@@ -105,7 +107,7 @@ impl Pipeline {
         match self.admit(&mut exchange) {
             Err(denial) => {
                 let mut passage = Passage::new(exchange, Rc::from([]), false);
-                let reply = self.refuse(&mut passage, denial, env);
+                let reply = self.refuse_unrouted(&mut passage, denial, env);
                 (passage, reply)
             }
             Ok(route) => {
@@ -115,6 +117,14 @@ impl Pipeline {
                 (passage, next)
             }
         }
+    }
+
+    /// A page may read this denial as well: the headers are set, whatever the guards say beyond that.
+    fn refuse_unrouted(&self, passage: &mut Passage, denial: Denial, env: &mut Env<'_>) -> Next {
+        for guard in self.unrouted.iter() {
+            let _ = guard.check.start(&mut passage.exchange, env);
+        }
+        self.refuse(passage, denial, env)
     }
 
     /// Steps 1 to 4: neither `monitor` nor `off` ever disables them.

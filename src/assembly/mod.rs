@@ -63,8 +63,12 @@ struct Findings {
 }
 
 impl Findings {
+    /// Once for each field, although several routes may compile it.
     fn error(&mut self, path: impl Into<String>, message: impl Into<String>) {
-        self.errors.push(ConfigError { path: path.into(), message: message.into() });
+        let error = ConfigError { path: path.into(), message: message.into() };
+        if !self.errors.contains(&error) {
+            self.errors.push(error);
+        }
     }
 
     fn warning(&mut self, path: impl Into<String>, message: impl Into<String>) {
@@ -108,6 +112,7 @@ fn build(config: &Config, surroundings: &Surroundings<'_>, findings: &mut Findin
     let inspection = inspection::compile(config, findings);
     let routes = routes::compile(config, &shared, &authentication, &limits, &inspection, findings);
     let sensitive = sensitive_paths(config, findings);
+    let unrouted = routes::browser_guards(config, None, "headers", findings);
     let (routes, unmatched) = routes?;
     let pipeline = Pipeline {
         service: Rc::from(config.service.as_str()),
@@ -116,6 +121,7 @@ fn build(config: &Config, surroundings: &Surroundings<'_>, findings: &mut Findin
         strip: strip_set(config),
         routes,
         unmatched,
+        unrouted: unrouted.into(),
         sensitive: sensitive?,
     };
     let worker = worker(config, surroundings).map_err(|error| findings.error("tables", error.to_string())).ok()?;
@@ -131,7 +137,7 @@ fn worker(config: &Config, surroundings: &Surroundings<'_>) -> Result<Worker, Ta
     let space = Space::open(surroundings.store, &plugin, seed)?;
     Ok(Worker {
         tokens: TokenCache::new(TOKENS.0, TOKENS.1, [first, second]),
-        limiter: Limiter::new(space, sizes),
+        limiter: Limiter::open(space, surroundings.store, sizes)?,
         pure_verifications: PureBudget::new(PURE_PER_SECOND, PURE_PER_SECOND),
         events: Sampler::new(config.events.sample.limit, config.events.sample.window),
         lot: Lot::new(lot),

@@ -56,15 +56,7 @@ impl Parts<'_> {
     fn guards(&self, route: Option<&config::Route>, path: &str, findings: &mut Findings) -> Rc<[Guard]> {
         let (config, defaults) = (self.config, &self.config.defaults);
         let mode = route.and_then(|route| route.mode).or(defaults.mode).unwrap_or(config.mode);
-        let mut guards = Vec::new();
-        if let Some(security) = browser::security(config.headers.security) {
-            guards.push(guard(security, Mode::Enforce));
-        }
-        let own = route.and_then(|route| route.cors.as_ref()).map(|cors| (cors, format!("{path}.cors")));
-        let cors = own.or(config.headers.cors.as_ref().map(|cors| (cors, "headers.cors".to_owned())));
-        if let Some((cors, path)) = cors {
-            guards.push(guard(browser::cors(cors, &path, findings), Mode::Enforce));
-        }
+        let mut guards = browser_guards(config, route, path, findings);
         if config.headers.https_redirect {
             guards.push(guard(HttpsOnly, mode));
         }
@@ -107,6 +99,25 @@ impl Parts<'_> {
         };
         access::compile((deny, &deny_at), (allow, &allow_at), self.shared, findings)
     }
+}
+
+/// What speaks to browsers, before anything is refused.
+pub(super) fn browser_guards(
+    config: &Config,
+    route: Option<&config::Route>,
+    path: &str,
+    findings: &mut Findings,
+) -> Vec<Guard> {
+    let mut guards = Vec::new();
+    if let Some(security) = browser::security(config.headers.security) {
+        guards.push(guard(security, Mode::Enforce));
+    }
+    let own = route.and_then(|route| route.cors.as_ref()).map(|cors| (cors, format!("{path}.cors")));
+    let cors = own.or(config.headers.cors.as_ref().map(|cors| (cors, "headers.cors".to_owned())));
+    if let Some((cors, path)) = cors {
+        guards.push(guard(browser::cors(cors, &path, findings), Mode::Enforce));
+    }
+    guards
 }
 
 fn guard(check: impl Check + 'static, mode: Mode) -> Guard {

@@ -84,12 +84,13 @@ impl Inspector {
         if item.kind == Kind::Value && self.skips(item.name) {
             return ControlFlow::Continue(());
         }
+        // A name that is an attack is a value, and no value is told.
         let detection = |hit: Hit| Detection {
             rule: hit.rule,
             class: hit.class,
             score: hit.score,
             place,
-            parameter: shown(item.name, MAX_PARAMETER),
+            parameter: if item.kind == Kind::Name { String::new() } else { shown(item.name, MAX_PARAMETER) },
             excerpt: shown(item.value, self.excerpt),
         };
         if let Some(finding) = self.find(self.enforced, place, true, item) {
