@@ -6,19 +6,28 @@
 //! that still matters is ever evicted; every table says what it does instead when it is full.
 
 pub mod address;
+pub mod blocks;
 mod bytes;
 mod counter;
+mod expiring;
 mod hash;
 pub mod limiter;
 pub mod rate;
+pub mod replay;
+pub mod revocation;
 mod set;
 mod window;
 
-use crate::store::{SharedStore, StoreError, Write};
+use crate::store::{SharedStore, StoreError};
+use hash::Message;
 use std::fmt;
+use std::time::Duration;
 
 /// How often an operation starts anew after somebody else wrote first.
 const MAX_TRIES: usize = 128;
+
+/// How long after its end a set's last entry is cleared away by a reader: a clock that jumped ahead must not lose it.
+const LINGER: Duration = Duration::from_secs(3600);
 
 /// Why a table could not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +60,6 @@ impl std::error::Error for TableError {}
 pub struct Space {
     prefix: String,
     seed: [u8; 16],
-    worker: u32,
 }
 
 /// Changes with the layout of any stored value: a plugin of another version finds none of these keys.
@@ -61,12 +69,16 @@ impl Space {
     /// Opens the part named `plugin`. The first worker to come gives the hash seed, `random`, for all of them.
     ///
     /// # Errors
-    /// [`TableError::Store`] where the host fails, [`TableError::Contended`] where no number for this worker was to be had.
+    /// [`TableError::Store`] where the host fails, [`TableError::Contended`] where no seed was to be had.
     pub fn open(store: &dyn SharedStore, plugin: &str, random: [u8; 16]) -> Result<Self, TableError> {
         let prefix = format!("{plugin}/{LAYOUT}/");
         let seed = agreed_seed(store, &format!("{prefix}seed"), random)?;
-        let worker = next_number(store, &format!("{prefix}workers"))?;
-        Ok(Self { prefix, seed, worker })
+        Ok(Self { prefix, seed })
+    }
+
+    /// A part of its own for tables that must not meet others of their kind.
+    fn part(&self, name: &str) -> Self {
+        Self { prefix: format!("{}{name}/", self.prefix), seed: self.seed }
     }
 
     /// The stored key of set `index` of `table`.
@@ -80,8 +92,8 @@ impl Space {
         key
     }
 
-    fn hash(&self, parts: &[&[u8]]) -> [u64; 2] {
-        hash::keyed(self.seed, parts)
+    fn hash(&self, message: &Message) -> [u64; 2] {
+        message.hash(self.seed)
     }
 }
 
@@ -94,20 +106,6 @@ fn agreed_seed(store: &dyn SharedStore, key: &str, random: [u8; 16]) -> Result<[
         match <[u8; 16]>::try_from(stored.value.as_slice()) {
             Ok(seed) => return Ok(seed),
             Err(_) => drop(store.replace(key, &random, stored.cas)?),
-        }
-    }
-    Err(TableError::Contended)
-}
-
-fn next_number(store: &dyn SharedStore, key: &str) -> Result<u32, TableError> {
-    for _ in 0..MAX_TRIES {
-        let Some(stored) = store.get(key)? else {
-            let _ = store.create(key, &[0; 4])?;
-            continue;
-        };
-        let number = <[u8; 4]>::try_from(stored.value.as_slice()).map_or(0, u32::from_le_bytes).wrapping_add(1);
-        if store.replace(key, &number.to_le_bytes(), stored.cas)? == Write::Done {
-            return Ok(number);
         }
     }
     Err(TableError::Contended)

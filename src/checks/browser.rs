@@ -5,6 +5,7 @@
 use crate::check::{Check, Env, Step};
 use crate::denial::{Denial, HeaderLine, LocalReply, fixed, made};
 use crate::exchange::Exchange;
+use crate::head::Head;
 
 /// Sends plain HTTP to HTTPS. The scheme is Envoy's word: from the connection, or from a trusted `X-Forwarded-Proto`.
 #[derive(Debug)]
@@ -14,7 +15,7 @@ impl Check for HttpsOnly {
     fn start(&self, exchange: &mut Exchange, _env: &mut Env<'_>) -> Step {
         let forwarded = exchange.head.first("x-forwarded-proto").or_else(|| exchange.head.scheme());
         match forwarded {
-            Some(scheme) if !scheme.eq_ignore_ascii_case(b"http") => Step::Pass,
+            Some(scheme) if scheme.eq_ignore_ascii_case(b"https") => Step::Pass,
             _ => {
                 let location = format!("https://{}{}", exchange.target.host, exchange.target.path_and_query());
                 Step::Deny(Denial::HttpsRequired { location })
@@ -112,10 +113,14 @@ impl Check for Cors {
                 exchange.response_headers.push(fixed("access-control-allow-credentials", "true"));
             }
         }
-        let preflight = exchange.head.method() == Some(b"OPTIONS")
-            && exchange.head.first("access-control-request-method").is_some();
-        if preflight { Step::Answer(self.preflight(origin)) } else { Step::Pass }
+        if preflight_method(&exchange.head).is_some() { Step::Answer(self.preflight(origin)) } else { Step::Pass }
     }
+}
+
+/// The method that a CORS preflight asks about; `None` for any other request.
+pub fn preflight_method(head: &Head) -> Option<&[u8]> {
+    let asked = head.first("access-control-request-method")?;
+    (head.method() == Some(b"OPTIONS") && head.contains("origin")).then_some(asked)
 }
 
 /// Headers of a response whose values add up with the upstream's instead of replacing them.

@@ -14,16 +14,18 @@ mod outbound;
 mod routes;
 mod scalar;
 mod secrets;
+mod structure;
 mod tokens;
 mod tree;
 mod unsupported;
 mod validate;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{self, Deserializer, MapAccess, Visitor};
+use serde::de::{self, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 pub use authentication::*;
 pub use claim::ClaimValue;
@@ -127,6 +129,18 @@ impl Config {
             Err(faults) => return Err(faults.into_iter().next().map_or_else(ConfigError::default, ConfigError::from)),
         };
         Ok(tree::read(&document)?)
+    }
+}
+
+/// The JSON text of what a host hands to a plugin: the text itself, or a binary `google.protobuf.Struct`.
+pub fn plugin_configuration(bytes: &[u8]) -> Cow<'_, [u8]> {
+    // A message may happen to begin like a text, so the text has to be read to know.
+    if serde_json::from_slice::<IgnoredAny>(bytes).is_ok() {
+        return Cow::Borrowed(bytes);
+    }
+    match structure::parse(bytes).and_then(|document| serde_json::to_vec(&document).ok()) {
+        Some(json) => Cow::Owned(json),
+        None => Cow::Borrowed(bytes),
     }
 }
 

@@ -79,6 +79,13 @@ unsafe extern "C" {
         value: *const u8,
         value_size: usize,
     ) -> u32;
+    fn proxy_add_header_map_value(
+        map: u32,
+        key: *const u8,
+        key_size: usize,
+        value: *const u8,
+        value_size: usize,
+    ) -> u32;
     fn proxy_remove_header_map_value(map: u32, key: *const u8, key_size: usize) -> u32;
     fn proxy_get_property(path: *const u8, path_size: usize, data: *mut *mut u8, size: *mut usize) -> u32;
     fn proxy_set_property(path: *const u8, path_size: usize, data: *const u8, size: usize) -> u32;
@@ -162,6 +169,14 @@ pub fn set_header(map: Map, name: &[u8], value: &[u8]) -> Result<(), Status> {
     outcome(unsafe {
         proxy_replace_header_map_value(map as u32, name.as_ptr(), name.len(), value.as_ptr(), value.len())
     })
+}
+
+/// Adds a header beside those of the same name.
+///
+/// # Errors
+/// The host's status: the block cannot be changed in this phase.
+pub fn add_header(map: Map, name: &[u8], value: &[u8]) -> Result<(), Status> {
+    outcome(unsafe { proxy_add_header_map_value(map as u32, name.as_ptr(), name.len(), value.as_ptr(), value.len()) })
 }
 
 /// Removes every header of this name.

@@ -8,6 +8,7 @@ use proxy_wasm::types::ContextType;
 
 use crate::assembly::{self, Surroundings};
 use crate::check::Telemetry;
+use crate::config;
 use crate::event::{self, Details};
 use crate::host::abi::{self, Buffer, Level};
 use crate::host::environment::{Environment, SharedData};
@@ -48,7 +49,7 @@ impl RootContext for Root {
         let variable = |name: &str| std::env::var(name).ok();
         let random = [(); 4].map(|()| random_seed());
         let surroundings = Surroundings { store: &SharedData, variable: &variable, random };
-        match assembly::assemble(&bytes, &surroundings) {
+        match assembly::assemble(&config::plugin_configuration(&bytes), &surroundings) {
             Ok(assembled) => {
                 for warning in assembled.warnings {
                     abi::log(Level::Warn, &format!("portcullis: configuration: {warning}"));

@@ -8,6 +8,7 @@ use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
 use crate::check::{Arrival, BodyArrival, Callout, CalloutReply, Env};
+use crate::checks::browser::adds_up;
 use crate::config::Hold;
 use crate::denial::{Denial, LocalReply};
 use crate::exchange::HeaderEdit;
@@ -231,7 +232,8 @@ impl HttpContext for Stream {
         let status = abi::header(Map::ResponseHeaders, ":status").and_then(|text| parse_status(&text));
         self.status = status;
         for (name, value) in &passage.exchange.response_headers {
-            let _ = abi::set_header(Map::ResponseHeaders, name.as_bytes(), value.as_bytes());
+            let write = if adds_up(name) { abi::add_header } else { abi::set_header };
+            let _ = write(Map::ResponseHeaders, name.as_bytes(), value.as_bytes());
         }
         if let (Some(status), Ok(mut worker)) = (status, serving.worker.try_borrow_mut()) {
             let mut env = Env { now: now().unwrap_or_default(), host: &serving.environment, worker: &mut worker };

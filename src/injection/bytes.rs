@@ -43,6 +43,63 @@ pub(super) fn contains(text: &[u8], lower: &[u8]) -> bool {
     find(text, 0, lower).is_some()
 }
 
+/// Strings to look for all at once, in lower case; at most 64.
+pub(super) struct Needles {
+    needles: &'static [&'static [u8]],
+    /// For each possible first byte, which needles begin with it.
+    first: [u64; 128],
+}
+
+impl Needles {
+    /// Prepares `needles`, evaluated by the compiler.
+    #[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+    pub(super) const fn new(needles: &'static [&'static [u8]]) -> Self {
+        let mut first = [0; 128];
+        let mut i = 0;
+        while i < needles.len() {
+            let byte = needles[i][0];
+            first[byte as usize] |= 1 << i;
+            first[byte.to_ascii_uppercase() as usize] |= 1 << i;
+            i += 1;
+        }
+        Self { needles, first }
+    }
+
+    /// Which of them stand in `text`, in either case: a bit for each, in their order.
+    pub(super) fn found_in(&self, text: &[u8]) -> u64 {
+        let mut found = 0;
+        for (i, &byte) in text.iter().enumerate() {
+            let mut candidates = self.first.get(usize::from(byte)).copied().unwrap_or(0) & !found;
+            while candidates != 0 {
+                let index = candidates.trailing_zeros();
+                candidates &= candidates - 1;
+                if self.needles.get(index as usize).is_some_and(|needle| starts_at(text, i, needle)) {
+                    found |= 1 << index;
+                }
+            }
+        }
+        found
+    }
+
+    /// Whether any of them stands in `text`.
+    pub(super) fn any_in(&self, text: &[u8]) -> bool {
+        self.found_in(text) != 0
+    }
+
+    /// Whether `text` begins with any of them.
+    pub(super) fn any_at(&self, text: &[u8], i: usize) -> bool {
+        let mut candidates = self.first.get(usize::from(at(text, i))).copied().unwrap_or(0);
+        while candidates != 0 {
+            let index = candidates.trailing_zeros();
+            candidates &= candidates - 1;
+            if self.needles.get(index as usize).is_some_and(|needle| starts_at(text, i, needle)) {
+                return true;
+            }
+        }
+        false
+    }
+}
+
 /// The first place at or after `i` that is not white space or another control character.
 pub(super) fn skip_space(text: &[u8], i: usize) -> usize {
     let mut pos = i;

@@ -16,6 +16,9 @@ mod template;
 
 pub use rules::{RuleDoc, RuleSet, rules};
 
+#[cfg(test)]
+mod tests;
+
 use rules::Findings;
 
 /// What an attack aims at.
@@ -132,7 +135,7 @@ pub fn scan_except(value: &[u8], classes: ClassSet, excluded: &RuleSet) -> Optio
 
 /// One reading of the value by every class.
 fn inspect(view: &[u8], findings: &mut Findings) {
-    if findings.wants(Class::Sqli) {
+    if findings.wants(Class::Sqli) && !fast::is_plain(view) {
         sql::inspect(view, findings);
     }
     if findings.wants(Class::Xss) {

@@ -1,6 +1,6 @@
 //! File names that leave their place: steps upwards in every disguise, files of the system, wrappers that open files.
 
-use super::bytes::{at, contains, cut, find, from, is_word, starts_at};
+use super::bytes::{Needles, at, contains, cut, from, is_word, starts_at};
 use super::decode::OBSCURED;
 use super::rules::{Findings, Rule};
 
@@ -174,7 +174,7 @@ fn sensitive(target: &[u8]) -> bool {
 }
 
 /// Files that no client has reason to name, wherever they stand.
-const FILES: &[&[u8]] = &[
+static FILES: Needles = Needles::new(&[
     b"etc/passwd",
     b"etc/shadow",
     b"etc/group",
@@ -207,7 +207,7 @@ const FILES: &[&[u8]] = &[
     b"error.log",
     b".htpasswd",
     b"var/log/",
-];
+]);
 
 fn system_files(view: &[u8], findings: &mut Findings) {
     if !view.iter().any(|byte| matches!(byte, b'/' | b'\\' | b'.')) {
@@ -233,13 +233,15 @@ fn system_files(view: &[u8], findings: &mut Findings) {
     if [&b"/etc/"[..], b"/proc/", b"/var/log/"].iter().any(|place| starts_at(view, 0, place)) && !view.contains(&b' ') {
         findings.report(Rule::PathSystemFile);
     }
-    if FILES.iter().any(|name| contains(cut(view, 0, 512), name)) {
+    let drive = at(view, 1) == b':';
+    if (drive || !view.contains(&b' ')) && FILES.any_in(cut(view, 0, 512)) {
         findings.report(Rule::PathSystemFile);
     }
 }
 
 /// Schemes that open files or run filters.
-const WRAPPERS: &[&[u8]] = &[
+static WRAPPERS: Needles = Needles::new(&[
+    b"data://",
     b"php://",
     b"phar://",
     b"expect://",
@@ -256,14 +258,14 @@ const WRAPPERS: &[&[u8]] = &[
     b"dict://",
     b"ldap://",
     b"tftp://",
-];
+]);
 
 fn wrappers(view: &[u8], findings: &mut Findings) {
     let start = super::bytes::skip_space(view, 0);
-    if WRAPPERS.iter().any(|scheme| starts_at(view, start, scheme)) {
+    if WRAPPERS.any_at(view, start) {
         findings.report(Rule::PathWrapper);
     }
-    if starts_at(view, start, b"file:") && find(view, start, b"/").is_some() {
+    if starts_at(view, start, b"file:") && matches!(at(view, start + 5), b'/' | b'\\') {
         findings.report(Rule::PathWrapper);
     }
     if contains(cut(view, start, start + 256), b"php://filter")

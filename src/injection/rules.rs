@@ -92,6 +92,11 @@ impl Findings {
         }
     }
 
+    /// Whether what has been found leaves no doubt, so that nothing more need be looked for.
+    pub(super) fn is_sure(&self) -> bool {
+        self.best.is_some_and(|rule| rule.doc().score >= 8)
+    }
+
     pub(super) fn strongest(&self) -> Option<Finding> {
         self.best.map(|rule| {
             let doc = rule.doc();
@@ -181,7 +186,7 @@ rules! {
         "';alert(7)//"
     XssScriptAccess "xss-script-access" Xss 6
         "Script that reads cookies, rewrites the page or assembles code."
-        "document.cookie"
+        "'+document.cookie+'"
     PathTraversal "path-traversal" Path 8
         "Steps up the directory tree, plain or disguised."
         "../../../etc/hosts"

@@ -1,78 +1,27 @@
 //! Template engines, expression languages and naming lookups: what runs between their delimiters.
 
-use super::bytes::{at, contains, cut, find, from, skip_space, starts_at};
+use super::bytes::{Needles, at, cut, find, from, skip_space, starts_at};
 use super::rules::{Findings, Rule};
 
 /// How far an expression is read.
 const REACH: usize = 400;
 
-/// Reports what a template engine would run in `view`.
-pub(super) fn inspect(view: &[u8], findings: &mut Findings) {
-    let mut pos = 0;
-    while let Some(found) = memchr::memchr3(b'{', b'<', b'[', from(view, pos)) {
-        let i = pos + found;
-        pos = i + 1;
-        match at(view, i) {
-            b'{' => brace(view, i, findings),
-            b'<' if at(view, i + 1) == b'%' => expression(cut(view, i + 2, i + REACH), b"%>", findings),
-            b'[' if at(view, i + 1) == b'#' => expression(cut(view, i + 2, i + REACH), b"]", findings),
-            _ => {}
-        }
-    }
-    if starts_at(view, 0, b"@(") {
-        expression(cut(view, 2, REACH), b")", findings);
-    }
-    if JAVA.iter().any(|name| contains(view, name)) {
-        findings.report(Rule::TemplateObject);
-    }
-}
-
-/// Names that stand in no harmless value.
-const JAVA: &[&[u8]] = &[
+/// Names that stand in no harmless value that has code in it.
+static EVERYWHERE: Needles = Needles::new(&[
     b"java.lang.runtime",
     b"java.lang.processbuilder",
     b"freemarker.template.utility",
     b"javax.script.scriptengine",
     b"getruntime().exec",
     b"#_memberaccess",
-    b"@java.lang.",
-    b"ognl.ognlcontext",
-    b"__proto__[",
-    b"constructor[prototype]",
-    b"constructor.prototype",
-];
+]);
 
-/// `{` at `i`.
-fn brace(view: &[u8], i: usize, findings: &mut Findings) {
-    let before = if i == 0 { 0 } else { at(view, i - 1) };
-    let inside = cut(view, i + 1, i + REACH);
-    match before {
-        b'$' | b'%' => {
-            lookup(inside, findings);
-            if before == b'$' && at(inside, 0) == b'@' {
-                findings.report(Rule::TemplateExpression);
-            }
-            expression(inside, b"}", findings);
-        }
-        b'#' | b'*' | b'!' | b'~' | b'@' => expression(inside, b"}", findings),
-        b'{' => expression(inside, b"}}", findings),
-        _ if at(inside, 0) == b'%' => expression(from(inside, 1), b"%}", findings),
-        _ => {}
-    }
-}
-
-/// `${jndi:...}` and what spells it out of parts.
-fn lookup(inside: &[u8], findings: &mut Findings) {
-    let names: [&[u8]; 10] =
-        [b"jndi:", b"lower:", b"upper:", b"env:", b"sys:", b"java:", b"main:", b"ctx:", b"::-", b"base64:"];
-    let nested = starts_at(inside, 0, b"${") && cut(inside, 0, 64).contains(&b':');
-    if nested || names.iter().any(|name| starts_at(inside, 0, name)) {
-        findings.report(Rule::TemplateLookup);
-    }
-}
+/// What a naming lookup begins with.
+static LOOKUPS: Needles =
+    Needles::new(&[b"jndi:", b"lower:", b"upper:", b"env:", b"sys:", b"java:", b"main:", b"ctx:", b"::-", b"base64:"]);
 
 /// What an expression reaches for to leave its template.
-const REACHES: &[&[u8]] = &[
+static REACHES: Needles = Needles::new(&[
     b"__class__",
     b"__globals__",
     b"__init__",
@@ -126,23 +75,119 @@ const REACHES: &[&[u8]] = &[
     b"dump(",
     b"`",
     b"ex(",
-];
+]);
 
-/// The expression at the beginning of `inside`, up to `close`.
-fn expression(inside: &[u8], close: &[u8], findings: &mut Findings) {
-    let Some(end) = find(inside, 0, close) else {
-        // Nested braces may hide the end; the names still count.
-        if REACHES.iter().take(10).any(|name| contains(inside, name)) {
-            findings.report(Rule::TemplateObject);
+/// Reports what a template engine would run in `view`.
+pub(super) fn inspect(view: &[u8], findings: &mut Findings) {
+    let mut template = Template { view, searched: 0, closes: [(0, None); 4] };
+    let mut pos = 0;
+    let mut code = false;
+    while let Some(found) = memchr::memchr3(b'{', b'<', b'[', from(view, pos)) {
+        let i = pos + found;
+        pos = i + 1;
+        code = true;
+        match at(view, i) {
+            b'{' => template.brace(i, findings),
+            b'<' if at(view, i + 1) == b'%' => template.expression(i + 2, Close::Percent, findings),
+            b'[' if at(view, i + 1) == b'#' => template.expression(i + 2, Close::Bracket, findings),
+            _ => {}
         }
-        return;
-    };
-    let body = cut(inside, 0, end);
-    if arithmetic(body) {
+    }
+    if starts_at(view, 0, b"@(") && arithmetic(cut(view, 2, 64)) {
         findings.report(Rule::TemplateExpression);
     }
-    if REACHES.iter().any(|name| contains(body, name)) {
+    code |= memchr::memchr2(b'(', b'#', view).is_some();
+    if code && names_internals(view) {
         findings.report(Rule::TemplateObject);
+    }
+}
+
+/// Whether an internal name stands anywhere: each has one of these rarer bytes before or inside it.
+fn names_internals(view: &[u8]) -> bool {
+    let near = |i: usize| EVERYWHERE.any_in(cut(view, i.saturating_sub(16), i + 32));
+    memchr::memchr3_iter(b'j', b'#', b'[', view).any(|i| EVERYWHERE.any_at(view, i) || pollutes(view, i))
+        || find(view, 0, b"freemarker.").is_some_and(near)
+        || find(view, 0, b"getruntime").is_some_and(near)
+        || find(view, 0, b"constructor.prototype").is_some()
+}
+
+/// Whether the bracket at `i` is where a prototype is reached by name.
+fn pollutes(view: &[u8], i: usize) -> bool {
+    starts_at(view, i, b"[prototype]") || i >= 9 && at(view, i) == b'[' && starts_at(view, i - 9, b"__proto__")
+}
+
+/// What ends an expression.
+#[derive(Clone, Copy)]
+enum Close {
+    Brace,
+    Braces,
+    Percent,
+    Bracket,
+}
+
+impl Close {
+    const fn text(self) -> &'static [u8] {
+        match self {
+            Self::Brace => b"}",
+            Self::Braces => b"}}",
+            Self::Percent => b"%",
+            Self::Bracket => b"]",
+        }
+    }
+}
+
+/// A view and what is already known of it, so that nested delimiters do not cost their square.
+struct Template<'a> {
+    view: &'a [u8],
+    /// Names have been looked for up to here.
+    searched: usize,
+    /// For each kind of end: from where it was looked for last, and the place found.
+    closes: [(usize, Option<usize>); 4],
+}
+
+impl Template<'_> {
+    /// `{` at `i`.
+    fn brace(&mut self, i: usize, findings: &mut Findings) {
+        let view = self.view;
+        let before = if i == 0 { 0 } else { at(view, i - 1) };
+        match before {
+            b'$' | b'%' => {
+                let nested = starts_at(view, i + 1, b"${") && cut(view, i + 1, i + 65).contains(&b':');
+                if nested || LOOKUPS.any_at(view, i + 1) {
+                    findings.report(Rule::TemplateLookup);
+                }
+                if before == b'$' && at(view, i + 1) == b'@' {
+                    findings.report(Rule::TemplateExpression);
+                }
+                self.expression(i + 1, Close::Brace, findings);
+            }
+            b'#' | b'*' | b'!' | b'~' | b'@' => self.expression(i + 1, Close::Brace, findings),
+            b'{' => self.expression(i + 1, Close::Braces, findings),
+            _ if at(view, i + 1) == b'%' => self.expression(i + 2, Close::Percent, findings),
+            _ => {}
+        }
+    }
+
+    /// The expression from `start` up to `close`.
+    fn expression(&mut self, start: usize, close: Close, findings: &mut Findings) {
+        let Some(end) = self.close(start, close).filter(|end| end - start <= REACH) else { return };
+        if arithmetic(cut(self.view, start, end.min(start + 64))) {
+            findings.report(Rule::TemplateExpression);
+        }
+        let from = start.max(self.searched.saturating_sub(40));
+        if from < end && REACHES.any_in(cut(self.view, from, end)) {
+            findings.report(Rule::TemplateObject);
+        }
+        self.searched = self.searched.max(end);
+    }
+
+    fn close(&mut self, start: usize, close: Close) -> Option<usize> {
+        let slot = self.closes.get_mut(close as usize)?;
+        let known = slot.0 <= start && slot.0 > 0 && slot.1.is_none_or(|end| end >= start);
+        if !known {
+            *slot = (start.max(1), find(self.view, start, close.text()));
+        }
+        slot.1
     }
 }
 
@@ -171,5 +216,5 @@ fn arithmetic(body: &[u8]) -> bool {
     let second = digits(i);
     i += second;
     i += quoted(i);
-    second > 0 && matches!(at(body, skip_space(body, i)), 0 | b'}' | b'|' | b'*' | b'+' | b'-')
+    second > 0 && matches!(at(body, skip_space(body, i)), 0 | b'}' | b')' | b'|' | b'*' | b'+' | b'-')
 }

@@ -2,14 +2,25 @@
 //!
 //! A keyed hash: who does not know the seed cannot choose keys that meet in one set of a table.
 
-/// The hash of `parts`, each preceded by its length so that no two lists of parts read alike.
-pub(crate) fn keyed(seed: [u8; 16], parts: &[&[u8]]) -> [u64; 2] {
-    let mut message = Vec::with_capacity(parts.iter().map(|part| part.len() + 4).sum());
-    for part in parts {
-        message.extend_from_slice(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_le_bytes());
-        message.extend_from_slice(part);
+/// What is hashed: parts, each preceded by its length so that no two lists of parts read alike.
+pub(super) struct Message(Vec<u8>);
+
+impl Message {
+    pub(super) fn of(parts: &[&[u8]]) -> Self {
+        Self(Vec::with_capacity(128)).and(parts)
     }
-    siphash(seed, &message)
+
+    pub(super) fn and(mut self, parts: &[&[u8]]) -> Self {
+        for part in parts {
+            self.0.extend_from_slice(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_le_bytes());
+            self.0.extend_from_slice(part);
+        }
+        self
+    }
+
+    pub(super) fn hash(&self, seed: [u8; 16]) -> [u64; 2] {
+        siphash(seed, &self.0)
+    }
 }
 
 struct State([u64; 4]);
@@ -95,6 +106,7 @@ mod tests {
 
     #[test]
     fn tells_apart_parts_that_join_to_the_same_bytes() {
-        assert_ne!(keyed([0; 16], &[b"ab", b"c"]), keyed([0; 16], &[b"a", b"bc"]));
+        assert_ne!(Message::of(&[b"ab", b"c"]).0, Message::of(&[b"a", b"bc"]).0);
+        assert_eq!(Message::of(&[b"a"]).and(&[b"b"]).hash([0; 16]), Message::of(&[b"a", b"b"]).hash([0; 16]));
     }
 }

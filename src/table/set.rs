@@ -6,7 +6,7 @@ use super::bytes::Reader;
 use super::counter::Counter;
 use super::limiter::Rates;
 
-/// Counters for keys of their own in one set. Eight keep a half-full table from overflowing (one set in a hundred)
+/// Counters for keys of their own in one set. Eight keep a table that is half full from overflowing (one set in 50)
 /// while a set in use by one or two keys stays as small as these.
 pub(super) const WAYS: usize = 8;
 

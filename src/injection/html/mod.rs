@@ -5,7 +5,7 @@
 
 mod words;
 
-use super::bytes::{at, contains, cut, find, from, in_sorted, is_word, skip_space, starts_at};
+use super::bytes::{Needles, at, contains, cut, find, from, in_sorted, is_word, skip_space, starts_at};
 use super::rules::{Findings, Rule};
 use words::{ACTIVE, EVENTS, SCRIPT_SCHEMES, SINKS};
 
@@ -14,7 +14,7 @@ const TAG_REACH: usize = 512;
 
 /// Reports what `view` would do inside a page.
 pub(super) fn inspect(view: &[u8], findings: &mut Findings) {
-    let mut page = Page { view, tag: None, quote: None };
+    let mut page = Page { view, tag: None, quote: None, attributes: Attributes::default() };
     for (i, &byte) in view.iter().enumerate() {
         match byte {
             b'<' => page.markup(i, findings),
@@ -26,7 +26,7 @@ pub(super) fn inspect(view: &[u8], findings: &mut Findings) {
                 }
                 page.call(i, findings);
             }
-            b'"' | b'\'' => page.quote = page.quote.or(Some(i)),
+            b'"' | b'\'' if page.quote.is_none() => page.quote = Some(i),
             b'.' | b'[' => page.access(i, findings),
             _ => {}
         }
@@ -40,9 +40,10 @@ struct Page<'a> {
     tag: Option<usize>,
     /// The first quote.
     quote: Option<usize>,
+    attributes: Attributes,
 }
 
-impl Page<'_> {
+impl<'a> Page<'a> {
     /// `<` at `i`.
     fn markup(&mut self, i: usize, findings: &mut Findings) {
         let view = self.view;
@@ -76,16 +77,27 @@ impl Page<'_> {
         if starts_at(name, 0, b"xml:") || starts_at(name, 0, b"svg:") {
             findings.report(Rule::XssActiveTag);
         }
-        let tag = Tag { name: local, text: cut(view, after, after + TAG_REACH) };
-        if tag.is_active() {
+        let (local_len, sheet) = (local.len(), match_name(local, b"style"));
+        let named = matches!(at(view, after), 0..=b' ' | b'/' | b'>' | b'<' | b'"' | b'\'');
+        let listed = named && in_sorted(ACTIVE, local);
+        let (meta, link) = (match_name(local, b"meta"), match_name(local, b"link"));
+        let end = self.attributes.end(view, after);
+        // A style sheet's own text follows its tag.
+        let reach = if sheet { after + TAG_REACH } else { end };
+        let signs = self.attributes.signs(view, after, reach);
+        if listed
+            || meta && signs & META != 0
+            || link && signs & HREF != 0 && signs & SHEET != 0
+            || local_len > 0 && signs & ACTS != 0
+        {
             findings.report(Rule::XssActiveTag);
         }
-        if tag.styles_actively() {
+        if (sheet || signs & STYLE != 0) && signs & STYLED != 0 || sheet && imports_only(from(view, end + 1)) {
             findings.report(Rule::XssStyle);
         }
     }
 
-    fn tag_name(&self, start: usize) -> &[u8] {
+    fn tag_name(&self, start: usize) -> &'a [u8] {
         let rest = cut(self.view, start, start + 40);
         let len = rest.iter().take_while(|&&byte| is_word(byte) || matches!(byte, b':' | b'-')).count();
         cut(rest, 0, len)
@@ -162,7 +174,7 @@ impl Page<'_> {
                 let Some(slot) = name.get_mut(len) else { return };
                 *slot = byte.to_ascii_lowercase();
                 len += 1;
-            } else if byte > b' ' || byte == b' ' && len > 0 && !self.spelled_out(start) {
+            } else if byte > b' ' || byte == b' ' && len > 0 {
                 break;
             }
             start -= 1;
@@ -181,16 +193,11 @@ impl Page<'_> {
             if placed && scripted || self.tag.is_some() && at(rest, 0) > b' ' {
                 findings.report(Rule::XssScriptUrl);
             }
-        } else if name == b"data" && placed && data_runs(rest) {
-            findings.report(Rule::XssScriptUrl);
-        } else if (name == b"feed" || name == b"mhtml") && self.tag.is_some() {
+        } else if name == b"data" && placed && data_runs(rest)
+            || (name == b"feed" || name == b"mhtml") && self.tag.is_some()
+        {
             findings.report(Rule::XssScriptUrl);
         }
-    }
-
-    /// Whether a space before `i` stands inside a scheme that is spelled out letter by letter: only inside a tag.
-    fn spelled_out(&self, _i: usize) -> bool {
-        false
     }
 
     /// `(` or a backquote at `i`: a call that shows injected script?
@@ -230,6 +237,7 @@ impl Page<'_> {
         }
         // The usual proof of concept as the whole value, and code that is decoded before it runs.
         let shows = matches_any(name, &[b"alert", b"confirm", b"prompt"])
+            && end == i
             && (start == 0 || start <= 3 && at(view, start - 1) == b'{');
         let argument = cut(view, i + 1, i + 16);
         let decodes =
@@ -289,74 +297,91 @@ impl Page<'_> {
         let moves = object.eq_ignore_ascii_case(b"window")
             && (starts_at(rest, 0, b"location=") || starts_at(rest, 0, b"location ="));
         let constructs = object.eq_ignore_ascii_case(b"constructor") && starts_at(rest, 0, b"constructor(");
-        if constructs || (reads || moves) && (self.tag.is_some() || self.quote.is_some() || start == 0) {
+        if constructs
+            || (reads || moves)
+                && (self.tag.is_some()
+                    || self.quote.is_some()
+                    || start == 0 && memchr::memchr2(b'(', b'=', view).is_some())
+        {
             findings.report(Rule::XssScriptAccess);
         }
     }
 }
 
-/// A tag's name and what follows it, as far as it is read.
-struct Tag<'a> {
-    name: &'a [u8],
-    text: &'a [u8],
+/// What a tag's attributes may say that makes it act; the order is that of the bits below.
+static SIGNS: Needles = Needles::new(&[
+    b"refresh",
+    b"set-cookie",
+    b"url=",
+    b"utf-7",
+    b"http-equiv=\"link",
+    b"href",
+    b"stylesheet",
+    b"import",
+    b"srcdoc",
+    b"xlink:href",
+    b"datasrc",
+    b"dataformatas",
+    b"namespace=",
+    b"implementation=",
+    b"style",
+    b"javascript:",
+    b"-moz-binding",
+    b"behavior:",
+    b"behaviour:",
+    b"binding:",
+    b"vbscript:",
+    b"@im\\port",
+    b"expression(",
+]);
+const META: u64 = 0b1_1111;
+const HREF: u64 = 1 << 5;
+const SHEET: u64 = 0b11 << 6;
+const ACTS: u64 = 0b11_1111 << 8;
+const STYLE: u64 = 1 << 14;
+const STYLED: u64 = 0xFF << 15;
+
+/// What has been read of tags, so that tags inside tags do not cost their square.
+#[derive(Default)]
+struct Attributes {
+    /// The next `>` and from where it was looked for.
+    end: Option<(usize, usize)>,
+    /// The signs found up to a place.
+    signs: u64,
+    read: usize,
 }
 
-impl Tag<'_> {
-    /// Whether the element loads or runs by itself.
-    fn is_active(&self) -> bool {
-        let delimited = matches!(at(self.text, 0), 0..=b' ' | b'/' | b'>' | b'<' | b'"' | b'\'');
-        if !delimited {
-            return false;
-        }
-        if in_sorted(ACTIVE, cut(self.name, 0, 32)) {
-            return true;
-        }
-        let own = self.own();
-        match_name(self.name, b"meta")
-            && (contains(own, b"refresh")
-                || contains(own, b"set-cookie")
-                || contains(own, b"url=")
-                || contains(own, b"utf-7")
-                || contains(own, b"http-equiv=\"link"))
-            || match_name(self.name, b"link")
-                && contains(own, b"href")
-                && (contains(own, b"stylesheet") || contains(own, b"import"))
-            || contains(own, b"srcdoc")
-            || [&b"xlink:href"[..], b"datasrc", b"dataformatas", b"namespace=", b"implementation="]
-                .iter()
-                .any(|sign| contains(own, sign))
+impl Attributes {
+    /// The end of the tag whose attributes begin at `start`, at most [`TAG_REACH`] away.
+    fn end(&mut self, view: &[u8], start: usize) -> usize {
+        let end = match self.end {
+            Some((from, end)) if from <= start && start <= end => end,
+            _ => {
+                let end = memchr::memchr(b'>', from(view, start)).map_or(view.len(), |len| start + len);
+                self.end = Some((start, end));
+                end
+            }
+        };
+        end.min(start + TAG_REACH)
     }
 
-    /// The tag's own text: up to the first `>`.
-    fn own(&self) -> &[u8] {
-        let end = memchr::memchr(b'>', self.text).unwrap_or(self.text.len());
-        cut(self.text, 0, end)
+    /// The signs between `start` and `end`; those of a tag around it count as well.
+    fn signs(&mut self, view: &[u8], start: usize, end: usize) -> u64 {
+        if start >= self.read {
+            self.signs = 0;
+        }
+        let unread = start.max(self.read.saturating_sub(20));
+        if unread < end {
+            self.signs |= SIGNS.found_in(cut(view, unread, end));
+            self.read = end;
+        }
+        self.signs
     }
+}
 
-    /// Whether a style runs or loads code.
-    fn styles_actively(&self) -> bool {
-        let text = if match_name(self.name, b"style") { self.text } else { self.own() };
-        if !match_name(self.name, b"style") && !contains(text, b"style") {
-            return false;
-        }
-        // A style sheet's import is everyday in mail; one that is all there is to the style is not.
-        let inside = memchr::memchr(b'>', text).map_or(text, |end| from(text, end + 1));
-        if match_name(self.name, b"style") && starts_at(inside, skip_space(inside, 0), b"@import") && text.len() < 200 {
-            return true;
-        }
-        [
-            &b"javascript:"[..],
-            b"-moz-binding",
-            b"behavior:",
-            b"behaviour:",
-            b"binding:",
-            b"vbscript:",
-            b"@im\\port",
-            b"expression(",
-        ]
-        .iter()
-        .any(|sign| contains(text, sign))
-    }
+/// Whether a style sheet has little but an import: one among other styles is everyday in mail.
+fn imports_only(sheet: &[u8]) -> bool {
+    starts_at(sheet, skip_space(sheet, 0), b"@import") && sheet.len() < 200
 }
 
 fn match_name(name: &[u8], lower: &[u8]) -> bool {

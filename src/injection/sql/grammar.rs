@@ -6,11 +6,11 @@ use super::token::{Kind, Tokens};
 use super::words::Word;
 
 /// The most tokens a bracketed operand may have.
-const MAX_CALL: usize = 48;
+const MAX_CALL: usize = 32;
 /// The most signs, brackets and the like before an operand.
 const MAX_PREFIX: usize = 12;
 /// The most operators of one chain.
-const MAX_CHAIN: usize = 16;
+const MAX_CHAIN: usize = 8;
 
 /// What an operand is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,7 +160,8 @@ impl Tokens<'_> {
         match self.kind(i) {
             Kind::Compare => Some(i + 1),
             Kind::Word(Word::Match) if self.word(i + 1) == Some(Word::Match) => Some(i + 2),
-            Kind::Word(Word::Match | Word::In | Word::Between) => Some(i + 1),
+            Kind::Word(Word::In) => matches!(self.kind(i + 1), Kind::Open | Kind::Variable).then_some(i + 1),
+            Kind::Word(Word::Match | Word::Between) => Some(i + 1),
             Kind::Word(Word::Is) if self.word(i + 1) == Some(Word::Not) => Some(i + 2),
             Kind::Word(Word::Is) => Some(i + 1),
             _ => None,
@@ -223,14 +224,26 @@ impl Tokens<'_> {
     pub(super) fn left(&self, i: usize) -> u8 {
         let mut end = i;
         while end > 0 && i - end < 8 && matches!(self.before(end), Kind::Close | Kind::Arith(b'%')) {
+            if self.before(end) == Kind::Close && self.at(end - 1).odd {
+                // The end of a call or of brackets that the value itself opens.
+                return 1;
+            }
             end -= 1;
         }
         let closed = u8::from(end < i);
         match self.before(end) {
             // In prose backquotes mark names.
             Kind::Quote(b'`') => 1 + closed,
-            Kind::Quote(_) => 2 + closed,
-            Kind::Number if end <= 2 => 2 + closed,
+            // One that ends a string begun in the value closes nothing around it.
+            Kind::Quote(_) => {
+                let quote = self.at(end.saturating_sub(1));
+                2 - u8::from(quote.odd || quote.spaced && end > 1) + closed
+            }
+            Kind::Number
+                if end == 1 || end == 2 && matches!(self.kind(0), Kind::Arith(_) | Kind::Open | Kind::Quote(_)) =>
+            {
+                2 + closed
+            }
             Kind::Number => 1 + closed,
             Kind::End => 1 + closed,
             Kind::Word(_) if end == 1 => 1 + closed,

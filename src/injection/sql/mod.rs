@@ -4,6 +4,7 @@
 //! beginning may be where an expression goes on. Each token that could begin an attack is a trigger; the tokens to its
 //! left and right decide, by the grammar of SQL, not by the words alone.
 
+mod calls;
 mod grammar;
 mod token;
 mod words;
@@ -56,6 +57,9 @@ impl Inspection<'_> {
             self.statement(0, false, findings);
         }
         for i in 0..self.tokens.len() {
+            if findings.is_sure() {
+                return;
+            }
             match self.tokens.kind(i) {
                 Kind::Quote(_) => self.quote(i, findings),
                 Kind::Semicolon => self.statement(i + 1, true, findings),
@@ -75,17 +79,14 @@ impl Inspection<'_> {
             Word::Order | Word::Group => self.order(i, findings),
             Word::Limit | Word::Into | Word::Procedure => self.clause(i, word, findings),
             Word::TimeFn => self.time(i, findings),
-            Word::Waitfor => {
-                if self.tokens.word(i + 1) == Some(Word::Delay)
-                    && matches!(self.tokens.kind(i + 2), Kind::Quote(_) | Kind::Variable | Kind::Open)
-                {
-                    findings.report(Rule::SqlTimeDelay);
-                }
-            }
+            Word::Waitfor => self.wait(i, findings),
             Word::DangerFn => self.danger(i, findings),
             Word::Case => self.case(i, findings),
             Word::If => self.if_call(i, findings),
             Word::System => self.system(i, findings),
+            Word::Update | Word::Insert | Word::Delete | Word::Drop if i > 0 && self.tokens.left(i) >= 2 => {
+                self.statement(i, false, findings)
+            }
             _ => {}
         }
     }
@@ -111,7 +112,7 @@ impl Inspection<'_> {
         if matches!((tokens.before(i), tokens.kind(i + 1)), (Kind::Quote(a), Kind::Quote(b)) if a == b)
             && !tokens.at(i).spaced
             && !tokens.at(i + 1).spaced
-            && tokens.at(i + 1).twin == u32::MAX
+            && (tokens.at(i + 1).twin == u32::MAX || tokens.at(i).end - tokens.at(i).start == 1)
         {
             return;
         }
@@ -143,6 +144,7 @@ impl Inspection<'_> {
         let same = tokens.text_of(first.start).eq_ignore_ascii_case(tokens.text_of(second.start));
         match (first.what, second.what) {
             (What::Number, What::Number) if same => 4,
+            (What::Number, What::Number) if matches!(tokens.text_of(first.next), b"<" | b">") => 2,
             (What::Text { .. }, What::Text { .. }) => 3 + u8::from(opened > 0),
             (a, b) if a.is_literal() && b.is_literal() => 3,
             (What::Query, _) | (_, What::Query) => 4,
@@ -154,8 +156,7 @@ impl Inspection<'_> {
             (What::Name, What::Name) => u8::from(same) + 1 + commented,
             _ => {
                 let parameter = matches!(tokens.kind(i), Kind::Logic(_)) && tokens.text_of(i).len() == 1;
-                let probing =
-                    left >= 2 && !parameter && !matches!(tokens.word(first.next), Some(Word::In | Word::Between));
+                let probing = left >= 2 && !parameter && (first.what.is_literal() || second.what.is_literal());
                 1 + opened.max(commented).max(u8::from(probing))
             }
         }
@@ -167,8 +168,13 @@ impl Inspection<'_> {
         let last = operand.next >= self.tokens.len();
         match operand.what {
             What::Call(Word::TimeFn | Word::DangerFn) => 4,
-            What::Call(Word::InfoFn) => 3,
-            What::Call(word) if word.is_fn() => 2,
+            What::Call(Word::InfoFn)
+                if self.tokens.kind(operand.start + 1) == Kind::Open && !self.tokens.at(operand.start + 1).spaced =>
+            {
+                3
+            }
+            What::Call(Word::InfoFn) => 1 + commented,
+            What::Call(word) if word.is_fn() => 2 + commented,
             What::Query
                 if self.tokens.selects(operand.start) || self.tokens.word(operand.start) == Some(Word::Case) =>
             {
@@ -200,7 +206,14 @@ impl Inspection<'_> {
         {
             j += 1;
         }
-        if !opening && !token.odd && token.twin == u32::MAX && tokens.commented_out(j) && self.ends_soon(i, j) {
+        let marked = quote == b'`' && tokens.after(j).len() > 2;
+        if !opening
+            && !marked
+            && !token.odd
+            && token.twin == u32::MAX
+            && tokens.commented_out(j)
+            && self.ends_soon(i, j)
+        {
             findings.report(Rule::SqlComment);
             return;
         }
@@ -215,7 +228,8 @@ impl Inspection<'_> {
             && j == i + 1
             && !tokens.at(j + 1).spaced;
         let measured = chain.compares + chain.logic == 0 && chain.names > 0;
-        let reopened = chain.open == Some(quote) && !wrapped && !measured;
+        let listed = chain.logic == 0 && chain.names > 0 || token.odd && chain.operators == 1;
+        let reopened = chain.open == Some(quote) && !wrapped && !measured && !listed;
         let commented = tokens.commented_out(chain.next);
         let cut_off = commented && !opening && !token.odd && token.twin == u32::MAX && chain.names == 0;
         if reopened && !opening
@@ -242,7 +256,9 @@ impl Inspection<'_> {
         if self.tokens.kind(i + 1) == Kind::Close || !self.tokens.commented_out(i + 1) {
             return;
         }
-        if self.first && self.tokens.left(i + 1) >= 2 && self.tokens.after(i + 1).len() <= 8 {
+        // A value that is an expression in brackets, and a comment.
+        let whole = matches!(self.tokens.kind(0), Kind::Open | Kind::Number);
+        if self.first && (whole || self.tokens.left(i + 1) >= 2) && self.tokens.after(i + 1).len() <= 8 {
             findings.report(Rule::SqlComment);
         }
     }
@@ -329,6 +345,7 @@ impl Inspection<'_> {
             return true;
         }
         tokens.word(i) == Some(Word::Drop)
+            && matches!(tokens.kind(thing + 1), Kind::Word(_) | Kind::Quote(_))
             && matches!(tokens.kind(thing + 2), Kind::End | Kind::Semicolon | Kind::Dashes | Kind::Hash)
     }
 
@@ -393,163 +410,6 @@ impl Inspection<'_> {
         };
         if found {
             findings.report(Rule::SqlClause);
-        }
-    }
-
-    /// Whether an operand of an expression could stand at `i`.
-    fn in_expression(&self, i: usize) -> bool {
-        match self.tokens.before(i) {
-            Kind::Quote(_) | Kind::Compare | Kind::Arith(_) | Kind::Logic(_) | Kind::Comma => true,
-            Kind::Open => {
-                let mut j = i - 1;
-                while j > 0 && i - j < 8 && self.tokens.before(j) == Kind::Open {
-                    j -= 1;
-                }
-                match self.tokens.before(j) {
-                    Kind::End
-                    | Kind::Quote(_)
-                    | Kind::Compare
-                    | Kind::Arith(_)
-                    | Kind::Logic(_)
-                    | Kind::Comma
-                    | Kind::Semicolon => true,
-                    Kind::Word(word) => word != Word::Name,
-                    _ => false,
-                }
-            }
-            Kind::Word(word) => matches!(
-                word,
-                Word::Logic
-                    | Word::Select
-                    | Word::Match
-                    | Word::Not
-                    | Word::Where
-                    | Word::Having
-                    | Word::By
-                    | Word::In
-                    | Word::When
-            ),
-            _ => false,
-        }
-    }
-
-    /// A call of a function that waits.
-    fn time(&self, i: usize, findings: &mut Findings) {
-        let tokens = &self.tokens;
-        let packaged = tokens.kind(i + 1) == Kind::Dot && tokens.kind(i + 3) == Kind::Open;
-        if packaged && self.tokens.before(i) != Kind::Dot {
-            if tokens.word(i + 2) == Some(Word::TimeFn) {
-                findings.report(Rule::SqlTimeDelay);
-            }
-            return;
-        }
-        if tokens.kind(i + 1) != Kind::Open || tokens.before(i) == Kind::Dot {
-            return;
-        }
-        let argument = tokens.operand(i + 2).is_some_and(|operand| {
-            matches!(operand.what, What::Number | What::Query)
-                || matches!(operand.what, What::Text { .. } | What::Call(_))
-        });
-        let number = tokens.kind(i + 2) == Kind::Number;
-        if argument && (self.in_expression(i) || self.first && i == 0 && number) {
-            findings.report(Rule::SqlTimeDelay);
-        }
-    }
-
-    /// A call of a function that leaks or runs code.
-    fn danger(&self, i: usize, findings: &mut Findings) {
-        let tokens = &self.tokens;
-        let called =
-            tokens.kind(i + 1) == Kind::Open || tokens.kind(i + 1) == Kind::Dot && tokens.kind(i + 3) == Kind::Open;
-        let executed = matches!(tokens.before(i), Kind::Word(Word::Exec))
-            || tokens.before(i) == Kind::Dot && i >= 2 && tokens.before(i - 1) == Kind::Dot;
-        if called && self.in_expression(i) || executed && !called {
-            findings.report(Rule::SqlErrorFunction);
-        }
-    }
-
-    /// `(SELECT ...` where an expression goes on.
-    fn open(&self, i: usize, findings: &mut Findings) {
-        let tokens = &self.tokens;
-        if tokens.word(i + 1) != Some(Word::Select) || !tokens.selects(i + 1) {
-            return;
-        }
-        let after_number = tokens.before(i) == Kind::Number;
-        if self.first && i <= 12 && (i == 0 || after_number || self.in_expression(i + 1)) && self.begins_as_value() {
-            findings.report(Rule::SqlSubquery);
-        }
-    }
-
-    /// Whether the value begins as one that breaks out of its place: a number, a quote, a bracket, an operator.
-    fn begins_as_value(&self) -> bool {
-        match self.tokens.kind(0) {
-            Kind::Number
-            | Kind::Quote(_)
-            | Kind::Open
-            | Kind::Close
-            | Kind::Arith(_)
-            | Kind::Logic(_)
-            | Kind::Semicolon
-            | Kind::Compare
-            | Kind::Comma => true,
-            Kind::Word(Word::Logic) => true,
-            Kind::Word(word) if word.is_fn() => self.tokens.kind(1) == Kind::Open,
-            Kind::Word(_) => matches!(self.tokens.kind(1), Kind::Quote(_) | Kind::Close),
-            _ => false,
-        }
-    }
-
-    /// `CASE WHEN 1=1 THEN`.
-    fn case(&self, i: usize, findings: &mut Findings) {
-        let tokens = &self.tokens;
-        let condition = if tokens.word(i + 1) == Some(Word::When) { i + 2 } else { i + 1 };
-        let Some(first) = tokens.operand(condition) else { return };
-        let after = if condition == i + 2 {
-            tokens.comparison(first.next)
-        } else {
-            (tokens.word(first.next) == Some(Word::When)).then_some(first.next + 1)
-        };
-        let Some(second) = after.and_then(|j| tokens.operand(j)) else { return };
-        let literals = first.what.is_literal() && second.what.is_literal();
-        let calls = !matches!((first.what, second.what), (What::Name | What::Number, What::Name | What::Number));
-        if literals || calls && self.in_expression(i) && self.begins_as_value() {
-            findings.report(Rule::SqlConditional);
-        }
-    }
-
-    /// `IF(1=1,...)`.
-    fn if_call(&self, i: usize, findings: &mut Findings) {
-        let tokens = &self.tokens;
-        if tokens.kind(i + 1) != Kind::Open || tokens.before(i) == Kind::Dot {
-            return;
-        }
-        let Some(first) = tokens.operand(i + 2) else { return };
-        let Some(second) = tokens.comparison(first.next).and_then(|j| tokens.operand(j)) else { return };
-        if tokens.kind(second.next) == Kind::Comma
-            && (first.what.is_literal() && second.what.is_literal() || self.in_expression(i))
-        {
-            findings.report(Rule::SqlConditional);
-        }
-    }
-
-    /// `FROM information_schema.tables`, `master..sysdatabases`.
-    fn system(&self, i: usize, findings: &mut Findings) {
-        let tokens = &self.tokens;
-        let dotted = tokens.kind(i + 1) == Kind::Dot
-            && tokens.kind(i + 2) == Kind::Dot
-            && matches!(tokens.kind(i + 3), Kind::Word(Word::System | Word::DangerFn));
-        let from = matches!(tokens.before(i), Kind::Word(Word::From))
-            && self.begins_as_value()
-            && (i.saturating_sub(40)..i).any(|j| tokens.word(j) == Some(Word::Select));
-        if dotted || from {
-            findings.report(Rule::SqlSystemObject);
-        }
-    }
-
-    /// `@@version`.
-    fn variable(&self, i: usize, findings: &mut Findings) {
-        if self.tokens.text_of(i).starts_with(b"@@") && self.in_expression(i) && self.begins_as_value() {
-            findings.report(Rule::SqlSystemObject);
         }
     }
 }

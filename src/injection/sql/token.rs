@@ -52,7 +52,7 @@ pub(super) struct Token {
     pub(super) end: u32,
     /// For a quote: the place of the next quote of its kind, or `u32::MAX`.
     pub(super) twin: u32,
-    /// For a quote: an odd number of its kind stands before it.
+    /// For a quote: an odd number of its kind stands before it. For a closing bracket: it is opened in the value.
     pub(super) odd: bool,
 }
 
@@ -78,11 +78,9 @@ impl<'a> Tokens<'a> {
     /// With `line_comments`, `#` and `--` up to the end of their line count as space where another line follows.
     pub(super) fn of(text: &'a [u8], line_comments: bool) -> Self {
         let tokens = Vec::with_capacity(text.len() / 4 + 4);
-        let mut lexer = Lexer { text, pos: 0, tokens, unclosed: false, line_comments };
+        let mut lexer = Lexer { text, pos: 0, tokens, unclosed: false, line_comments, quotes: [None; 3], opened: 0 };
         while lexer.next() {}
-        let mut tokens = lexer.tokens;
-        pair_quotes(&mut tokens);
-        Self { text, tokens }
+        Self { text, tokens: lexer.tokens }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -122,24 +120,8 @@ impl<'a> Tokens<'a> {
     }
 }
 
-fn pair_quotes(tokens: &mut [Token]) {
-    let mut next = [u32::MAX; 3];
-    let mut seen = [false; 3];
-    for token in tokens.iter_mut() {
-        if let Kind::Quote(quote) = token.kind
-            && let Some(seen) = seen.get_mut(quote_slot(quote))
-        {
-            token.odd = *seen;
-            *seen = !*seen;
-        }
-    }
-    for (i, token) in tokens.iter_mut().enumerate().rev() {
-        let Kind::Quote(quote) = token.kind else { continue };
-        if let Some(next) = next.get_mut(quote_slot(quote)) {
-            token.twin = *next;
-            *next = u32::try_from(i).unwrap_or(u32::MAX);
-        }
-    }
+fn place(pos: usize) -> u32 {
+    u32::try_from(pos).unwrap_or(u32::MAX)
 }
 
 const fn quote_slot(quote: u8) -> usize {
@@ -157,6 +139,10 @@ struct Lexer<'a> {
     /// No `*/` follows any more.
     unclosed: bool,
     line_comments: bool,
+    /// For each kind of quote: the last one, and whether an odd number stands before it.
+    quotes: [Option<(usize, bool)>; 3],
+    /// Brackets opened and not yet closed.
+    opened: usize,
 }
 
 impl Lexer<'_> {
@@ -169,22 +155,45 @@ impl Lexer<'_> {
         }
         let (kind, len) = self.token();
         self.pos = start + len;
-        let place = |pos: usize| u32::try_from(pos).unwrap_or(u32::MAX);
-        self.tokens.push(Token {
-            kind,
-            spaced,
-            commented,
-            start: place(start),
-            end: place(self.pos),
-            twin: u32::MAX,
-            odd: false,
-        });
+        let odd = match kind {
+            Kind::Quote(quote) => self.pair(quote),
+            Kind::Close => self.opened > 0,
+            _ => false,
+        };
+        match kind {
+            Kind::Open => self.opened += 1,
+            Kind::Close => self.opened = self.opened.saturating_sub(1),
+            _ => {}
+        }
+        let (start, end) = (place(start), place(self.pos));
+        self.tokens.push(Token { kind, spaced, commented, start, end, twin: u32::MAX, odd });
         true
+    }
+
+    /// Tells the last quote of this kind that the next token is its twin; whether an odd number stands before.
+    fn pair(&mut self, quote: u8) -> bool {
+        let index = self.tokens.len();
+        let Some(last) = self.quotes.get_mut(quote_slot(quote)) else { return false };
+        let odd = match *last {
+            None => false,
+            Some((before, odd)) => {
+                if let Some(token) = self.tokens.get_mut(before) {
+                    token.twin = place(index);
+                }
+                !odd
+            }
+        };
+        *last = Some((index, odd));
+        odd
     }
 
     /// Steps over white space and closed comments.
     fn skip_space(&mut self) -> (bool, bool) {
         let start = self.pos;
+        let first = at(self.text, start);
+        if first > b' ' && !matches!(first, b'/' | b'*' | b'#' | b'-' | 0xA0) {
+            return (false, false);
+        }
         let mut commented = false;
         loop {
             let byte = at(self.text, self.pos);

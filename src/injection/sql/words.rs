@@ -82,7 +82,7 @@ impl Word {
         if text.len() < 2 || text.len() > MAX_LEN {
             return Self::Name;
         }
-        let mut slot = hash as usize & (SLOTS - 1);
+        let mut slot = slot_of(hash);
         loop {
             let index = INDEX.get(slot).copied().unwrap_or(0);
             let Some(&(word, part)) = WORDS.get(usize::from(index).wrapping_sub(1)) else { return Self::Name };
@@ -103,8 +103,12 @@ pub(super) const HASH_START: u32 = 0x811C_9DC5;
 
 /// `hash` with one more byte, without regard to case.
 pub(super) const fn hash_byte(hash: u32, byte: u8) -> u32 {
-    let hash = (hash ^ (byte | 0x20) as u32).wrapping_mul(0x0100_0193);
-    hash ^ (hash >> 15)
+    hash.rotate_left(5) ^ (byte | 0x20) as u32
+}
+
+/// The high bits of the product spread what the rotation keeps apart.
+const fn slot_of(hash: u32) -> usize {
+    (hash.wrapping_mul(0x9E37_79B1) >> 22) as usize & (SLOTS - 1)
 }
 
 const MAX_LEN: usize = 30;
@@ -125,7 +129,7 @@ const fn index() -> [u16; SLOTS] {
             hash = hash_byte(hash, word[j]);
             j += 1;
         }
-        let mut slot = hash as usize & (SLOTS - 1);
+        let mut slot = slot_of(hash);
         while table[slot] != 0 {
             slot = (slot + 1) & (SLOTS - 1);
         }

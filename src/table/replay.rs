@@ -1,0 +1,35 @@
+//! Replay protection: each signature or nonce is accepted once, by whichever worker sees it first.
+
+use super::expiring::ExpiringSet;
+use super::{Space, TableError};
+use crate::store::SharedStore;
+use crate::time::Timestamp;
+
+pub use super::expiring::Inserted;
+
+/// The keys that were seen, each until its own expiry.
+#[derive(Debug)]
+pub struct ReplaySet {
+    seen: ExpiringSet,
+}
+
+impl ReplaySet {
+    /// Room for `entries` keys, rounded up to whole sets of 32; fixed memory.
+    pub fn new(space: Space, entries: u32) -> Self {
+        Self { seen: ExpiringSet::new(space, "r", entries) }
+    }
+
+    /// Records `key` until `expires`. Only [`Inserted::New`] may pass: a full set cannot tell.
+    ///
+    /// # Errors
+    /// [`TableError::Store`] where the host fails, [`TableError::Contended`] after 128 lost races.
+    pub fn insert(
+        &self,
+        store: &dyn SharedStore,
+        key: &[u8],
+        expires: Timestamp,
+        now: Timestamp,
+    ) -> Result<Inserted, TableError> {
+        self.seen.insert(store, key, expires, now)
+    }
+}

@@ -1,0 +1,77 @@
+//! Revoked tokens (`jti`) and sessions (`sid`), each until the token would have expired anyway.
+
+use super::expiring::{ExpiringSet, Inserted};
+use super::{Space, TableError};
+use crate::store::SharedStore;
+use crate::time::Timestamp;
+
+/// What became of a revocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Revoked {
+    /// It holds on every worker from now on.
+    Held,
+    /// There is no room: it does not hold.
+    Full,
+}
+
+/// The revoked identifiers.
+#[derive(Debug)]
+pub struct Revocations {
+    revoked: ExpiringSet,
+}
+
+impl Revocations {
+    /// Room for `entries` identifiers, rounded up to whole sets of 32; fixed memory.
+    pub fn new(space: Space, entries: u32) -> Self {
+        Self { revoked: ExpiringSet::new(space, "v", entries) }
+    }
+
+    /// Revokes `id` until `expires`, or longer where it is revoked for longer already.
+    ///
+    /// The caller makes identifiers of different issuers and kinds differ.
+    ///
+    /// # Errors
+    /// [`TableError::Store`] where the host fails, [`TableError::Contended`] after 128 lost races.
+    pub fn revoke(
+        &self,
+        store: &dyn SharedStore,
+        id: &[u8],
+        expires: Timestamp,
+        now: Timestamp,
+    ) -> Result<Revoked, TableError> {
+        Ok(match self.revoked.insert(store, id, expires, now)? {
+            Inserted::New | Inserted::Seen => Revoked::Held,
+            Inserted::Full => Revoked::Full,
+        })
+    }
+
+    /// Whether `id` is revoked: one read, the cheapest kind (of an absent key) while few are.
+    ///
+    /// # Errors
+    /// [`TableError::Store`] where the host fails.
+    pub fn contains(&self, store: &dyn SharedStore, id: &[u8], now: Timestamp) -> Result<bool, TableError> {
+        self.revoked.contains(store, id, now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::MemoryStore;
+
+    #[test]
+    fn a_revocation_holds_on_every_worker_until_it_expires_or_says_that_it_does_not() {
+        let store = MemoryStore::new();
+        let open = || Revocations::new(Space::open(&store, "test", [3; 16]).unwrap(), 32);
+        let (ours, theirs) = (open(), open());
+        let at = Timestamp::from_unix_seconds;
+        assert_eq!(ours.revoke(&store, b"sid", at(100), at(10)), Ok(Revoked::Held));
+        assert_eq!(ours.revoke(&store, b"sid", at(50), at(10)), Ok(Revoked::Held));
+        assert_eq!(theirs.contains(&store, b"sid", at(99)), Ok(true));
+        assert_eq!(theirs.contains(&store, b"sid", at(100)), Ok(false));
+        assert_eq!(theirs.contains(&store, b"other", at(99)), Ok(false));
+        let full = (0..40u8).filter(|id| ours.revoke(&store, &[*id], at(100), at(10)) == Ok(Revoked::Full)).count();
+        assert_eq!(full, 40 - 31);
+    }
+}

@@ -1,0 +1,45 @@
+"""One upstream for all tests, one Envoy per plugin configuration."""
+
+import os
+from pathlib import Path
+
+import pytest
+from harness.gateway import Gateway
+from harness.upstream import Upstream
+
+
+def pytest_configure(config):
+    for name, what in (("PORTCULLIS_WASM", "the module"), ("ENVOY", "the Envoy binary")):
+        path = os.environ.get(name, "")
+        if not path or not Path(path).is_file():
+            raise pytest.UsageError(f"{name} must be the path of {what}; it is {path!r}")
+
+
+@pytest.fixture(scope="session")
+def upstream():
+    server = Upstream()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def start(upstream):
+    """Starts gateways that live as long as the test module; none of them may ever see the module die."""
+    started = []
+
+    def start(plugin, **options):
+        gateway = Gateway(plugin, upstream, **options)
+        started.append(gateway)
+        return gateway
+
+    yield start
+    died = [line for gateway in started for line in gateway.trapped()]
+    for gateway in started:
+        gateway.close()
+    assert not died, died
+
+
+@pytest.fixture(scope="module")
+def gateway(start, request):
+    """The gateway under the configuration that the test module calls `PLUGIN`."""
+    return start(request.module.PLUGIN, **getattr(request.module, "OPTIONS", {}))

@@ -1,0 +1,162 @@
+"""Events and metrics: one JSON line each, in Envoy's log and in the access log; nothing a client sends breaks one."""
+
+import json
+import re
+import time
+
+import pytest
+from harness import client
+from harness.configuration import plugin
+from harness.credentials import bearer, service_headers, token
+from harness.expect import passed, refused
+from harness.gateway import ENVIRONMENT
+
+PLUGIN = plugin("""
+service: order-service
+authentication:
+  service:
+    keys: [{ secret: service_key }]
+    services: { order-service: { token: { secret: order_token } } }
+    signatures: [v1]
+    replay: { v1: allow }
+events: { sensitive_paths: ["/admin/**", "/api/*/users/**"], sample: 10000/s }
+defaults: { authenticate: [jwt, service] }
+limits: { few: { key: [client_ip], rate: 2/h } }
+routes:
+  - match: { path: "/open/**" }
+    authenticate: none
+  - match: { path: "/few/**" }
+    authenticate: none
+    limits: [few]
+  - match: { path: "/admin/**" }
+    allow: [{ roles: [admin] }]
+  - match: { path: "/**" }
+""")
+
+SAMPLED = plugin("""
+events: { sample: 5/s }
+routes: [{ match: { path: "/**" } }]
+""")
+
+NASTY = [
+    b'"', b"\\", b'","event_type":"IP_UNBLOCKED","x":"', b"\xff\xfe", b"\xe2\x80\xa8", b"%0a%0d", b"\\u000a", b"\t",
+    b"%FILTER_STATE(x)%", b"{}[]", "Grüße".encode(), b"A" * 8192, b"\x7f",
+]
+
+
+@pytest.mark.parametrize("value", NASTY, ids=lambda value: repr(value[:20]))
+def test_nothing_a_client_sends_breaks_a_line(gateway, value):
+    answer = gateway.get("/things/1", [("user-agent", value), ("x-forwarded-for", "203.0.113.9")])
+    if answer.status == 400 and answer.header("content-type") != "application/problem+json":
+        return  # Envoy itself refused these bytes
+    assert answer.upstream is None
+    event = gateway.event(answer)
+    assert event["event_type"] in ("AUTH_FAILURE", "SUSPICIOUS_REQUEST")
+    assert set(event) == {"timestamp", "event_type", "service", "details"}
+    assert len(event["details"].get("user_agent", "")) <= 2048
+    for line in gateway.log().split("\n"):
+        if answer.request_id in line:
+            assert json.loads(line[line.index("{") :])["details"]["request_id"] == answer.request_id
+
+
+def test_an_event_says_what_an_operator_needs(gateway):
+    headers = [bearer(), ("user-agent", "curl/8"), ("x-forwarded-for", "203.0.113.1")]
+    answer = gateway.send("DELETE", "/admin/7?q=private", headers)
+    refused(answer, 403)
+    denied, access = gateway.events(answer)
+    assert abs(denied["timestamp"] - time.time()) < 60
+    assert (denied["event_type"], denied["service"]) == ("ACCESS_DENIED", "order-service")
+    details = denied["details"]
+    assert details["path"] == "/admin/7"
+    assert (details["method"], details["ip_address"], details["user_agent"]) == ("DELETE", "203.0.113.1", "curl/8")
+    assert (details["user"], details["status"], details["reason"]) == ("42", 403, "forbidden")
+    assert details["rule"]
+    assert access["event_type"] == "SENSITIVE_ACCESS"
+    assert "private" not in json.dumps([denied, access])
+
+
+def test_use_of_a_sensitive_path_is_told_with_its_outcome(gateway):
+    answer = gateway.get("/api/v1/users/7", [bearer()])
+    passed(answer)
+    event = gateway.event(answer)
+    assert event["event_type"] == "SENSITIVE_ACCESS"
+    assert (event["details"]["status"], event["details"]["user"]) == (200, "42")
+    assert 0 <= event["details"]["response_time"] < 10
+    line = next(line for line in gateway.log().splitlines() if answer.request_id in line)
+    assert "[info]" in line
+
+
+def test_what_is_not_sensitive_and_good_is_no_event(gateway):
+    answer = gateway.get("/things/1", [bearer()])
+    passed(answer)
+    assert gateway.events(answer) == []
+
+
+def test_the_access_log_has_the_same_objects_bare(gateway):
+    answer = gateway.get("/things/1")
+    refused(answer, 401)
+    assert gateway.event(answer)["event_type"] == "AUTH_FAILURE"
+    for event in gateway.access_logged_events():
+        assert set(event) == {"timestamp", "event_type", "service", "details"}
+
+
+def test_the_metrics_have_exactly_the_published_names_and_labels(gateway):
+    gateway.get("/things/1")
+    gateway.get("/things/1", [bearer(exp=int(time.time()) - 600, iat=int(time.time()) - 700)])
+    gateway.get("/admin/1", [bearer()])
+    for _ in range(3):
+        gateway.get("/few/1", [("x-forwarded-for", "203.0.113.50")])
+    gateway.get("/open/1?q=%3Cscript%3Ealert(1)%3C/script%3E")
+    page = gateway.prometheus()
+    for line in (
+        r'security_events_total{event_type="AUTH_FAILURE",service="order-service"} \d+',
+        r'security_events_total{event_type="ACCESS_DENIED",service="order-service"} \d+',
+        r'security_events_total{event_type="RATE_LIMITED",service="order-service"} \d+',
+        r'security_events_total{event_type="SUSPICIOUS_REQUEST",service="order-service"} \d+',
+        r'auth_failures_total{service="order-service",reason="missing"} \d+',
+        r'auth_failures_total{service="order-service",reason="expired"} \d+',
+        r'blocked_requests_total{service="order-service",reason="invalid_credentials"} \d+',
+        r'blocked_requests_total{service="order-service",reason="forbidden"} \d+',
+        r'blocked_requests_total{service="order-service",reason="rate_limit"} \d+',
+        r'blocked_requests_total{service="order-service",reason="injection"} \d+',
+    ):
+        assert re.search("^" + line.replace("{", r"\{").replace("}", r"\}") + "$", page, re.MULTILINE), line
+    ours = re.findall(r"^(\w*(?:security_events|auth_failures|blocked_requests)\w*)\{([^}]*)\}", page, re.MULTILINE)
+    assert {name for name, _ in ours} == {"security_events_total", "auth_failures_total", "blocked_requests_total"}
+    labels = {tuple(re.findall(r"(\w+)=", labels)) for _, labels in ours}
+    assert labels == {("event_type", "service"), ("service", "reason")}
+
+
+def test_a_flood_of_events_is_sampled_and_the_number_left_out_is_stated(start):
+    gateway = start(SAMPLED)
+    sent = 150
+    for _ in range(sent):
+        gateway.get("/things/1")
+    deadline = time.monotonic() + 15
+    while time.monotonic() < deadline:
+        events = gateway.logged_events()
+        told = len([event for event in events if event["details"].get("reason") == "missing"])
+        left_out = sum(event["details"].get("left_out", 0) for event in events)
+        if told + left_out == sent:
+            break
+        time.sleep(0.5)
+    assert told + left_out == sent
+    assert left_out > 0
+    assert gateway.counter("security_events_total", event_type="AUTH_FAILURE", service="user-service") == sent
+
+
+def test_no_secret_and_no_token_is_ever_told(gateway):
+    good, expired = token(user_id="secretive"), token(exp=1, user_id="secretive")
+    forged = service_headers(key="a-forged-key")
+    shown = [[bearer(good)], [bearer(expired)], [("cookie", "access_token=" + expired)], forged, service_headers()]
+    for headers in shown:
+        for target in ("/admin/1", "/things/1"):
+            gateway.get(target, headers)
+    gateway.get("/things/1?access_token=" + expired)
+    gateway.get("/things/1?access_token=" + good)
+    gateway.post("/open/1", json.dumps({"note": f"{good} <script>alert(1)</script>"}).encode())
+    time.sleep(0.1)
+    told = gateway.log() + gateway.access_log_file.read_text() + gateway.admin("/stats") + gateway.prometheus()
+    signatures = [dict(forged)["X-Signature"], good.split(".")[2], expired.split(".")[2]]
+    for secret in (*ENVIRONMENT.values(), *signatures, good.split(".")[1], expired.split(".")[1]):
+        assert secret not in told

@@ -1,0 +1,152 @@
+"""Heads that lie or are broken: forged addresses and identities, bytes that are not text, ambiguous fields."""
+
+import pytest
+from harness import client
+from harness.configuration import PROXIES, plugin
+from harness.credentials import bearer, service_headers
+from harness.expect import passed, refused
+from harness.gateway import own_addresses
+
+PLUGIN = plugin("""
+client_ip: { trusted_proxies: [%s, 10.0.0.0/8] }
+authentication:
+  jwt: { users: { claim_to_headers: { x-user-email: email }, payload_header: x-jwt-payload } }
+limits: { per_address: { key: [client_ip], rate: 3/h } }
+routes:
+  - match: { path: "/limited/**" }
+    authenticate: none
+    limits: [per_address]
+  - match: { path: "/open/**" }
+    authenticate: none
+  - match: { path: "/**" }
+""" % ", ".join(PROXIES))
+
+DIRECT = plugin("""
+client_ip: { trusted_proxies: [] }
+limits: { per_address: { key: [client_ip], rate: 3/h } }
+routes:
+  - match: { path: "/limited/**" }
+    authenticate: none
+    limits: [per_address]
+  - match: { path: "/**" }
+""")
+
+IDENTITY = ["x-auth-subject", "x-auth-roles", "x-auth-method", "x-auth-peer", "x-user-email", "x-jwt-payload",
+            "x-client-cert", "x-forwarded-client-cert"]
+
+
+def spellings(name):
+    return [name, name.upper(), name.title(), name.replace("-", "_"), name.replace("-", "_").upper(),
+            name.replace("-", "_", 1), name.replace("-", ".")]
+
+
+def folded(name):
+    return name.lower().replace(b"_", b"-").replace(b".", b"-")
+
+
+@pytest.mark.parametrize("target", ["/open/1", "/things/1"])
+@pytest.mark.parametrize("name", IDENTITY)
+def test_a_forged_identity_header_reaches_the_upstream_in_no_spelling(gateway, target, name):
+    forged = [(spelling, "forged-by-the-client") for spelling in spellings(name)]
+    seen = passed(gateway.get(target, [bearer(), *forged]))
+    assert not [field for field in seen.headers if b"forged-by-the-client" in field[1]]
+    assert len([key for key in seen.names() if folded(key) == name.encode()]) <= 1
+    seen = passed(gateway.send2("GET", target, [bearer(), *((key.lower(), value) for key, value in forged)]))
+    assert not [field for field in seen.headers if b"forged-by-the-client" in field[1]]
+
+
+def test_a_forged_identity_trailer_does_not_reach_the_upstream(gateway):
+    forged = [(spelling, "forged-by-the-client") for name in IDENTITY for spelling in spellings(name)]
+    trailers = [("x-checksum", "1"), *forged]
+    fields = [("host", "api.example.com"), bearer(), ("content-type", "text/plain"),
+              ("transfer-encoding", "chunked"), ("x-marker", "trailers-1")]
+    raw = client.head("POST", "/things/1", fields) + b"2\r\nhi\r\n0\r\n"
+    raw += b"".join(b"%s: %s\r\n" % (name.encode(), value.encode()) for name, value in trailers) + b"\r\n"
+    answer = client.http1(gateway.port, raw, "POST")
+    assert answer.status == 200
+    seen = gateway.upstream.by_marker[b"trailers-1"]
+    assert seen.body == b"hi"
+    assert [key.lower() for key, _ in seen.trailers] == [b"x-checksum"]
+    answer = gateway.send2("POST", "/things/1", [bearer(), ("content-type", "text/plain")], [b"hi"],
+                           [(name.lower(), value) for name, value in trailers])
+    assert passed(answer).body == b"hi"
+    assert [key.lower() for key, _ in answer.upstream.trailers] == [b"x-checksum"]
+
+
+ADDRESSES = [
+    ([], None),
+    (["203.0.113.1"], "203.0.113.1"),
+    (["6.6.6.6, 203.0.113.2"], "203.0.113.2"),
+    (["6.6.6.6", "203.0.113.3"], "203.0.113.3"),
+    (["6.6.6.6, 203.0.113.4, 10.0.0.1"], "203.0.113.4"),
+    (["6.6.6.6, 203.0.113.5, 10.0.0.1, 10.0.0.2"], "203.0.113.5"),
+    (["2001:db8::1"], "2001:db8::1"),
+    (["[2001:db8::2]:443"], "2001:db8::2"),
+    (["203.0.113.6:1234"], "203.0.113.6"),
+    (["203.0.113.7, garbage"], None),
+    (["203.0.113.8, , 10.0.0.1"], "203.0.113.8"),
+]
+
+
+@pytest.mark.parametrize(("forwarded", "address"), ADDRESSES, ids=str)
+def test_the_address_is_what_trusted_proxies_vouch_for(gateway, forwarded, address):
+    answer = gateway.get("/things/1", [("x-forwarded-for", value) for value in forwarded])
+    refused(answer, 401)
+    assert gateway.event(answer)["details"]["ip_address"] in ([address] if address else own_addresses())
+
+
+def test_a_client_that_forges_its_address_does_not_escape_its_limit(gateway):
+    def send(n):
+        return gateway.get("/limited/1", [("x-forwarded-for", f"198.51.100.{n}, 203.0.113.77, 10.0.0.1")]).status
+
+    assert [send(n) for n in range(5)] == [200, 200, 200, 429, 429]
+
+
+def test_without_trusted_proxies_the_peer_is_the_client_whatever_it_says(start):
+    gateway = start(DIRECT)
+    answer = gateway.get("/things/1", [("x-forwarded-for", "10.9.9.9")])
+    refused(answer, 401)
+    assert gateway.event(answer)["details"]["ip_address"] == "127.0.0.1"
+    statuses = [gateway.get("/limited/1", [("x-forwarded-for", f"198.51.100.{n}")]).status for n in range(5)]
+    assert statuses == [200, 200, 200, 429, 429]
+
+
+BROKEN = [
+    ("user-agent", b"\xff\xfe\xfd"), ("x-anything", b"\xc3\x28"), ("cookie", b"access_token=\xff; \xff=1"),
+    ("authorization", b"\xff\xff"), ("authorization", b"Bearer \xff"), ("x-forwarded-for", b"\xff"),
+    ("origin", b"\xff"), ("content-type", b"application/json; charset=\xff"), ("x-service-name", b"\xff"),
+    ("x-auth-subject", b"\xff"), ("accept", b"\x80" * 4000), ("x-forwarded-proto", b"\xff"), ("referer", b"\xff/%"),
+    ("x-request-id", b"\xff"), ("x-user-email", b"\xed\xa0\x80"),
+]
+
+
+@pytest.mark.parametrize("header", BROKEN, ids=str)
+def test_bytes_that_are_not_text_are_refused_or_passed_on_but_break_nothing(gateway, header):
+    for method, target, body in (("GET", "/open/1", b""), ("GET", "/things/1", b""), ("POST", "/open/1", b"{}")):
+        answer = gateway.send(method, target, [header], body)
+        assert answer.status in (200, 400, 401, 403, 415), answer.status
+        answer = gateway.send2(method, target, [header], [body] if body else [])
+        assert answer.status in (0, 200, 400, 401, 403, 415), answer.status
+    passed(gateway.get("/things/1", [bearer()]))
+    assert not gateway.trapped()
+
+
+def test_broken_service_headers_break_nothing(gateway):
+    for at in range(4):
+        headers = service_headers()
+        headers[at] = (headers[at][0], b"\xff\x80")
+        assert gateway.get("/things/1", headers).status == 401
+    assert not gateway.trapped()
+
+
+def test_two_hosts_are_refused(gateway):
+    answer = gateway.get("/open/1", [("host", "admin.example.com")])
+    assert answer.status == 400
+    assert answer.upstream is None
+
+
+def test_many_and_long_headers_break_nothing(gateway):
+    many = [(f"x-h{n}", "v" * 100) for n in range(90)]
+    assert gateway.get("/open/1", many).status == 200
+    assert gateway.get("/open/1", [("user-agent", "a" * 50_000)]).status in (200, 403, 431)
+    passed(gateway.get("/open/1"))
