@@ -73,6 +73,7 @@ static REACHES: Needles = Needles::new(&[
     b"read()",
     b"config.items",
     b"dump(",
+    b"/etc/",
     b"`",
     b"ex(",
 ]);

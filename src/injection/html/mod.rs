@@ -332,7 +332,7 @@ static SIGNS: Needles = Needles::new(&[
     b"binding:",
     b"vbscript:",
     b"@im\\port",
-    b"expression(",
+    b"ession(",
 ]);
 const META: u64 = 0b1_1111;
 const HREF: u64 = 1 << 5;

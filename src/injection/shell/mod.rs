@@ -449,6 +449,11 @@ fn whole(view: &[u8], findings: &mut Findings) {
     if shows && (contains(line, b"/etc/") || contains(line, b"/proc/")) {
         findings.report(Rule::CommandShell);
     }
+    let pings =
+        starts_at(view, start, b"ping -") && at(view, start + 7) == b' ' && at(view, start + 8).is_ascii_digit();
+    if pings || starts_at(view, start, b"rm -rf ") {
+        findings.report(Rule::CommandShell);
+    }
     if contains(line, b"socket(s,pf_inet") || contains(line, b"socket.socket(") && contains(line, b"connect(") {
         findings.report(Rule::CommandShell);
     }

@@ -180,7 +180,7 @@ impl Inspection<'_> {
             {
                 3
             }
-            What::Boolean => 2 * commented.max(u8::from(last)),
+            What::Boolean => 2 * commented.max(u8::from(last)) + u8::from(i == 0) * commented,
             What::Number | What::Null => 2 * commented + u8::from(last),
             What::Text { quote, open: true } if self.tokens.before(i) == Kind::Quote(quote) => 2,
             What::Variable => 1 + commented,
@@ -216,6 +216,9 @@ impl Inspection<'_> {
         {
             findings.report(Rule::SqlComment);
             return;
+        }
+        if !opening && !token.odd && tokens.word(j) == Some(Word::Select) && self.whole_select(j, false) {
+            findings.report(Rule::SqlSubquery);
         }
         let chain = tokens.chain(j);
         if chain.operators == 0 {
