@@ -73,7 +73,8 @@ impl Run {
             }
         }
         run.end = i;
-        if dots >= 2 {
+        // An ellipsis at the end is no step of its own.
+        if dots == 2 || dots > 2 && sensitive(from(view, i)) {
             run.close(dots);
         }
         run

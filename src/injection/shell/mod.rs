@@ -188,6 +188,8 @@ fn is_run(view: &[u8], command: &Command) -> bool {
         return tail != Tail::Other;
     }
     match command.known {
+        // `!global || !top)` is code.
+        Known::Weak if matches!(at(view, command.end), b')' | b'}') => false,
         Known::Strong => tail != Tail::Other,
         Known::Weak => matches!(tail, Tail::End | Tail::Argument) || tail == Tail::LastWord && is_echo(view, command),
     }
@@ -227,7 +229,7 @@ fn separated(view: &[u8], i: usize, findings: &mut Findings) {
     if i > 1
         && after >= view.len()
         && let Some(command) = self::command(view, 0)
-        && (skip_space(view, command.end) == i || tail(view, command.end) == Tail::Argument && i < 80)
+        && (skip_space(view, command.end) == i || byte != b';' && tail(view, command.end) == Tail::Argument && i < 80)
     {
         findings.report(Rule::CommandSeparator);
     }
