@@ -301,14 +301,39 @@ fn base64_text(text: &[u8]) -> Option<Vec<u8>> {
     }
     let engine = if text.iter().any(|byte| matches!(byte, b'-' | b'_')) { &URL_SAFE } else { &STANDARD };
     let decoded = engine.decode(text).ok()?;
-    let printable = decoded.iter().filter(|byte| matches!(byte, b' '..=b'~' | b'\t' | b'\n' | b'\r')).count();
-    (printable == decoded.len()).then_some(decoded)
+    decoded.iter().all(|&byte| is_text(byte)).then_some(decoded)
 }
 
-/// Whether `text` is long enough and of the right characters to be base64.
+/// Whether `text` is long enough and of the right characters to be base64, and begins as text would.
 pub(super) fn may_be_base64(text: &[u8]) -> bool {
     (12..=MAX_BASE64).contains(&text.len())
         && text.iter().all(|&byte| is_word(byte) || matches!(byte, b'+' | b'/' | b'-' | b'='))
+        && begins_as_text(text)
+}
+
+/// Whether the first eight characters decode to text: identifiers seldom do.
+fn begins_as_text(text: &[u8]) -> bool {
+    let mut bits: u64 = 0;
+    for &byte in text.iter().take(8) {
+        let Some(value) = sextet(byte) else { return false };
+        bits = bits << 6 | u64::from(value);
+    }
+    bits.to_be_bytes().iter().skip(2).all(|&byte| is_text(byte))
+}
+
+const fn sextet(byte: u8) -> Option<u8> {
+    match byte {
+        b'A'..=b'Z' => Some(byte - b'A'),
+        b'a'..=b'z' => Some(byte - b'a' + 26),
+        b'0'..=b'9' => Some(byte - b'0' + 52),
+        b'+' | b'-' => Some(62),
+        b'/' | b'_' => Some(63),
+        _ => None,
+    }
+}
+
+const fn is_text(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~' | b'\t' | b'\n' | b'\r')
 }
 
 /// One decoded character: a byte as it is, or a code point to be written as UTF-8.
