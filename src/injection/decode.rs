@@ -30,6 +30,9 @@ pub(super) fn each_view(value: &[u8], mut inspect: impl FnMut(&[u8]) -> bool) {
     let mut view = Cow::Borrowed(value);
     let steps: [Step; 7] = [percent, entities, escapes, fold, base64_text, utf7, plus];
     for _ in 0..DEPTH {
+        if !may_be_encoded(&view) {
+            return;
+        }
         let mut changed = false;
         for step in steps {
             let Some(next) = step(&view) else { continue };
@@ -44,6 +47,12 @@ pub(super) fn each_view(value: &[u8], mut inspect: impl FnMut(&[u8]) -> bool) {
             return;
         }
     }
+}
+
+/// Whether any step could have something to do.
+fn may_be_encoded(text: &[u8]) -> bool {
+    let begins = |byte: u8| matches!(byte, b'%' | b'&' | b'\\' | b'+' | 0) | (byte >= 0xC0);
+    text.iter().fold(false, |any, &byte| any | begins(byte)) || may_be_base64(text.trim_ascii())
 }
 
 /// `%41`, and `%u0041` as old servers read it.
