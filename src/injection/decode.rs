@@ -288,9 +288,10 @@ fn utf7(text: &[u8]) -> Option<Vec<u8>> {
     })
 }
 
-/// `+` as a space, where the value has no other.
+/// `+` as a space, where the value has no other; not that of a media type.
 fn plus(text: &[u8]) -> Option<Vec<u8>> {
-    if memchr::memchr(b'+', text).is_none() || memchr::memchr(b' ', text).is_some() {
+    let suffixed = |i: usize| starts_at(text, i, b"+xml") || starts_at(text, i, b"+json");
+    if memchr::memchr(b' ', text).is_some() || memchr::memchr_iter(b'+', text).all(suffixed) {
         return None;
     }
     Some(text.iter().map(|&byte| if byte == b'+' { b' ' } else { byte }).collect())
