@@ -1,6 +1,7 @@
 //! Every security event and its line: one JSON object, for host logging and for the access log alike.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -188,7 +189,16 @@ struct Line<'a> {
 pub fn line(event: EventType, service: &str, at: Timestamp, details: &Details<'_>) -> String {
     let millis = at.unix_millis() as f64 / 1e3;
     let line = Line { timestamp: millis, event_type: event.as_str(), service, details };
-    serde_json::to_string(&line).unwrap_or_default()
+    one_line(serde_json::to_string(&line).unwrap_or_default())
+}
+
+/// JSON leaves these as they are, and some readers of lines end a line at them. They stand in strings only.
+fn one_line(json: String) -> String {
+    const BREAKS: [(char, &str); 3] = [('\u{85}', "\\u0085"), ('\u{2028}', "\\u2028"), ('\u{2029}', "\\u2029")];
+    if !json.contains(BREAKS.map(|(character, _)| character)) {
+        return json;
+    }
+    BREAKS.iter().fold(json, |json, (character, escape)| json.replace(*character, escape))
 }
 
 fn bounded<S: serde::Serializer>(value: &str, serializer: S) -> Result<S::Ok, S::Error> {
@@ -199,13 +209,16 @@ fn bounded<S: serde::Serializer>(value: &str, serializer: S) -> Result<S::Ok, S:
 /// Keeps floods of one type of event out of the log, and says how many were left out.
 #[derive(Debug)]
 pub struct Sampler {
-    per_second: u32,
+    most: u32,
+    /// Seconds.
+    window: u64,
     types: [Sampled; EventType::ALL.len()],
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Sampled {
-    second: u64,
+    /// Windows since the epoch.
+    window: u64,
     printed: u32,
     left_out: u64,
 }
@@ -223,20 +236,20 @@ pub enum Sample {
 }
 
 impl Sampler {
-    /// Prints at most `per_second` events of each type in each second of the clock.
-    pub fn new(per_second: u32) -> Self {
-        Self { per_second, types: Default::default() }
+    /// Prints at most `most` events of each type in each `window` of the clock, in whole seconds, at least one.
+    pub fn new(most: u32, window: Duration) -> Self {
+        Self { most, window: window.as_secs().max(1), types: Default::default() }
     }
 
     /// Decides for one event at `now`.
     pub fn take(&mut self, event: EventType, now: Timestamp) -> Sample {
-        let second = now.unix_seconds();
+        let window = now.unix_seconds() / self.window;
         let Some(sampled) = self.types.get_mut(event as usize) else { return Sample::LeaveOut };
-        if sampled.second != second {
-            sampled.second = second;
+        if sampled.window != window {
+            sampled.window = window;
             sampled.printed = 0;
         }
-        if sampled.printed >= self.per_second {
+        if sampled.printed >= self.most {
             sampled.left_out = sampled.left_out.saturating_add(1);
             return Sample::LeaveOut;
         }
@@ -257,11 +270,11 @@ mod tests {
 
     #[test]
     fn a_line_is_one_line_whatever_the_client_sends() {
-        let details = Details { user_agent: "a\nb\u{2028}\"},{\r\0", path: "/x", ..Details::default() };
+        let details = Details { user_agent: "a\nb\u{2028}\"},{\r\u{85}", path: "/x", ..Details::default() };
         let line = line(EventType::AuthFailure, "s", Timestamp::from_unix_millis(1_500), &details);
-        assert_eq!(line.lines().count(), 1);
+        assert_eq!(line.split(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']).count(), 1);
         let back: serde_json::Value = serde_json::from_str(&line).unwrap();
-        assert_eq!(back["details"]["user_agent"], "a\nb\u{2028}\"},{\r\0");
+        assert_eq!(back["details"]["user_agent"], "a\nb\u{2028}\"},{\r\u{85}");
         assert_eq!(back["timestamp"], 1.5);
         assert_eq!(back["event_type"], "AUTH_FAILURE");
     }
@@ -276,7 +289,7 @@ mod tests {
 
     #[test]
     fn a_flood_is_cut_and_the_number_left_out_is_stated() {
-        let mut sampler = Sampler::new(2);
+        let mut sampler = Sampler::new(2, Duration::from_secs(1));
         let at = Timestamp::from_unix_seconds(10);
         let printed = Sample::Print { left_out: 0 };
         assert_eq!([(); 2].map(|()| sampler.take(EventType::Replay, at)), [printed; 2]);
@@ -285,6 +298,14 @@ mod tests {
         let next = Timestamp::from_unix_seconds(11);
         assert_eq!(sampler.take(EventType::Replay, next), Sample::Print { left_out: 3 });
         assert_eq!(sampler.drain(), []);
+    }
+
+    #[test]
+    fn a_share_lasts_for_its_whole_window() {
+        let mut sampler = Sampler::new(1, Duration::from_secs(60));
+        let taken = [60, 61, 119, 120].map(|at| sampler.take(EventType::Replay, Timestamp::from_unix_seconds(at)));
+        let printed = |left_out| Sample::Print { left_out };
+        assert_eq!(taken, [printed(0), Sample::LeaveOut, Sample::LeaveOut, printed(2)]);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::canonical::networks::Networks;
 use crate::canonical::path::{CanonicalPath, PathOptions};
 use crate::canonical::strip::StripSet;
 use crate::check::{Arrival, Await, Callout, Check, Env, Failure, Step};
-use crate::checks::browser;
+use crate::checks::browser::preflight_method;
 use crate::checks::intrusion::{self, Intrusion};
 use crate::config::{self, Mode, Verdict};
 use crate::denial::{AuthReason, BlockReason, Denial, LocalReply};
@@ -38,17 +38,20 @@ pub struct Pipeline {
     /// `None`: nobody is blocked, nothing is counted.
     pub(crate) intrusion: Option<Rc<Intrusion>>,
     pub(crate) routes: RouteTable<Rc<Route>>,
-    pub(crate) unmatched: Option<Rc<Route>>,
+    /// What is decided for the requests that no route matches.
+    pub(crate) unmatched: Rc<Route>,
+    /// What speaks to browsers where there is no route: security headers and CORS.
+    pub(crate) unrouted: Rc<[Guard]>,
     pub(crate) sensitive: PathPatterns,
 }
 
 /// What is decided for the requests of one route.
 pub struct Route {
     pub(crate) guards: Rc<[Guard]>,
-    /// A preflight for one of its methods is answered here, although the route itself may not name OPTIONS.
-    pub(crate) answers_preflights: bool,
     /// Percent of the requests whose denials are enforced; the rest is in monitor mode.
     pub(crate) enforce_percent: u8,
+    /// One of the guards answers CORS preflights.
+    pub(crate) answers_preflights: bool,
 }
 
 /// A check with what is done with its word.
@@ -90,6 +93,11 @@ impl Pipeline {
         &self.service
     }
 
+    /// How many routes there are.
+    pub fn routes(&self) -> usize {
+        self.routes.values().len()
+    }
+
     /// Whether a header of this name is only the proxy's to say.
     pub fn strips(&self, name: &[u8]) -> bool {
         self.strip.strips(name)
@@ -103,7 +111,7 @@ impl Pipeline {
         match self.admit(&mut exchange, env) {
             Err(denial) => {
                 let mut passage = Passage::new(exchange, Rc::from([]), false);
-                let reply = self.refuse(&mut passage, denial, env);
+                let reply = self.refuse_unrouted(&mut passage, denial, env);
                 (passage, reply)
             }
             Ok(route) => {
@@ -115,27 +123,37 @@ impl Pipeline {
         }
     }
 
+    /// A page may read this denial as well: the headers are set, whatever the guards say beyond that.
+    fn refuse_unrouted(&self, passage: &mut Passage, denial: Denial, env: &mut Env<'_>) -> Next {
+        for guard in self.unrouted.iter() {
+            let _ = guard.check.start(&mut passage.exchange, env);
+        }
+        self.refuse(passage, denial, env)
+    }
+
     /// Steps 1 to 4: neither `monitor` nor `off` ever disables them, but for blocks.
     fn admit(&self, exchange: &mut Exchange, env: &mut Env<'_>) -> Result<Rc<Route>, Denial> {
         canonicalise(exchange, self.paths).map_err(Denial::Malformed)?;
         self.shut_out(exchange, env)?;
         strip(exchange, &self.strip);
+        Ok(self.route(exchange))
+    }
+
+    /// A preflight belongs to the route of the request that it asks about, where that route answers it.
+    fn route(&self, exchange: &mut Exchange) -> Rc<Route> {
         let request = RouteRequest {
             path: &exchange.target.canonical,
             host: &exchange.target.host,
             method: exchange.head.method().unwrap_or_default(),
             head: &exchange.head,
         };
-        let preflight = || {
-            let method = browser::preflight_method(&exchange.head)?;
-            self.routes.find(&RouteRequest { method, ..request }).filter(|matched| matched.route.answers_preflights)
-        };
-        let Some(matched) = self.routes.find(&request).or_else(preflight) else {
-            return self.unmatched.clone().ok_or(Denial::Unmatched);
-        };
+        let asked = preflight_method(&exchange.head).map(|method| RouteRequest { method, ..request });
+        let asked = asked.and_then(|asked| self.routes.find(&asked)).filter(|found| found.route.answers_preflights);
+        let Some(matched) = asked.or_else(|| self.routes.find(&request)) else { return self.unmatched.clone() };
+        let route = matched.route.clone();
         let parameters = matched.parameters.iter().map(|(name, value)| (Box::from(name), value.into_owned()));
         exchange.target.parameters = parameters.collect();
-        Ok(matched.route.clone())
+        route
     }
 
     fn shut_out(&self, exchange: &mut Exchange, env: &mut Env<'_>) -> Result<(), Denial> {
@@ -158,7 +176,10 @@ impl Pipeline {
     /// Goes on with what the exchange waited for.
     pub fn resume(&self, passage: &mut Passage, arrival: Arrival<'_>, env: &mut Env<'_>) -> Next {
         let guards = passage.guards.clone();
-        let Some(guard) = guards.get(passage.at) else { return Next::Continue };
+        let Some(guard) = guards.get(passage.at) else {
+            // Nobody waits: whatever this is, it is no reason to let the request go on.
+            return self.refuse(passage, Denial::Unavailable { what: Failure::UnexpectedArrival.as_str() }, env);
+        };
         let step = guard.check.resume(&mut passage.exchange, arrival, env);
         match self.settle(passage, guard, step, env) {
             Some(next) => next,
@@ -335,6 +356,8 @@ impl Passage {
 
     fn answer(&mut self, mut reply: LocalReply) -> Next {
         self.answered = true;
+        // An answered exchange waits for nothing any more.
+        self.at = self.guards.len();
         reply.headers.append(&mut self.exchange.response_headers);
         Next::Reply(reply)
     }

@@ -85,7 +85,9 @@ fn conditions(asked: &Asked<'_>, path: &str, shared: &Shared, findings: &mut Fin
     if let Some(owner) = asked.owner {
         match ClaimPath::parse(&owner.claim) {
             Some(claim) => {
-                compiled.push(Condition::Owner { parameter: owner.path.as_str().to_owned(), claim });
+                let parameter = owner.path.as_str().to_owned();
+                let providers = shared.subjects.get(&owner.claim).cloned().unwrap_or_default();
+                compiled.push(Condition::Owner { parameter, claim, providers });
             }
             None => findings.error(format!("{path}.owner.claim"), "expected the name of a claim"),
         }

@@ -48,12 +48,13 @@ pub(super) fn compile(config: &Config, secrets: &Secrets, shared: &Shared, findi
         let compiled = compile_provider(name.as_str(), provider, &path, secrets, findings);
         providers.extend(compiled.map(|compiled| (name.as_str().to_owned(), Rc::new(compiled))));
     }
+    let unverified = unverified.map(|rate| Rc::new(AddressBudget(rate)));
     Authentication {
         providers,
-        service: compile_service(config, secrets, &told),
+        service: compile_service(config, secrets, &told, unverified.as_ref()),
         told,
         roles: shared.roles.clone(),
-        unverified: unverified.map(|rate| Rc::new(AddressBudget(rate))),
+        unverified,
         realm: config.service.as_str().to_owned(),
     }
 }
@@ -71,9 +72,13 @@ impl Authentication {
         let mut bearer = false;
         for method in asked.methods() {
             match method {
-                MethodRef::Jwt(name) => {
+                // Where one token is enough, its issuer says which provider's it is: one look for all of them.
+                MethodRef::Jwt(_) if bearer && requirement != Requirement::All => {}
+                MethodRef::Jwt(_) => {
                     bearer = true;
-                    credentials.push(Rc::new(self.bearer_tokens(name.as_ref().map(config::Name::as_str))));
+                    let alone = std::slice::from_ref(method);
+                    let named = if requirement == Requirement::All { alone } else { asked.methods() };
+                    credentials.push(Rc::new(self.bearer_tokens(named)));
                 }
                 MethodRef::Service => credentials.extend(self.service.clone().map(|s| s as Rc<dyn Credential>)),
                 // Refused before as not supported.
@@ -85,8 +90,12 @@ impl Authentication {
         Some(Authenticate { requirement, credentials, unverified: self.unverified.clone(), challenge })
     }
 
-    fn bearer_tokens(&self, only: Option<&str>) -> BearerTokens {
-        let chosen = self.providers.iter().filter(|(name, _)| only.is_none_or(|only| only == name.as_str()));
+    fn bearer_tokens(&self, methods: &[MethodRef]) -> BearerTokens {
+        let names = |method: &MethodRef, provider: &str| match method {
+            MethodRef::Jwt(only) => only.as_ref().is_none_or(|only| only.as_str() == provider),
+            _ => false,
+        };
+        let chosen = self.providers.iter().filter(|(name, _)| methods.iter().any(|method| names(method, name)));
         BearerTokens {
             providers: chosen.map(|(_, provider)| provider.clone()).collect(),
             roles: self.roles.clone(),
@@ -185,12 +194,18 @@ fn compile_keys(provider: &JwtProvider, path: &str, secrets: &Secrets, findings:
     Some(KeySet::new(keys))
 }
 
-fn compile_service(config: &Config, secrets: &Secrets, told: &Rc<Told>) -> Option<Rc<ServiceSignatures>> {
+fn compile_service(
+    config: &Config,
+    secrets: &Secrets,
+    told: &Rc<Told>,
+    unverified: Option<&Rc<AddressBudget>>,
+) -> Option<Rc<ServiceSignatures>> {
     let service = config.authentication.service.as_ref()?;
     let keys = service.keys.iter().filter_map(|key| secrets.value(key));
     let services = service.services.iter();
     let tokens = services.filter_map(|(name, known)| Some((name.as_str().to_owned(), secrets.value(&known.token)?)));
-    Some(Rc::new(ServiceSignatures::new(keys, tokens, service.max_clock_skew.0, told.clone())))
+    let skew = service.max_clock_skew.0;
+    Some(Rc::new(ServiceSignatures::new(keys, tokens, skew, told.clone(), unverified.cloned())))
 }
 
 fn place(place: &config::Place) -> Place {

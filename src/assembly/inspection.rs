@@ -82,7 +82,7 @@ impl Inspection {
         if mode == Mode::Off {
             return None;
         }
-        let exclusions = route.map(|route| exclusions(route, path, findings)).unwrap_or_default();
+        let exclusions = route.map(|route| self.exclusions(route, path, findings)).unwrap_or_default();
         let in_mode = |wanted: Mode| {
             self.classes
                 .iter()
@@ -101,27 +101,32 @@ impl Inspection {
         let body = InspectBody { inspector: inspector.clone(), limits: self.limits.clone() };
         Some((InspectHead(inspector), body, mode))
     }
-}
 
-fn exclusions(route: &RouteInspection, path: &str, findings: &mut Findings) -> Vec<Exclusion> {
-    let mut compiled = Vec::new();
-    for (at, exclusion) in route.exclude.iter().enumerate() {
-        let mut rules = RuleSet::default();
-        if let Some(rule) = &exclusion.rule
-            && !rules.insert(rule.as_str())
-        {
-            findings.error(
-                format!("{path}.inspection.exclude[{at}].rule"),
-                format!("there is no rule {:?}; docs/injection.md lists them", rule.as_str()),
-            );
+    fn exclusions(&self, route: &RouteInspection, path: &str, findings: &mut Findings) -> Vec<Exclusion> {
+        let mut compiled = Vec::new();
+        for (at, exclusion) in route.exclude.iter().enumerate() {
+            let mut rules = RuleSet::default();
+            let mut pattern = None;
+            if let Some(rule) = exclusion.rule.as_ref().map(config::Name::as_str)
+                && !rules.insert(rule)
+            {
+                pattern = self.patterns.iter().find(|(pattern, _)| pattern.id() == rule).map(|_| Rc::from(rule));
+                if pattern.is_none() {
+                    findings.error(
+                        format!("{path}.inspection.exclude[{at}].rule"),
+                        format!("there is no rule or pattern {rule:?}; docs/injection.md lists the rules"),
+                    );
+                }
+            }
+            compiled.push(Exclusion {
+                parameter: exclusion.parameter.as_ref().map(|name| Box::from(name.as_bytes())),
+                classes: exclusion.classes.iter().map(|class| self::class(*class)).collect(),
+                rules,
+                pattern,
+            });
         }
-        compiled.push(Exclusion {
-            parameter: exclusion.parameter.as_ref().map(|name| Box::from(name.as_bytes())),
-            classes: exclusion.classes.iter().map(|class| self::class(*class)).collect(),
-            rules,
-        });
+        compiled
     }
-    compiled
 }
 
 const fn class(class: config::Class) -> Class {

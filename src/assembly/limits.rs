@@ -31,16 +31,19 @@ pub(super) fn compile(config: &Config, shared: &Shared, findings: &mut Findings)
 
 impl Limits {
     /// The guards of a route with these limits, one for each mode: what is only monitored must not hold back what
-    /// is enforced.
+    /// is enforced, nor what the client is told of it.
     pub(super) fn guards(&self, names: &[Name], inherited: Mode) -> Vec<(EnforceLimits, Mode)> {
         let chosen = names.iter().filter_map(|name| self.by_name.get(name.as_str()));
+        let enforced = |(_, own): &&(Rc<Limit>, Option<Mode>)| own.unwrap_or(inherited) == Mode::Enforce;
+        let told = if chosen.clone().any(|limit| enforced(&limit)) { Mode::Enforce } else { Mode::Monitor };
         let in_mode = |mode: Mode| {
+            let headers = if mode == told { self.headers } else { Headers::default() };
             let limits: Vec<_> = chosen
                 .clone()
                 .filter(|(_, own)| own.unwrap_or(inherited) == mode)
                 .map(|(limit, _)| limit.clone())
                 .collect();
-            (!limits.is_empty()).then_some((EnforceLimits { limits, headers: self.headers }, mode))
+            (!limits.is_empty()).then_some((EnforceLimits { limits, headers }, mode))
         };
         [Mode::Enforce, Mode::Monitor].into_iter().filter_map(in_mode).collect()
     }

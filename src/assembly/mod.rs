@@ -10,13 +10,14 @@ mod limits;
 mod routes;
 mod secrets;
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use crate::canonical::networks::Networks;
 use crate::canonical::path::PathOptions;
 use crate::canonical::strip::StripSet;
 use crate::checks::authenticate::service;
-use crate::config::{self, Config, ConfigError, Hold, Mode, Network, Verdict};
+use crate::config::{self, Config, ConfigError, Hold, Mode, Network};
 use crate::event::Sampler;
 use crate::jose::budget::PureBudget;
 use crate::jose::cache::TokenCache;
@@ -63,8 +64,12 @@ struct Findings {
 }
 
 impl Findings {
+    /// Once for each field, although several routes may compile it.
     fn error(&mut self, path: impl Into<String>, message: impl Into<String>) {
-        self.errors.push(ConfigError { path: path.into(), message: message.into() });
+        let error = ConfigError { path: path.into(), message: message.into() };
+        if !self.errors.contains(&error) {
+            self.errors.push(error);
+        }
     }
 
     fn warning(&mut self, path: impl Into<String>, message: impl Into<String>) {
@@ -75,6 +80,8 @@ impl Findings {
 /// What several sections build on.
 struct Shared {
     roles: Rc<Roles>,
+    /// The providers of tokens by the claim that is their subject.
+    subjects: BTreeMap<String, Vec<Rc<str>>>,
 }
 
 /// Reads and compiles a configuration.
@@ -91,7 +98,7 @@ pub fn assemble(json: &[u8], surroundings: &Surroundings<'_>) -> Result<Assemble
     let assembled = build(&config, surroundings, &mut findings);
     match assembled {
         Some(mut assembled) if findings.errors.is_empty() => {
-            assembled.warnings = findings.warnings;
+            assembled.warnings = [config::warnings(&config), findings.warnings].concat();
             Ok(assembled)
         }
         _ => Err(findings.errors),
@@ -100,7 +107,7 @@ pub fn assemble(json: &[u8], surroundings: &Surroundings<'_>) -> Result<Assemble
 
 fn build(config: &Config, surroundings: &Surroundings<'_>, findings: &mut Findings) -> Option<Assembled> {
     let secrets = secrets::resolve(config, surroundings, findings);
-    let shared = Shared { roles: Rc::new(roles(config, findings)) };
+    let shared = Shared { roles: Rc::new(roles(config, findings)), subjects: subjects(config) };
     let authentication = authentication::compile(config, &secrets, &shared, findings);
     let limits = limits::compile(config, &shared, findings);
     let inspection = inspection::compile(config, findings);
@@ -115,6 +122,7 @@ fn build(config: &Config, surroundings: &Surroundings<'_>, findings: &mut Findin
     };
     let routes = parts.compile(findings);
     let sensitive = sensitive_paths(config, findings);
+    let unrouted = routes::browser_guards(config, None, "headers", findings);
     let (routes, unmatched) = routes?;
     let pipeline = Pipeline {
         service: Rc::from(config.service.as_str()),
@@ -123,7 +131,8 @@ fn build(config: &Config, surroundings: &Surroundings<'_>, findings: &mut Findin
         strip: strip_set(config),
         intrusion: intrusion.filter(|intrusion| intrusion.mode != Mode::Off),
         routes,
-        unmatched: (config.unmatched == Verdict::Allow).then_some(unmatched),
+        unmatched,
+        unrouted: unrouted.into(),
         sensitive: sensitive?,
     };
     let worker = worker(config, surroundings).map_err(|error| findings.error("tables", error.to_string())).ok()?;
@@ -138,7 +147,7 @@ fn worker(config: &Config, surroundings: &Surroundings<'_>) -> Result<Worker, Ta
         tokens: TokenCache::new(TOKENS.0, TOKENS.1, [first, second]),
         limiter: Limiter::open(space, surroundings.store, sizes)?,
         pure_verifications: PureBudget::new(PURE_PER_SECOND, PURE_PER_SECOND),
-        events: Sampler::new(config.events.sample.limit),
+        events: Sampler::new(config.events.sample.limit, config.events.sample.window),
         lot: Lot::new(lot),
     })
 }
@@ -167,6 +176,21 @@ fn roles(config: &Config, findings: &mut Findings) -> Roles {
     })
 }
 
+fn subjects(config: &Config) -> BTreeMap<String, Vec<Rc<str>>> {
+    let mut subjects: BTreeMap<String, Vec<Rc<str>>> = BTreeMap::new();
+    for (name, provider) in &config.authentication.jwt {
+        subjects.entry(provider.claims.subject.clone()).or_default().push(Rc::from(name.as_str()));
+    }
+    subjects
+}
+
+/// What only the connection, or a proxy before us, can say about a certificate.
+const CERTIFICATES: [&str; 2] = ["x-client-cert", "x-forwarded-client-cert"];
+
+/// Headers by which a client tells some frameworks another path or method than the one that was decided on.
+const OVERRIDES: [&str; 5] =
+    ["x-original-url", "x-rewrite-url", "x-http-method-override", "x-http-method", "x-method-override"];
+
 /// The headers that only the proxy may say, whatever the route.
 fn strip_set(config: &Config) -> StripSet {
     let identity = &config.headers.identity;
@@ -175,8 +199,7 @@ fn strip_set(config: &Config) -> StripSet {
     let claims = providers.flat_map(|p| p.claim_to_headers.keys().chain(p.payload_header.as_ref()));
     let names = identity.into_iter().chain(claims).map(config::HeaderName::as_str);
     let signed = if config.authentication.service.is_some() { &service::HEADERS[..] } else { &[] };
-    let certificates = ["x-client-cert", "x-forwarded-client-cert"];
-    StripSet::new(names.chain(signed.iter().copied()).chain(certificates))
+    StripSet::new(names.chain(signed.iter().copied()).chain(CERTIFICATES).chain(OVERRIDES))
 }
 
 fn sensitive_paths(config: &Config, findings: &mut Findings) -> Option<PathPatterns> {

@@ -7,6 +7,7 @@ use super::inspection::Inspection;
 use super::limits::Limits;
 use super::{Findings, Shared, access, browser, intrusion};
 use crate::check::Check;
+use crate::checks::authorize::RefuseUnmatched;
 use crate::checks::browser::HttpsOnly;
 use crate::checks::intrusion::Intrusion;
 use crate::checks::intrusion::admin::BlockedAddresses;
@@ -27,19 +28,14 @@ pub(super) struct Parts<'c> {
 impl Parts<'_> {
     /// The table, and what is done with a request that none of its routes matches.
     pub(super) fn compile(&self, findings: &mut Findings) -> Option<(RouteTable<Rc<Route>>, Rc<Route>)> {
-        let config = self.config;
         // The first that matches decides: no route of the operator's takes what is administration.
         let mut routes: Vec<_> = self.admin(findings).into_iter().collect();
         let ours = routes.len();
-        for (at, route) in config.routes.iter().enumerate() {
-            let guards = self.guards(Some(route), &format!("routes[{at}]"), findings);
-            let enforce_percent = u8::try_from(route.enforce_percent.0).unwrap_or(100);
-            let answers_preflights = route.cors.is_some() || config.headers.cors.is_some();
-            routes.push((matching(&route.matching), Rc::new(Route { guards, answers_preflights, enforce_percent })));
+        for (at, route) in self.config.routes.iter().enumerate() {
+            let compiled = self.route(Some(route), &format!("routes[{at}]"), findings);
+            routes.push((matching(&route.matching), Rc::new(compiled)));
         }
-        let guards = self.guards(None, "defaults", findings);
-        let answers_preflights = config.headers.cors.is_some();
-        let unmatched = Rc::new(Route { guards, answers_preflights, enforce_percent: 100 });
+        let unmatched = Rc::new(self.route(None, "defaults", findings));
         let field = |index: usize| match index.checked_sub(ours) {
             Some(index) => format!("routes[{index}].match"),
             None => "intrusion.admin.path".to_owned(),
@@ -68,21 +64,25 @@ impl Parts<'_> {
         Some((RouteMatch { path: format!("{base}/**"), ..RouteMatch::default() }, Rc::new(route)))
     }
 
+    /// One route; `None`: what no route matches.
+    fn route(&self, route: Option<&config::Route>, path: &str, findings: &mut Findings) -> Route {
+        Route {
+            guards: self.guards(route, path, findings),
+            enforce_percent: route.map_or(100, |route| u8::try_from(route.enforce_percent.0).unwrap_or(100)),
+            answers_preflights: route.is_some_and(|route| route.cors.is_some()) || self.config.headers.cors.is_some(),
+        }
+    }
+
     /// The order of a request from its route on. Denials that come after the browser's headers carry them.
     fn guards(&self, route: Option<&config::Route>, path: &str, findings: &mut Findings) -> Rc<[Guard]> {
         let (config, defaults) = (self.config, &self.config.defaults);
         let mode = route.and_then(|route| route.mode).or(defaults.mode).unwrap_or(config.mode);
-        let mut guards = Vec::new();
-        if let Some(security) = browser::security(config.headers.security) {
-            guards.push(guard(security, Mode::Enforce));
-        }
-        let own = route.and_then(|route| route.cors.as_ref()).map(|cors| (cors, format!("{path}.cors")));
-        let cors = own.or(config.headers.cors.as_ref().map(|cors| (cors, "headers.cors".to_owned())));
-        if let Some((cors, path)) = cors {
-            guards.push(guard(browser::cors(cors, &path, findings), Mode::Enforce));
-        }
+        let mut guards = browser_guards(config, route, path, findings);
         if config.headers.https_redirect {
             guards.push(guard(HttpsOnly, mode));
+        }
+        if route.is_none() && config.unmatched == Verdict::Deny {
+            guards.push(guard(RefuseUnmatched, mode));
         }
         let authenticate = route.and_then(|route| route.authenticate.as_ref()).or(defaults.authenticate.as_ref());
         if let Some(authenticate) = authenticate.and_then(|asked| self.authentication.guard(asked)) {
@@ -120,6 +120,25 @@ impl Parts<'_> {
         };
         access::compile((deny, &deny_at), (allow, &allow_at), self.shared, findings)
     }
+}
+
+/// What speaks to browsers, before anything is refused.
+pub(super) fn browser_guards(
+    config: &Config,
+    route: Option<&config::Route>,
+    path: &str,
+    findings: &mut Findings,
+) -> Vec<Guard> {
+    let mut guards = Vec::new();
+    if let Some(security) = browser::security(config.headers.security) {
+        guards.push(guard(security, Mode::Enforce));
+    }
+    let own = route.and_then(|route| route.cors.as_ref()).map(|cors| (cors, format!("{path}.cors")));
+    let cors = own.or(config.headers.cors.as_ref().map(|cors| (cors, "headers.cors".to_owned())));
+    if let Some((cors, path)) = cors {
+        guards.push(guard(browser::cors(cors, &path, findings), Mode::Enforce));
+    }
+    guards
 }
 
 fn guard(check: impl Check + 'static, mode: Mode) -> Guard {

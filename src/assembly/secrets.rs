@@ -23,10 +23,7 @@ pub(super) fn resolve(config: &Config, surroundings: &Surroundings<'_>, findings
         let path = format!("secrets.{}", name.as_str());
         let value = match &secret.source {
             SecretSource::Env(variable) => (surroundings.variable)(variable).map(String::into_bytes),
-            SecretSource::Inline(value) => {
-                findings.warning(format!("{path}.inline"), "the secret can be read by whoever reads the configuration");
-                Some(value.reveal().as_bytes().to_vec())
-            }
+            SecretSource::Inline(value) => Some(value.reveal().as_bytes().to_vec()),
             _ => None,
         };
         match (value, &secret.source) {

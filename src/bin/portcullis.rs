@@ -1,16 +1,59 @@
 //! The command line tool: the same core as the module, for people.
 
+use std::io::{self, BufWriter, ErrorKind, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
-fn main() -> std::io::Result<ExitCode> {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    match args.split_first() {
-        Some((command, rest)) if command == "scan" => {
-            portcullis::cli::scan::run(rest, std::io::stdin().lock(), std::io::BufWriter::new(std::io::stdout().lock()))
-        }
-        _ => {
-            eprintln!("{}", portcullis::cli::scan::USAGE);
-            Ok(ExitCode::from(2))
+use portcullis::cli::{check, scan, schema};
+
+const USAGE: &str = "usage: portcullis COMMAND
+
+  check FILE              every error of a configuration, with the path of its field; exits 2 if there is one
+  scan [--jsonl] < VALUES the injection filter's verdict on each value
+  schema                  the JSON Schema of the configuration
+
+  --help, --version
+
+FILE is YAML or JSON: a bare configuration, or the Envoy, Istio or Envoy Gateway document that carries one.";
+
+/// The command line itself is wrong.
+const MISUSED: u8 = 2;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
+    let mut out = BufWriter::new(io::stdout().lock());
+    let code = run(&args, &mut out).and_then(|code| out.flush().map(|()| code));
+    match code {
+        Ok(code) => code,
+        // Whoever read the output has seen enough.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("portcullis: {error}");
+            ExitCode::from(MISUSED)
         }
     }
+}
+
+fn run(args: &[String], out: &mut dyn Write) -> io::Result<ExitCode> {
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    match args.as_slice() {
+        ["--help" | "-h" | "help"] => writeln!(out, "{USAGE}").map(|()| ExitCode::SUCCESS),
+        ["--version" | "-V"] => writeln!(out, "portcullis {}", env!("CARGO_PKG_VERSION")).map(|()| ExitCode::SUCCESS),
+        ["check", "--help"] | ["schema", "--help"] => writeln!(out, "{USAGE}").map(|()| ExitCode::SUCCESS),
+        ["check", file] => check::run(Path::new(file), out, &mut io::stderr().lock()).map(ExitCode::from),
+        ["schema"] => schema::run(out).map(ExitCode::from),
+        ["scan", rest @ ..] => {
+            let rest: Vec<String> = rest.iter().map(|&arg| arg.to_owned()).collect();
+            scan::run(&rest, io::stdin().lock(), out)
+        }
+        [] => misused("a command is missing"),
+        ["check", ..] => misused("check takes one file"),
+        ["schema", ..] => misused("schema takes nothing"),
+        [command, ..] => misused(&format!("there is no command {command}")),
+    }
+}
+
+fn misused(problem: &str) -> io::Result<ExitCode> {
+    eprintln!("portcullis: {problem}\n\n{USAGE}");
+    Ok(ExitCode::from(MISUSED))
 }

@@ -6,7 +6,7 @@ use crate::canonical::networks::Networks;
 use crate::check::{Check, Env, Step};
 use crate::config::ClaimValue;
 use crate::denial::Denial;
-use crate::exchange::{Exchange, Method};
+use crate::exchange::{Exchange, Identity, Method};
 use crate::jose::claims::{ClaimPath, Claims};
 use crate::policy::roles::RoleSet;
 
@@ -56,6 +56,9 @@ pub enum Condition {
         parameter: String,
         /// Claim.
         claim: ClaimPath,
+        /// The providers whose subject that claim is; empty: of none, and any provider's word counts. Equal subjects of
+        /// two providers are two callers.
+        providers: Vec<Rc<str>>,
     },
 }
 
@@ -80,6 +83,16 @@ impl Check for Authorize {
     }
 }
 
+/// Refuses what no route matches.
+#[derive(Debug)]
+pub struct RefuseUnmatched;
+
+impl Check for RefuseUnmatched {
+    fn start(&self, _exchange: &mut Exchange, _env: &mut Env<'_>) -> Step {
+        Step::Deny(Denial::Unmatched)
+    }
+}
+
 impl Entry {
     fn is_met(&self, exchange: &Exchange) -> bool {
         let met = |condition: &Condition| condition.holds(exchange);
@@ -101,7 +114,9 @@ impl Condition {
                 caller.is_some_and(|caller| scopes.iter().all(|scope| caller.scopes.contains(scope)))
             }
             Self::Claim { claim, value } => claims.is_some_and(|claims| holds(claims, claim, value)),
-            Self::Owner { parameter, claim } => {
+            Self::Owner { parameter, claim, providers } => {
+                let counts = |caller: &Identity| providers.is_empty() || providers.contains(&caller.provider);
+                let claims = claims.filter(|_| caller.is_some_and(counts));
                 let owner = exchange.target.parameter(parameter);
                 let claimed = claims.and_then(|claims| claims.text(claim));
                 matches!((owner, claimed), (Some(owner), Some(claimed)) if !owner.is_empty() && claimed == owner)

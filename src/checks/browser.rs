@@ -15,7 +15,7 @@ impl Check for HttpsOnly {
     fn start(&self, exchange: &mut Exchange, _env: &mut Env<'_>) -> Step {
         let forwarded = exchange.head.first("x-forwarded-proto").or_else(|| exchange.head.scheme());
         match forwarded {
-            Some(scheme) if !scheme.eq_ignore_ascii_case(b"http") => Step::Pass,
+            Some(scheme) if scheme.eq_ignore_ascii_case(b"https") => Step::Pass,
             _ => {
                 let location = format!("https://{}{}", exchange.target.host, exchange.target.path_and_query());
                 Step::Deny(Denial::HttpsRequired { location })
@@ -113,19 +113,14 @@ impl Check for Cors {
                 exchange.response_headers.push(fixed("access-control-allow-credentials", "true"));
             }
         }
-        if preflight_method(&exchange.head).is_none() {
-            return Step::Pass;
-        }
-        Step::Answer(self.preflight(origin))
+        if preflight_method(&exchange.head).is_some() { Step::Answer(self.preflight(origin)) } else { Step::Pass }
     }
 }
 
-/// The method that a CORS preflight asks about; `None` for any other request (Fetch standard, CORS-preflight request).
+/// The method that a CORS preflight asks about; `None` for any other request.
 pub fn preflight_method(head: &Head) -> Option<&[u8]> {
-    if head.method() != Some(b"OPTIONS") || !head.contains("origin") {
-        return None;
-    }
-    head.first("access-control-request-method")
+    let asked = head.first("access-control-request-method")?;
+    (head.method() == Some(b"OPTIONS") && head.contains("origin")).then_some(asked)
 }
 
 /// Headers of a response whose values add up with the upstream's instead of replacing them.

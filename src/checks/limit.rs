@@ -240,11 +240,14 @@ impl AddressBudget {
     }
 
     /// Seconds until a credential of `client` is looked at again; `None` while its budget lasts.
-    pub fn spent(&self, client: IpAddr, env: &mut Env<'_>) -> Option<u64> {
-        let decision = env.worker.limiter.peek(env.host.store(), env.now, &[self.demand(client)]).ok()?;
-        match decision.verdict {
-            Verdict::Admitted => None,
-            Verdict::Refused { retry_after, .. } => Some(whole_seconds(retry_after.unwrap_or(self.0.window()))),
+    ///
+    /// # Errors
+    /// [`Failure::Store`] where the counters cannot be read.
+    pub fn spent(&self, client: IpAddr, env: &mut Env<'_>) -> Result<Option<u64>, Failure> {
+        let decision = env.worker.limiter.peek(env.host.store(), env.now, &[self.demand(client)]);
+        match decision.map_err(|_| Failure::Store)?.verdict {
+            Verdict::Admitted => Ok(None),
+            Verdict::Refused { retry_after, .. } => Ok(Some(whole_seconds(retry_after.unwrap_or(self.0.window())))),
         }
     }
 

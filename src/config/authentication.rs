@@ -27,7 +27,7 @@ use super::scalar::{Mode, Name, RateText};
 pub struct Authentication {
     /// Credentials not yet verified, per address, before any cryptography or callout. Default: 600/m.
     pub unverified_credentials: RateText,
-    /// What happens to refused credentials. Default: the top-level mode.
+    /// What happens to refused credentials. Default: the route's mode.
     pub mode: Option<Mode>,
     /// Issuers of JSON Web Tokens.
     pub jwt: BTreeMap<Name, JwtProvider>,

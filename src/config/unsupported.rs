@@ -35,14 +35,8 @@ const FEATURES: &[Uses] = &[
     |config| section("encryption", config.encryption.is_some()),
     |config| section("headers.csrf", config.headers.csrf.is_some()),
     |config| section("headers.cookies", config.headers.cookies.is_some()),
-    |config| conditions(config, "scopes", |condition| !condition.scopes.is_empty()),
-    |config| conditions(config, "claims", |condition| !condition.claims.is_empty()),
-    |config| conditions(config, "principals", |condition| !condition.principals.is_empty()),
-    |config| conditions(config, "owner", |condition| condition.owner.is_some()),
-    |config| denials(config, "scopes", |entry| !entry.scopes.is_empty()),
-    |config| denials(config, "claims", |entry| !entry.claims.is_empty()),
-    |config| denials(config, "principals", |entry| !entry.principals.is_empty()),
-    |config| denials(config, "owner", |entry| entry.owner.is_some()),
+    |config| conditions(config, "principals", |condition| names_peers(&condition.principals)),
+    |config| denials(config, "principals", |entry| names_peers(&entry.principals)),
     |config| bodies(config, "schema", |body| body.schema.is_some()),
     |config| bodies(config, "sanitize_html", |body| body.sanitize_html.is_some()),
     |config| bodies(config, "encrypt", |body| !body.encrypt.is_empty()),
@@ -80,6 +74,11 @@ fn signs(config: &Config, version: SignatureVersion) -> bool {
 /// The replay setting of v2 says nothing while v2 itself is refused.
 fn refuses_replay(config: &Config) -> bool {
     config.authentication.service.as_ref().is_some_and(|service| service.replay.v1 == Verdict::Deny)
+}
+
+/// `spiffe://` names a peer, which is known by its certificate only.
+fn names_peers(principals: &[String]) -> bool {
+    principals.iter().any(|principal| !principal.starts_with("service:"))
 }
 
 fn methods(config: &Config, used: fn(&MethodRef) -> bool) -> Vec<String> {

@@ -1,15 +1,17 @@
 //! Bearer tokens (RFC 6750) as JWTs (RFC 7519): found in their places, verified against the provider that their issuer
 //! names, remembered until they expire.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use crate::check::Env;
-use crate::checks::authenticate::{Attempt, Credential, Told, header_safe};
+use crate::checks::authenticate::{Attempt, Credential, Told, header_safe, stopped};
 use crate::checks::limit::AddressBudget;
 use crate::denial::AuthReason;
 use crate::exchange::{Exchange, Identity, Method};
 use crate::jose::algorithm::AlgorithmSet;
 use crate::jose::claims::{ClaimPath, Claims};
+use crate::jose::json::Json;
 use crate::jose::key_set::KeySet;
 use crate::jose::reason::Reason;
 use crate::jose::token::Token;
@@ -18,7 +20,7 @@ use crate::jose::verify::{Means, VerifyError};
 use crate::policy::roles::Roles;
 use crate::worker::VerifiedToken;
 
-use super::place::{self, Place};
+use super::place::{self, Found, Place};
 
 /// An issuer and what its tokens must be.
 #[derive(Debug)]
@@ -59,13 +61,7 @@ pub struct BearerTokens {
 
 impl Credential for BearerTokens {
     fn attempt(&self, exchange: &mut Exchange, env: &mut Env<'_>) -> Attempt {
-        let mut places = Vec::new();
-        for place in self.providers.iter().flat_map(|provider| &provider.places) {
-            if !places.contains(&place) {
-                places.push(place);
-            }
-        }
-        let found = place::find(&places, exchange);
+        let found = place::find(&self.places(), exchange);
         let Some((first, rest)) = found.split_first() else { return Attempt::Absent };
         let attempt = if rest.iter().any(|other| other.token != first.token) || first.token.contains(&b',') {
             refused(Reason::Ambiguous)
@@ -74,15 +70,30 @@ impl Credential for BearerTokens {
             self.judge(&first.token, stands_in, exchange, env)
         };
         if !self.forwards(&attempt) {
-            for found in &found {
-                place::strip(found.place, exchange);
-            }
+            strip(&found, exchange);
         }
         attempt
+    }
+
+    fn withhold(&self, exchange: &mut Exchange) {
+        if !self.providers.iter().all(|provider| provider.forward) {
+            strip(&place::find(&self.places(), exchange), exchange);
+        }
     }
 }
 
 impl BearerTokens {
+    /// Where any of the providers' tokens may stand, each place once.
+    fn places(&self) -> Vec<&Place> {
+        let mut places = Vec::new();
+        for place in self.providers.iter().flat_map(|provider| &provider.places) {
+            if !places.contains(&place) {
+                places.push(place);
+            }
+        }
+        places
+    }
+
     fn judge(
         &self,
         token: &[u8],
@@ -96,8 +107,8 @@ impl BearerTokens {
             let accepted = self.providers.iter().any(|p| p.name == known.identity.provider && stands_in(p));
             return if accepted { Attempt::Verified(known.identity.clone()) } else { refused(Reason::UnknownIssuer) };
         }
-        if let Some(retry_after) = self.unverified.as_ref().and_then(|budget| budget.spent(exchange.client, env)) {
-            return Attempt::Busy { retry_after };
+        if let Some(stopped) = stopped(self.unverified.as_deref(), exchange.client, env) {
+            return stopped;
         }
         match self.verify(token, stands_in, env) {
             Ok((identity, validity)) => {
@@ -129,8 +140,8 @@ impl BearerTokens {
     }
 
     fn identity(&self, provider: &Provider, subject: String, claims: Claims, token: &[u8]) -> Result<Identity, Reason> {
-        let role_names: Vec<String> =
-            provider.roles.iter().flat_map(|path| claims.list(path)).map(str::to_owned).collect();
+        let role_names = provider.roles.iter().flat_map(|path| roles(&claims, path)).map(str::to_owned);
+        let role_names: Vec<String> = role_names.collect();
         let scopes = provider.scopes.iter().flat_map(|path| claims.scopes(path)).map(str::to_owned).collect();
         let mut told = claim_headers(provider, &claims, token)?;
         // What the upstream would read as two values, or as two lines, is refused, not repaired.
@@ -180,10 +191,25 @@ const fn refused(reason: Reason) -> Attempt {
     Attempt::Refused(AuthReason::Token(reason))
 }
 
+fn strip(found: &[Found<'_>], exchange: &mut Exchange) {
+    for found in found {
+        place::strip(found.place, exchange);
+    }
+}
+
+/// The roles of a list, each whole, or of a text with spaces between them.
+fn roles<'c>(claims: &'c Claims, path: &ClaimPath) -> Vec<&'c str> {
+    match claims.value(path) {
+        Some(Json::String(text)) => text.split(' ').filter(|role| !role.is_empty()).collect(),
+        _ => claims.list(path).collect(),
+    }
+}
+
 fn claim_headers(provider: &Provider, claims: &Claims, token: &[u8]) -> Result<Vec<(Rc<str>, String)>, Reason> {
     let mut headers = Vec::new();
     for (header, path) in &provider.claim_headers {
-        let Some(value) = claims.text(path) else { continue };
+        let flag = || claims.flag(path).map(|flag| Cow::Borrowed(if flag { "true" } else { "false" }));
+        let Some(value) = claims.text(path).or_else(flag) else { continue };
         if !header_safe(&value) {
             return Err(Reason::Malformed);
         }

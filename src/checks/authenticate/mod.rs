@@ -7,6 +7,7 @@ pub mod jwt;
 pub mod place;
 pub mod service;
 
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use crate::check::{Check, Env, Failure, Step};
@@ -19,6 +20,9 @@ use crate::jose::reason::Reason;
 pub trait Credential {
     /// Looks for credentials of this kind and verifies them.
     fn attempt(&self, exchange: &mut Exchange, env: &mut Env<'_>) -> Attempt;
+
+    /// Takes credentials that nobody will look at out of what the upstream receives.
+    fn withhold(&self, _exchange: &mut Exchange) {}
 }
 
 /// What became of one kind of credentials.
@@ -64,8 +68,24 @@ pub struct Authenticate {
 
 impl Check for Authenticate {
     fn start(&self, exchange: &mut Exchange, env: &mut Env<'_>) -> Step {
+        let mut credentials = self.credentials.iter();
+        let step = self.decide(&mut credentials, exchange, env);
+        // What was not looked at is not passed on as if it had been.
+        credentials.for_each(|credential| credential.withhold(exchange));
+        step
+    }
+}
+
+impl Authenticate {
+    /// Takes as many of `credentials` as the decision needs.
+    fn decide<'c>(
+        &self,
+        credentials: &mut impl Iterator<Item = &'c Rc<dyn Credential>>,
+        exchange: &mut Exchange,
+        env: &mut Env<'_>,
+    ) -> Step {
         let mut caller = None;
-        for credential in &self.credentials {
+        for credential in credentials {
             match (credential.attempt(exchange, env), self.requirement) {
                 (Attempt::Verified(identity), Requirement::All) => caller = caller.or(Some(identity)),
                 (Attempt::Verified(identity), _) => {
@@ -95,11 +115,18 @@ impl Check for Authenticate {
             _ => self.refuse(AuthReason::Token(Reason::Missing)),
         }
     }
-}
 
-impl Authenticate {
     fn refuse(&self, reason: AuthReason) -> Step {
         Step::Deny(Denial::Unauthenticated { reason, challenge: self.challenge.clone() })
+    }
+}
+
+/// What is said instead of verifying, where the address has shown too many bad credentials or that cannot be known.
+fn stopped(budget: Option<&AddressBudget>, client: IpAddr, env: &mut Env<'_>) -> Option<Attempt> {
+    match budget?.spent(client, env) {
+        Ok(None) => None,
+        Ok(Some(retry_after)) => Some(Attempt::Busy { retry_after }),
+        Err(failure) => Some(Attempt::Fail(failure)),
     }
 }
 
@@ -124,7 +151,8 @@ impl Told {
     }
 }
 
-/// Whether `value` can stand in a header as one element: no control character, no list separator.
+/// Whether `value` can stand in a header as one element and is read as it was written: no control character, no list
+/// separator, no space around it, which recipients drop (RFC 9110 section 5.5).
 pub fn header_safe(value: &str) -> bool {
-    !value.chars().any(|c| c.is_control() || c == ',' || c == ';')
+    value.trim() == value && !value.chars().any(|c| c.is_control() || c == ',' || c == ';')
 }

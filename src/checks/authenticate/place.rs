@@ -81,9 +81,14 @@ pub fn strip(place: &Place, exchange: &mut Exchange) {
 }
 
 /// What follows `prefix`, compared without regard to case: RFC 9110 section 11.1 says so of schemes.
+///
+/// A prefix that ends with a space is a scheme: whatever white space follows it, or none with nothing after, is one
+/// too, because recipients that split at white space see it there.
 fn after<'v>(value: &'v [u8], prefix: &[u8]) -> Option<&'v [u8]> {
-    let (start, rest) = value.split_at_checked(prefix.len())?;
-    start.eq_ignore_ascii_case(prefix).then_some(rest)
+    let scheme = prefix.strip_suffix(b" ").unwrap_or(prefix);
+    let (start, rest) = value.split_at_checked(scheme.len())?;
+    let ends = scheme.len() == prefix.len() || rest.first().is_none_or(u8::is_ascii_whitespace);
+    (ends && start.eq_ignore_ascii_case(scheme)).then_some(rest)
 }
 
 /// The cookies of the request as they were sent, without those of this name.

@@ -11,7 +11,8 @@ use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
 use crate::check::Env;
-use crate::checks::authenticate::{Attempt, Credential, Told};
+use crate::checks::authenticate::{Attempt, Credential, Told, stopped};
+use crate::checks::limit::AddressBudget;
 use crate::denial::{AuthReason, ServiceReason};
 use crate::exchange::{Exchange, Identity, Method};
 use crate::head::Head;
@@ -28,6 +29,8 @@ pub struct ServiceSignatures {
     tokens: HashMap<String, [u8; 32]>,
     max_clock_skew: Duration,
     told: Rc<Told>,
+    /// How many bad credentials an address may show.
+    unverified: Option<Rc<AddressBudget>>,
 }
 
 struct Signature<'h> {
@@ -44,11 +47,12 @@ impl ServiceSignatures {
         tokens: impl Iterator<Item = (String, &'a [u8])>,
         max_clock_skew: Duration,
         told: Rc<Told>,
+        unverified: Option<Rc<AddressBudget>>,
     ) -> Self {
         // HMAC takes keys of any length.
         let keys = keys.filter_map(|key| Hmac::new_from_slice(key).ok()).collect();
         let tokens = tokens.map(|(name, token)| (name, Sha256::digest(token).into())).collect();
-        Self { keys, tokens, max_clock_skew, told }
+        Self { keys, tokens, max_clock_skew, told, unverified }
     }
 
     fn verify(&self, signature: &Signature<'_>, now: Timestamp) -> Result<(), ServiceReason> {
@@ -87,6 +91,9 @@ impl Credential for ServiceSignatures {
             Ok(None) => return Attempt::Absent,
             Err(reason) => return Attempt::Refused(reason),
         };
+        if let Some(stopped) = stopped(self.unverified.as_deref(), exchange.client, env) {
+            return stopped;
+        }
         if let Err(reason) = self.verify(&signature, env.now) {
             return Attempt::Refused(AuthReason::Service(reason));
         }
@@ -143,7 +150,7 @@ mod tests {
     fn services() -> ServiceSignatures {
         let tokens = [("order-service".to_owned(), &b"tok-order"[..])];
         let keys = [&b"new-key"[..], b"old-key"];
-        ServiceSignatures::new(keys.into_iter(), tokens.into_iter(), Duration::from_secs(300), Rc::default())
+        ServiceSignatures::new(keys.into_iter(), tokens.into_iter(), Duration::from_secs(300), Rc::default(), None)
     }
 
     fn sign(key: &[u8], name: &str, timestamp: &str, token: &str) -> String {

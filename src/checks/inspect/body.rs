@@ -33,6 +33,9 @@ pub struct InspectBody {
     pub limits: Limits,
 }
 
+/// UTF-8's, which lenient servers drop before they read JSON.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// Why the inspection of a body ends early.
 enum Stop {
     Found,
@@ -41,15 +44,23 @@ enum Stop {
 
 impl Check for InspectBody {
     fn start(&self, exchange: &mut Exchange, _env: &mut Env<'_>) -> Step {
-        if exchange.ends_with_head || streams(exchange) {
+        if exchange.ends_with_head || is_tunnel(exchange) {
             return Step::Pass;
         }
-        Step::Await(Await::Body { limit: self.limits.body })
+        let limit = if is_grpc(exchange) { GRPC_PREFIX - 1 } else { self.limits.body };
+        Step::Await(Await::Body { limit })
     }
 
     fn resume(&self, exchange: &mut Exchange, arrival: Arrival<'_>, _env: &mut Env<'_>) -> Step {
         let mut findings = Findings::default();
         match arrival {
+            Arrival::Body(BodyArrival::Whole(start) | BodyArrival::OverLimit(start)) if is_grpc(exchange) => {
+                if is_grpc_message(start) {
+                    Step::Pass
+                } else {
+                    Step::Deny(Denial::Body(GRPC_MALFORMED))
+                }
+            }
             Arrival::Body(BodyArrival::Whole(b"")) => Step::Pass,
             Arrival::Body(BodyArrival::Whole(body)) => match self.inspect(exchange, body, &mut findings) {
                 Err(Stop::Rejected(rejection)) => Step::Deny(Denial::Body(rejection)),
@@ -79,7 +90,8 @@ impl InspectBody {
         let declared = declared.transpose().map_err(|_| malformed("content_type"))?;
         match declared {
             Some(declared) if !says_nothing(&declared.media) => self.items(&declared, body, findings),
-            _ => self.undeclared(body, findings),
+            Some(ContentType { media: Media::Other, .. }) => self.undeclared(body, true, findings),
+            _ => self.undeclared(body, false, findings),
         }
     }
 
@@ -93,17 +105,18 @@ impl InspectBody {
         }
     }
 
-    /// A body whose type says nothing about its fields. What is no text has none that a server would paste into a query.
-    fn undeclared(&self, body: &[u8], findings: &mut Findings) -> Result<(), Stop> {
-        if let Some(b'{' | b'[') = body.trim_ascii_start().first() {
+    /// A body whose type says nothing about its fields. One that may be binary by its type, and is by its bytes, has none
+    /// that a server would paste into a query.
+    fn undeclared(&self, body: &[u8], may_be_binary: bool, findings: &mut Findings) -> Result<(), Stop> {
+        let document = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
+        if let Some(b'{' | b'[') = document.trim_ascii_start().first() {
             let json = ContentType { media: Media::Json, charset: Charset::Unstated };
-            match self.items(&json, body, findings) {
-                // Not JSON after all.
+            match self.items(&json, document, findings) {
+                // Not JSON after all, or only to servers that read it more leniently.
                 Err(Stop::Rejected(BodyRejection::Malformed(_))) => {}
                 word => return word,
             }
-        }
-        if std::str::from_utf8(body).is_err() {
+        } else if may_be_binary && std::str::from_utf8(body).is_err() {
             return Ok(());
         }
         self.look(b"", body, Kind::Value, findings)
@@ -143,10 +156,28 @@ fn says_nothing(media: &Media<'_>) -> bool {
     matches!(media, Media::Text | Media::Other | Media::EventStream)
 }
 
-/// A body that must not be held: it ends when the connection does, or its messages are answered one by one.
-fn streams(exchange: &Exchange) -> bool {
-    let grpc = exchange.head.first("content-type").and_then(|value| ContentType::parse(value).ok());
-    exchange.head.contains("upgrade")
-        || exchange.head.method() == Some(b"CONNECT")
-        || grpc.is_some_and(|parsed| parsed.media == Media::Grpc)
+/// What precedes every gRPC message: a flag and four bytes of length (gRPC over HTTP/2, "Length-Prefixed-Message").
+const GRPC_PREFIX: usize = 5;
+
+const GRPC_MALFORMED: BodyRejection = BodyRejection::Malformed("grpc");
+
+/// Whether the body calls itself gRPC. Its messages are answered one by one, so it is not held beyond the first prefix;
+/// that is there to be seen, or any body would pass uninspected under this name.
+fn is_grpc(exchange: &Exchange) -> bool {
+    let declared = exchange.head.first("content-type").and_then(|value| ContentType::parse(value).ok());
+    declared.is_some_and(|declared| declared.media == Media::Grpc)
+}
+
+/// The flag says plain or compressed; a call without any message is one too.
+fn is_grpc_message(start: &[u8]) -> bool {
+    matches!(start.first(), None | Some(0 | 1))
+}
+
+/// A stream that ends when the connection does. A request with content stays a request although it asks for an upgrade:
+/// who does not know the protocol answers it as if it did not.
+fn is_tunnel(exchange: &Exchange) -> bool {
+    let head = &exchange.head;
+    let content =
+        head.contains("transfer-encoding") || head.first("content-length").is_some_and(|length| length != b"0");
+    head.method() == Some(b"CONNECT") || head.contains("upgrade") && head.method() == Some(b"GET") && !content
 }

@@ -42,6 +42,22 @@ pub struct Exclusion {
     pub classes: ClassSet,
     /// These rules only; empty: whatever rule.
     pub rules: RuleSet,
+    /// This pattern of the operator only.
+    pub pattern: Option<Rc<str>>,
+}
+
+impl Exclusion {
+    fn concerns(&self, parameter: &[u8]) -> bool {
+        self.parameter.as_deref().is_none_or(|named| named == parameter)
+    }
+
+    /// Whether it leaves out this pattern of the operator, by name or with everything else.
+    fn leaves_out(&self, pattern: &Pattern) -> bool {
+        match &self.pattern {
+            Some(id) => **id == *pattern.id(),
+            None => self.classes.is_empty() && self.rules.is_empty(),
+        }
+    }
 }
 
 /// What was found so far.
@@ -95,14 +111,17 @@ impl Inspector {
         scanned.map(Hit::from).or_else(|| {
             let patterns = self.patterns.iter().filter(|(_, refuses)| *refuses == enforced);
             let mut here = patterns.map(|(pattern, _)| pattern).filter(|pattern| pattern.places.contains(&place));
-            here.find(|pattern| pattern.matches(item.value)).map(|pattern| pattern.hit())
+            let left_out = |pattern: &Pattern| {
+                self.exclusions.iter().any(|exclusion| exclusion.concerns(item.name) && exclusion.leaves_out(pattern))
+            };
+            here.find(|pattern| pattern.matches(item.value) && !left_out(pattern)).map(|pattern| pattern.hit())
         })
     }
 
     fn without_exclusions(&self, mut classes: ClassSet, parameter: &[u8]) -> (ClassSet, RuleSet) {
         let mut rules = RuleSet::default();
-        for exclusion in &self.exclusions {
-            if exclusion.parameter.as_deref().is_some_and(|named| named != parameter) {
+        for exclusion in self.exclusions.iter().filter(|exclusion| exclusion.concerns(parameter)) {
+            if exclusion.pattern.is_some() {
                 continue;
             }
             if !exclusion.rules.is_empty() {

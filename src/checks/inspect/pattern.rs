@@ -58,6 +58,11 @@ impl Pattern {
         Ok(Self { id: id.to_owned(), regex: compiled, literal, places })
     }
 
+    /// Its name in the configuration.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
     /// Whether the value holds a match. Linear in its length.
     pub fn matches(&self, value: &[u8]) -> bool {
         self.literal.find(&value.to_ascii_lowercase()).is_some() && self.regex.is_match(&String::from_utf8_lossy(value))

@@ -1,0 +1,128 @@
+//! The command line tool as it is called: output, and the exit code that scripts rely on.
+#![cfg(feature = "cli")]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+fn portcullis(args: &[&str], input: &str) -> (i32, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+    command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+/// A file that lasts as long as the test.
+struct File(PathBuf);
+
+impl File {
+    fn new(name: &str, text: &str) -> Self {
+        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{name}", std::process::id()));
+        std::fs::write(&path, text).unwrap();
+        Self(path)
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+fn check(name: &str, text: &str) -> (i32, String, String) {
+    let file = File::new(name, text);
+    let (code, out, err) = portcullis(&["check", file.path()], "");
+    let plain = |text: String| text.replace(&format!("{}: ", file.path()), "");
+    (code, plain(out), plain(err))
+}
+
+#[test]
+fn says_how_it_is_called_and_which_version_it_is() {
+    let (code, out, err) = portcullis(&["--help"], "");
+    assert_eq!((code, err.as_str()), (0, ""));
+    for command in ["check FILE", "scan", "schema"] {
+        assert!(out.contains(command), "{command}");
+    }
+    assert_eq!(portcullis(&["--version"], "").1, concat!("portcullis ", env!("CARGO_PKG_VERSION"), "\n"));
+}
+
+#[test]
+fn exits_2_with_the_usage_when_it_is_called_wrongly() {
+    for args in [&[][..], &["chekc"], &["check"], &["check", "a", "b"], &["schema", "x"], &["--what"]] {
+        let (code, out, err) = portcullis(args, "");
+        assert_eq!((code, out.as_str()), (2, ""), "{args:?}");
+        assert!(err.contains("usage: portcullis"), "{args:?}");
+    }
+}
+
+#[test]
+fn check_exits_0_for_a_good_configuration_and_warns_of_an_inline_secret_once() {
+    let text = "secrets: { a: { inline: 0123456789abcdef0123456789abcdef } }\nroutes: [{ match: { path: /a } }]";
+    let (code, out, err) = check("good.yaml", text);
+    assert_eq!((code, out.as_str()), (0, "good, routes: 1\n"));
+    assert_eq!(err.lines().count(), 1, "{err}");
+    assert!(err.starts_with("warning: secrets.a.inline: "), "{err}");
+}
+
+#[test]
+fn check_needs_no_environment() {
+    let text = "
+secrets: { k: { env: PORTCULLIS_NOT_SET_ANYWHERE } }
+authentication: { jwt: { a: { algorithms: [HS512], keys: [{ secret: k }] } } }";
+    assert_eq!(check("environment.yaml", text), (0, "good, routes: 0\n".into(), String::new()));
+}
+
+#[test]
+fn check_names_the_field_of_what_only_compiling_finds() {
+    let cases = [
+        ("inspection: { patterns: [{ id: a, regex: 'a.*b' }] }", "inspection.patterns[0].regex: expected a literal"),
+        ("inspection: { patterns: [{ id: a, regex: '(abc' }] }", "inspection.patterns[0].regex: not a regular"),
+        (
+            "authentication: { jwt: { a: { algorithms: [ES256], jwks: { inline: { keys: [{ kty: EC }] } } } } }",
+            "authentication.jwt.a.jwks.inline.keys[0]: ",
+        ),
+        (
+            "authentication: { jwt: { a: { algorithms: [ES256], jwks: { inline: {} } } } }",
+            "authentication.jwt.a.jwks.inline: ",
+        ),
+        (
+            "routes: [{ match: { path: /a }, inspection: { exclude: [{ rule: sql-comet }] } }]",
+            "routes[0].inspection.exclude[0].rule: there is no rule or pattern \"sql-comet\"",
+        ),
+        ("routes: [{ match: { path: '/{a}/{a}' } }]", "routes[0].match"),
+        ("roles: { a: [b] }\nlimits: { l: { key: [client_ip], rate: 1/400d } }", "limits.l.rate: "),
+        (
+            "secrets: { k: { env: K } }
+authentication: { jwt: { a: { algorithms: [HS256], keys: [{ secret: k }], claims: { subject: '' } } } }",
+            "authentication.jwt.a.claims.subject: expected the name of a claim",
+        ),
+    ];
+    for (text, expected) in cases {
+        let (code, out, err) = check("bad.yaml", text);
+        assert_eq!((code, out.as_str()), (2, ""), "{text}");
+        assert!(err.lines().any(|line| line.starts_with(expected)), "{text}: {err}");
+    }
+}
+
+#[test]
+fn check_exits_2_for_a_file_that_is_not_there() {
+    let (code, out, err) = portcullis(&["check", "/nowhere/portcullis.yaml"], "");
+    assert_eq!((code, out.as_str()), (2, ""));
+    assert!(err.starts_with("/nowhere/portcullis.yaml: "), "{err}");
+}
+
+#[test]
+fn scan_reads_values_and_schema_prints_json() {
+    assert_eq!(portcullis(&["scan"], "hello\n<script>alert(7)</script>\n").1, "none\nxss\n");
+    let (code, out, _) = portcullis(&["schema"], "");
+    assert_eq!(code, 0);
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&out).unwrap()["title"], "Portcullis configuration");
+}

@@ -1,0 +1,189 @@
+//! Who may: roles, scopes, claims, services, networks, owners; and that no issuer speaks for another's callers.
+
+use serde_json::{Value, json};
+
+use crate::gate::{Gate, Request, get, partner, plain, user};
+
+fn gate(rules: &str) -> Gate {
+    Gate::new(&format!(
+        "roles: {{ admin: [manager], manager: [user] }}\ndefaults: {{ authenticate: [jwt, service] }}\n{rules}"
+    ))
+}
+
+fn may(gate: &mut Gate, request: Request) -> bool {
+    match gate.send(request).status {
+        None => true,
+        Some(403) => false,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_role_stands_for_those_below_it_and_for_no_other() {
+    let mut gate = gate(
+        "
+routes:
+  - { match: { path: /user }, allow: [{ roles: [user] }] }
+  - { match: { path: /admin }, allow: [{ roles: [admin, auditor] }] }",
+    );
+    let cases: [(Value, bool, bool); 9] = [
+        (json!(["admin"]), true, true),
+        (json!(["manager"]), true, false),
+        (json!(["user"]), true, false),
+        (json!(["auditor"]), false, true),
+        (json!("x user"), true, false),
+        (json!("auditor"), false, true),
+        // A name with a space is one role.
+        (json!(["super admin"]), false, false),
+        (json!(["Admin", "admin2", ""]), false, false),
+        (json!({ "admin": true }), false, false),
+    ];
+    for (roles, user_may, admin_may) in cases {
+        let token = user(json!({ "roles": roles }));
+        let found = ["/user", "/admin"].map(|path| may(&mut gate, get(path).bearer(&token)));
+        assert_eq!(found, [user_may, admin_may], "{roles}");
+    }
+}
+
+#[test]
+fn a_token_of_one_issuer_never_gains_what_another_maps() {
+    let mut gate = gate(
+        "
+routes:
+  - { match: { path: /admin }, allow: [{ roles: [admin] }] }
+  - { match: { path: '/users/{id}' }, allow: [{ owner: { path: id, claim: user_id } }] }
+  - { match: { path: '/partners/{id}' }, allow: [{ owner: { path: id, claim: sub } }] }
+  - { match: { path: '/teams/{id}' }, allow: [{ owner: { path: id, claim: team } }] }
+  - { match: { path: /write }, allow: [{ scopes: [write] }] }",
+    );
+    let everything = json!({ "roles": ["admin"], "user_id": "7", "sub": "7", "scope": "write", "team": "7" });
+    let tokens = [user(everything.clone()), partner(everything.clone()), plain(everything)];
+    let mut all = |path: &str| tokens.each_ref().map(|token| may(&mut gate, get(path).bearer(token)));
+    assert_eq!(all("/admin"), [true, false, false]);
+    assert_eq!(all("/users/7"), [true, false, true], "the subject of users and of plain");
+    assert_eq!(all("/partners/7"), [false, true, false], "the subject of partners only");
+    assert_eq!(all("/teams/7"), [true, true, true], "nobody's subject");
+    assert_eq!(all("/write"), [true, true, false]);
+}
+
+#[test]
+fn equal_subjects_of_two_issuers_have_limits_of_their_own() {
+    let mut gate = gate("limits: { l: { key: [subject], rate: 1/m } }\nroutes: [{ match: { path: /a }, limits: [l] }]");
+    for token in [user(json!({})), partner(json!({})), plain(json!({})), user(json!({ "user_id": "service" }))] {
+        assert_eq!(gate.status(get("/a").bearer(&token)), None);
+        assert_eq!(gate.status(get("/a").bearer(&token)), Some(429));
+    }
+    assert_eq!(gate.status(get("/a").bearer(&user(json!({ "jti": "another token of 7" })))), Some(429));
+}
+
+#[test]
+fn scopes_are_all_needed_claims_are_compared_by_type_and_conditions_add_up() {
+    let mut gate = gate(
+        "
+routes:
+  - match: { path: /reports }
+    allow:
+      - { scopes: [reports.read, reports.write], claims: { department: finance } }
+      - { claims: { level: 3, staff: true } }",
+    );
+    let cases = [
+        (json!({ "scope": "reports.read reports.write", "department": "finance" }), true),
+        (json!({ "scope": ["reports.write", "reports.read"], "department": ["law", "finance"] }), true),
+        (json!({ "scope": "reports.read", "department": "finance" }), false),
+        (json!({ "scope": "reports.read reports.write" }), false),
+        (json!({ "scope": "reports.read reports.write", "department": "Finance" }), false),
+        (json!({ "level": 3, "staff": true }), true),
+        (json!({ "level": "3", "staff": true }), false),
+        (json!({ "level": 3, "staff": "true" }), false),
+        (json!({ "level": 3 }), false),
+        (json!({}), false),
+    ];
+    for (claims, expected) in cases {
+        assert_eq!(may(&mut gate, get("/reports").bearer(&user(claims.clone()))), expected, "{claims}");
+    }
+}
+
+#[test]
+fn a_principal_is_a_verified_service_and_no_token_that_says_so() {
+    let mut gate = gate(
+        "
+routes:
+  - { match: { path: /exact }, allow: [{ principals: ['service:order-service'] }] }
+  - { match: { path: /prefix }, allow: [{ principals: ['service:order*'] }] }
+  - { match: { path: /not }, deny: [{ principals: ['service:orders-*'] }] }",
+    );
+    for (path, order, admin) in [("/exact", true, false), ("/prefix", true, true), ("/not", true, false)] {
+        assert_eq!(may(&mut gate, get(path).signed("order-service")), order, "{path}");
+        assert_eq!(may(&mut gate, get(path).signed("orders-admin")), admin, "{path}");
+    }
+    for path in ["/exact", "/prefix"] {
+        assert!(!may(&mut gate, get(path).bearer(&user(json!({ "user_id": "order-service" })))));
+    }
+}
+
+#[test]
+fn an_owner_is_the_decoded_path_parameter_exactly() {
+    let mut gate = gate(
+        "
+routes:
+  - match: { path: '/users/{id}/files/{name}' }
+    allow: [{ owner: { path: id, claim: user_id } }, { roles: [admin] }]",
+    );
+    let token = user(json!({ "user_id": "7" }));
+    for (path, expected) in [
+        ("/users/7/files/a", true),
+        ("/users/%37/files/a", true),
+        ("/users/8/../7/files/a", true),
+        ("/users/7/files/../../8/files/a", false),
+        ("/users/8/files/7", false),
+        ("/users/07/files/a", false),
+        ("/users/7%20/files/a", false),
+    ] {
+        assert_eq!(may(&mut gate, get(path).bearer(&token)), expected, "{path}");
+    }
+    assert!(may(&mut gate, get("/users/8/files/a").bearer(&user(json!({ "roles": ["admin"] })))));
+    assert!(may(&mut gate, get("/users/7/files/a").bearer(&user(json!({ "user_id": 7 })))));
+    assert!(!may(&mut gate, get("/users/7/files/a").signed("order-service")));
+}
+
+#[test]
+fn deny_comes_before_allow_except_for_whom_it_says() {
+    let mut gate = gate(
+        "
+client_ip: { trusted_proxies: [10.0.0.1/32] }
+routes:
+  - match: { path: /admin }
+    allow: [{ roles: [admin] }]
+    deny:
+      - { client_ip: [0.0.0.0/0, '::/0'], except: { client_ip: [10.0.0.0/8] } }
+      - { roles: [admin], claims: { suspended: true }, except: { scopes: [emergency], client_ip: [10.9.0.0/16] } }",
+    );
+    let admin = user(json!({ "roles": ["admin"] }));
+    assert!(may(&mut gate, get("/admin").bearer(&admin).from("10.1.2.3")));
+    assert!(!may(&mut gate, get("/admin").bearer(&user(json!({}))).from("10.1.2.3")));
+    let outside = gate.send(get("/admin").bearer(&admin));
+    assert_eq!((outside.status, &outside.events[0]["details"]["rule"]), (Some(403), &json!("routes[0].deny[0]")));
+    let claimed = get("/admin").bearer(&admin).header("x-forwarded-for", "10.1.1.1");
+    assert!(!may(&mut gate, claimed), "a client's own word about its address");
+    let vouched = get("/admin").bearer(&admin).header("x-forwarded-for", "203.0.113.7").from("10.0.0.1");
+    assert!(!may(&mut gate, vouched), "a trusted proxy's word");
+    let suspended = user(json!({ "roles": ["admin"], "suspended": true, "scope": "emergency" }));
+    assert!(!may(&mut gate, get("/admin").bearer(&suspended).from("10.1.2.3")), "an exception holds as a whole");
+    assert!(may(&mut gate, get("/admin").bearer(&suspended).from("10.9.2.3")));
+}
+
+#[test]
+fn rules_of_the_defaults_hold_where_a_route_has_none_and_unmatched_decides_the_rest() {
+    let rules = "
+defaults: { authenticate: [jwt], allow: [{ roles: [admin] }] }
+unmatched: allow
+routes:
+  - { match: { path: /open }, authenticate: none, allow: [{ client_ip: [203.0.113.0/24] }] }
+  - { match: { path: /closed }, authenticate: none }";
+    let mut gate = Gate::new(rules);
+    assert!(may(&mut gate, get("/open")));
+    assert!(!may(&mut gate, get("/closed")), "nobody has no role");
+    assert_eq!(gate.status(get("/elsewhere")), Some(401));
+    assert!(may(&mut gate, get("/elsewhere").bearer(&user(json!({ "roles": ["admin"] })))));
+    assert_eq!(Gate::new("").send(get("/")).told(), ["ACCESS_DENIED no_route"]);
+}

@@ -1,0 +1,293 @@
+//! Tokens and signatures: which count, which are refused, and what of them goes further.
+
+use portcullis::jose::algorithm::Algorithm;
+use serde_json::json;
+
+use crate::gate::{Gate, PARTNERS_KEY, Request, START, USERS_KEY, get, partner, plain, signed_with, user};
+
+const ROUTES: &str = r#"
+routes:
+  - { match: { path: /users }, authenticate: [jwt.users] }
+  - { match: { path: /both }, authenticate: [jwt.users, jwt.partners] }
+  - { match: { path: /any }, authenticate: [jwt, service] }
+  - { match: { path: /service-first }, authenticate: [service, jwt] }
+  - { match: { path: /all }, authenticate: { all: [service, jwt.users] } }
+  - { match: { path: /optional }, authenticate: { optional: [jwt] } }
+  - { match: { path: /service }, authenticate: [service] }
+  - { match: { path: /public }, authenticate: none }
+"#;
+
+fn reason(gate: &mut Gate, request: Request) -> String {
+    let outcome = gate.send(request);
+    assert_eq!(outcome.status, Some(401), "{:?}", outcome.events);
+    gate.wait(60);
+    outcome.events[0]["details"]["reason"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_good_token_tells_the_upstream_who_calls_and_goes_no_further() {
+    let token = user(json!({ "roles": ["admin", "editor"], "email": "a@example.com" }));
+    let requests = [
+        get("/users?a=1&b=2").bearer(&token),
+        get("/users?a=1&b=2").header("authorization", format!("bEARER   {token}")),
+        get("/users?a=1&b=2").header("cookie", format!("x=1; token={token}; y=2")),
+        get(&format!("/users?a=1&token={token}&b=2")),
+        get(&format!("/users?a=1&%74oken={token}&b=2")).bearer(&token).header("cookie", format!("token={token}")),
+    ];
+    for (at, request) in requests.into_iter().enumerate() {
+        let outcome = Gate::new(ROUTES).send(request);
+        assert_eq!(outcome.status, None, "{at} {:?}", outcome.events);
+        assert_eq!(outcome.upstream("x-auth-subject"), Some("7"));
+        assert_eq!(outcome.upstream("x-auth-roles"), Some("admin,editor"));
+        assert_eq!(outcome.upstream("x-auth-method"), Some("jwt"));
+        assert_eq!(outcome.upstream("x-user-email"), Some("a@example.com"));
+        assert_eq!(outcome.upstream("x-jwt-payload"), token.split('.').nth(1));
+        assert_eq!(outcome.upstream(":path"), Some("/users?a=1&b=2"));
+        let signature = token.rsplit('.').next().unwrap();
+        assert!(outcome.upstream.iter().all(|(_, value)| !value.contains(signature)), "{at} {:?}", outcome.upstream);
+        assert_eq!(outcome.upstream("cookie"), (at == 2).then_some("x=1; y=2"));
+    }
+}
+
+#[test]
+fn a_token_goes_on_where_its_provider_says_so() {
+    let mut gate = Gate::new(ROUTES);
+    let token = partner(json!({}));
+    let outcome = gate.send(get("/both").bearer(&token));
+    assert_eq!(outcome.upstream("authorization"), Some(&*format!("Bearer {token}")));
+    let refused = gate.send(get("/optional").bearer("x.y.z"));
+    assert_eq!(refused.status, Some(401));
+}
+
+#[test]
+fn says_why_a_token_is_refused() {
+    let other_key = signed_with(
+        Algorithm::Hs256,
+        "another-key-0123456789abcdef0123456789",
+        &json!({ "iss": "https://users.example.com" }),
+    );
+    let cases = [
+        (get("/users"), "missing"),
+        (get("/users").header("authorization", "Basic dTpw"), "missing"),
+        (get("/users").bearer("x"), "malformed"),
+        (get("/users").header("authorization", "Bearer"), "malformed"),
+        (get("/users").bearer(&other_key), "bad_signature"),
+        (get("/users").bearer(&user(json!({ "exp": START - 61 }))), "expired"),
+        (get("/users").bearer(&user(json!({ "nbf": START + 5000 }))), "not_yet_valid"),
+        (get("/users").bearer(&user(json!({ "user_id": "" }))), "no_subject"),
+        (get("/users").bearer(&user(json!({ "iss": "https://elsewhere.example.com" }))), "unknown_issuer"),
+        (get("/users").bearer(&partner(json!({}))), "unknown_issuer"),
+        (get("/users").bearer(&plain(json!({}))), "unknown_issuer"),
+        (get("/optional").bearer(&signed_with(Algorithm::Hs512, USERS_KEY, &json!({}))), "unsupported_algorithm"),
+    ];
+    let mut gate = Gate::new(ROUTES);
+    for (request, expected) in cases {
+        assert_eq!(reason(&mut gate, request), expected);
+    }
+    let missing = gate.send(get("/users"));
+    assert_eq!(missing.response("www-authenticate"), Some("Bearer realm=\"user-service\""));
+    let bad = gate.send(get("/users").bearer("x"));
+    assert!(bad.response("www-authenticate").unwrap().contains("error=\"invalid_token\""));
+    assert_eq!(gate.send(get("/service")).response("www-authenticate"), Some("Signature realm=\"user-service\""));
+}
+
+#[test]
+fn different_or_joined_tokens_are_ambiguous() {
+    let (one, two) = (user(json!({ "user_id": 1 })), user(json!({ "user_id": 2 })));
+    let mut gate = Gate::new(ROUTES);
+    for path in ["/users", "/optional", "/any"] {
+        for request in [
+            get(path).bearer(&one).header("cookie", format!("token={two}")),
+            get(&format!("{path}?token={two}")).bearer(&one),
+            get(&format!("{path}?token={one}&token={two}")),
+            get(path).header("cookie", format!("token={one}; token={two}")),
+            get(path).header("cookie", format!("token={one}")).header("cookie", format!("token={two}")),
+            get(path).bearer(&format!("{one},Bearer {two}")),
+            get(path).bearer(&format!("{one}, {one}")),
+            get(path).bearer(&one).header("cookie", "token="),
+        ] {
+            assert_eq!(reason(&mut gate, request), "ambiguous");
+        }
+    }
+    assert_eq!(gate.status(get("/users").bearer(&one).header("authorization", format!("Bearer {one}"))), Some(400));
+}
+
+/// Recipients that split at white space see a token where a reader of one space sees none.
+#[test]
+fn a_scheme_ends_at_any_white_space() {
+    let mut gate = Gate::new(ROUTES);
+    assert_eq!(reason(&mut gate, get("/optional").header("authorization", "Bearer\tforged")), "malformed");
+    assert_eq!(reason(&mut gate, get("/optional").header("authorization", "bearer")), "malformed");
+    assert_eq!(gate.status(get("/optional").header("authorization", "Bearerx y")), None);
+}
+
+#[test]
+fn optional_takes_nobody_for_anonymous_and_refuses_bad_credentials() {
+    let mut gate = Gate::new(ROUTES);
+    let anonymous = gate.send(get("/optional").header("x-auth-subject", "root"));
+    assert_eq!((anonymous.status, anonymous.upstream("x-auth-subject")), (None, None));
+    assert_eq!(gate.send(get("/optional").bearer(&plain(json!({})))).upstream("x-auth-subject"), Some("7"));
+    assert_eq!(gate.status(get("/optional").bearer(&user(json!({ "exp": START - 100 })))), Some(401));
+}
+
+#[test]
+fn any_takes_the_provider_that_the_issuer_names_among_those_of_the_route() {
+    let mut gate = Gate::new(ROUTES);
+    for token in [user(json!({})), partner(json!({}))] {
+        assert_eq!(gate.status(get("/both").bearer(&token)), None);
+        assert_eq!(gate.status(get("/both").bearer(&token)), None, "from the cache as well");
+    }
+    assert_eq!(reason(&mut gate, get("/both").bearer(&plain(json!({})))), "unknown_issuer");
+    assert_eq!(gate.status(get("/any").bearer(&plain(json!({})))), None);
+    assert_eq!(reason(&mut gate, get("/both").bearer(&plain(json!({})))), "unknown_issuer", "cached for /any only");
+}
+
+#[test]
+fn all_needs_every_method_and_the_first_names_the_caller() {
+    let mut gate = Gate::new(ROUTES);
+    let token = user(json!({}));
+    assert_eq!(reason(&mut gate, get("/all").bearer(&token)), "missing");
+    gate.now = portcullis::time::Timestamp::from_unix_seconds(START);
+    assert_eq!(gate.send(get("/all").signed("order-service")).told(), ["AUTH_FAILURE missing"]);
+    assert_eq!(gate.status(get("/all").signed("order-service").bearer("x")), Some(401));
+    let outcome = gate.send(get("/all").signed("order-service").bearer(&token));
+    assert_eq!((outcome.status, outcome.upstream("x-auth-subject")), (None, Some("order-service")));
+    assert_eq!(outcome.upstream("authorization"), None);
+}
+
+#[test]
+fn a_token_that_nobody_looked_at_does_not_go_on_beside_a_verified_caller() {
+    let mut gate = Gate::new(ROUTES);
+    let request = get("/service-first?token=forged").signed("order-service").header("cookie", "token=forged; a=b");
+    let outcome = gate.send(request);
+    assert_eq!((outcome.status, outcome.upstream("x-auth-method")), (None, Some("service")));
+    assert_eq!((outcome.upstream(":path"), outcome.upstream("cookie")), (Some("/service-first"), Some("a=b")));
+}
+
+#[test]
+fn a_signature_is_verified_and_goes_no_further() {
+    let mut gate = Gate::new(ROUTES);
+    for path in ["/service", "/any"] {
+        let outcome = gate.send(get(path).signed("order-service"));
+        assert_eq!((outcome.status, outcome.upstream("x-auth-subject")), (None, Some("order-service")));
+        assert_eq!(outcome.upstream("x-auth-roles"), Some(""));
+        for header in ["x-service-token", "x-service-name", "x-timestamp", "x-signature"] {
+            assert_eq!(outcome.upstream(header), None, "{header}");
+        }
+    }
+    assert_eq!(gate.send(get("/public").signed("order-service")).upstream("x-service-token"), None);
+    assert_eq!(gate.send(get("/service").signed("stranger")).told(), ["AUTH_FAILURE unknown_service"]);
+    assert_eq!(
+        gate.send(get("/any").signed("stranger").bearer(&user(json!({})))).status,
+        None,
+        "the token comes first"
+    );
+    gate.wait(301);
+    assert_eq!(gate.send(get("/service").signed("order-service")).told(), ["AUTH_FAILURE timestamp_too_old"]);
+}
+
+#[test]
+fn identity_headers_of_the_client_are_stripped_in_every_spelling_on_every_route() {
+    let spoofed = [
+        "x-auth-subject",
+        "X-Auth-Subject",
+        "x_auth_subject",
+        "x-auth_roles",
+        "X-AUTH-METHOD",
+        "x-auth-peer",
+        "x.auth.roles",
+        "x-user-email",
+        "X_User_Email",
+        "x-jwt-payload",
+        "x-client-cert",
+        "x_forwarded_client_cert",
+        "x-service_token",
+    ];
+    let mut gate = Gate::new(ROUTES);
+    let token = user(json!({}));
+    for path in ["/public", "/users", "/optional"] {
+        let request = spoofed.iter().fold(get(path), |request, name| request.header(name, "root"));
+        let request = if path == "/users" { request.bearer(&token) } else { request };
+        let outcome = gate.send(request);
+        assert_eq!(outcome.status, None);
+        assert!(outcome.upstream.iter().all(|(_, value)| value != "root"), "{path} {:?}", outcome.upstream);
+    }
+}
+
+#[test]
+fn a_claim_that_a_header_would_change_or_split_is_refused() {
+    let mut gate = Gate::new(ROUTES);
+    for changes in [
+        json!({ "user_id": "a\r\nx-auth-roles: admin" }),
+        json!({ "user_id": "1,2" }),
+        json!({ "user_id": " 7" }),
+        json!({ "user_id": "7 " }),
+        json!({ "user_id": "7\u{0}" }),
+        json!({ "roles": ["user,admin"] }),
+        json!({ "roles": ["user;admin"] }),
+        json!({ "roles": ["admin "] }),
+        json!({ "email": "a@b\n" }),
+        json!({ "email": "a@b, c@d" }),
+    ] {
+        assert_eq!(reason(&mut gate, get("/users").bearer(&user(changes.clone()))), "malformed", "{changes}");
+    }
+    for (email, expected) in
+        [(json!(true), Some("true")), (json!(5), Some("5")), (json!(["a"]), None), (json!({}), None)]
+    {
+        let outcome = gate.send(get("/users").bearer(&user(json!({ "email": email }))).header("x-user-email", "root"));
+        assert_eq!(outcome.upstream("x-user-email"), expected, "{email}");
+    }
+}
+
+#[test]
+fn bad_credentials_exhaust_the_budget_of_their_address_and_cached_tokens_are_unaffected() {
+    let mut gate = Gate::new(ROUTES);
+    let (known, fresh) = (user(json!({ "user_id": 1 })), user(json!({ "user_id": 2 })));
+    assert_eq!(gate.status(get("/users").bearer(&known)), None);
+    for _ in 0..5 {
+        assert_eq!(gate.status(get("/users").bearer("x")), Some(401));
+    }
+    let stopped = gate.send(get("/users").bearer(&fresh));
+    assert_eq!((stopped.status, stopped.told()), (Some(429), vec!["RATE_LIMITED unverified_credentials".into()]));
+    assert!(stopped.response("retry-after").unwrap().parse::<u64>().unwrap() >= 1);
+    assert_eq!(gate.status(get("/service").signed("order-service")), Some(429));
+    assert_eq!(gate.status(get("/users").bearer(&known)), None);
+    assert_eq!(gate.status(get("/public")), None);
+    assert_eq!(gate.status(get("/users").bearer(&fresh).from("198.51.100.9")), None);
+    gate.wait(62);
+    assert_eq!(gate.status(get("/users").bearer(&fresh)), None);
+}
+
+#[test]
+fn good_and_missing_credentials_cost_no_budget() {
+    let mut gate = Gate::new(ROUTES);
+    for id in 0..10 {
+        assert_eq!(gate.status(get("/users").bearer(&user(json!({ "user_id": id })))), None);
+        assert_eq!(gate.status(get("/users")), Some(401));
+    }
+}
+
+#[test]
+fn a_cached_token_expires_to_the_second() {
+    let mut gate = Gate::new(ROUTES);
+    let token = user(json!({ "exp": START + 10 }));
+    assert_eq!(gate.status(get("/users").bearer(&token)), None);
+    gate.wait(69);
+    assert_eq!(gate.status(get("/users").bearer(&token)), None);
+    gate.wait(1);
+    assert_eq!(reason(&mut gate, get("/users").bearer(&token)), "expired");
+}
+
+#[test]
+fn a_token_counts_only_where_its_provider_looks_for_it() {
+    let mut gate = Gate::new(ROUTES);
+    let token = partner(json!({}));
+    assert_eq!(gate.status(get("/both").bearer(&token)), None);
+    assert_eq!(reason(&mut gate, get("/both").header("cookie", format!("token={token}"))), "unknown_issuer");
+    let unknown = signed_with(
+        Algorithm::Hs256,
+        PARTNERS_KEY,
+        &json!({ "iss": "https://users.example.com", "user_id": 1, "exp": START + 9 }),
+    );
+    assert_eq!(reason(&mut gate, get("/both").bearer(&unknown)), "bad_signature");
+}

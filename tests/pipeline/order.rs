@@ -1,0 +1,275 @@
+//! Which step speaks first, and what every answer carries.
+
+use serde_json::json;
+
+use crate::gate::{Gate, Request, get, post, told, user};
+
+const BROWSER: &str = r#"
+headers:
+  security: strict
+  cors: { origins: ["https://app.example.com"], methods: [PUT], headers: [authorization], credentials: allow, max_age: 60s }
+limits: { few: { key: [client_ip], rate: 2/m } }
+routes:
+  - match: { path: /public, methods: [GET] }
+    authenticate: none
+  - match: { path: "/users/{id}", methods: [GET, PUT] }
+    authenticate: [jwt.users]
+    allow: [{ roles: [admin] }]
+    limits: [few]
+"#;
+
+fn preflight(path: &str, method: &str) -> Request {
+    let request = Request::new("OPTIONS", path).header("origin", "https://app.example.com");
+    request.header("access-control-request-method", method)
+}
+
+#[test]
+fn neither_unauthenticated_nor_forbidden_requests_are_charged() {
+    let mut gate = Gate::new(BROWSER);
+    let admin = user(json!({ "roles": ["admin"] }));
+    let other = user(json!({ "roles": ["user"] }));
+    for _ in 0..4 {
+        assert_eq!(gate.status(get("/users/1")), Some(401));
+        assert_eq!(gate.status(get("/users/1").bearer(&other)), Some(403));
+        // The limit is not asked by what is forbidden, nor the body or the head inspected.
+        assert_eq!(gate.status(get("/users/1?q=%3Cscript%3Ealert(1)%3C/script%3E").bearer(&other)), Some(403));
+    }
+    let statuses = [(); 3].map(|()| gate.status(get("/users/1").bearer(&admin)));
+    assert_eq!(statuses, [None, None, Some(429)]);
+    let flood = gate.send(get("/users/1?q=%3Cscript%3Ealert(1)%3C/script%3E").bearer(&admin));
+    assert_eq!(flood.told(), ["RATE_LIMITED rate_limit"]);
+}
+
+#[test]
+fn a_preflight_is_answered_before_anyone_is_asked_who_they_are() {
+    let mut gate = Gate::new(BROWSER);
+    let answer = gate.send(preflight("/users/1", "PUT"));
+    assert_eq!(answer.status, Some(204));
+    assert_eq!(answer.response("access-control-allow-origin"), Some("https://app.example.com"));
+    assert_eq!(answer.response("access-control-allow-methods"), Some("PUT"));
+    assert_eq!(answer.response("access-control-allow-headers"), Some("authorization"));
+    assert_eq!(answer.response("access-control-allow-credentials"), Some("true"));
+    assert_eq!(answer.response("access-control-max-age"), Some("60"));
+    assert_eq!(answer.response("vary"), Some("Origin"));
+    assert!(answer.events.is_empty());
+}
+
+#[test]
+fn a_preflight_from_elsewhere_is_answered_without_permission() {
+    let mut gate = Gate::new(BROWSER);
+    let stranger = Request::new("OPTIONS", "/users/1").header("origin", "https://app.example.com.evil.example");
+    let answer = gate.send(stranger.header("access-control-request-method", "PUT"));
+    assert_eq!((answer.status, answer.response("access-control-allow-origin")), (Some(204), None));
+    assert_eq!(answer.response("access-control-allow-methods"), None);
+}
+
+#[test]
+fn options_that_is_no_preflight_is_a_request_like_any_other() {
+    let mut gate = Gate::new(BROWSER);
+    let asked = Request::new("OPTIONS", "/users/1").header("access-control-request-method", "GET");
+    assert_eq!(gate.send(asked).told(), ["ACCESS_DENIED no_route"]);
+    assert_eq!(gate.status(Request::new("OPTIONS", "/public").header("origin", "https://app.example.com")), Some(403));
+}
+
+/// Without CORS nobody answers a preflight, so it must not borrow the route of another method.
+#[test]
+fn a_preflight_reaches_no_upstream_by_the_route_of_another_method() {
+    let mut gate = Gate::new("routes: [{ match: { path: /a, methods: [GET] }, authenticate: none }]");
+    assert_eq!(gate.send(preflight("/a", "GET")).told(), ["ACCESS_DENIED no_route"]);
+}
+
+#[test]
+fn a_route_with_its_own_cors_answers_preflights_for_its_methods() {
+    let mut gate =
+        Gate::new("routes: [{ match: { path: /a, methods: [PUT] }, cors: { origins: ['https://app.example.com'] } }]");
+    assert_eq!(gate.status(preflight("/a", "PUT")), Some(204));
+    assert_eq!(gate.status(preflight("/a", "DELETE")), Some(403));
+}
+
+#[test]
+fn every_denial_can_be_read_by_the_page_and_carries_the_security_headers() {
+    let mut gate = Gate::new(BROWSER);
+    let admin = user(json!({ "roles": ["admin"] }));
+    let attack = "/users/1?q=%3Cscript%3Ealert(1)%3C/script%3E";
+    let requests = [
+        (get("/users/1"), 401),
+        (get("/users/1").bearer(&user(json!({}))), 403),
+        (get(attack).bearer(&admin), 403),
+        (get("/users/1").bearer(&admin), 200),
+        (get("/users/1").bearer(&admin), 429),
+        (get("/nowhere"), 403),
+    ];
+    for (request, expected) in requests {
+        let outcome = gate.send(request.header("origin", "https://app.example.com"));
+        assert_eq!(outcome.status.unwrap_or(200), expected);
+        assert_eq!(outcome.response("access-control-allow-origin"), Some("https://app.example.com"), "{expected}");
+        assert_eq!(outcome.response("x-content-type-options"), Some("nosniff"), "{expected}");
+        assert_eq!(outcome.response("x-frame-options"), Some("DENY"), "{expected}");
+        assert!(outcome.response("strict-transport-security").is_some(), "{expected}");
+    }
+}
+
+#[test]
+fn plain_http_is_sent_to_https_before_anything_is_asked() {
+    let mut gate =
+        Gate::new("headers: { https_redirect: true }\nroutes: [{ match: { path: '/a/**' }, authenticate: [jwt] }]");
+    let redirect = gate.send(get("/a//b/../c?x=1").pseudo(":scheme", "http"));
+    assert_eq!((redirect.status, redirect.response("location")), (Some(308), Some("https://api.example.com/a/c?x=1")));
+    assert_eq!(redirect.response("strict-transport-security"), None, "RFC 6797 section 7.2");
+    assert!(redirect.events.is_empty());
+    for scheme in ["http", "HTTP", "", "https,http", "ftp"] {
+        assert_eq!(gate.status(get("/a").header("x-forwarded-proto", scheme)), Some(308), "{scheme}");
+    }
+    assert_eq!(gate.status(get("/a")), Some(401));
+    let repeated = get("/a").header("x-forwarded-proto", "https").header("x-forwarded-proto", "http");
+    assert_eq!(gate.status(repeated), Some(400));
+}
+
+#[test]
+fn a_denial_is_a_problem_document_that_says_no_more_than_a_client_may_know() {
+    let mut gate = Gate::new(BROWSER);
+    let admin = user(json!({}));
+    let outcome = gate.send(get("/users/1").bearer(&admin).header("x-request-id", "r-1"));
+    let problem: serde_json::Value = serde_json::from_str(&outcome.body).unwrap();
+    let expected = json!({ "title": "Forbidden", "status": 403, "detail": "You may not do this", "request_id": "r-1" });
+    assert_eq!(problem, expected);
+    assert_eq!(outcome.response("content-type"), Some("application/problem+json"));
+    assert_eq!(outcome.events[0]["details"]["rule"], "routes[1].allow");
+}
+
+#[test]
+fn an_event_says_who_what_where_and_nothing_of_the_query() {
+    let mut gate = Gate::new(BROWSER);
+    let token = user(json!({}));
+    let outcome =
+        gate.send(get("/users/%31/?a=s3cret").bearer(&token).header("user-agent", "c\"\n").header("x-request-id", "r"));
+    let event = &outcome.events[0];
+    assert_eq!(event["service"], "user-service");
+    assert_eq!(event["timestamp"], 1_800_000_000.0);
+    let expected = json!({
+        "path": "/users/1/", "method": "GET", "ip_address": "203.0.113.7", "user_agent": "c\"\n", "user": "7",
+        "request_id": "r", "reason": "forbidden", "rule": "routes[1].allow", "status": 403,
+    });
+    assert_eq!(event["details"], expected);
+    assert_eq!(gate.count("security_events_total~event_type=ACCESS_DENIED"), 1);
+    assert_eq!(gate.count("blocked_requests_total~reason=forbidden"), 1);
+}
+
+#[test]
+fn a_flood_of_events_is_cut_by_the_operators_rate_and_counted_whole() {
+    let mut gate = Gate::new("events: { sample: 2/m }\nroutes: [{ match: { path: /a }, authenticate: [jwt] }]");
+    let printed: usize = (0..5).map(|_| gate.send(get("/a")).events.len()).sum();
+    gate.wait(30);
+    assert_eq!((printed, gate.send(get("/a")).events.len()), (2, 0));
+    gate.wait(60);
+    assert_eq!(gate.send(get("/a")).events[0]["details"]["left_out"], 4);
+    assert_eq!(gate.count("auth_failures_total~reason=missing"), 7);
+}
+
+#[test]
+fn what_the_upstream_refuses_is_counted_and_its_401_is_told() {
+    let mut gate = Gate::new("routes: [{ match: { path: /a }, authenticate: none }]");
+    for (status, expected) in
+        [(401, &["AUTH_FAILURE upstream_401"][..]), (403, &[]), (429, &[]), (200, &[]), (500, &[])]
+    {
+        let mut outcome = gate.send(get("/a"));
+        let events = told(&gate.finish(&mut outcome, status));
+        assert_eq!(events.len(), expected.len(), "{status} {events:?}");
+    }
+    for reason in ["invalid_credentials", "forbidden", "rate_limit"] {
+        assert_eq!(gate.count(&format!("blocked_requests_total~reason={reason}")), 1, "{reason}");
+    }
+}
+
+#[test]
+fn use_of_a_sensitive_path_is_told_with_its_outcome_refused_or_not() {
+    let mut gate = Gate::new(
+        "events: { sensitive_paths: ['/admin/**'] }\nroutes: [{ match: { path: '/**' }, authenticate: { optional: [jwt] } }]",
+    );
+    let mut outcome = gate.send(get("/x/../admin/%75sers?a=b").bearer(&user(json!({}))));
+    gate.wait(2);
+    let events = gate.finish(&mut outcome, 200);
+    let details = &events[0]["details"];
+    assert_eq!(events[0]["event_type"], "SENSITIVE_ACCESS");
+    assert_eq!(
+        (&details["path"], &details["status"], &details["user"]),
+        (&json!("/admin/users"), &json!(200), &json!("7"))
+    );
+    assert_eq!(details["response_time"], 2.0);
+    let mut refused = gate.send(get("/admin").bearer("x"));
+    assert_eq!(gate.finish(&mut refused, 401)[0]["details"]["status"], 401);
+    let mut other = gate.send(get("/administrator"));
+    assert!(gate.finish(&mut other, 200).is_empty());
+}
+
+#[test]
+fn nothing_that_arrives_unasked_lets_a_request_go_on() {
+    let mut gate = Gate::new("routes: [{ match: { path: /a }, authenticate: none }]");
+    for request in [
+        get("/nowhere"),
+        get("/a/%00"),
+        get("/a"),
+        post("/a").body("application/json", "{\"a\":\"<script>alert(1)</script>\"}"),
+    ] {
+        let mut outcome = gate.send(request);
+        assert!(
+            matches!(gate.resume(&mut outcome, b"{}"), portcullis::pipeline::Next::Reply(reply) if reply.status == 503)
+        );
+    }
+}
+
+#[test]
+fn tricks_with_the_path_lead_to_the_rule_or_to_nothing() {
+    let mut gate = Gate::new(
+        "
+routes:
+  - { match: { path: '/admin/**' }, authenticate: [jwt.users], allow: [{ roles: [admin] }] }
+  - { match: { path: '/**' }, authenticate: none }",
+    );
+    for path in [
+        "/admin",
+        "/admin/",
+        "//admin/x",
+        "/./admin",
+        "/a/../admin",
+        "/%61dmin",
+        "/a/%2e%2e/admin/x",
+        "/admin/.",
+        "/admin?x=/../a",
+    ] {
+        assert_eq!(gate.status(get(path)), Some(401), "{path}");
+    }
+    for path in [
+        "/a%2f..%2fadmin",
+        "/a/..;/admin",
+        "/admin;x",
+        "/a\\..\\admin",
+        "/%2561dmin",
+        "/admin%00",
+        "/../admin",
+        "http://a/admin",
+        "/%c0%afadmin",
+        "/admin#x",
+    ] {
+        let outcome = gate.send(get(path));
+        assert_eq!(outcome.status, Some(400), "{path}");
+        assert_eq!(outcome.events[0]["event_type"], "SUSPICIOUS_REQUEST", "{path}");
+    }
+    for header in ["x-original-url", "X-Rewrite-URL", "x_http_method_override", "x-http-method", "x-method-override"] {
+        assert_eq!(
+            gate.send(get("/a").header(header, "/admin")).upstream(&header.to_ascii_lowercase()),
+            None,
+            "{header}"
+        );
+    }
+    assert_eq!(gate.send(get("/a/./b//c?q=/../x")).upstream(":path"), Some("/a/b/c?q=/../x"));
+}
+
+#[test]
+fn a_head_that_two_recipients_would_read_differently_is_refused() {
+    let mut gate = Gate::new("routes: [{ match: { path: /a }, authenticate: none }]");
+    for name in ["authorization", "content-type", "content-length", "origin", "host"] {
+        assert_eq!(gate.status(get("/a").header(name, "a").header(name, "a")), Some(400), "{name}");
+    }
+    assert_eq!(gate.status(get("/a").header("host", "other.example.com")), Some(400));
+}
