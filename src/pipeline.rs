@@ -103,8 +103,7 @@ impl Pipeline {
     pub fn begin(&self, head: Head, ends_with_head: bool, env: &mut Env<'_>) -> (Passage, Next) {
         let mut exchange = Exchange::new(head, env.now);
         exchange.ends_with_head = ends_with_head;
-        exchange.client = self.client(&exchange.head, env);
-        match self.admit(&mut exchange) {
+        match self.admit(&mut exchange, env) {
             Err(denial) => {
                 let mut passage = Passage::new(exchange, Rc::from([]), false);
                 let reply = self.refuse_unrouted(&mut passage, denial, env);
@@ -128,7 +127,8 @@ impl Pipeline {
     }
 
     /// Steps 1 to 4: neither `monitor` nor `off` ever disables them.
-    fn admit(&self, exchange: &mut Exchange) -> Result<Rc<Route>, Denial> {
+    fn admit(&self, exchange: &mut Exchange, env: &Env<'_>) -> Result<Rc<Route>, Denial> {
+        exchange.client = self.client(&exchange.head, env).ok_or(Denial::Unavailable { what: "source_address" })?;
         canonicalise(exchange, self.paths).map_err(Denial::Malformed)?;
         strip(exchange, &self.strip);
         Ok(self.route(exchange))
@@ -151,11 +151,13 @@ impl Pipeline {
         route
     }
 
-    /// A peer without an address, behind a Unix socket, counts as one client.
-    fn client(&self, head: &Head, env: &Env<'_>) -> IpAddr {
-        let source = env.host.source_address().unwrap_or_default();
+    /// The client's address. `None` when the host does not say: rules about addresses could not be decided.
+    ///
+    /// Peers whose address is none, behind a Unix socket, count as one client.
+    fn client(&self, head: &Head, env: &Env<'_>) -> Option<IpAddr> {
+        let source = env.host.source_address()?;
         let client = ClientAddress::of(&source, head, &self.trusted_proxies);
-        client.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), ClientAddress::ip)
+        Some(client.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), ClientAddress::ip))
     }
 
     /// Goes on with what the exchange waited for.
