@@ -25,7 +25,8 @@ use crate::event::{self, Details, EventType, Sample};
 use crate::exchange::{Exchange, HeaderEdit, Target};
 use crate::head::Head;
 use crate::metrics::Counter;
-use crate::policy::route_table::{PathPatterns, RouteRequest, RouteTable};
+use crate::policy::route_table::{Matched, PathPatterns, RouteRequest, RouteTable};
+use crate::watch::{Watched, Watcher};
 
 /// Everything that one configuration decides, ready to serve.
 pub struct Pipeline {
@@ -52,6 +53,8 @@ pub struct Route {
 
 /// A check with what is done with its word.
 pub struct Guard {
+    /// What people call it.
+    pub(crate) step: &'static str,
     pub(crate) check: Rc<dyn Check>,
     pub(crate) mode: Mode,
     pub(crate) on_error: Verdict,
@@ -94,6 +97,20 @@ impl Pipeline {
         self.routes.values().len()
     }
 
+    /// The place in the configuration of the route that `exchange` takes; `None` where no route matches.
+    pub fn route_index(&self, exchange: &Exchange) -> Option<usize> {
+        self.matched(exchange).map(|matched| matched.index)
+    }
+
+    /// Lets `watcher` see what every check says. For tools: a pipeline that is not watched pays nothing for it.
+    pub fn watch(&mut self, watcher: &Rc<dyn Watcher>) {
+        for route in self.routes.values_mut().chain([&mut self.unmatched]) {
+            let guards = route.guards.iter().map(|guard| guard.watched(watcher)).collect();
+            let (enforce_percent, answers_preflights) = (route.enforce_percent, route.answers_preflights);
+            *route = Rc::new(Route { guards, enforce_percent, answers_preflights });
+        }
+    }
+
     /// Whether a header of this name is only the proxy's to say.
     pub fn strips(&self, name: &[u8]) -> bool {
         self.strip.strips(name)
@@ -134,8 +151,16 @@ impl Pipeline {
         Ok(self.route(exchange))
     }
 
-    /// A preflight belongs to the route of the request that it asks about, where that route answers it.
     fn route(&self, exchange: &mut Exchange) -> Rc<Route> {
+        let Some(matched) = self.matched(exchange) else { return self.unmatched.clone() };
+        let route = matched.route.clone();
+        let parameters = matched.parameters.iter().map(|(name, value)| (Box::from(name), value.into_owned()));
+        exchange.target.parameters = parameters.collect();
+        route
+    }
+
+    /// A preflight belongs to the route of the request that it asks about, where that route answers it.
+    fn matched<'r>(&self, exchange: &'r Exchange) -> Option<Matched<'_, 'r, Rc<Route>>> {
         let request = RouteRequest {
             path: &exchange.target.canonical,
             host: &exchange.target.host,
@@ -144,11 +169,7 @@ impl Pipeline {
         };
         let asked = preflight_method(&exchange.head).map(|method| RouteRequest { method, ..request });
         let asked = asked.and_then(|asked| self.routes.find(&asked)).filter(|found| found.route.answers_preflights);
-        let Some(matched) = asked.or_else(|| self.routes.find(&request)) else { return self.unmatched.clone() };
-        let route = matched.route.clone();
-        let parameters = matched.parameters.iter().map(|(name, value)| (Box::from(name), value.into_owned()));
-        exchange.target.parameters = parameters.collect();
-        route
+        asked.or_else(|| self.routes.find(&request))
     }
 
     /// A peer without an address, behind a Unix socket, counts as one client.
@@ -297,6 +318,13 @@ impl Pipeline {
         let response_time = env.now.since(passage.exchange.received).as_secs_f64();
         let details = Details { status, response_time: Some(response_time), ..Details::default() };
         self.emit(&mut passage.exchange, EventType::SensitiveAccess, details, env);
+    }
+}
+
+impl Guard {
+    fn watched(&self, watcher: &Rc<dyn Watcher>) -> Self {
+        let Self { step, ref check, mode, on_error } = *self;
+        Self { step, check: Rc::new(Watched::new(step, mode, check.clone(), watcher.clone())), mode, on_error }
     }
 }
 
