@@ -125,11 +125,11 @@ pub fn log(level: Level, line: &str) {
     let _ = unsafe { proxy_log(level as u32, line.as_ptr(), line.len()) };
 }
 
-/// Nanoseconds since the Unix epoch; 0 when the host has no clock.
-pub fn now() -> u64 {
+/// Nanoseconds since the Unix epoch; `None` when the host has no clock.
+pub fn now() -> Option<u64> {
     let mut time = 0;
-    let _ = unsafe { proxy_get_current_time_nanoseconds(&mut time) };
-    time
+    let status = unsafe { proxy_get_current_time_nanoseconds(&mut time) };
+    (status == 0).then_some(time)
 }
 
 /// Asks for a tick every `millis` milliseconds.

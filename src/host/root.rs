@@ -79,7 +79,7 @@ impl RootContext for Root {
         let Ok(mut worker) = serving.worker.try_borrow_mut() else { return };
         for (event, left_out) in worker.events.drain() {
             let details = Details { left_out: Some(left_out), reason: "sampled", ..Details::default() };
-            let now = Timestamp::from_unix_nanos(abi::now());
+            let now = Timestamp::from_unix_nanos(abi::now().unwrap_or_default());
             serving.environment.log(event.severity(), &event::line(event, serving.pipeline.service(), now, &details));
         }
     }

@@ -70,8 +70,9 @@ impl Stream {
     fn arrived(&mut self, arrival: Arrival<'_>) -> Action {
         let Some(serving) = self.serving.clone() else { return self.refuse() };
         let Some(passage) = self.passage.as_mut() else { return self.refuse() };
+        let Some(now) = now() else { return self.refuse() };
         let Ok(mut worker) = serving.worker.try_borrow_mut() else { return self.refuse() };
-        let mut env = Env { now: now(), host: &serving.environment, worker: &mut worker };
+        let mut env = Env { now, host: &serving.environment, worker: &mut worker };
         let next = serving.pipeline.resume(passage, arrival, &mut env);
         drop(worker);
         self.apply(next)
@@ -136,6 +137,10 @@ impl Stream {
 
     fn body_arrived(&mut self, limit: usize) -> Action {
         let bytes = abi::buffer(Buffer::RequestBody, self.body.size.min(limit));
+        // What the host does not show cannot be judged.
+        if bytes.len() < self.body.size.min(limit) {
+            return self.refuse();
+        }
         let body = if self.body.size > limit { BodyArrival::OverLimit(&bytes) } else { BodyArrival::Whole(&bytes) };
         self.arrived(Arrival::Body(body))
     }
@@ -194,8 +199,9 @@ impl HttpContext for Stream {
         let Some(head) = abi::header_map(Map::RequestHeaders).ok().and_then(Head::from_host_map) else {
             return self.refuse();
         };
+        let Some(now) = now() else { return self.refuse() };
         let Ok(mut worker) = serving.worker.try_borrow_mut() else { return self.refuse() };
-        let mut env = Env { now: now(), host: &serving.environment, worker: &mut worker };
+        let mut env = Env { now, host: &serving.environment, worker: &mut worker };
         let (passage, next) = serving.pipeline.begin(head, end_of_stream, &mut env);
         drop(worker);
         self.passage = Some(passage);
@@ -230,7 +236,7 @@ impl HttpContext for Stream {
             let _ = write(Map::ResponseHeaders, name.as_bytes(), value.as_bytes());
         }
         if let (Some(status), Ok(mut worker)) = (status, serving.worker.try_borrow_mut()) {
-            let mut env = Env { now: now(), host: &serving.environment, worker: &mut worker };
+            let mut env = Env { now: now().unwrap_or_default(), host: &serving.environment, worker: &mut worker };
             serving.pipeline.response_head(passage, status, &mut env);
         }
         Action::Continue
@@ -239,7 +245,7 @@ impl HttpContext for Stream {
     fn on_log(&mut self) {
         let (Some(serving), Some(passage)) = (self.serving.clone(), self.passage.as_mut()) else { return };
         let Ok(mut worker) = serving.worker.try_borrow_mut() else { return };
-        let mut env = Env { now: now(), host: &serving.environment, worker: &mut worker };
+        let mut env = Env { now: now().unwrap_or_default(), host: &serving.environment, worker: &mut worker };
         serving.pipeline.record(passage, self.status, &mut env);
         if !passage.exchange.lines.is_empty() {
             abi::set_property(b"portcullis", passage.exchange.lines.join("\n").as_bytes());
@@ -258,8 +264,9 @@ impl Stream {
     }
 }
 
-fn now() -> Timestamp {
-    Timestamp::from_unix_nanos(abi::now())
+/// Without a clock no credential can be judged: at the epoch none has expired.
+fn now() -> Option<Timestamp> {
+    abi::now().map(Timestamp::from_unix_nanos)
 }
 
 fn parse_status(text: &[u8]) -> Option<u16> {

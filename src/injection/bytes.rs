@@ -1,4 +1,6 @@
 //! Total, case-blind reading of byte strings: nothing here can index out of bounds.
+//!
+//! What is called from many places is kept out of line: every worker pays for the module's size at start.
 
 /// The byte at `i`, or NUL past the end.
 pub(super) fn at(text: &[u8], i: usize) -> u8 {
@@ -17,6 +19,7 @@ pub(super) fn cut(text: &[u8], start: usize, end: usize) -> &[u8] {
 }
 
 /// Whether the bytes at `i` begin with `lower`, which is in lower case.
+#[inline(never)]
 pub(super) fn starts_at(text: &[u8], i: usize, lower: &[u8]) -> bool {
     match text.get(i..i.saturating_add(lower.len())) {
         Some(part) => part.eq_ignore_ascii_case(lower),
@@ -25,6 +28,7 @@ pub(super) fn starts_at(text: &[u8], i: usize, lower: &[u8]) -> bool {
 }
 
 /// The first place at or after `i` where `lower` (in lower case) stands, in either case.
+#[inline(never)]
 pub(super) fn find(text: &[u8], i: usize, lower: &[u8]) -> Option<usize> {
     let first = at(lower, 0);
     let mut pos = i;
@@ -39,6 +43,7 @@ pub(super) fn find(text: &[u8], i: usize, lower: &[u8]) -> Option<usize> {
 }
 
 /// Whether `lower` (in lower case) stands anywhere in `text`, in either case.
+#[inline(never)]
 pub(super) fn contains(text: &[u8], lower: &[u8]) -> bool {
     find(text, 0, lower).is_some()
 }
@@ -66,6 +71,7 @@ impl Needles {
     }
 
     /// Which of them stand in `text`, in either case: a bit for each, in their order.
+    #[inline(never)]
     pub(super) fn found_in(&self, text: &[u8]) -> u64 {
         let mut found = 0;
         for (i, &byte) in text.iter().enumerate() {
@@ -87,6 +93,7 @@ impl Needles {
     }
 
     /// Whether `text` begins with any of them.
+    #[inline(never)]
     pub(super) fn any_at(&self, text: &[u8], i: usize) -> bool {
         let mut candidates = self.first.get(usize::from(at(text, i))).copied().unwrap_or(0);
         while candidates != 0 {
@@ -101,6 +108,7 @@ impl Needles {
 }
 
 /// The first place at or after `i` that is not white space or another control character.
+#[inline(never)]
 pub(super) fn skip_space(text: &[u8], i: usize) -> usize {
     let mut pos = i;
     while pos < text.len() && at(text, pos) <= b' ' {
@@ -115,6 +123,7 @@ pub(super) const fn is_word(byte: u8) -> bool {
 }
 
 /// Whether `needle` is in the sorted list `words`, without regard to case; at most 32 bytes long.
+#[inline(never)]
 pub(super) fn in_sorted(words: &[&str], needle: &[u8]) -> bool {
     let mut lower = [0u8; 32];
     let Some(slot) = lower.get_mut(..needle.len()) else { return false };

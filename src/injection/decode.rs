@@ -30,6 +30,9 @@ pub(super) fn each_view(value: &[u8], mut inspect: impl FnMut(&[u8]) -> bool) {
     let mut view = Cow::Borrowed(value);
     let steps: [Step; 7] = [percent, entities, escapes, fold, base64_text, utf7, plus];
     for _ in 0..DEPTH {
+        if !may_be_encoded(&view) {
+            return;
+        }
         let mut changed = false;
         for step in steps {
             let Some(next) = step(&view) else { continue };
@@ -44,6 +47,12 @@ pub(super) fn each_view(value: &[u8], mut inspect: impl FnMut(&[u8]) -> bool) {
             return;
         }
     }
+}
+
+/// Whether any step could have something to do.
+fn may_be_encoded(text: &[u8]) -> bool {
+    let begins = |byte: u8| matches!(byte, b'%' | b'&' | b'\\' | b'+' | 0) | (byte >= 0xC0);
+    text.iter().fold(false, |any, &byte| any | begins(byte)) || may_be_base64(text.trim_ascii())
 }
 
 /// `%41`, and `%u0041` as old servers read it.
@@ -279,9 +288,10 @@ fn utf7(text: &[u8]) -> Option<Vec<u8>> {
     })
 }
 
-/// `+` as a space, where the value has no other.
+/// `+` as a space, where the value has no other; not that of a media type.
 fn plus(text: &[u8]) -> Option<Vec<u8>> {
-    if memchr::memchr(b'+', text).is_none() || memchr::memchr(b' ', text).is_some() {
+    let suffixed = |i: usize| starts_at(text, i, b"+xml") || starts_at(text, i, b"+json");
+    if memchr::memchr(b' ', text).is_some() || memchr::memchr_iter(b'+', text).all(suffixed) {
         return None;
     }
     Some(text.iter().map(|&byte| if byte == b'+' { b' ' } else { byte }).collect())
@@ -301,14 +311,39 @@ fn base64_text(text: &[u8]) -> Option<Vec<u8>> {
     }
     let engine = if text.iter().any(|byte| matches!(byte, b'-' | b'_')) { &URL_SAFE } else { &STANDARD };
     let decoded = engine.decode(text).ok()?;
-    let printable = decoded.iter().filter(|byte| matches!(byte, b' '..=b'~' | b'\t' | b'\n' | b'\r')).count();
-    (printable == decoded.len()).then_some(decoded)
+    decoded.iter().all(|&byte| is_text(byte)).then_some(decoded)
 }
 
-/// Whether `text` is long enough and of the right characters to be base64.
+/// Whether `text` is long enough and of the right characters to be base64, and begins as text would.
 pub(super) fn may_be_base64(text: &[u8]) -> bool {
     (12..=MAX_BASE64).contains(&text.len())
         && text.iter().all(|&byte| is_word(byte) || matches!(byte, b'+' | b'/' | b'-' | b'='))
+        && begins_as_text(text)
+}
+
+/// Whether the first eight characters decode to text: identifiers seldom do.
+fn begins_as_text(text: &[u8]) -> bool {
+    let mut bits: u64 = 0;
+    for &byte in text.iter().take(8) {
+        let Some(value) = sextet(byte) else { return false };
+        bits = bits << 6 | u64::from(value);
+    }
+    bits.to_be_bytes().iter().skip(2).all(|&byte| is_text(byte))
+}
+
+const fn sextet(byte: u8) -> Option<u8> {
+    match byte {
+        b'A'..=b'Z' => Some(byte - b'A'),
+        b'a'..=b'z' => Some(byte - b'a' + 26),
+        b'0'..=b'9' => Some(byte - b'0' + 52),
+        b'+' | b'-' => Some(62),
+        b'/' | b'_' => Some(63),
+        _ => None,
+    }
+}
+
+const fn is_text(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~' | b'\t' | b'\n' | b'\r')
 }
 
 /// One decoded character: a byte as it is, or a code point to be written as UTF-8.

@@ -14,9 +14,15 @@ pub(super) fn inspect(view: &[u8], findings: &mut Findings) {
 /// Runs of dots and separators: how many steps up, how many of them in disguise.
 fn traversal(view: &[u8], findings: &mut Findings) {
     let mut pos = 0;
-    while let Some(found) = memchr::memchr3(b'.', OBSCURED, b'0', from(view, pos)) {
+    while let Some(found) = from(view, pos).iter().position(|byte| matches!(byte, b'.' | b'0' | &OBSCURED)) {
         let mut start = pos + found;
-        if at(view, start) == b'0' && dot_len(from(view, start)).is_none() {
+        // Most dots and digits stand alone.
+        let lone = match at(view, start) {
+            b'0' => at(view, start + 1) | 0x20 != b'x' || dot_len(from(view, start)).is_none(),
+            b'.' => at(view, start + 1).is_ascii_alphanumeric() && (start == 0 || is_word(at(view, start - 1))),
+            _ => false,
+        };
+        if lone && !starts_at(view, start, b".0x") {
             pos = start + 1;
             continue;
         }
@@ -73,7 +79,8 @@ impl Run {
             }
         }
         run.end = i;
-        if dots >= 2 {
+        // An ellipsis at the end is no step of its own.
+        if dots == 2 || dots > 2 && sensitive(from(view, i)) {
             run.close(dots);
         }
         run
@@ -268,9 +275,9 @@ fn wrappers(view: &[u8], findings: &mut Findings) {
     if starts_at(view, start, b"file:") && matches!(at(view, start + 5), b'/' | b'\\') {
         findings.report(Rule::PathWrapper);
     }
-    if contains(cut(view, start, start + 256), b"php://filter")
-        || contains(cut(view, start, start + 256), b"php://input")
-    {
+    let head = cut(view, start, start + 256);
+    let inner = memchr::memchr(b':', head).is_some();
+    if inner && (contains(head, b"php://filter") || contains(head, b"php://input")) {
         findings.report(Rule::PathWrapper);
     }
 }

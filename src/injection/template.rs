@@ -7,14 +7,8 @@ use super::rules::{Findings, Rule};
 const REACH: usize = 400;
 
 /// Names that stand in no harmless value that has code in it.
-static EVERYWHERE: Needles = Needles::new(&[
-    b"java.lang.runtime",
-    b"java.lang.processbuilder",
-    b"freemarker.template.utility",
-    b"javax.script.scriptengine",
-    b"getruntime().exec",
-    b"#_memberaccess",
-]);
+static EVERYWHERE: Needles =
+    Needles::new(&[b"java.lang.runtime", b"java.lang.processbuilder", b"javax.script.scriptengine", b"#_memberaccess"]);
 
 /// What a naming lookup begins with.
 static LOOKUPS: Needles =
@@ -73,6 +67,7 @@ static REACHES: Needles = Needles::new(&[
     b"read()",
     b"config.items",
     b"dump(",
+    b"/etc/",
     b"`",
     b"ex(",
 ]);
@@ -102,18 +97,20 @@ pub(super) fn inspect(view: &[u8], findings: &mut Findings) {
     }
 }
 
-/// Whether an internal name stands anywhere: each has one of these rarer bytes before or inside it.
+/// Whether a name stands anywhere that has no business in a value with code in it.
 fn names_internals(view: &[u8]) -> bool {
-    let near = |i: usize| EVERYWHERE.any_in(cut(view, i.saturating_sub(16), i + 32));
-    memchr::memchr3_iter(b'j', b'#', b'[', view).any(|i| EVERYWHERE.any_at(view, i) || pollutes(view, i))
-        || find(view, 0, b"freemarker.").is_some_and(near)
-        || find(view, 0, b"getruntime").is_some_and(near)
-        || find(view, 0, b"constructor.prototype").is_some()
+    view.iter().enumerate().any(|(i, &byte)| match byte {
+        b'j' | b'#' => EVERYWHERE.any_at(view, i),
+        b'[' => joins(view, i, b"constructor", b"[prototype]") || joins(view, i, b"__proto__", b"["),
+        b'.' => joins(view, i, b"constructor", b".prototype") || joins(view, i, b"freemarker", b".template.utility"),
+        b'(' => joins(view, i, b"getruntime", b"().exec"),
+        _ => false,
+    })
 }
 
-/// Whether the bracket at `i` is where a prototype is reached by name.
-fn pollutes(view: &[u8], i: usize) -> bool {
-    starts_at(view, i, b"[prototype]") || i >= 9 && at(view, i) == b'[' && starts_at(view, i - 9, b"__proto__")
+/// Whether `left` ends before `i` and `right` begins there.
+fn joins(view: &[u8], i: usize, left: &[u8], right: &[u8]) -> bool {
+    i >= left.len() && starts_at(view, i, right) && starts_at(view, i - left.len(), left)
 }
 
 /// What ends an expression.

@@ -79,7 +79,9 @@ impl<'a> Page<'a> {
         }
         let (local_len, sheet) = (local.len(), match_name(local, b"style"));
         let named = matches!(at(view, after), 0..=b' ' | b'/' | b'>' | b'<' | b'"' | b'\'');
-        let listed = named && in_sorted(ACTIVE, local);
+        // `Vec<Object>` and `L<base>` are types and links of text.
+        let generic = i > 0 && is_word(at(view, i - 1)) && at(view, after) == b'>';
+        let listed = named && !generic && in_sorted(ACTIVE, local);
         let (meta, link) = (match_name(local, b"meta"), match_name(local, b"link"));
         let end = self.attributes.end(view, after);
         // A style sheet's own text follows its tag.
@@ -332,7 +334,7 @@ static SIGNS: Needles = Needles::new(&[
     b"binding:",
     b"vbscript:",
     b"@im\\port",
-    b"expression(",
+    b"ession(",
 ]);
 const META: u64 = 0b1_1111;
 const HREF: u64 = 1 << 5;

@@ -188,6 +188,8 @@ fn is_run(view: &[u8], command: &Command) -> bool {
         return tail != Tail::Other;
     }
     match command.known {
+        // `!global || !top)` is code.
+        Known::Weak if matches!(at(view, command.end), b')' | b'}') => false,
         Known::Strong => tail != Tail::Other,
         Known::Weak => matches!(tail, Tail::End | Tail::Argument) || tail == Tail::LastWord && is_echo(view, command),
     }
@@ -227,7 +229,7 @@ fn separated(view: &[u8], i: usize, findings: &mut Findings) {
     if i > 1
         && after >= view.len()
         && let Some(command) = self::command(view, 0)
-        && (skip_space(view, command.end) == i || tail(view, command.end) == Tail::Argument && i < 80)
+        && (skip_space(view, command.end) == i || byte != b';' && tail(view, command.end) == Tail::Argument && i < 80)
     {
         findings.report(Rule::CommandSeparator);
     }
@@ -369,6 +371,14 @@ fn called(view: &[u8], i: usize, findings: &mut Findings) {
         findings.report(Rule::CommandCall);
         return;
     }
+    if name.eq_ignore_ascii_case(b"socket") {
+        let python =
+            start >= 7 && starts_at(view, start - 7, b"socket.") && contains(cut(view, i, i + 400), b"connect(");
+        if python || starts_at(view, i, b"(s,pf_inet") {
+            findings.report(Rule::CommandShell);
+        }
+        return;
+    }
     if !CALLS.iter().any(|call| name.eq_ignore_ascii_case(call)) {
         return;
     }
@@ -424,6 +434,9 @@ fn by_path(view: &[u8], i: usize, findings: &mut Findings) {
 /// Values that are a command line from their first word on.
 fn whole(view: &[u8], findings: &mut Findings) {
     let start = skip_space(view, 0);
+    if !matches!(at(view, start) | 0x20, b'n' | b'b' | b's' | b'p' | b'c' | b'r' | b'/') {
+        return;
+    }
     let interpreters: [(&[u8], &[u8]); 12] = [
         (b"nc ", b"-e"),
         (b"nc ", b"-l"),
@@ -449,7 +462,9 @@ fn whole(view: &[u8], findings: &mut Findings) {
     if shows && (contains(line, b"/etc/") || contains(line, b"/proc/")) {
         findings.report(Rule::CommandShell);
     }
-    if contains(line, b"socket(s,pf_inet") || contains(line, b"socket.socket(") && contains(line, b"connect(") {
+    let pings =
+        starts_at(view, start, b"ping -") && at(view, start + 7) == b' ' && at(view, start + 8).is_ascii_digit();
+    if pings || starts_at(view, start, b"rm -rf ") {
         findings.report(Rule::CommandShell);
     }
 }

@@ -150,7 +150,8 @@ impl Inspection<'_> {
         }
         let Some(first) = tokens.operand(i + 2) else { return };
         let Some(second) = tokens.comparison(first.next).and_then(|j| tokens.operand(j)) else { return };
-        if tokens.kind(second.next) == Kind::Comma
+        let statement = tokens.kind(second.next) == Kind::Close && tokens.word(second.next + 1) == Some(Word::Select);
+        if (statement || tokens.kind(second.next) == Kind::Comma)
             && (first.what.is_literal() && second.what.is_literal() || self.in_expression(i))
         {
             findings.report(Rule::SqlConditional);

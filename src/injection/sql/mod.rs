@@ -27,9 +27,9 @@ pub(super) fn inspect(view: &[u8], findings: &mut Findings) {
     loop {
         let part = super::bytes::cut(view, start, start + WINDOW);
         let first = start == 0;
-        Inspection { tokens: Tokens::of(part, false), first }.run(findings);
+        Inspection { tokens: Tokens::of(part, false), first, uncommented: false }.run(findings);
         if findings.is_empty() && has_line_comments(part) {
-            Inspection { tokens: Tokens::of(part, true), first }.run(findings);
+            Inspection { tokens: Tokens::of(part, true), first, uncommented: true }.run(findings);
         }
         if start + WINDOW >= view.len() {
             return;
@@ -49,6 +49,8 @@ struct Inspection<'a> {
     tokens: Tokens<'a>,
     /// The part begins where the value does.
     first: bool,
+    /// Line comments are left out.
+    uncommented: bool,
 }
 
 impl Inspection<'_> {
@@ -180,7 +182,7 @@ impl Inspection<'_> {
             {
                 3
             }
-            What::Boolean => 2 * commented.max(u8::from(last)),
+            What::Boolean => 2 * commented.max(u8::from(last)) + u8::from(i == 0) * commented,
             What::Number | What::Null => 2 * commented + u8::from(last),
             What::Text { quote, open: true } if self.tokens.before(i) == Kind::Quote(quote) => 2,
             What::Variable => 1 + commented,
@@ -216,6 +218,9 @@ impl Inspection<'_> {
         {
             findings.report(Rule::SqlComment);
             return;
+        }
+        if !opening && !token.odd && tokens.word(j) == Some(Word::Select) && self.whole_select(j, false) {
+            findings.report(Rule::SqlSubquery);
         }
         let chain = tokens.chain(j);
         if chain.operators == 0 {
@@ -253,7 +258,7 @@ impl Inspection<'_> {
 
     /// A closing bracket after the value, and what comments out the rest.
     fn bracket(&self, i: usize, findings: &mut Findings) {
-        if self.tokens.kind(i + 1) == Kind::Close || !self.tokens.commented_out(i + 1) {
+        if self.uncommented || self.tokens.kind(i + 1) == Kind::Close || !self.tokens.commented_out(i + 1) {
             return;
         }
         // A value that is an expression in brackets, and a comment.
@@ -267,7 +272,9 @@ impl Inspection<'_> {
     fn statement(&self, i: usize, stacked: bool, findings: &mut Findings) {
         let tokens = &self.tokens;
         let Some(word) = tokens.word(i) else { return };
-        let closed = stacked && tokens.left(i - 1) >= 1;
+        // A call that ends before the semicolon closes nothing around it.
+        let called = i >= 2 && tokens.before(i - 1) == Kind::Close && tokens.at(i - 2).odd;
+        let closed = stacked && !called && tokens.left(i - 1) >= 1;
         let found = match word {
             Word::Select => self.whole_select(i, closed),
             Word::Drop | Word::Truncate | Word::Alter | Word::Create => self.definition(i, closed),
@@ -288,11 +295,7 @@ impl Inspection<'_> {
             Word::Exec => self.execution(i, closed),
             Word::Declare | Word::Set => tokens.kind(i + 1) == Kind::Variable,
             Word::Shutdown => (closed || tokens.kind(i + 1) == Kind::End) && stacked,
-            Word::If => {
-                stacked
-                    && tokens.kind(i + 1) == Kind::Open
-                    && tokens.operand(i + 2).is_some_and(|operand| tokens.comparison(operand.next).is_some())
-            }
+            Word::If => stacked && tokens.kind(i + 1) == Kind::Open && self.probes(i + 2),
             Word::TimeFn | Word::DangerFn => stacked && closed && tokens.kind(i + 1) == Kind::Open,
             Word::Begin | Word::Call
                 if closed && tokens.word(i + 1).is_some() && matches!(tokens.kind(i + 2), Kind::Dot | Kind::Open) =>
@@ -306,6 +309,19 @@ impl Inspection<'_> {
         };
         if found {
             findings.report(Rule::SqlStackedQuery);
+        }
+    }
+
+    /// Whether the condition at `i` compares literals, or a function or query of the database.
+    fn probes(&self, i: usize) -> bool {
+        let Some(first) = self.tokens.operand(i) else { return false };
+        let Some(second) = self.tokens.comparison(first.next).and_then(|j| self.tokens.operand(j)) else {
+            return false;
+        };
+        match first.what {
+            What::Query => true,
+            What::Call(word) => word.is_fn(),
+            what => what.is_literal() && second.what.is_literal(),
         }
     }
 

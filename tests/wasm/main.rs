@@ -1,0 +1,14 @@
+//! The built module in an interpreter, on a fake host that keeps state as Envoy does: what the core's own tests cannot
+//! see, from the bytes of the imports to what a failing host makes of a request.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod body;
+mod faults;
+mod fuel;
+mod host;
+mod hostile;
+mod imports;
+mod requests;
+mod serving;
+mod vm;
+mod workers;
