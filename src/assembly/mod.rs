@@ -123,7 +123,7 @@ fn build(config: &Config, surroundings: &Surroundings<'_>, findings: &mut Findin
     let routes = parts.compile(findings);
     let sensitive = sensitive_paths(config, findings);
     let unrouted = routes::browser_guards(config, None, "headers", findings);
-    let (routes, unmatched) = routes?;
+    let (routes, administration, unmatched) = routes?;
     let pipeline = Pipeline {
         service: Rc::from(config.service.as_str()),
         paths: PathOptions::default(),
@@ -131,6 +131,7 @@ fn build(config: &Config, surroundings: &Surroundings<'_>, findings: &mut Findin
         strip: strip_set(config),
         intrusion: intrusion.filter(|intrusion| intrusion.mode != Mode::Off),
         routes,
+        administration,
         unmatched,
         unrouted: unrouted.into(),
         sensitive: sensitive?,

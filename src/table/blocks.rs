@@ -17,8 +17,12 @@ use crate::time::Timestamp;
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// Blocks of one stored value, 13 bytes each. Few, so that most requests ask for a value that is not there.
-const WAYS: usize = 8;
+/// Blocks of one stored value, 13 bytes each, for which a table is made. Few, so that most requests ask for a value that
+/// is not there.
+const USUAL_WAYS: u32 = 8;
+
+/// Blocks of one stored value at most: a quarter of a /24 before the rest of it is blocked as well.
+const WAYS: usize = 64;
 
 /// Sets that one page of the list looks at.
 const SETS_PER_PAGE: u64 = 4096;
@@ -92,7 +96,8 @@ pub struct Blocks {
 }
 
 impl Blocks {
-    /// Room for `entries` blocks and failure counters for `counters` addresses, rounded up to whole sets; fixed memory.
+    /// Room for `entries` blocks, more where they crowd, and failure counters for `counters` addresses, rounded up to
+    /// whole sets; fixed memory: at most 104 bytes for each entry.
     ///
     /// # Errors
     /// As for [`Blocks::record_failure`].
@@ -105,7 +110,7 @@ impl Blocks {
     ) -> Result<Self, TableError> {
         let sizes = Sizes { addresses: counters, named: 0 };
         let failures = Limiter::open(space.part("f"), store, sizes)?;
-        let sets = u64::from(entries).div_ceil(WAYS as u64).max(1);
+        let sets = u64::from(entries.div_ceil(USUAL_WAYS).max(1));
         Ok(Self { space: space.clone(), policy, sets, failures })
     }
 
@@ -421,14 +426,16 @@ mod tests {
     fn a_full_set_widens_the_most_crowded_network_and_frees_nobody() {
         let store = MemoryStore::new();
         let blocks = blocks(&store, None, 8);
-        let addresses: Vec<IpAddr> = [1, 2, 3, 0x101, 0x102, 0x201, 0x301, 0x401].into_iter().map(ip).collect();
+        let others = (3..WAYS as u32 - 2).map(|network| network << 8 | 1);
+        let addresses: Vec<IpAddr> = [1, 2, 3, 0x101, 0x102].into_iter().chain(others).map(ip).collect();
+        assert_eq!(addresses.len(), WAYS);
         for address in &addresses {
             let recorded = fail_five_times(&blocks, &store, *address);
             assert!(matches!(recorded, Recorded::Blocked { widened: None, .. }), "{recorded:?}");
         }
-        let recorded = fail_five_times(&blocks, &store, ip(0x501));
+        let recorded = fail_five_times(&blocks, &store, ip(0xff01));
         let Recorded::Blocked { block, widened: Some(widened), .. } = recorded else { panic!("{recorded:?}") };
-        assert_eq!((block.prefix, widened.to_string().as_str()), (Prefix::of(ip(0x501)), "0.0.0.0/24"));
+        assert_eq!((block.prefix, widened.to_string().as_str()), (Prefix::of(ip(0xff01)), "0.0.0.0/24"));
         assert!(addresses.iter().all(|address| is_blocked(&blocks, &store, *address, 0)));
         assert!(is_blocked(&blocks, &store, ip(0x77), 0) && !is_blocked(&blocks, &store, ip(0x177), 0));
         assert_eq!(blocks.unblock(&store, ip(0x77), at(0)).unwrap(), [widened]);
@@ -438,12 +445,13 @@ mod tests {
     fn a_table_full_of_networks_says_that_there_is_no_room_and_keeps_the_count() {
         let store = MemoryStore::new();
         let blocks = blocks(&store, Some(60), 8);
-        for number in 0..8 {
+        let full = WAYS as u32;
+        for number in 0..full {
             fail_five_times(&blocks, &store, ip(number << 8));
         }
-        assert_eq!(fail_five_times(&blocks, &store, ip(8 << 8)), Recorded::NoRoom { failures: 5 });
+        assert_eq!(fail_five_times(&blocks, &store, ip(full << 8)), Recorded::NoRoom { failures: 5 });
         // As soon as a block has ended, the next failure blocks.
-        assert!(matches!(fail(&blocks, &store, ip(8 << 8), 60), Recorded::Blocked { failures: 5, .. }));
+        assert!(matches!(fail(&blocks, &store, ip(full << 8), 60), Recorded::Blocked { failures: 5, .. }));
     }
 
     #[test]

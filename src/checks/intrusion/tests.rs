@@ -73,7 +73,8 @@ impl World {
     }
 
     fn send_to(&mut self, worker: usize, from: &str, method: &str, path: &str, headers: &[(&str, String)]) -> Outcome {
-        self.host.source_address = Some(from.to_owned()).filter(|from| !from.is_empty()).map(|from| match from {
+        self.host.source_address = Some(match from {
+            socket if socket.starts_with('/') => socket.to_owned(),
             v6 if v6.contains(':') => format!("[{v6}]:4711"),
             v4 => format!("{v4}:4711"),
         });
@@ -434,9 +435,9 @@ fn failures_that_were_on_their_way_neither_prolong_a_block_nor_tell_it_again() {
 #[test]
 fn peers_without_an_address_are_never_blocked_together() {
     let mut world = World::new(json!({}));
-    world.fail_times("", 10);
+    world.fail_times("/run/envoy.sock", 10);
     assert_eq!(world.told(EventType::IpBlocked), 0);
-    assert!(!world.is_blocked(""));
+    assert!(!world.is_blocked("/run/envoy.sock"));
 }
 
 /// A blocked address holds its place whatever number of others fail, and what gives way is said.
