@@ -64,8 +64,13 @@ impl Parts<'_> {
             guards.push(guard("unmatched", RefuseUnmatched, mode));
         }
         let authenticate = route.and_then(|route| route.authenticate.as_ref()).or(defaults.authenticate.as_ref());
+        let authenticate_mode = config.authentication.mode.unwrap_or(mode);
+        let asked = authenticate.filter(|_| authenticate_mode != Mode::Off).map_or(&[][..], |asked| asked.methods());
+        if let Some(withhold) = self.authentication.withhold(asked) {
+            guards.push(guard("withhold", withhold, Mode::Enforce));
+        }
         if let Some(authenticate) = authenticate.and_then(|asked| self.authentication.guard(asked)) {
-            guards.push(guard("authenticate", authenticate, config.authentication.mode.unwrap_or(mode)));
+            guards.push(guard("authenticate", authenticate, authenticate_mode));
         }
         guards.push(guard("authorize", self.access(route, path, findings), mode));
         let limits = route.and_then(|route| route.limits.as_ref()).or(defaults.limits.as_ref());
