@@ -169,7 +169,7 @@ fn one_line(json: String) -> String {
 }
 
 fn bounded<S: serde::Serializer>(value: &str, serializer: S) -> Result<S::Ok, S::Error> {
-    let end = value.floor_char_boundary(DETAIL_BYTES);
+    let end = (0..=value.len().min(DETAIL_BYTES)).rev().find(|at| value.is_char_boundary(*at)).unwrap_or_default();
     serializer.serialize_str(value.get(..end).unwrap_or_default())
 }
 

@@ -38,4 +38,5 @@ pub mod policy;
 pub mod store;
 pub mod table;
 pub mod time;
+pub mod watch;
 pub mod worker;

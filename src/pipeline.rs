@@ -25,7 +25,8 @@ use crate::event::{self, Details, EventType, Sample};
 use crate::exchange::{Exchange, HeaderEdit, Target};
 use crate::head::Head;
 use crate::metrics::Counter;
-use crate::policy::route_table::{PathPatterns, RouteRequest, RouteTable};
+use crate::policy::route_table::{Matched, PathPatterns, RouteRequest, RouteTable};
+use crate::watch::{Watched, Watcher};
 
 /// Everything that one configuration decides, ready to serve.
 pub struct Pipeline {
@@ -52,6 +53,8 @@ pub struct Route {
 
 /// A check with what is done with its word.
 pub struct Guard {
+    /// What people call it.
+    pub(crate) step: &'static str,
     pub(crate) check: Rc<dyn Check>,
     pub(crate) mode: Mode,
     pub(crate) on_error: Verdict,
@@ -94,6 +97,20 @@ impl Pipeline {
         self.routes.values().len()
     }
 
+    /// The place in the configuration of the route that `exchange` takes; `None` where no route matches.
+    pub fn route_index(&self, exchange: &Exchange) -> Option<usize> {
+        self.matched(exchange).map(|matched| matched.index)
+    }
+
+    /// Lets `watcher` see what every check says. For tools: a pipeline that is not watched pays nothing for it.
+    pub fn watch(&mut self, watcher: &Rc<dyn Watcher>) {
+        for route in self.routes.values_mut().chain([&mut self.unmatched]) {
+            let guards = route.guards.iter().map(|guard| guard.watched(watcher)).collect();
+            let (enforce_percent, answers_preflights) = (route.enforce_percent, route.answers_preflights);
+            *route = Rc::new(Route { guards, enforce_percent, answers_preflights });
+        }
+    }
+
     /// Whether a header of this name is only the proxy's to say.
     pub fn strips(&self, name: &[u8]) -> bool {
         self.strip.strips(name)
@@ -103,8 +120,7 @@ impl Pipeline {
     pub fn begin(&self, head: Head, ends_with_head: bool, env: &mut Env<'_>) -> (Passage, Next) {
         let mut exchange = Exchange::new(head, env.now);
         exchange.ends_with_head = ends_with_head;
-        exchange.client = self.client(&exchange.head, env);
-        match self.admit(&mut exchange) {
+        match self.admit(&mut exchange, env) {
             Err(denial) => {
                 let mut passage = Passage::new(exchange, Rc::from([]), false);
                 let reply = self.refuse_unrouted(&mut passage, denial, env);
@@ -128,14 +144,23 @@ impl Pipeline {
     }
 
     /// Steps 1 to 4: neither `monitor` nor `off` ever disables them.
-    fn admit(&self, exchange: &mut Exchange) -> Result<Rc<Route>, Denial> {
+    fn admit(&self, exchange: &mut Exchange, env: &Env<'_>) -> Result<Rc<Route>, Denial> {
+        exchange.client = self.client(&exchange.head, env).ok_or(Denial::Unavailable { what: "source_address" })?;
         canonicalise(exchange, self.paths).map_err(Denial::Malformed)?;
         strip(exchange, &self.strip);
         Ok(self.route(exchange))
     }
 
-    /// A preflight belongs to the route of the request that it asks about, where that route answers it.
     fn route(&self, exchange: &mut Exchange) -> Rc<Route> {
+        let Some(matched) = self.matched(exchange) else { return self.unmatched.clone() };
+        let route = matched.route.clone();
+        let parameters = matched.parameters.iter().map(|(name, value)| (Box::from(name), value.into_owned()));
+        exchange.target.parameters = parameters.collect();
+        route
+    }
+
+    /// A preflight belongs to the route of the request that it asks about, where that route answers it.
+    fn matched<'r>(&self, exchange: &'r Exchange) -> Option<Matched<'_, 'r, Rc<Route>>> {
         let request = RouteRequest {
             path: &exchange.target.canonical,
             host: &exchange.target.host,
@@ -144,18 +169,16 @@ impl Pipeline {
         };
         let asked = preflight_method(&exchange.head).map(|method| RouteRequest { method, ..request });
         let asked = asked.and_then(|asked| self.routes.find(&asked)).filter(|found| found.route.answers_preflights);
-        let Some(matched) = asked.or_else(|| self.routes.find(&request)) else { return self.unmatched.clone() };
-        let route = matched.route.clone();
-        let parameters = matched.parameters.iter().map(|(name, value)| (Box::from(name), value.into_owned()));
-        exchange.target.parameters = parameters.collect();
-        route
+        asked.or_else(|| self.routes.find(&request))
     }
 
-    /// A peer without an address, behind a Unix socket, counts as one client.
-    fn client(&self, head: &Head, env: &Env<'_>) -> IpAddr {
-        let source = env.host.source_address().unwrap_or_default();
+    /// The client's address. `None` when the host does not say: rules about addresses could not be decided.
+    ///
+    /// Peers whose address is none, behind a Unix socket, count as one client.
+    fn client(&self, head: &Head, env: &Env<'_>) -> Option<IpAddr> {
+        let source = env.host.source_address()?;
         let client = ClientAddress::of(&source, head, &self.trusted_proxies);
-        client.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), ClientAddress::ip)
+        Some(client.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), ClientAddress::ip))
     }
 
     /// Goes on with what the exchange waited for.
@@ -300,6 +323,13 @@ impl Pipeline {
     }
 }
 
+impl Guard {
+    fn watched(&self, watcher: &Rc<dyn Watcher>) -> Self {
+        let Self { step, ref check, mode, on_error } = *self;
+        Self { step, check: Rc::new(Watched::new(step, mode, check.clone(), watcher.clone())), mode, on_error }
+    }
+}
+
 impl Passage {
     fn new(exchange: Exchange, guards: Rc<[Guard]>, monitored: bool) -> Self {
         Self { exchange, guards, at: 0, monitored, answered: false }
@@ -338,4 +368,81 @@ const SINGLE_HEADERS: [&str; 5] = ["authorization", "content-type", "content-len
 fn strip(exchange: &mut Exchange, strip: &StripSet) {
     let stripped = exchange.head.iter().map(|(name, _)| name).filter(|name| strip.strips(name));
     exchange.request_edits.extend(stripped.map(|name| HeaderEdit::Remove(name.to_vec())));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::assembly::{self, Assembled, Surroundings};
+    use crate::native::NativeHost;
+    use crate::time::Timestamp;
+
+    /// Says the same of every request.
+    struct Says(fn() -> Step);
+
+    impl Check for Says {
+        fn start(&self, _exchange: &mut Exchange, _env: &mut Env<'_>) -> Step {
+            (self.0)()
+        }
+    }
+
+    fn guard(says: fn() -> Step, mode: Mode, on_error: Verdict) -> Guard {
+        Guard { step: "test", check: Rc::new(Says(says)), mode, on_error }
+    }
+
+    fn failure() -> Step {
+        Step::Fail(Failure::Dependency("idp"))
+    }
+
+    /// The pipeline's word and the reasons of the events, for a request whose route has these guards.
+    fn decided(guards: Vec<Guard>) -> (Option<u16>, Vec<String>) {
+        let host = NativeHost::default();
+        let surroundings = Surroundings { store: &host.store, variable: &|_| None, random: [1, 2, 3, 4] };
+        let assembled = assembly::assemble(b"{\"routes\":[{\"match\":{\"path\":\"/a\"}}]}", &surroundings);
+        let Assembled { mut pipeline, mut worker, .. } = assembled.unwrap_or_else(|errors| panic!("{errors:?}"));
+        let guards: Rc<[Guard]> = guards.into();
+        for route in pipeline.routes.values_mut() {
+            *route = Rc::new(Route { guards: guards.clone(), enforce_percent: 100, answers_preflights: false });
+        }
+        let mut env = Env { now: Timestamp::from_unix_seconds(1), host: &host, worker: &mut worker };
+        let head = Head::from_pairs([(":method", "GET"), (":path", "/a"), (":authority", "h")]);
+        let (_, next) = pipeline.begin(head, true, &mut env);
+        let status = match next {
+            Next::Continue => None,
+            Next::Reply(reply) => Some(reply.status),
+            other => panic!("{other:?}"),
+        };
+        let event = |line: &String| serde_json::from_str::<serde_json::Value>(line).unwrap();
+        let told = |line: &String| {
+            format!("{} {}", event(line)["event_type"], event(line)["details"]["reason"]).replace('"', "")
+        };
+        (status, host.lines.borrow().iter().map(told).collect())
+    }
+
+    #[test]
+    fn what_cannot_be_decided_is_refused_unless_on_error_allows_it() {
+        let degraded = || vec!["DEGRADED idp".to_owned()];
+        for (mode, on_error, expected) in [
+            (Mode::Enforce, Verdict::Deny, Some(503)),
+            (Mode::Enforce, Verdict::Allow, None),
+            (Mode::Monitor, Verdict::Deny, None),
+        ] {
+            assert_eq!(decided(vec![guard(failure, mode, on_error)]), (expected, degraded()), "{mode:?} {on_error:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_refusal_ends_the_walk_and_a_report_does_not() {
+        let refuses = || Step::Deny(Denial::Unmatched);
+        let reports = || Step::Observe(Denial::Unmatched);
+        let unreachable = || Step::Deny(Denial::AddressBlocked);
+        let guards = [refuses as fn() -> Step, unreachable].map(|says| guard(says, Mode::Enforce, Verdict::Deny));
+        assert_eq!(decided(guards.into()), (Some(403), vec!["ACCESS_DENIED no_route".to_owned()]));
+        assert_eq!(decided(vec![guard(reports, Mode::Enforce, Verdict::Deny)]).0, None);
+    }
+
+    #[test]
+    fn a_request_without_guards_goes_on() {
+        assert_eq!(decided(Vec::new()), (None, Vec::new()));
+    }
 }

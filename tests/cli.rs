@@ -48,7 +48,7 @@ fn check(name: &str, text: &str) -> (i32, String, String) {
 fn says_how_it_is_called_and_which_version_it_is() {
     let (code, out, err) = portcullis(&["--help"], "");
     assert_eq!((code, err.as_str()), (0, ""));
-    for command in ["check FILE", "scan", "schema"] {
+    for command in ["check FILE", "explain FILE", "scan", "schema"] {
         assert!(out.contains(command), "{command}");
     }
     assert_eq!(portcullis(&["--version"], "").1, concat!("portcullis ", env!("CARGO_PKG_VERSION"), "\n"));
@@ -125,4 +125,78 @@ fn scan_reads_values_and_schema_prints_json() {
     let (code, out, _) = portcullis(&["schema"], "");
     assert_eq!(code, 0);
     assert_eq!(serde_json::from_str::<serde_json::Value>(&out).unwrap()["title"], "Portcullis configuration");
+}
+
+const EXPLAINED: &str = "
+limits: { l: { key: [client_ip], rate: 1/m } }
+inspection: { classes: { template: monitor } }
+routes:
+  - { match: { path: /public }, authenticate: none, limits: [l] }
+  - { match: { path: /office }, authenticate: none, deny: [{ client_ip: [0.0.0.0/0], except: { client_ip: [10.0.0.0/8] } }] }
+  - { match: { path: /watched }, authenticate: none, mode: monitor, allow: [{ roles: [admin] }] }
+";
+
+#[test]
+fn explain_says_what_each_step_makes_of_a_request() {
+    let file = File::new("explained.yaml", EXPLAINED);
+    let body = File::new("body.json", "{\"a\":\"<script>alert(1)</script>\"}");
+    let explain = |args: &[&str]| portcullis(&[&["explain", file.path()], args].concat(), "");
+    let cases: [(&[&str], i32, &[&str]); 6] = [
+        (
+            &["--request", "GET /a/../public?x=1", "--header", "x-auth-roles: admin"],
+            0,
+            &[
+                "request localhost/public from 127.0.0.1: routes[0]",
+                "limit passes",
+                "inspect body passes",
+                "upstream receives /public?x=1",
+                "without x-auth-roles",
+            ],
+        ),
+        (
+            &["--request", "GET https://a.example/office", "--client", "203.0.113.7"],
+            1,
+            &[
+                "request a.example/office from 203.0.113.7: routes[1]",
+                "authorize refuses: 403 forbidden, by routes[1].deny[0]",
+                "client is answered 403 (forbidden)",
+            ],
+        ),
+        (&["--request", "GET /office", "--client", "10.1.1.1"], 0, &["authorize passes"]),
+        (
+            &["--request", "GET /watched"],
+            0,
+            &["authorize refuses: 403 forbidden, by routes[2].allow (monitor: goes on all the same)"],
+        ),
+        (
+            &["--request", "POST /public", "--header", "content-type: application/json", "--body", body.path()],
+            1,
+            &["inspect body waits for the body", "inspect body refuses: 403 injection, by xss-", "in body \"a\""],
+        ),
+        (
+            &["--request", "GET /nowhere"],
+            1,
+            &["localhost/nowhere from 127.0.0.1: no route", "unmatched refuses: 403 no_route"],
+        ),
+    ];
+    for (args, expected_code, expected) in cases {
+        let (code, out, err) = explain(args);
+        assert_eq!((code, err.as_str()), (expected_code, ""), "{args:?} {out}");
+        let plain = out.split_whitespace().collect::<Vec<_>>().join(" ");
+        for text in expected {
+            assert!(plain.contains(text), "{args:?}: {text}: {out}");
+        }
+    }
+    assert_eq!(explain(&["--request", "GET /a%2fb"]).0, 1);
+    for wrong in [
+        &[][..],
+        &["--request", "GET"],
+        &["--request", "GET /", "--client", "x"],
+        &["--request", "GET /", "--header", "x"],
+        &["--what"],
+    ] {
+        let (code, out, err) = explain(wrong);
+        assert_eq!((code, out.as_str()), (2, ""), "{wrong:?}");
+        assert!(!err.is_empty());
+    }
 }

@@ -58,24 +58,24 @@ impl Parts<'_> {
         let mode = route.and_then(|route| route.mode).or(defaults.mode).unwrap_or(config.mode);
         let mut guards = browser_guards(config, route, path, findings);
         if config.headers.https_redirect {
-            guards.push(guard(HttpsOnly, mode));
+            guards.push(guard("https", HttpsOnly, mode));
         }
         if route.is_none() && config.unmatched == Verdict::Deny {
-            guards.push(guard(RefuseUnmatched, mode));
+            guards.push(guard("unmatched", RefuseUnmatched, mode));
         }
         let authenticate = route.and_then(|route| route.authenticate.as_ref()).or(defaults.authenticate.as_ref());
         if let Some(authenticate) = authenticate.and_then(|asked| self.authentication.guard(asked)) {
-            guards.push(guard(authenticate, config.authentication.mode.unwrap_or(mode)));
+            guards.push(guard("authenticate", authenticate, config.authentication.mode.unwrap_or(mode)));
         }
-        guards.push(guard(self.access(route, path, findings), mode));
+        guards.push(guard("authorize", self.access(route, path, findings), mode));
         let limits = route.and_then(|route| route.limits.as_ref()).or(defaults.limits.as_ref());
         for (limits, mode) in limits.map(|names| self.limits.guards(names, mode)).unwrap_or_default() {
-            guards.push(guard(limits, mode));
+            guards.push(guard("limit", limits, mode));
         }
         let inspection = route.and_then(|route| route.inspection.as_ref());
         if let Some((head, body, mode)) = self.inspection.guards(inspection, path, mode, findings) {
-            guards.push(guard(head, mode));
-            guards.push(guard(body, mode));
+            guards.push(guard("inspect head", head, mode));
+            guards.push(guard("inspect body", body, mode));
         }
         // What is off does not decide; what only speaks to browsers is never off.
         guards.retain(|guard| guard.mode != Mode::Off);
@@ -110,18 +110,18 @@ pub(super) fn browser_guards(
 ) -> Vec<Guard> {
     let mut guards = Vec::new();
     if let Some(security) = browser::security(config.headers.security) {
-        guards.push(guard(security, Mode::Enforce));
+        guards.push(guard("security headers", security, Mode::Enforce));
     }
     let own = route.and_then(|route| route.cors.as_ref()).map(|cors| (cors, format!("{path}.cors")));
     let cors = own.or(config.headers.cors.as_ref().map(|cors| (cors, "headers.cors".to_owned())));
     if let Some((cors, path)) = cors {
-        guards.push(guard(browser::cors(cors, &path, findings), Mode::Enforce));
+        guards.push(guard("cors", browser::cors(cors, &path, findings), Mode::Enforce));
     }
     guards
 }
 
-fn guard(check: impl Check + 'static, mode: Mode) -> Guard {
-    Guard { check: Rc::new(check), mode, on_error: Verdict::Deny }
+fn guard(step: &'static str, check: impl Check + 'static, mode: Mode) -> Guard {
+    Guard { step, check: Rc::new(check), mode, on_error: Verdict::Deny }
 }
 
 fn matching(matching: &config::Match) -> RouteMatch {

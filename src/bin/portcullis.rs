@@ -4,11 +4,13 @@ use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use portcullis::cli::{check, scan, schema};
+use portcullis::cli::{check, explain, scan, schema};
 
 const USAGE: &str = "usage: portcullis COMMAND
 
   check FILE              every error of a configuration, with the path of its field; exits 2 if there is one
+  explain FILE --request 'METHOD URL' [--header 'NAME: VALUE']... [--body BODY_FILE] [--client ADDRESS]
+                          what each step says of one request and why; exits 1 if it is answered before the upstream
   scan [--jsonl] < VALUES the injection filter's verdict on each value
   schema                  the JSON Schema of the configuration
 
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &[String], out: &mut dyn Write) -> io::Result<ExitCode> {
+    let rest = args.get(1..).unwrap_or_default();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match args.as_slice() {
         ["--help" | "-h" | "help"] => writeln!(out, "{USAGE}").map(|()| ExitCode::SUCCESS),
@@ -42,10 +45,8 @@ fn run(args: &[String], out: &mut dyn Write) -> io::Result<ExitCode> {
         ["check", "--help"] | ["schema", "--help"] => writeln!(out, "{USAGE}").map(|()| ExitCode::SUCCESS),
         ["check", file] => check::run(Path::new(file), out, &mut io::stderr().lock()).map(ExitCode::from),
         ["schema"] => schema::run(out).map(ExitCode::from),
-        ["scan", rest @ ..] => {
-            let rest: Vec<String> = rest.iter().map(|&arg| arg.to_owned()).collect();
-            scan::run(&rest, io::stdin().lock(), out)
-        }
+        ["explain", ..] => explain::run(rest, out, &mut io::stderr().lock()).map(ExitCode::from),
+        ["scan", ..] => scan::run(rest, io::stdin().lock(), out),
         [] => misused("a command is missing"),
         ["check", ..] => misused("check takes one file"),
         ["schema", ..] => misused("schema takes nothing"),

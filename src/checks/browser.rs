@@ -127,3 +127,41 @@ pub fn preflight_method(head: &Head) -> Option<&[u8]> {
 pub fn adds_up(name: &str) -> bool {
     name == "vary"
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_preflight_is_options_with_an_origin_and_the_method_asked_about() {
+        let method =
+            |pairs: &[(&str, &str)]| preflight_method(&Head::from_pairs(pairs.iter().copied())).map(<[u8]>::to_vec);
+        let whole = [(":method", "OPTIONS"), ("origin", "https://a.example"), ("access-control-request-method", "PUT")];
+        assert_eq!(method(&whole).as_deref(), Some(&b"PUT"[..]));
+        for missing in 0..3 {
+            let mut rest = whole.to_vec();
+            rest.remove(missing);
+            assert_eq!(method(&rest), None, "{missing}");
+        }
+    }
+
+    #[test]
+    fn only_a_listed_origin_is_allowed_as_it_was_sent() {
+        let cors = |origins: &[&str]| Cors {
+            origins: origins.iter().map(|&origin| origin.to_owned()).collect(),
+            methods: String::new(),
+            headers: String::new(),
+            credentials: false,
+            max_age: None,
+        };
+        let named = cors(&["https://app.example.com"]);
+        assert_eq!(named.allowed(b"https://APP.example.com"), Some("https://APP.example.com"));
+        for other in
+            ["http://app.example.com", "https://app.example.com:444", "https://app.example.com.evil", "null", ""]
+        {
+            assert_eq!(named.allowed(other.as_bytes()), None, "{other}");
+        }
+        assert_eq!(cors(&["*"]).allowed(b"null"), Some("null"));
+        assert_eq!(cors(&["*"]).allowed(b"\xff"), None);
+    }
+}

@@ -255,3 +255,44 @@ impl AddressBudget {
         Demand { limit: Self::NAME, rates: Rates::from(self.0), key: Key::Address(client), cost: 1 }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::head::Head;
+    use crate::time::Timestamp;
+
+    #[test]
+    fn a_wait_is_told_in_whole_seconds_that_suffice() {
+        for (millis, seconds) in [(0, 1), (1, 1), (1_000, 1), (1_001, 2), (59_999, 60)] {
+            assert_eq!(whole_seconds(Duration::from_millis(millis)), seconds, "{millis}");
+        }
+    }
+
+    /// The key under which a request is counted.
+    fn key(part: KeyPart, caller: Option<Identity>) -> Option<Vec<u8>> {
+        let mut exchange = Exchange::new(Head::from_pairs([("x-tenant", "a")]), Timestamp::default());
+        exchange.caller = caller.map(Rc::new);
+        part.is_known(exchange.caller.as_deref()).then(|| part.bytes(&exchange))
+    }
+
+    #[test]
+    fn kinds_of_keys_never_meet() {
+        let caller =
+            |method, provider: &str, subject: &str| Some(Identity::new(method, Rc::from(provider), subject.to_owned()));
+        let keys = [
+            key(KeyPart::ClientIp, None),
+            key(KeyPart::Header(Rc::from("x-tenant")), None),
+            key(KeyPart::Subject, caller(Method::Jwt, "a", "b")),
+            key(KeyPart::Subject, caller(Method::Jwt, "ab", "")),
+            key(KeyPart::Subject, caller(Method::Jwt, "b", "a")),
+            key(KeyPart::Subject, caller(Method::Service, "a", "b")),
+            key(KeyPart::Service, caller(Method::Service, "a", "b")),
+        ];
+        for (at, one) in keys.iter().enumerate() {
+            assert!(one.is_some() && !keys[..at].contains(one), "{at}");
+        }
+        assert_eq!(key(KeyPart::Subject, None), None);
+        assert_eq!(key(KeyPart::Service, caller(Method::Jwt, "service", "b")), None);
+    }
+}

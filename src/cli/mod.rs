@@ -2,5 +2,6 @@
 
 pub mod check;
 pub mod document;
+pub mod explain;
 pub mod scan;
 pub mod schema;

@@ -45,7 +45,11 @@ impl Context for Root {}
 
 impl RootContext for Root {
     fn on_configure(&mut self, size: usize) -> bool {
-        let bytes = abi::buffer(Buffer::PluginConfiguration, size.min(CONFIGURATION_BYTES));
+        let bytes = abi::buffer(Buffer::PluginConfiguration, size);
+        if bytes.len() != size || size > CONFIGURATION_BYTES {
+            abi::log(Level::Error, "portcullis: configuration refused: it could not be read whole, or exceeds 16 MiB");
+            return false;
+        }
         let variable = |name: &str| std::env::var(name).ok();
         let random = [(); 4].map(|()| random_seed());
         let surroundings = Surroundings { store: &SharedData, variable: &variable, random };

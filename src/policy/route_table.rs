@@ -159,6 +159,11 @@ impl<T> RouteTable<T> {
         self.routes.iter().map(|route| &route.value)
     }
 
+    /// The same, to change.
+    pub fn values_mut(&mut self) -> impl ExactSizeIterator<Item = &mut T> {
+        self.routes.iter_mut().map(|route| &mut route.value)
+    }
+
     fn add(&mut self, conditions: &RouteMatch, value: T) -> Result<(), RouteErrorReason> {
         let template = Template::parse(&conditions.path).map_err(RouteErrorReason::Path)?;
         let compiled = Conditions::compile(conditions, &mut self.interned)?;

@@ -35,7 +35,7 @@ fn looks_at_every_place_of_the_head() {
     let cases = [
         (get("/a/%3Cscript%3Ealert(1)"), "path  injection"),
         (get(&format!("/a?x=1&q={encoded}")), "query q injection"),
-        (get(&format!("/a?{encoded}=1")), "query <script>alert(1)</script> injection"),
+        (get(&format!("/a?{encoded}=1")), "query  injection"),
         (get("/a").header("referer", SCRIPT), "header referer injection"),
         (get("/a").header("user-agent", "() { :; }; /bin/cat /etc/passwd"), "header user-agent injection"),
         (get("/a").header("cookie", format!("x=1; c={SCRIPT}")), "cookie c injection"),

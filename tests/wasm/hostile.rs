@@ -105,14 +105,14 @@ fn a_header_block_that_cannot_be_read_is_refused() {
 }
 
 #[test]
-fn a_source_address_that_is_none_is_survived() {
+fn a_source_address_that_is_none_is_survived_and_one_that_is_withheld_refuses() {
     let mut vm = Vm::serving(&plain());
     for address in ["", "@", "/run/envoy.sock", "[::1]:1", "256.1.1.1:1", "1.2.3.4", &"9".repeat(5_000)] {
         assert_eq!(vm.request(&Request::get("/api/a").by("ada").from(address)).status(), 200, "{address}");
     }
     let mut unknown = Request::get("/api/a").by("ada");
     unknown.source_address = None;
-    assert_eq!(vm.request(&unknown).status(), 200);
+    assert_eq!(vm.request(&unknown).status(), 503, "rules about addresses cannot be decided");
 }
 
 #[test]

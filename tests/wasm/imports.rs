@@ -17,7 +17,7 @@ macro_rules! fault {
 type Guest<'a> = Caller<'a, Host>;
 
 /// The imports that the module calls while it serves; each can be made to fail.
-pub const SERVING: [&str; 17] = [
+pub const SERVING: [&str; 18] = [
     "proxy_log",
     "proxy_get_current_time_nanoseconds",
     "proxy_set_tick_period_milliseconds",
@@ -25,6 +25,7 @@ pub const SERVING: [&str; 17] = [
     "proxy_get_header_map_pairs",
     "proxy_get_header_map_value",
     "proxy_replace_header_map_value",
+    "proxy_add_header_map_value",
     "proxy_remove_header_map_value",
     "proxy_get_property",
     "proxy_set_property",
@@ -94,6 +95,19 @@ fn maps(linker: &mut Linker<Host>) -> Result<(), Error> {
             };
             headers.retain(|(name, _)| !name.eq_ignore_ascii_case(&key));
             headers.push((key, value));
+            Ok(0)
+        },
+    )?;
+    linker.func_wrap(
+        "env",
+        "proxy_add_header_map_value",
+        |mut guest: Guest<'_>, map: u32, key: u32, key_size: u32, value: u32, size: u32| -> Result<u32, Error> {
+            fault!(guest, "proxy_add_header_map_value");
+            let header = (read(&guest, key, key_size), read(&guest, value, size));
+            let Some(headers) = guest.data_mut().stream().and_then(|stream| stream.map(map)) else {
+                return Ok(BAD_ARGUMENT);
+            };
+            headers.push(header);
             Ok(0)
         },
     )?;

@@ -133,6 +133,26 @@ mod tests {
         assert!(find(&[&bearer()], &exchange).is_empty());
     }
 
+    /// Recipients that split at white space see a token after any of it, and an empty one at the end.
+    #[test]
+    fn a_scheme_ends_at_white_space_and_a_plain_prefix_anywhere() {
+        let token = |value: &str, prefix: &str| {
+            after(value.as_bytes(), prefix.as_bytes())
+                .map(|rest| String::from_utf8(rest.trim_ascii().to_vec()).unwrap())
+        };
+        for (value, prefix, expected) in [
+            ("Bearer t", "Bearer ", Some("t")),
+            ("BEARER\t t", "Bearer ", Some("t")),
+            ("Bearer", "Bearer ", Some("")),
+            ("Bearert", "Bearer ", None),
+            ("Beare", "Bearer ", None),
+            ("key=t", "key=", Some("t")),
+            ("t", "", Some("t")),
+        ] {
+            assert_eq!(token(value, prefix).as_deref(), expected, "{value:?} {prefix:?}");
+        }
+    }
+
     #[test]
     fn finds_both_of_two_headers_of_one_name() {
         let exchange = exchange("", &[("authorization", "Bearer a"), ("authorization", "Bearer b")]);

@@ -1,0 +1,223 @@
+//! `portcullis explain FILE --request 'METHOD URL'`: what each step says of one request and why, on the pipeline that
+//! serves.
+
+use std::cell::RefCell;
+use std::fs;
+use std::io::{self, Write};
+use std::rc::Rc;
+use std::time::SystemTime;
+
+use super::document;
+use crate::assembly::{self, Assembled, Surroundings};
+use crate::check::{Arrival, Await, BodyArrival, Env, Step};
+use crate::config::Mode;
+use crate::denial::Denial;
+use crate::exchange::{Exchange, HeaderEdit};
+use crate::head::Head;
+use crate::native::NativeHost;
+use crate::pipeline::{Next, Passage, Pipeline};
+use crate::time::Timestamp;
+use crate::watch::Watcher;
+
+/// How the command is called.
+pub const USAGE: &str =
+    "usage: portcullis explain FILE --request 'METHOD URL' [--header 'NAME: VALUE']... [--body BODY_FILE] \
+                         [--client ADDRESS]
+
+Says what every step makes of one request, now, and why. Secrets come from this process's environment. Exits 0 when the
+request reaches the upstream, 1 when it is answered before, 2 when the command or the configuration is wrong.";
+
+/// The request reaches the upstream.
+const REACHES: u8 = 0;
+/// The client is answered before.
+const ANSWERED: u8 = 1;
+/// The command or the configuration is wrong.
+const WRONG: u8 = 2;
+
+/// Explains one request and returns the exit code; `args` are what follows `explain`.
+///
+/// # Errors
+/// What the writers say.
+pub fn run(args: &[String], out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
+    if args.iter().any(|arg| arg == "--help") {
+        writeln!(out, "{USAGE}")?;
+        return Ok(REACHES);
+    }
+    let explained = Request::parse(args).and_then(|request| explain(&request));
+    match explained {
+        Ok((code, text)) => out.write_all(text.as_bytes()).map(|()| code),
+        Err(problem) => writeln!(err, "{problem}").map(|()| WRONG),
+    }
+}
+
+/// What the command line asks.
+struct Request {
+    file: String,
+    pairs: Vec<(String, String)>,
+    body: Option<Vec<u8>>,
+    client: String,
+}
+
+impl Request {
+    fn parse(args: &[String]) -> Result<Self, String> {
+        let (mut file, mut line, mut body) = (None, None, None);
+        let mut client = "127.0.0.1".to_owned();
+        let mut headers = Vec::new();
+        let mut args = args.iter();
+        while let Some(arg) = args.next() {
+            let mut value = || args.next().ok_or_else(|| format!("{arg} needs a value\n\n{USAGE}"));
+            match arg.as_str() {
+                "--request" => line = Some(value()?),
+                "--header" => headers.push(header(value()?)?),
+                "--body" => body = Some(value()?),
+                "--client" => client.clone_from(value()?),
+                option if option.starts_with("--") => return Err(format!("unknown option {option}\n\n{USAGE}")),
+                _ if file.is_none() => file = Some(arg.clone()),
+                _ => return Err(format!("explain takes one file\n\n{USAGE}")),
+            }
+        }
+        let (Some(file), Some(line)) = (file, line) else { return Err(USAGE.to_owned()) };
+        if client.parse::<std::net::IpAddr>().is_err() {
+            return Err(format!("--client: expected an IP address, found {client}"));
+        }
+        let body = body.map(|path| fs::read(path).map_err(|error| format!("{path}: {error}"))).transpose()?;
+        let mut pairs = pseudo_headers(line)?;
+        pairs.extend(headers);
+        Ok(Self { file, pairs, body, client })
+    }
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once(':').map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()));
+    pair.filter(|(name, _)| !name.is_empty()).ok_or_else(|| format!("--header: expected 'NAME: VALUE', found {text:?}"))
+}
+
+/// `GET https://host/path?query`; without scheme and host, `https` and `localhost`.
+fn pseudo_headers(line: &str) -> Result<Vec<(String, String)>, String> {
+    let (method, url) =
+        line.split_once(' ').ok_or_else(|| format!("--request: expected 'METHOD URL', found {line:?}"))?;
+    let (scheme, rest) = url.split_once("://").unwrap_or(("https", url));
+    let start = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (host, path) = if url.contains("://") { rest.split_at(start) } else { ("localhost", rest) };
+    let path = if path.is_empty() { "/" } else { path };
+    let pairs = [(":method", method), (":scheme", scheme), (":authority", host), (":path", path)];
+    Ok(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec())
+}
+
+fn explain(request: &Request) -> Result<(u8, String), String> {
+    let text = fs::read_to_string(&request.file).map_err(|error| format!("{}: {error}", request.file))?;
+    let found = document::configurations(&text).map_err(|error| format!("{}: {error}", request.file))?;
+    let [only] = found.as_slice() else {
+        return Err(format!("{}: expected one configuration, found {}", request.file, found.len()));
+    };
+    let json = only.json.as_ref().map_err(|unreadable| format!("{}: {unreadable}", request.file))?;
+    let host = NativeHost { source_address: Some(with_port(&request.client)), ..NativeHost::default() };
+    let variable = |name: &str| std::env::var(name).ok();
+    let surroundings = Surroundings { store: &host.store, variable: &variable, random: [1, 2, 3, 4] };
+    let assembled = assembly::assemble(json, &surroundings).map_err(|errors| {
+        let lines: Vec<String> = errors.iter().map(|error| format!("{}: {error}", request.file)).collect();
+        lines.join("\n")
+    })?;
+    Ok(walk(assembled, request, &host))
+}
+
+fn walk(assembled: Assembled, request: &Request, host: &NativeHost) -> (u8, String) {
+    let Assembled { mut pipeline, mut worker, .. } = assembled;
+    let notes = Rc::new(Notes::default());
+    pipeline.watch(&(notes.clone() as Rc<dyn Watcher>));
+    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let now = Timestamp::default().after(since_epoch);
+    let mut env = Env { now, host, worker: &mut worker };
+    let head = Head::from_pairs(request.pairs.iter().map(|(name, value)| (name, value)));
+    let (mut passage, mut next) = pipeline.begin(head, request.body.is_none(), &mut env);
+    while let Next::AwaitBody { limit } = next {
+        let body = request.body.as_deref().unwrap_or_default();
+        let arrival = match body.get(..limit) {
+            Some(start) if body.len() > limit => BodyArrival::OverLimit(start),
+            _ => BodyArrival::Whole(body),
+        };
+        next = pipeline.resume(&mut passage, Arrival::Body(arrival), &mut env);
+    }
+    let mut lines = vec![line("request", &taken(&pipeline, &passage))];
+    lines.append(&mut notes.0.borrow_mut());
+    let code = match &next {
+        Next::Continue => {
+            lines.push(line("upstream", &format!("receives {}", passage.exchange.target.path_and_query())));
+            lines.extend(edits(&passage.exchange).map(|edit| line("", &edit)));
+            REACHES
+        }
+        Next::Reply(reply) => {
+            lines.push(line("client", &format!("is answered {} ({})", reply.status, reply.details)));
+            ANSWERED
+        }
+        Next::Call(callout) => {
+            lines.push(line("callout", &format!("to {}, which is not asked here", callout.cluster)));
+            ANSWERED
+        }
+        Next::AwaitBody { .. } => ANSWERED,
+    };
+    (code, lines.concat())
+}
+
+fn with_port(client: &str) -> String {
+    if client.contains(':') { format!("[{client}]:1") } else { format!("{client}:1") }
+}
+
+fn taken(pipeline: &Pipeline, passage: &Passage) -> String {
+    let exchange = &passage.exchange;
+    if exchange.target.host.is_empty() {
+        return "has no canonical form".to_owned();
+    }
+    let route = pipeline.route_index(exchange).map_or("no route".to_owned(), |at| format!("routes[{at}]"));
+    format!("{}{} from {}: {route}", exchange.target.host, exchange.target.path(), exchange.client)
+}
+
+fn edits(exchange: &Exchange) -> impl Iterator<Item = String> {
+    let edits = exchange.request_edits.iter().map(|edit| match edit {
+        HeaderEdit::Remove(name) => format!("without {}", String::from_utf8_lossy(name)),
+        HeaderEdit::Set(name, _) => format!("with another {name}"),
+    });
+    let told = exchange.caller.iter().flat_map(|caller| &caller.headers);
+    edits.chain(told.map(|(name, value)| format!("with {name}: {value}")))
+}
+
+fn line(step: &str, text: &str) -> String {
+    format!("{step:<18}{text}\n")
+}
+
+/// A line for each step.
+#[derive(Default)]
+struct Notes(RefCell<Vec<String>>);
+
+impl Watcher for Notes {
+    fn said(&self, step: &'static str, mode: Mode, word: &Step, exchange: &Exchange) {
+        let monitored = if mode == Mode::Monitor { " (monitor: goes on all the same)" } else { "" };
+        let text = match word {
+            Step::Pass => match exchange.caller.as_ref().filter(|_| step == "authenticate") {
+                Some(caller) => format!("passes: {} {} by {}", caller.method.as_str(), caller.subject, caller.provider),
+                None => "passes".to_owned(),
+            },
+            Step::Deny(denial) => format!("refuses: {}{monitored}", why(denial)),
+            Step::Observe(denial) => format!("only reports: {}", why(denial)),
+            Step::Answer(reply) => format!("answers {}", reply.status),
+            Step::Await(Await::Body { .. }) => "waits for the body".to_owned(),
+            Step::Await(Await::Callout(callout)) => format!("asks {}", callout.cluster),
+            Step::Fail(failure) => format!("cannot decide: {}{monitored}", failure.as_str()),
+        };
+        self.0.borrow_mut().push(line(step, &text));
+    }
+}
+
+fn why(denial: &Denial) -> String {
+    let mut why = format!("{} {}", denial.status(), denial.reason());
+    let rule = denial.rule();
+    if !rule.is_empty() {
+        why.push_str(&format!(", by {rule}"));
+    }
+    match denial {
+        Denial::RateLimited { limit, retry_after } => why.push_str(&format!(", by {limit}, for {retry_after} s")),
+        Denial::Injection(found) => why.push_str(&format!(", in {} {:?}", found.place.as_str(), found.parameter)),
+        _ => {}
+    }
+    why
+}
