@@ -198,6 +198,41 @@ pub enum BodyRejection {
     TooComplex(&'static str),
 }
 
+/// Why the endpoint of the blocks does not do what it was asked to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AdminRefusal {
+    /// 404: there is no such resource.
+    NotFound,
+    /// 404: the address is not blocked.
+    NotBlocked,
+    /// 405, with what is allowed.
+    MethodNotAllowed(&'static str),
+    /// 400: no address.
+    NoAddress,
+    /// 400: the query asks for no page.
+    NoPage,
+}
+
+impl AdminRefusal {
+    const fn status(self) -> u16 {
+        match self {
+            Self::NotFound | Self::NotBlocked => 404,
+            Self::MethodNotAllowed(_) => 405,
+            Self::NoAddress | Self::NoPage => 400,
+        }
+    }
+
+    const fn detail(self) -> &'static str {
+        match self {
+            Self::NotFound => "There is no such resource",
+            Self::NotBlocked => "The address is not blocked",
+            Self::MethodNotAllowed(_) => "The method is not allowed here",
+            Self::NoAddress => "Expected an IPv4 or IPv6 address",
+            Self::NoPage => "Expected from=NUMBER and limit=NUMBER, at most 1000",
+        }
+    }
+}
+
 /// One refusal.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Denial {
@@ -245,6 +280,8 @@ pub enum Denial {
         /// Which part.
         what: &'static str,
     },
+    /// 400, 404 or 405: an administrator's mistake, no matter of security.
+    Admin(AdminRefusal),
 }
 
 /// A response header: name and value, most of them fixed.
@@ -286,6 +323,7 @@ impl Denial {
             Self::Body(BodyRejection::TooLarge | BodyRejection::TooComplex(_)) => 413,
             Self::UnverifiedCredentials { .. } | Self::RateLimited { .. } => 429,
             Self::Unavailable { .. } => 503,
+            Self::Admin(refusal) => refusal.status(),
         }
     }
 
@@ -304,6 +342,7 @@ impl Denial {
             Self::Body(BodyRejection::Encoded) => "The body must not be compressed",
             Self::Body(BodyRejection::Malformed(_)) => "The body is malformed",
             Self::Unavailable { .. } => "The request cannot be decided at the moment",
+            Self::Admin(refusal) => refusal.detail(),
         }
     }
 
@@ -323,6 +362,7 @@ impl Denial {
             Self::Body(BodyRejection::Encoded) => "body_encoded",
             Self::Body(BodyRejection::Malformed(what) | BodyRejection::TooComplex(what)) => what,
             Self::Unavailable { what } => what,
+            Self::Admin(_) => "admin",
         }
     }
 
@@ -336,10 +376,10 @@ impl Denial {
         }
     }
 
-    /// The event that reports it; a redirect to HTTPS is none.
+    /// The event that reports it; a redirect to HTTPS and an administrator's mistake are none.
     pub fn event(&self) -> Option<EventType> {
         match self {
-            Self::HttpsRequired { .. } => None,
+            Self::HttpsRequired { .. } | Self::Admin(_) => None,
             Self::Malformed(_) | Self::Injection(_) | Self::Body(_) => Some(EventType::SuspiciousRequest),
             Self::AddressBlocked | Self::Unmatched | Self::Forbidden { .. } => Some(EventType::AccessDenied),
             Self::Unauthenticated { .. } => Some(EventType::AuthFailure),
@@ -348,10 +388,10 @@ impl Denial {
         }
     }
 
-    /// The label under which the refused request is counted; a redirect is not refused.
+    /// The label under which the refused request is counted; what is no event is not refused.
     pub fn block_reason(&self) -> Option<BlockReason> {
         match self {
-            Self::HttpsRequired { .. } => None,
+            Self::HttpsRequired { .. } | Self::Admin(_) => None,
             Self::Malformed(_) => Some(BlockReason::MalformedRequest),
             Self::AddressBlocked => Some(BlockReason::BlockedAddress),
             Self::Unmatched | Self::Forbidden { .. } => Some(BlockReason::Forbidden),
@@ -375,6 +415,12 @@ impl Denial {
             }
             Self::UnverifiedCredentials { retry_after } | Self::RateLimited { retry_after, .. } => {
                 headers.push(made("retry-after", retry_after.to_string()));
+            }
+            Self::Admin(refusal) => {
+                headers.push(fixed("cache-control", "no-store"));
+                if let AdminRefusal::MethodNotAllowed(allowed) = refusal {
+                    headers.push(fixed("allow", allowed));
+                }
             }
             _ => {}
         }
@@ -410,6 +456,8 @@ const fn title(status: u16) -> &'static str {
         400 => "Bad Request",
         401 => "Unauthorized",
         403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
         413 => "Content Too Large",
         415 => "Unsupported Media Type",
         422 => "Unprocessable Content",
@@ -426,6 +474,7 @@ const fn grpc_status(http: u16) -> u8 {
         400 | 415 | 422 => 3,
         401 => 16,
         403 => 7,
+        404 | 405 => 12,
         413 | 429 => 8,
         308 | 502 | 503 => 14,
         _ => 2,

@@ -1,5 +1,6 @@
 //! Every security event and its line: one JSON object, for host logging and for the access log alike.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -88,7 +89,7 @@ pub struct Details<'a> {
     /// Request method.
     #[serde(skip_serializing_if = "str::is_empty", serialize_with = "bounded")]
     pub method: &'a str,
-    /// Client address after trusted proxies.
+    /// Client address after trusted proxies; of a block that was lifted, the address.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub ip_address: &'a str,
     /// `User-Agent` as sent.
@@ -136,9 +137,41 @@ pub struct Details<'a> {
     /// Failures counted against a blocked address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed_attempts: Option<u32>,
+    /// The network that a block covers, where it is more than one address.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub network: &'a str,
+    /// The second since the Unix epoch at which a block ends; not set where it lasts until somebody lifts it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<u64>,
     /// Events of this type left out since the last line of this type.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub left_out: Option<u64>,
+}
+
+/// What is to be told of an exchange beside what was decided about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// What happened.
+    pub event: EventType,
+    /// Reason code out of a closed list.
+    pub reason: &'static str,
+    /// Whom it is about; `None`: the client.
+    pub address: Option<IpAddr>,
+    /// As in [`Details`].
+    pub network: Option<String>,
+    /// As in [`Details`].
+    pub until: Option<u64>,
+    /// As in [`Details`].
+    pub failed_attempts: Option<u32>,
+    /// As in [`Details`].
+    pub mode: &'static str,
+}
+
+impl Notice {
+    /// About the client, with nothing but a reason.
+    pub const fn new(event: EventType, reason: &'static str) -> Self {
+        Self { event, reason, address: None, network: None, until: None, failed_attempts: None, mode: "" }
+    }
 }
 
 /// The longest value of a detail that a client chooses, in bytes; the rest is cut.

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use crate::canonical::path::CanonicalPath;
 use crate::denial::HeaderLine;
+use crate::event::Notice;
 use crate::head::Head;
 use crate::jose::claims::Claims;
 use crate::policy::roles::RoleSet;
@@ -32,6 +33,10 @@ pub struct Exchange {
     pub response_headers: Vec<HeaderLine>,
     /// A part that could not do its work in full, to be told.
     pub degraded: Option<&'static str>,
+    /// A failure of it was counted against its address.
+    pub failed: bool,
+    /// What is to be told beside what was decided.
+    pub notices: Vec<Notice>,
     /// Event lines of this exchange, for the access log.
     pub lines: Vec<String>,
 }
@@ -49,6 +54,8 @@ impl Exchange {
             request_edits: Vec::new(),
             response_headers: Vec::new(),
             degraded: None,
+            failed: false,
+            notices: Vec::new(),
             lines: Vec::new(),
         }
     }

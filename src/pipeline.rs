@@ -1,6 +1,7 @@
 //! The order of a request, waiting and resuming, monitor mode and `on_error`: the page to read first.
 //!
-//! 1. [`Pipeline::begin`] gives the request its canonical form, finds its route and strips what only the proxy may say.
+//! 1. [`Pipeline::begin`] gives the request its canonical form, shuts out blocked addresses, finds its route and strips
+//!    what only the proxy may say.
 //! 2. `advance` walks the route's list of guards: preflight, HTTPS, authenticate, authorise, limit, inspect the head,
 //!    inspect the body. The list is the program; `assembly` writes it, in that order.
 //! 3. A guard that waits for the body or for a callout stops the walk; [`Pipeline::resume`] goes on at the same guard.
@@ -19,7 +20,8 @@ use crate::canonical::path::{CanonicalPath, PathOptions};
 use crate::canonical::strip::StripSet;
 use crate::check::{Arrival, Await, Callout, Check, Env, Failure, Step};
 use crate::checks::browser::preflight_method;
-use crate::config::{Mode, Verdict};
+use crate::checks::intrusion::{self, Intrusion};
+use crate::config::{self, Mode, Verdict};
 use crate::denial::{AuthReason, BlockReason, Denial, LocalReply};
 use crate::event::{self, Details, EventType, Sample};
 use crate::exchange::{Exchange, HeaderEdit, Target};
@@ -34,6 +36,8 @@ pub struct Pipeline {
     pub(crate) paths: PathOptions,
     pub(crate) trusted_proxies: Networks,
     pub(crate) strip: StripSet,
+    /// `None`: nobody is blocked, nothing is counted.
+    pub(crate) intrusion: Option<Rc<Intrusion>>,
     pub(crate) routes: RouteTable<Rc<Route>>,
     /// What is decided for the requests that no route matches.
     pub(crate) unmatched: Rc<Route>,
@@ -143,10 +147,11 @@ impl Pipeline {
         self.refuse(passage, denial, env)
     }
 
-    /// Steps 1 to 4: neither `monitor` nor `off` ever disables them.
-    fn admit(&self, exchange: &mut Exchange, env: &Env<'_>) -> Result<Rc<Route>, Denial> {
+    /// Steps 1 to 4: neither `monitor` nor `off` ever disables them, but for blocks.
+    fn admit(&self, exchange: &mut Exchange, env: &mut Env<'_>) -> Result<Rc<Route>, Denial> {
         exchange.client = self.client(&exchange.head, env).ok_or(Denial::Unavailable { what: "source_address" })?;
         canonicalise(exchange, self.paths).map_err(Denial::Malformed)?;
+        self.shut_out(exchange, env)?;
         strip(exchange, &self.strip);
         Ok(self.route(exchange))
     }
@@ -170,6 +175,16 @@ impl Pipeline {
         let asked = preflight_method(&exchange.head).map(|method| RouteRequest { method, ..request });
         let asked = asked.and_then(|asked| self.routes.find(&asked)).filter(|found| found.route.answers_preflights);
         asked.or_else(|| self.routes.find(&request))
+    }
+
+    fn shut_out(&self, exchange: &mut Exchange, env: &mut Env<'_>) -> Result<(), Denial> {
+        let Some(intrusion) = &self.intrusion else { return Ok(()) };
+        match intrusion.refusal(exchange.client, env) {
+            Some(denial) if intrusion.mode == Mode::Monitor => self.report(exchange, &denial, "monitor", env),
+            Some(denial) => return Err(denial),
+            None => {}
+        }
+        Ok(())
     }
 
     /// The client's address. `None` when the host does not say: rules about addresses could not be decided.
@@ -211,6 +226,7 @@ impl Pipeline {
         if let Some(reason) = passage.exchange.degraded.take() {
             self.emit(&mut passage.exchange, EventType::Degraded, Details { reason, ..Details::default() }, env);
         }
+        self.tell(&mut passage.exchange, env);
         let denial = match step {
             Step::Pass => {
                 passage.at += 1;
@@ -226,14 +242,14 @@ impl Pipeline {
             }
             Step::Fail(failure) => Denial::Unavailable { what: failure.as_str() },
             Step::Observe(denial) => {
-                self.report(passage, &denial, "monitor", env);
+                self.report(&mut passage.exchange, &denial, "monitor", env);
                 passage.at += 1;
                 return None;
             }
             Step::Deny(denial) => denial,
         };
         if passage.monitored || guard.mode == Mode::Monitor {
-            self.report(passage, &denial, "monitor", env);
+            self.report(&mut passage.exchange, &denial, "monitor", env);
             passage.at += 1;
             return None;
         }
@@ -241,7 +257,7 @@ impl Pipeline {
     }
 
     fn refuse(&self, passage: &mut Passage, denial: Denial, env: &mut Env<'_>) -> Next {
-        self.report(passage, &denial, "", env);
+        self.report(&mut passage.exchange, &denial, "", env);
         if let Some(reason) = denial.block_reason() {
             env.host.count(Counter::BlockedRequests(reason), 1);
         }
@@ -249,7 +265,7 @@ impl Pipeline {
         passage.answer(reply)
     }
 
-    fn report(&self, passage: &mut Passage, denial: &Denial, mode: &str, env: &mut Env<'_>) {
+    fn report(&self, exchange: &mut Exchange, denial: &Denial, mode: &str, env: &mut Env<'_>) {
         if let Denial::Unauthenticated { reason, .. } = denial {
             env.host.count(Counter::AuthFailures(*reason), 1);
         }
@@ -266,7 +282,32 @@ impl Pipeline {
             details.place = detection.place.as_str();
             details.excerpt = &detection.excerpt;
         }
-        self.emit(&mut passage.exchange, event, details, env);
+        self.emit(exchange, event, details, env);
+        self.feed(exchange, intrusion::failure(denial), mode.is_empty(), env);
+    }
+
+    /// Feeds intrusion detection, and tells what came of it.
+    fn feed(&self, exchange: &mut Exchange, failure: Option<config::Failure>, enforced: bool, env: &mut Env<'_>) {
+        let (Some(intrusion), Some(failure)) = (&self.intrusion, failure) else { return };
+        intrusion.record(exchange, failure, enforced, env);
+        self.tell(exchange, env);
+    }
+
+    /// Tells what was noted beside what was decided.
+    fn tell(&self, exchange: &mut Exchange, env: &mut Env<'_>) {
+        for notice in std::mem::take(&mut exchange.notices) {
+            let address = notice.address.map(|address| address.to_string()).unwrap_or_default();
+            let details = Details {
+                ip_address: &address,
+                network: notice.network.as_deref().unwrap_or_default(),
+                until: notice.until,
+                failed_attempts: notice.failed_attempts,
+                reason: notice.reason,
+                mode: notice.mode,
+                ..Details::default()
+            };
+            self.emit(exchange, notice.event, details, env);
+        }
     }
 
     fn report_failure(&self, passage: &mut Passage, failure: Failure, env: &mut Env<'_>) {
@@ -286,7 +327,9 @@ impl Pipeline {
         let path = exchange.shown_path();
         details.path = &path;
         details.method = &method;
-        details.ip_address = &address;
+        if details.ip_address.is_empty() {
+            details.ip_address = &address;
+        }
         details.user_agent = &user_agent;
         details.user = exchange.caller.as_ref().map(|caller| caller.subject.as_str()).unwrap_or_default();
         details.request_id = &request_id;
@@ -309,6 +352,7 @@ impl Pipeline {
             env.host.count(Counter::AuthFailures(AuthReason::Upstream), 1);
             let details = Details { reason: AuthReason::Upstream.as_str(), status: Some(status), ..Details::default() };
             self.emit(&mut passage.exchange, EventType::AuthFailure, details, env);
+            self.feed(&mut passage.exchange, Some(config::Failure::Upstream401), true, env);
         }
     }
 

@@ -5,6 +5,7 @@ mod access;
 mod authentication;
 mod browser;
 mod inspection;
+mod intrusion;
 mod limits;
 mod routes;
 mod secrets;
@@ -16,7 +17,7 @@ use crate::canonical::networks::Networks;
 use crate::canonical::path::PathOptions;
 use crate::canonical::strip::StripSet;
 use crate::checks::authenticate::service;
-use crate::config::{self, Config, ConfigError, Hold, Network};
+use crate::config::{self, Config, ConfigError, Hold, Mode, Network};
 use crate::event::Sampler;
 use crate::jose::budget::PureBudget;
 use crate::jose::cache::TokenCache;
@@ -110,7 +111,16 @@ fn build(config: &Config, surroundings: &Surroundings<'_>, findings: &mut Findin
     let authentication = authentication::compile(config, &secrets, &shared, findings);
     let limits = limits::compile(config, &shared, findings);
     let inspection = inspection::compile(config, findings);
-    let routes = routes::compile(config, &shared, &authentication, &limits, &inspection, findings);
+    let intrusion = intrusion::compile(config, surroundings, findings);
+    let parts = routes::Parts {
+        config,
+        shared: &shared,
+        authentication: &authentication,
+        limits: &limits,
+        inspection: &inspection,
+        intrusion: intrusion.as_ref(),
+    };
+    let routes = parts.compile(findings);
     let sensitive = sensitive_paths(config, findings);
     let unrouted = routes::browser_guards(config, None, "headers", findings);
     let (routes, unmatched) = routes?;
@@ -119,6 +129,7 @@ fn build(config: &Config, surroundings: &Surroundings<'_>, findings: &mut Findin
         paths: PathOptions::default(),
         trusted_proxies: networks(&config.client_ip.trusted_proxies),
         strip: strip_set(config),
+        intrusion: intrusion.filter(|intrusion| intrusion.mode != Mode::Off),
         routes,
         unmatched,
         unrouted: unrouted.into(),
@@ -129,12 +140,9 @@ fn build(config: &Config, surroundings: &Surroundings<'_>, findings: &mut Findin
 }
 
 fn worker(config: &Config, surroundings: &Surroundings<'_>) -> Result<Worker, TableError> {
-    let [first, second, third, lot] = surroundings.random;
+    let [first, second, _, lot] = surroundings.random;
     let sizes = Sizes { addresses: config.tables.addresses.0, named: config.tables.limits.0 };
-    // Plugins may share one map: a service has its own part, which outlives its configurations.
-    let plugin = format!("portcullis/{}", config.service.as_str());
-    let seed = (u128::from(third) << 64 | u128::from(first)).to_le_bytes();
-    let space = Space::open(surroundings.store, &plugin, seed)?;
+    let space = space(config, "", surroundings)?;
     Ok(Worker {
         tokens: TokenCache::new(TOKENS.0, TOKENS.1, [first, second]),
         limiter: Limiter::open(space, surroundings.store, sizes)?,
@@ -142,6 +150,13 @@ fn worker(config: &Config, surroundings: &Surroundings<'_>) -> Result<Worker, Ta
         events: Sampler::new(config.events.sample.limit, config.events.sample.window),
         lot: Lot::new(lot),
     })
+}
+
+/// Plugins may share one map: a service has its own part, which outlives its configurations; `within` is a part of it.
+fn space(config: &Config, within: &str, surroundings: &Surroundings<'_>) -> Result<Space, TableError> {
+    let [first, _, third, _] = surroundings.random;
+    let seed = (u128::from(third) << 64 | u128::from(first)).to_le_bytes();
+    Space::open(surroundings.store, &format!("portcullis/{}{within}", config.service.as_str()), seed)
 }
 
 /// Every role that a rule names, with those it stands for.
@@ -153,7 +168,8 @@ fn roles(config: &Config, findings: &mut Findings) -> Roles {
     let routes = config.routes.iter().flat_map(|route| route.deny.iter().flatten());
     let denials = routes.chain(config.defaults.deny.iter().flatten());
     let denied = denials.flat_map(|entry| entry.roles.iter().chain(entry.except.iter().flat_map(|e| &e.roles)));
-    let named = tiers.chain(allowed.map(String::as_str)).chain(denied.map(String::as_str));
+    let admins = config.intrusion.iter().flat_map(|intrusion| &intrusion.admin).flat_map(|admin| &admin.roles);
+    let named = tiers.chain(allowed.chain(denied).chain(admins).map(String::as_str));
     Roles::compile(hierarchy, named).unwrap_or_else(|_| {
         findings.error("roles", format!("expected at most {MAX_ROLES} different roles in the whole configuration"));
         Roles::default()

@@ -5,44 +5,68 @@ use std::rc::Rc;
 use super::authentication::Authentication;
 use super::inspection::Inspection;
 use super::limits::Limits;
-use super::{Findings, Shared, access, browser};
+use super::{Findings, Shared, access, browser, intrusion};
 use crate::check::Check;
 use crate::checks::authorize::RefuseUnmatched;
 use crate::checks::browser::HttpsOnly;
+use crate::checks::intrusion::Intrusion;
+use crate::checks::intrusion::admin::BlockedAddresses;
 use crate::config::{self, Config, Mode, Verdict};
 use crate::pipeline::{Guard, Route};
 use crate::policy::route_table::{HeaderCondition, RouteMatch, RouteTable};
 
 /// Every part that a route's guards are made of.
-struct Parts<'c> {
-    config: &'c Config,
-    shared: &'c Shared,
-    authentication: &'c Authentication,
-    limits: &'c Limits,
-    inspection: &'c Inspection,
-}
-
-pub(super) fn compile(
-    config: &Config,
-    shared: &Shared,
-    authentication: &Authentication,
-    limits: &Limits,
-    inspection: &Inspection,
-    findings: &mut Findings,
-) -> Option<(RouteTable<Rc<Route>>, Rc<Route>)> {
-    let parts = Parts { config, shared, authentication, limits, inspection };
-    let mut routes = Vec::new();
-    for (at, route) in config.routes.iter().enumerate() {
-        routes.push((matching(&route.matching), Rc::new(parts.route(Some(route), &format!("routes[{at}]"), findings))));
-    }
-    let unmatched = Rc::new(parts.route(None, "defaults", findings));
-    let table = RouteTable::new(routes)
-        .map_err(|error| findings.error(format!("routes[{}].match", error.index), error.to_string()))
-        .ok()?;
-    Some((table, unmatched))
+pub(super) struct Parts<'c> {
+    pub(super) config: &'c Config,
+    pub(super) shared: &'c Shared,
+    pub(super) authentication: &'c Authentication,
+    pub(super) limits: &'c Limits,
+    pub(super) inspection: &'c Inspection,
+    pub(super) intrusion: Option<&'c Rc<Intrusion>>,
 }
 
 impl Parts<'_> {
+    /// The table, and what is done with a request that none of its routes matches.
+    pub(super) fn compile(&self, findings: &mut Findings) -> Option<(RouteTable<Rc<Route>>, Rc<Route>)> {
+        // The first that matches decides: no route of the operator's takes what is administration.
+        let mut routes: Vec<_> = self.admin(findings).into_iter().collect();
+        let ours = routes.len();
+        for (at, route) in self.config.routes.iter().enumerate() {
+            let compiled = self.route(Some(route), &format!("routes[{at}]"), findings);
+            routes.push((matching(&route.matching), Rc::new(compiled)));
+        }
+        let unmatched = Rc::new(self.route(None, "defaults", findings));
+        let field = |index: usize| match index.checked_sub(ours) {
+            Some(index) => format!("routes[{index}].match"),
+            None => "intrusion.admin.path".to_owned(),
+        };
+        let table =
+            RouteTable::new(routes).map_err(|error| findings.error(field(error.index), error.to_string())).ok()?;
+        Some((table, unmatched))
+    }
+
+    /// Everything below the path of administration, whatever the mode: who may lift blocks is always decided.
+    fn admin(&self, findings: &mut Findings) -> Option<(RouteMatch, Rc<Route>)> {
+        let intrusion = self.intrusion?.clone();
+        let admin = self.config.intrusion.as_ref()?.admin.as_ref()?;
+        let base = admin.path.as_str().trim_end_matches('/');
+        let mut guards: Vec<Guard> = Vec::new();
+        guards.extend(
+            browser::security(self.config.headers.security)
+                .map(|check| guard("security headers", check, Mode::Enforce)),
+        );
+        if self.config.headers.https_redirect {
+            guards.push(guard("https", HttpsOnly, Mode::Enforce));
+        }
+        let authenticate = self.authentication.guard(&intrusion::methods(self.config));
+        guards.extend(authenticate.map(|check| guard("authenticate", check, Mode::Enforce)));
+        guards.push(guard("authorize", intrusion::access(admin, self.shared, findings), Mode::Enforce));
+        let base_segments = base.split('/').skip(1).count();
+        guards.push(guard("administration", BlockedAddresses { intrusion, base: base_segments }, Mode::Enforce));
+        let route = Route { guards: guards.into(), answers_preflights: false, enforce_percent: 100 };
+        Some((RouteMatch { path: format!("{base}/**"), ..RouteMatch::default() }, Rc::new(route)))
+    }
+
     /// One route; `None`: what no route matches.
     fn route(&self, route: Option<&config::Route>, path: &str, findings: &mut Findings) -> Route {
         Route {

@@ -4,4 +4,5 @@ pub mod authenticate;
 pub mod authorize;
 pub mod browser;
 pub mod inspect;
+pub mod intrusion;
 pub mod limit;

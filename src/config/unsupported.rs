@@ -32,7 +32,6 @@ const FEATURES: &[Uses] = &[
     |config| methods(config, |method| *method == MethodRef::Mtls),
     |config| section("tokens", config.tokens.is_some()),
     |config| limits(config, "rate_limit_service", |limit| limit.rate_limit_service.is_some()),
-    |config| section("intrusion", config.intrusion.is_some()),
     |config| section("encryption", config.encryption.is_some()),
     |config| section("headers.csrf", config.headers.csrf.is_some()),
     |config| section("headers.cookies", config.headers.cookies.is_some()),

@@ -57,6 +57,8 @@ pub enum Recorded {
     Blocked {
         /// The block that covers it.
         block: Block,
+        /// It was blocked already, by a failure at the same time, and is for longer now.
+        again: bool,
         /// Failures in the window.
         failures: u32,
         /// The table is full: this network is blocked as a whole now. It need not be that of the address.
@@ -125,12 +127,12 @@ impl Blocks {
         if decision.verdict == Verdict::Admitted && left > 0 {
             return Ok(Recorded::Counted { failures, degraded });
         }
-        let Some((block, widened)) = self.block(store, address, now)? else {
+        let Some(Placed { block, widened, again }) = self.block(store, address, now)? else {
             return Ok(Recorded::NoRoom { failures });
         };
         // Once the block has ended, it takes as many failures again.
         self.failures.forget(store, &demand)?;
-        Ok(Recorded::Blocked { block, failures, widened, degraded })
+        Ok(Recorded::Blocked { block, again, failures, widened, degraded })
     }
 
     /// The block that covers `address`, if any: one read.
@@ -195,22 +197,17 @@ impl Blocks {
         Ok(BlockPage { blocks, next: (end < self.sets && end > from).then_some(end) })
     }
 
-    /// Blocks `address`; with it, the network that had to be blocked for want of room. `None` where nothing helped.
-    fn block(
-        &self,
-        store: &dyn SharedStore,
-        address: IpAddr,
-        now: Timestamp,
-    ) -> Result<Option<(Block, Option<Prefix>)>, TableError> {
+    /// Blocks `address`. `None` where nothing helped.
+    fn block(&self, store: &dyn SharedStore, address: IpAddr, now: Timestamp) -> Result<Option<Placed>, TableError> {
         let prefix = Prefix::of(address);
         let until = self.policy.block_for.map(|span| second_after(now.after(span)));
         let key = self.key(prefix);
         for _ in 0..MAX_TRIES {
             let stored = store.get(&key)?;
             let mut blocks = blocks_at(stored.as_ref(), now);
-            let Some((block, widened)) = insert(&mut blocks, Block { prefix, until }) else { return Ok(None) };
+            let Some(placed) = insert(&mut blocks, Block { prefix, until }) else { return Ok(None) };
             if write(store, &key, &blocks, stored.as_ref())? == Write::Done {
-                return Ok(Some((block, widened)));
+                return Ok(Some(placed));
             }
         }
         Err(TableError::Contended)
@@ -232,23 +229,33 @@ fn covers(block: Prefix, prefix: Prefix) -> bool {
     block == prefix || block == prefix.widened()
 }
 
-/// Adds a block to those of a set: the one that covers it now, and what was widened.
-fn insert(blocks: &mut Vec<Block>, new: Block) -> Option<(Block, Option<Prefix>)> {
+/// A block in its set.
+struct Placed {
+    /// The one that covers the address now.
+    block: Block,
+    /// The network that had to be blocked for want of room.
+    widened: Option<Prefix>,
+    /// It held before.
+    again: bool,
+}
+
+/// Adds a block to those of a set.
+fn insert(blocks: &mut Vec<Block>, new: Block) -> Option<Placed> {
     if let Some(held) = blocks.iter_mut().find(|held| covers(held.prefix, new.prefix)) {
         held.until = later(held.until, new.until);
-        return Some((*held, None));
+        return Some(Placed { block: *held, widened: None, again: true });
     }
     blocks.push(new);
     if blocks.len() <= WAYS {
-        return Some((new, None));
+        return Some(Placed { block: new, widened: None, again: false });
     }
     let (network, _) = crowded(blocks)?;
     let wide = blocks.extract_if(.., |block| block.prefix.widened() == network);
     let until = wide.map(|block| block.until).reduce(later)?;
     let wide = Block { prefix: network, until };
     blocks.push(wide);
-    let covering = if covers(network, new.prefix) { wide } else { new };
-    Some((covering, Some(network)))
+    let block = if covers(network, new.prefix) { wide } else { new };
+    Some(Placed { block, widened: Some(network), again: false })
 }
 
 /// The network with most entries of a set, if it has two.
@@ -347,7 +354,7 @@ mod tests {
         let block = Block { prefix: Prefix::of(ip(1)), until: Some(at(605)) };
         assert_eq!(
             fail(&theirs, &store, ip(1), 5),
-            Recorded::Blocked { block, failures: 5, widened: None, degraded: false }
+            Recorded::Blocked { block, again: false, failures: 5, widened: None, degraded: false }
         );
         assert_eq!(ours.is_blocked(&store, ip(1), at(604)).unwrap(), Some(block));
         assert!(!is_blocked(&ours, &store, ip(2), 604));
@@ -389,6 +396,25 @@ mod tests {
             assert!(!is_blocked(&blocks, &store, ip(1), seconds));
             assert_eq!(store.calls(), calls);
         }
+    }
+
+    #[test]
+    fn of_two_failures_at_the_same_time_one_says_that_the_address_was_blocked() {
+        let map = MemoryStore::new();
+        let (ours, theirs) = (blocks(&map, Some(60), 8), blocks(&map, Some(60), 8));
+        (0..4).for_each(|_| assert!(matches!(fail(&ours, &map, ip(1), 0), Recorded::Counted { .. })));
+        let mut late = None;
+        let again = |recorded: &Recorded| matches!(recorded, Recorded::Blocked { again: true, .. });
+        let store = RacingStore::new(&map, |_, key, map| {
+            if key.starts_with("test/1/b") && late.is_none() {
+                late = Some(fail(&theirs, map, ip(1), 0));
+            }
+        });
+        let recorded = fail(&ours, &store, ip(1), 0);
+        drop(store);
+        let late = late.unwrap();
+        assert!(again(&recorded) && !again(&late), "{recorded:?} {late:?}");
+        assert!(is_blocked(&ours, &map, ip(1), 59) && !is_blocked(&ours, &map, ip(1), 60));
     }
 
     #[test]

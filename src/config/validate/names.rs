@@ -89,8 +89,15 @@ impl Checker<'_> {
     pub(super) fn intrusion(&mut self) {
         let Some(intrusion) = &self.config.intrusion else { return };
         self.not_empty(&intrusion.count, "intrusion.count");
-        if let Some(admin) = &intrusion.admin {
-            self.not_empty(&admin.roles, "intrusion.admin.roles");
+        let Some(admin) = &intrusion.admin else { return };
+        self.not_empty(&admin.roles, "intrusion.admin.roles");
+        let segments = admin.path.as_str().trim_end_matches('/').split('/').skip(1);
+        if segments.clone().count() == 0 || segments.into_iter().any(|segment| !is_plain_segment(segment)) {
+            self.error("intrusion.admin.path", "expected a plain path below /, such as /.portcullis");
+        }
+        let known = &self.config.authentication;
+        if known.jwt.is_empty() && known.oauth2.is_empty() && known.api_keys.is_none() {
+            self.error("intrusion.admin.roles", "nobody can have them: no method of authentication gives roles");
         }
     }
 
@@ -146,6 +153,12 @@ impl Checker<'_> {
 }
 
 const ORIGIN: &str = "expected an origin such as https://app.example.com";
+
+/// A segment that is its own canonical form.
+fn is_plain_segment(segment: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    !matches!(segment, "" | "." | "..") && segment.bytes().all(plain)
+}
 
 /// RFC 6454, section 6.2: scheme, host and port, nothing more.
 fn is_origin(text: &str) -> bool {
