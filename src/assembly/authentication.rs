@@ -8,7 +8,7 @@ use super::{Findings, Shared};
 use crate::checks::authenticate::jwt::{BearerTokens, Provider};
 use crate::checks::authenticate::place::Place;
 use crate::checks::authenticate::service::ServiceSignatures;
-use crate::checks::authenticate::{Authenticate, Credential, Requirement, Told};
+use crate::checks::authenticate::{Authenticate, Credential, Requirement, Told, Withhold};
 use crate::checks::limit::AddressBudget;
 use crate::config::{self, Config, JwtProvider, MethodRef};
 use crate::jose::algorithm::Algorithm;
@@ -90,12 +90,21 @@ impl Authentication {
         Some(Authenticate { requirement, credentials, unverified: self.unverified.clone(), challenge })
     }
 
+    /// The places of tokens that a route which asks for `methods` does not look at; `None` when there are none.
+    pub(super) fn withhold(&self, methods: &[MethodRef]) -> Option<Withhold> {
+        let (asked, others): (Vec<_>, Vec<_>) = self.providers.iter().partition(|(name, _)| names(methods, name));
+        let looked_at = |place: &Place| asked.iter().any(|(_, provider)| provider.places.contains(place));
+        let mut places = Vec::new();
+        for place in others.iter().filter(|(_, provider)| !provider.forward).flat_map(|(_, p)| &p.places) {
+            if !looked_at(place) && !places.contains(place) {
+                places.push(place.clone());
+            }
+        }
+        (!places.is_empty()).then_some(Withhold { places })
+    }
+
     fn bearer_tokens(&self, methods: &[MethodRef]) -> BearerTokens {
-        let names = |method: &MethodRef, provider: &str| match method {
-            MethodRef::Jwt(only) => only.as_ref().is_none_or(|only| only.as_str() == provider),
-            _ => false,
-        };
-        let chosen = self.providers.iter().filter(|(name, _)| methods.iter().any(|method| names(method, name)));
+        let chosen = self.providers.iter().filter(|(name, _)| names(methods, name));
         BearerTokens {
             providers: chosen.map(|(_, provider)| provider.clone()).collect(),
             roles: self.roles.clone(),
@@ -103,6 +112,14 @@ impl Authentication {
             unverified: self.unverified.clone(),
         }
     }
+}
+
+/// Whether one of `methods` is JWTs of this provider.
+fn names(methods: &[MethodRef], provider: &str) -> bool {
+    methods.iter().any(|method| match method {
+        MethodRef::Jwt(only) => only.as_ref().is_none_or(|only| only.as_str() == provider),
+        _ => false,
+    })
 }
 
 fn compile_provider(

@@ -62,7 +62,7 @@ impl Parts<'_> {
         guards.extend(authenticate.map(|check| guard("authenticate", check, Mode::Enforce)));
         guards.push(guard("authorize", intrusion::access(admin, self.shared, findings), Mode::Enforce));
         let base_segments = base.split('/').skip(1).count();
-        guards.push(guard("blocked addresses", BlockedAddresses { intrusion, base: base_segments }, Mode::Enforce));
+        guards.push(guard("administration", BlockedAddresses { intrusion, base: base_segments }, Mode::Enforce));
         let route = Route { guards: guards.into(), answers_preflights: false, enforce_percent: 100 };
         Some((RouteMatch { path: format!("{base}/**"), ..RouteMatch::default() }, Rc::new(route)))
     }
@@ -88,8 +88,13 @@ impl Parts<'_> {
             guards.push(guard("unmatched", RefuseUnmatched, mode));
         }
         let authenticate = route.and_then(|route| route.authenticate.as_ref()).or(defaults.authenticate.as_ref());
+        let authenticate_mode = config.authentication.mode.unwrap_or(mode);
+        let asked = authenticate.filter(|_| authenticate_mode != Mode::Off).map_or(&[][..], |asked| asked.methods());
+        if let Some(withhold) = self.authentication.withhold(asked) {
+            guards.push(guard("withhold", withhold, Mode::Enforce));
+        }
         if let Some(authenticate) = authenticate.and_then(|asked| self.authentication.guard(asked)) {
-            guards.push(guard("authenticate", authenticate, config.authentication.mode.unwrap_or(mode)));
+            guards.push(guard("authenticate", authenticate, authenticate_mode));
         }
         guards.push(guard("authorize", self.access(route, path, findings), mode));
         let limits = route.and_then(|route| route.limits.as_ref()).or(defaults.limits.as_ref());

@@ -60,6 +60,21 @@ fn a_token_goes_on_where_its_provider_says_so() {
 }
 
 #[test]
+fn a_token_that_a_route_does_not_look_at_goes_no_further() {
+    for path in ["/public", "/service"] {
+        for token in [user(json!({})), "x.y.z".to_owned()] {
+            let request =
+                get(&format!("{path}?a=1&token={token}")).bearer(&token).header("cookie", format!("token={token}"));
+            let outcome = Gate::new(ROUTES).send(request);
+            let passed_on = outcome.upstream.iter().find(|(_, value)| value.contains(&token));
+            assert_eq!(passed_on, None, "{path}");
+        }
+    }
+    let basic = Gate::new(ROUTES).send(get("/public").header("authorization", "Basic dTpw"));
+    assert_eq!(basic.upstream("authorization"), Some("Basic dTpw"), "another scheme is the upstream's affair");
+}
+
+#[test]
 fn says_why_a_token_is_refused() {
     let other_key = signed_with(
         Algorithm::Hs256,

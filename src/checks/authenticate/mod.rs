@@ -16,6 +16,8 @@ use crate::denial::{AuthReason, Denial};
 use crate::exchange::{Exchange, Identity};
 use crate::jose::reason::Reason;
 
+use place::Place;
+
 /// One kind of credentials.
 pub trait Credential {
     /// Looks for credentials of this kind and verifies them.
@@ -127,6 +129,23 @@ fn stopped(budget: Option<&AddressBudget>, client: IpAddr, env: &mut Env<'_>) ->
         Ok(None) => None,
         Ok(Some(retry_after)) => Some(Attempt::Busy { retry_after }),
         Err(failure) => Some(Attempt::Fail(failure)),
+    }
+}
+
+/// Takes out what a route does not look at: a service must not find a token that nobody verified and take it for one
+/// that the proxy did.
+pub struct Withhold {
+    /// Where such tokens may stand.
+    pub places: Vec<Place>,
+}
+
+impl Check for Withhold {
+    fn start(&self, exchange: &mut Exchange, _env: &mut Env<'_>) -> Step {
+        let places: Vec<&Place> = self.places.iter().collect();
+        for found in place::find(&places, exchange) {
+            place::strip(found.place, exchange);
+        }
+        Step::Pass
     }
 }
 

@@ -1,0 +1,405 @@
+//! The pages under `docs` and the README say what the code does: every name that is published stands in them, every
+//! setting with whether it is supported, and every configuration and event line in them is a good one.
+#![cfg(feature = "cli")]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use portcullis::check::Failure;
+use portcullis::cli::{check, document, schema};
+use portcullis::config::{self, Config};
+use portcullis::denial::{AuthReason, BlockReason, Denial};
+use portcullis::event::{self, Details, EventType, Severity};
+use portcullis::metrics::Counter;
+use portcullis::time::Timestamp;
+use serde_json::Value;
+
+fn page(name: &str) -> String {
+    fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
+}
+
+/// Every page, by its path in the repository.
+fn pages() -> Vec<(String, String)> {
+    let docs = fs::read_dir(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs")).unwrap();
+    let names = docs.map(|entry| format!("docs/{}", entry.unwrap().file_name().to_str().unwrap()));
+    let names = names.filter(|name| name.ends_with(".md")).chain(["README.md".to_owned()]);
+    names.map(|name| (name.clone(), page(&name))).collect()
+}
+
+/// The text of every fenced block of one language.
+fn blocks(text: &str, language: &str) -> Vec<String> {
+    let opening = format!("```{language}");
+    let mut found: Vec<String> = Vec::new();
+    let mut open = false;
+    for line in text.lines() {
+        match (open, line) {
+            (false, line) if line == opening => {
+                open = true;
+                found.push(String::new());
+            }
+            (true, "```") => open = false,
+            (true, line) => *found.last_mut().unwrap() += &format!("{line}\n"),
+            (false, _) => {}
+        }
+    }
+    found
+}
+
+/// The cells of each row of the tables between headings: `(heading, cells)`.
+fn rows(text: &str) -> Vec<(String, Vec<String>)> {
+    let (mut heading, mut found) = (String::new(), Vec::new());
+    for line in text.lines() {
+        if line.starts_with('#') {
+            line.trim_start_matches('#').trim().clone_into(&mut heading);
+        } else if let Some(cells) = line.strip_prefix("| ").and_then(|line| line.strip_suffix(" |")) {
+            found.push((heading.clone(), cells.split('|').map(|cell| cell.trim().to_owned()).collect()));
+        }
+    }
+    found
+}
+
+/// What stands between backquotes.
+fn codes(text: &str) -> Vec<&str> {
+    text.split('`').skip(1).step_by(2).collect()
+}
+
+/// Every setting of the page by its path, with its last column.
+fn documented_settings() -> BTreeMap<String, String> {
+    let page = page("docs/configuration.md");
+    let (_, settings) = page.split_once("\n## Settings\n").unwrap();
+    let mut found = BTreeMap::new();
+    for (heading, cells) in rows(settings).iter().filter(|(_, cells)| cells[0].starts_with('`')) {
+        let sections = if heading == "Top level" { vec![""] } else { codes(heading) };
+        assert!(!sections.is_empty(), "the heading {heading} names no section");
+        assert_eq!(cells.len(), 5, "{heading}: {cells:?}");
+        for section in sections {
+            let path = [section, codes(&cells[0])[0]].join(".");
+            let path = path.trim_start_matches('.').to_owned();
+            let twice = found.insert(path.clone(), cells[4].clone());
+            assert_eq!(twice, None, "{path} is documented twice");
+        }
+    }
+    found
+}
+
+/// Every setting that the schema knows, by its path: `NAME` for the keys of maps, `[]` for the entries of lists.
+fn settings(schema: &Value, node: &Value, path: &str, found: &mut BTreeSet<String>) {
+    if let Some(target) = node.get("$ref").and_then(Value::as_str) {
+        // References to secrets and to variables are one form each.
+        if !["#/$defs/SecretRef", "#/$defs/Env"].contains(&target) {
+            settings(schema, schema.pointer(target.trim_start_matches('#')).unwrap(), path, found);
+        }
+    }
+    for choice in ["oneOf", "anyOf", "allOf"].iter().filter_map(|key| node.get(key)?.as_array()).flatten() {
+        settings(schema, choice, path, found);
+    }
+    for (name, inner) in node.get("properties").and_then(Value::as_object).into_iter().flatten() {
+        if inner.is_object() {
+            let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+            settings(schema, inner, &path, found);
+            found.insert(path);
+        }
+    }
+    let patterns = node.get("patternProperties").and_then(Value::as_object);
+    for inner in patterns.into_iter().flat_map(|map| map.values()).chain(node.get("additionalProperties")) {
+        settings(schema, inner, &format!("{path}.NAME"), found);
+    }
+    if let Some(inner) = node.get("items") {
+        settings(schema, inner, &format!("{path}[]"), found);
+    }
+}
+
+#[test]
+fn every_setting_is_documented_and_nothing_else() {
+    let schema = schema::schema();
+    let mut known = BTreeSet::new();
+    settings(&schema, &schema, "", &mut known);
+    assert!(known.len() > 250, "only {} settings", known.len());
+    let documented: BTreeSet<String> = documented_settings().into_keys().collect();
+    let missing: Vec<_> = known.difference(&documented).collect();
+    let invented: Vec<_> = documented.difference(&known).collect();
+    assert_eq!((missing, invented), (vec![], vec![]), "missing, and documented without being there");
+}
+
+/// Uses what the full example leaves out of what a version may not support.
+const REST: &str = r#"{
+    "authentication": { "service": { "keys": [{ "secret": "k" }], "signatures": ["v1"], "replay": { "v1": "deny" } } },
+    "defaults": {
+        "authenticate": ["mtls"], "allow": [{ "principals": ["spiffe://a"] }],
+        "deny": [{ "principals": ["spiffe://a"], "except": { "principals": ["spiffe://a"] } }]
+    },
+    "routes": [{
+        "match": {}, "deny": [{ "principals": ["spiffe://a"], "except": { "principals": ["spiffe://a"] } }]
+    }]
+}"#;
+
+/// Paths of settings that the code refuses as not supported, in the form of the documentation.
+fn unsupported_settings(known: &BTreeSet<String>) -> BTreeSet<String> {
+    let example = document::configurations(&page("envoy/examples/reference.yaml")).unwrap();
+    let example = Config::from_json(example[0].json.as_ref().unwrap()).unwrap();
+    let rest = Config::from_json(REST.as_bytes()).unwrap();
+    let errors = [config::unsupported(&example), config::unsupported(&rest)].concat();
+    errors.iter().map(|error| documented_path(&error.path, known)).collect()
+}
+
+/// `secrets.a.vault` as `secrets.NAME.vault`: the one documented setting that it can be.
+fn documented_path(path: &str, known: &BTreeSet<String>) -> String {
+    let steps = |path: &str| path.split('.').map(|step| step.split('[').next().unwrap().to_owned()).collect::<Vec<_>>();
+    let found = steps(path);
+    let is_it = |setting: &&String| {
+        let wanted = steps(setting);
+        let mut pairs = found.iter().zip(&wanted);
+        found.len() == wanted.len() && pairs.all(|(found, wanted)| wanted == "NAME" || found == wanted)
+    };
+    let setting = known.iter().find(is_it);
+    setting.unwrap_or_else(|| panic!("{path} is no setting of the documentation")).clone()
+}
+
+#[test]
+fn a_setting_is_marked_exactly_as_the_code_supports_it() {
+    let documented = documented_settings();
+    let unsupported = unsupported_settings(&documented.keys().cloned().collect());
+    let source = page("src/config/unsupported.rs");
+    let features = source.lines().filter(|line| line.trim_start().starts_with("|config|"));
+    // Methods have no name there: they are values of `authenticate`.
+    for feature in features.filter_map(|line| line.split('"').nth(1)) {
+        let used = |path: &String| path == feature || path.ends_with(&format!(".{feature}"));
+        assert!(unsupported.iter().any(used), "neither the full example nor the rest uses {feature}");
+    }
+    // What belongs to a set that is fetched is refused by its address.
+    let fetched = |path: &str| {
+        let set = path.strip_prefix("authentication.jwt.NAME.jwks.");
+        set.is_some_and(|field| ["cluster", "refresh", "timeout"].contains(&field))
+    };
+    for (path, status) in &documented {
+        let within = |section: &String| path == section || path.starts_with(&format!("{section}."));
+        let refused = fetched(path) || unsupported.iter().any(within);
+        let marked = match status.as_str() {
+            "no" => refused,
+            "partly" => unsupported.contains(path),
+            "yes" | "no effect" => !refused || documented_parent_is_partly(path, &documented),
+            other => panic!("{path}: {other:?} is no status"),
+        };
+        assert!(marked, "{path} is marked {status:?}, and the code says otherwise");
+    }
+}
+
+/// A part of a setting of which only some values are missing.
+fn documented_parent_is_partly(path: &str, documented: &BTreeMap<String, String>) -> bool {
+    let parents = path.match_indices('.').filter_map(|(at, _)| documented.get(path.get(..at)?));
+    parents.into_iter().any(|status| status == "partly")
+}
+
+#[test]
+fn every_published_name_stands_in_the_page_of_events() {
+    let page = page("docs/events.md");
+    let codes: BTreeSet<&str> = page.lines().flat_map(codes).collect();
+    let types = EventType::ALL.iter().map(|event| event.as_str());
+    let names = types.chain(AuthReason::all().map(AuthReason::as_str));
+    let names = names.chain(BlockReason::ALL.iter().map(|reason| reason.as_str()));
+    let names = names.chain([Failure::Store.as_str(), Failure::UnexpectedArrival.as_str()]);
+    for name in names {
+        assert!(codes.contains(name), "{name}");
+    }
+    for reason in AuthReason::all().filter(|reason| *reason != AuthReason::Upstream) {
+        let denial = Denial::Unauthenticated { reason, challenge: "".into() };
+        let row = format!("| `{}` | ", reason.as_str());
+        let row = page.lines().find(|line| line.starts_with(&row)).unwrap();
+        assert!(row.ends_with(&format!("| {} |", denial.detail())), "{row}");
+    }
+    for counter in Counter::all() {
+        assert!(codes.contains(counter.name("s").split('~').next().unwrap()), "{counter:?}");
+    }
+}
+
+/// The text of a file, or of every file below a folder.
+fn sources(path: &Path) -> String {
+    if path.is_file() {
+        return fs::read_to_string(path).unwrap();
+    }
+    let entries = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
+    let entries = entries.filter(|path| path.is_dir() || path.extension().is_some_and(|extension| extension == "rs"));
+    entries.map(|path| sources(&path)).collect()
+}
+
+/// Codes that have no list of their own are read from the sources: a list here would miss the next one.
+#[test]
+fn every_reason_code_of_the_sources_stands_in_the_page_of_events() {
+    let page = page("docs/events.md");
+    let codes: BTreeSet<&str> = page.lines().flat_map(codes).collect();
+    for (source, markers, least) in [
+        ("src/canonical/rejection.rs", &["=> \""][..], 20),
+        ("src/denial.rs", &["=> \""], 20),
+        ("src/checks/inspect/body.rs", &["Malformed(\"", "TooComplex(\"", "malformed(\""], 9),
+        ("src", &["degraded = Some(\"", "Unavailable { what: \"", "left_out), reason: \""], 4),
+    ] {
+        let text = sources(&PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(source));
+        let texts = markers.iter().flat_map(|marker| text.split(marker).skip(1));
+        let is_code =
+            |text: &&str| text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+        let found: BTreeSet<&str> = texts.filter_map(|rest| rest.split('"').next()).filter(is_code).collect();
+        assert!(found.len() >= least, "{source}: only {found:?}");
+        assert_eq!(found.difference(&codes).collect::<Vec<_>>(), Vec::<&&str>::new(), "{source}");
+    }
+}
+
+#[test]
+fn every_type_of_event_has_its_level_and_a_good_example() {
+    let page = page("docs/events.md");
+    let schema: Value = serde_json::from_str(&self::page("docs/event.schema.json")).unwrap();
+    let lines = blocks(&page, "json").concat();
+    let lines = lines.lines().filter(|line| line.starts_with("{\"timestamp\""));
+    let mut shown = BTreeSet::new();
+    for line in lines {
+        let event: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(problem(&schema, &event), None, "{line}");
+        shown.insert(event["event_type"].as_str().unwrap().to_owned());
+    }
+    for event in EventType::ALL {
+        assert!(shown.contains(event.as_str()), "{}", event.as_str());
+        let level = match event.severity() {
+            Severity::Info => "info",
+            Severity::Warn => "warning",
+            Severity::Critical => "critical",
+        };
+        assert!(page.contains(&format!("| `{}` | {level} |", event.as_str())), "{}", event.as_str());
+    }
+}
+
+#[test]
+fn the_schema_of_an_event_describes_what_the_code_writes() {
+    let schema: Value = serde_json::from_str(&page("docs/event.schema.json")).unwrap();
+    let details = Details {
+        path: "/x",
+        method: "GET",
+        ip_address: "203.0.113.7",
+        user_agent: "a",
+        user: "42",
+        request_id: "id",
+        reason: "injection",
+        rule: "sql-comment",
+        class: "sqli",
+        score: Some(10),
+        parameter: "q",
+        place: "query",
+        excerpt: "x",
+        limit: "per_user",
+        status: Some(403),
+        response_time: Some(0.25),
+        mode: "monitor",
+        failed_attempts: Some(5),
+        left_out: Some(1),
+    };
+    for event in EventType::ALL {
+        let line = event::line(*event, "user-service", Timestamp::from_unix_millis(1_500), &details);
+        assert_eq!(problem(&schema, &serde_json::from_str(&line).unwrap()), None, "{line}");
+    }
+    let line = event::line(EventType::Replay, "s", Timestamp::default(), &details);
+    let written: Value = serde_json::from_str(&line).unwrap();
+    let members = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
+    let described = members(&schema["properties"]["details"]["properties"]);
+    assert_eq!(described, members(&written["details"]));
+    let events = page("docs/events.md");
+    let explained = rows(&events).into_iter().filter(|(heading, _)| heading == "`details`");
+    let explained = explained.filter_map(|(_, cells)| Some(cells[0].strip_prefix('`')?.strip_suffix('`')?.to_owned()));
+    assert_eq!(explained.collect::<BTreeSet<_>>(), described);
+    let types = schema["properties"]["event_type"]["enum"].as_array().unwrap();
+    assert!(types.iter().map(|name| name.as_str().unwrap()).eq(EventType::ALL.iter().map(|event| event.as_str())));
+    for bad in [r#"{"timestamp":1,"event_type":"REPLAY","service":"s"}"#, &line.replace("REPLAY", "OTHER")] {
+        assert!(problem(&schema, &serde_json::from_str(bad).unwrap()).is_some(), "{bad}");
+    }
+}
+
+/// As much of JSON Schema as the schema of an event uses; a keyword that is not known here fails the test.
+fn problem(schema: &Value, value: &Value) -> Option<String> {
+    for (keyword, wanted) in schema.as_object().unwrap() {
+        let number = |holds: fn(f64, f64) -> bool| value.as_f64().is_none_or(|n| holds(n, wanted.as_f64().unwrap()));
+        let length = |holds: fn(u64, u64) -> bool| {
+            value.as_str().is_none_or(|text| holds(text.chars().count() as u64, wanted.as_u64().unwrap()))
+        };
+        let holds = match keyword.as_str() {
+            "$schema" | "title" | "description" => true,
+            "type" => match wanted.as_str().unwrap() {
+                "object" => value.is_object(),
+                "string" => value.is_string(),
+                "integer" => value.is_u64() || value.is_i64(),
+                "number" => value.is_number(),
+                other => panic!("the type {other} is not known here"),
+            },
+            "enum" => wanted.as_array().unwrap().contains(value),
+            "minimum" => number(|n, least| n >= least),
+            "maximum" => number(|n, most| n <= most),
+            "minLength" => length(|n, least| n >= least),
+            "maxLength" => length(|n, most| n <= most),
+            "required" => wanted.as_array().unwrap().iter().all(|name| value.get(name.as_str().unwrap()).is_some()),
+            "properties" => {
+                let inner = |(name, schema): (&String, &Value)| problem(schema, value.get(name)?);
+                if let Some(problem) = wanted.as_object().unwrap().iter().find_map(inner) {
+                    return Some(problem);
+                }
+                true
+            }
+            "additionalProperties" => {
+                assert_eq!(wanted, &Value::Bool(false));
+                value.as_object().unwrap().keys().all(|name| schema["properties"].get(name).is_some())
+            }
+            other => panic!("the keyword {other} is not known here"),
+        };
+        if !holds {
+            return Some(format!("{keyword} {wanted}: {value}"));
+        }
+    }
+    None
+}
+
+#[test]
+fn every_yaml_block_reads_and_every_complete_configuration_is_good() {
+    let mut complete = 0;
+    for (name, text) in pages() {
+        for block in blocks(&text, "yaml") {
+            let value: Value =
+                serde_saphyr::from_str(&block).unwrap_or_else(|error| panic!("{name}: {error}\n{block}"));
+            // A fragment of a configuration has no routes, and a fragment of a bootstrap no plugin.
+            let carried = document::configurations(&block).is_ok_and(|found| !found[0].place.is_empty());
+            if carried || value.get("routes").is_some() {
+                let (mut out, mut err) = (Vec::new(), Vec::new());
+                let code = check::check(&name, &block, &mut out, &mut err).unwrap();
+                assert_eq!((code, String::from_utf8(err).unwrap().as_str()), (0, ""), "{block}");
+                complete += 1;
+            }
+        }
+    }
+    assert!(complete >= 4, "only {complete} complete configurations");
+}
+
+#[test]
+fn every_link_between_pages_leads_to_a_file_and_a_heading() {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let mut seen = 0;
+    for (name, text) in pages() {
+        let folder = root.join(&name).parent().unwrap().to_owned();
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if target.contains("://") {
+                continue;
+            }
+            let (file, heading) = target.split_once('#').unwrap_or((target, ""));
+            let file = if file.is_empty() { root.join(&name) } else { folder.join(file) };
+            assert!(file.exists(), "{name}: {target}");
+            if !heading.is_empty() {
+                let linked = fs::read_to_string(&file).unwrap();
+                let mut headings = linked.lines().filter(|line| line.starts_with('#')).map(anchor);
+                assert!(headings.any(|anchor| anchor == heading), "{name}: {target}");
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen > 5, "only {seen} links");
+}
+
+/// The name by which a heading is linked to.
+fn anchor(heading: &str) -> String {
+    let text = heading.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+    text.chars().filter(|character| character.is_alphanumeric() || ['-', '_'].contains(character)).collect()
+}
