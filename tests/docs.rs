@@ -290,6 +290,8 @@ fn the_schema_of_an_event_describes_what_the_code_writes() {
         response_time: Some(0.25),
         mode: "monitor",
         failed_attempts: Some(5),
+        network: "203.0.113.0/24",
+        until: Some(1_700_000_000),
         left_out: Some(1),
     };
     for event in EventType::ALL {
