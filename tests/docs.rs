@@ -233,7 +233,16 @@ fn every_reason_code_of_the_sources_stands_in_the_page_of_events() {
         ("src/canonical/rejection.rs", &["=> \""][..], 20),
         ("src/denial.rs", &["=> \""], 20),
         ("src/checks/inspect/body.rs", &["Malformed(\"", "TooComplex(\"", "malformed(\""], 9),
-        ("src", &["degraded = Some(\"", "Unavailable { what: \"", "left_out), reason: \""], 4),
+        (
+            "src",
+            &[
+                "degraded = Some(\"",
+                "Notice::new(EventType::Degraded, \"",
+                "Unavailable { what: \"",
+                "left_out), reason: \"",
+            ],
+            4,
+        ),
     ] {
         let text = sources(&PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(source));
         let texts = markers.iter().flat_map(|marker| text.split(marker).skip(1));
@@ -290,6 +299,8 @@ fn the_schema_of_an_event_describes_what_the_code_writes() {
         response_time: Some(0.25),
         mode: "monitor",
         failed_attempts: Some(5),
+        network: "203.0.113.0/24",
+        until: Some(1_700_000_000),
         left_out: Some(1),
     };
     for event in EventType::ALL {
