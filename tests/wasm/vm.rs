@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::LazyLock;
 
-use wasmi::{Config, Engine, Error, Instance, Module, Store, WasmParams, WasmResults};
+use wasmi::{CompilationMode, Config, Engine, Error, Instance, Module, Store, WasmParams, WasmResults};
 
 use crate::host::{Headers, Host, Reply, SharedData, Stream};
 use crate::imports;
@@ -18,7 +18,9 @@ static MODULE: LazyLock<Module> = LazyLock::new(|| {
     let bytes = std::fs::read(&path).unwrap_or_else(|error| {
         panic!("{}: {error}; `make build` makes it, PORTCULLIS_WASM names another", path.display())
     });
-    let engine = Engine::new(Config::default().consume_fuel(true));
+    // Translated before it runs: lazily, the first to call a function would pay fuel for its translation.
+    let config = Config::default().consume_fuel(true).compilation_mode(CompilationMode::Eager).clone();
+    let engine = Engine::new(&config);
     Module::new(&engine, bytes).unwrap()
 });
 
