@@ -41,8 +41,8 @@ run: build envoy ## Keeps the demo running in the foreground, with curl lines to
 	@$(PYTHON) envoy/demo/demo.py --serve
 
 .PHONY: demo-container
-demo-container: build envoy ## Runs the demo's Envoy in a container: not root, nothing writable (podman or docker)
-	@PYTHONDONTWRITEBYTECODE=1 .ci/container envoy/demo/envoy.yaml
+demo-container: build envoy ## Runs the demo with Envoy in a container: not root, nothing writable (podman or docker)
+	@$(PYTHON) envoy/demo/demo.py --container
 
 .PHONY: test
 test: test-native test-envoy ## Runs every test: native, the module in an interpreter, real Envoy

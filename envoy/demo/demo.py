@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Envoy with Portcullis in front of a small service, and real requests of every kind through it.
 
-    demo.py           sends the requests, says what became of each, exits 0 only if all is as it must be
-    demo.py --serve   keeps everything running, with curl lines to copy
+    demo.py               sends the requests, says what became of each, exits 0 only if all is as it must be
+    demo.py --serve       keeps everything running, with curl lines to copy
+    demo.py --container   sends the requests to Envoy in a container (podman or docker)
 
 Environment: PORTCULLIS_WASM (the module), ENVOY (Envoy's binary). `make demo` and `make run` set both.
 """
@@ -72,24 +73,31 @@ class Service(BaseHTTPRequestHandler):
 class Proxy:
     """Envoy, from envoy.yaml with portcullis.yaml in it; its events arrive in `events` by request id."""
 
-    def __init__(self, service_port):
+    def __init__(self, service_port, container):
         self.port, self.admin_port = port_or_free(10000), port_or_free(9901)
         self.directory = tempfile.TemporaryDirectory(prefix="portcullis-demo-")
         self.log = Path(self.directory.name) / "envoy.log"
         self.events, self.arrived = {}, queue.Queue()
         bootstrap = Path(self.directory.name) / "envoy.json"
-        bootstrap.write_text(json.dumps(self._bootstrap(service_port)))
+        bootstrap.write_text(json.dumps(self._bootstrap(service_port, container)))
+        settings = ["--concurrency", "2", "--log-level", "warning", "--component-log-level", "wasm:info",
+                    "--file-flush-interval-msec", "20"]
+        if container:
+            secrets = [argument for name in SECRETS for argument in ("--env", name)]
+            command = [str(HERE.parents[1] / ".ci/container"), str(bootstrap), *secrets, "--", *settings]
+        else:
+            command = [variable("ENVOY"), "--config-path", str(bootstrap), "--disable-hot-restart", *settings]
+        passed_on = {name: os.environ[name] for name in ("PATH", "HOME", "XDG_RUNTIME_DIR") if name in os.environ}
         self.process = subprocess.Popen(
-            [variable("ENVOY"), "--config-path", str(bootstrap), "--concurrency", "2", "--use-dynamic-base-id",
-             "--log-level", "warning", "--component-log-level", "wasm:info", "--file-flush-interval-msec", "20"],
+            command,
             stdout=subprocess.PIPE,
             stderr=self.log.open("wb"),
-            env={"PATH": os.environ.get("PATH", ""), **SECRETS},
+            env={**passed_on, **SECRETS},
             start_new_session=True,  # Ctrl-C is ours to handle
         )
         threading.Thread(target=self._read_events, daemon=True).start()
 
-    def _bootstrap(self, service_port):
+    def _bootstrap(self, service_port, container):
         bootstrap = yaml.safe_load((HERE / "envoy.yaml").read_text())
         bootstrap["admin"]["address"]["socket_address"]["port_value"] = self.admin_port
         [listener] = bootstrap["static_resources"]["listeners"]
@@ -98,8 +106,9 @@ class Proxy:
         [endpoint] = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"]
         endpoint["endpoint"]["address"]["socket_address"]["port_value"] = service_port
         plugin = listener["filter_chains"][0]["filters"][0]["typed_config"]["http_filters"][0]["typed_config"]["config"]
-        plugin["vm_config"]["code"]["local"]["filename"] = variable("PORTCULLIS_WASM")
-        plugin["configuration"]["value"] = json.dumps(yaml.safe_load((HERE / "portcullis.yaml").read_text()))
+        if not container:
+            plugin["vm_config"]["code"]["local"]["filename"] = variable("PORTCULLIS_WASM")
+        plugin["configuration"]["value"] = yaml.safe_load((HERE / "portcullis.yaml").read_text())
         return bootstrap
 
     def _read_events(self):
@@ -417,18 +426,19 @@ done
 
 
 def main():
-    if sys.argv[1:] not in ([], ["--serve"]):
+    if sys.argv[1:] not in ([], ["--serve"], ["--container"]):
         sys.exit(__doc__)
+    serves, container = sys.argv[1:] == ["--serve"], sys.argv[1:] == ["--container"]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     service = ThreadingHTTPServer(("127.0.0.1", 0), Service)
     threading.Thread(target=service.serve_forever, daemon=True).start()
-    proxy = Proxy(service.server_port)
+    proxy = Proxy(service.server_port, container)
     try:
         proxy.wait_until_it_serves()
-        return serve(proxy) if sys.argv[1:] else demonstrate(proxy)
+        return serve(proxy) if serves else demonstrate(proxy)
     except KeyboardInterrupt:
         print("\nended")
-        return 0 if sys.argv[1:] else 130
+        return 0 if serves else 130
     finally:
         proxy.close()
         service.shutdown()
