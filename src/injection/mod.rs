@@ -21,6 +21,9 @@ mod tests;
 
 use rules::Findings;
 
+/// A longer value is not read on once what was found leaves no doubt, and by fewer of its decodings.
+const LONG: usize = 4096;
+
 /// What an attack aims at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {
