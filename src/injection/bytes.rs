@@ -118,11 +118,11 @@ impl Needles {
 
     /// Whether any of them stands in `text`.
     pub(super) fn any_in(&self, text: &[u8]) -> bool {
-        self.found_in(text) != 0
+        (0..text.len()).any(|i| self.any_at(text, i))
     }
 
     /// Whether `text` begins with any of them.
-    #[inline(never)]
+    #[inline]
     pub(super) fn any_at(&self, text: &[u8], i: usize) -> bool {
         let mut candidates = self.candidates(text, i);
         while candidates != 0 {

@@ -120,10 +120,13 @@ impl Run {
         }
         let alone = self.end >= view.len() && self.steps + self.separators >= 3;
         let rooted = matches!(at(view, 0), b'/' | b'\\') && (self.steps >= 2 || self.odd > 0 || alone);
-        let suffixes: [&[u8]; 9] = [b".php", b".inc", b".conf", b".ini", b".db", b".bak", b".log", b".pass", b".asp"];
-        rooted || suffixes.iter().any(|suffix| contains(from(view, self.end.saturating_sub(1)), suffix))
+        rooted || SUFFIXES.any_in(from(view, self.end.saturating_sub(1)))
     }
 }
+
+/// What scripts and their settings end with.
+static SUFFIXES: Needles =
+    Needles::new(&[b".php", b".inc", b".conf", b".ini", b".db", b".bak", b".log", b".pass", b".asp"]);
 
 /// The length of a dot at the beginning of `rest`, in any disguise.
 fn dot_len(rest: &[u8]) -> Option<usize> {

@@ -4,7 +4,7 @@
 
 mod words;
 
-use super::bytes::{at, contains, cut, from, is_word, skip_space, starts_at};
+use super::bytes::{at, contains, cut, find, from, is_word, skip_space, starts_at};
 use super::rules::{Findings, Rule};
 use words::{STRONG, WEAK};
 
@@ -32,7 +32,7 @@ pub(super) fn inspect(view: &[u8], findings: &mut Findings) {
             b'\n' if !long => new_line(view, i, findings),
             b'`' => backquoted(view, i, findings),
             b'$' => substituted(view, i, findings),
-            b'(' => called(view, i, findings),
+            b'(' => called(view, i, &mut passed, findings),
             b'<' => tagged(view, i, &mut passed, findings),
             b'/' => by_path(view, i, findings),
             _ => continue,
@@ -50,6 +50,8 @@ struct Passed {
     second_word: Option<usize>,
     /// From where code was looked for last, and where it was found.
     code: Option<(usize, usize)>,
+    /// The same of a connection.
+    connection: Option<(usize, usize)>,
 }
 
 impl Passed {
@@ -61,6 +63,19 @@ impl Passed {
             gap.and_then(|gap| Some(gap + black(gap)?)).unwrap_or(view.len())
         });
         second < i
+    }
+
+    /// Whether a connection is made within reach of `i`.
+    fn connects(&mut self, view: &[u8], i: usize) -> bool {
+        let place = match self.connection {
+            Some((since, place)) if since <= i && i <= place => place,
+            _ => {
+                let place = find(view, i, b"connect(").unwrap_or(view.len());
+                self.connection = Some((i, place));
+                place
+            }
+        };
+        place < i + CODE_REACH && place < view.len()
     }
 
     /// Whether code that runs or includes something stands within reach of `i`.
@@ -426,7 +441,7 @@ const CALLS: &[&[u8]] = &[
 ];
 
 /// `(` at `i`: a call that runs a command, or a function definition in the environment.
-fn called(view: &[u8], i: usize, findings: &mut Findings) {
+fn called(view: &[u8], i: usize, passed: &mut Passed, findings: &mut Findings) {
     if at(view, i + 1) == b')' && i <= 4 {
         let brace = skip_space(view, i + 2);
         if at(view, brace) == b'{' && cut(view, 0, i).iter().all(|&byte| byte <= b' ' || byte == b'"' || byte == b'\'')
@@ -450,8 +465,7 @@ fn called(view: &[u8], i: usize, findings: &mut Findings) {
         return;
     }
     if name.eq_ignore_ascii_case(b"socket") {
-        let python =
-            start >= 7 && starts_at(view, start - 7, b"socket.") && contains(cut(view, i, i + 400), b"connect(");
+        let python = start >= 7 && starts_at(view, start - 7, b"socket.") && passed.connects(view, i);
         if python || starts_at(view, i, b"(s,pf_inet") {
             findings.report(Rule::CommandShell);
         }
@@ -500,10 +514,12 @@ fn by_path(view: &[u8], i: usize, findings: &mut Findings) {
     if !starts_at(view, i, b"/bin/") {
         return;
     }
-    if let Some(command) = command(view, i + 5) {
-        let shell = [&b"sh"[..], b"bash", b"dash", b"zsh", b"ksh"].iter().any(|name| starts_at(view, i + 5, name));
-        let run = tail(view, command.end) == Tail::Argument && shell && at(view, skip_space(view, command.end)) == b'-';
-        let option = cut(view, i.saturating_sub(3), i) == b"-e " || cut(view, i.saturating_sub(3), i) == b"-c ";
+    let shell = [&b"sh"[..], b"bash", b"dash", b"zsh", b"ksh"].iter().any(|name| starts_at(view, i + 5, name));
+    let option = matches!(cut(view, i.saturating_sub(3), i), b"-e " | b"-c ");
+    if (shell || option)
+        && let Some(command) = command(view, i + 5)
+    {
+        let run = shell && tail(view, command.end) == Tail::Argument && at(view, skip_space(view, command.end)) == b'-';
         if run || option {
             findings.report(Rule::CommandShell);
         }

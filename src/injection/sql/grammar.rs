@@ -61,6 +61,9 @@ pub(super) struct Chain {
 impl Tokens<'_> {
     /// The operand at `i`, if one begins there.
     pub(super) fn operand(&self, i: usize) -> Option<Operand> {
+        if matches!(self.kind(i), Kind::Number | Kind::Quote(_) | Kind::Word(Word::Name)) {
+            return self.bare_operand(i).map(|(what, next)| Operand { what, start: i, next });
+        }
         let mut start = i;
         let mut opened = 0usize;
         loop {

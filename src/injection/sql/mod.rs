@@ -23,6 +23,9 @@ const MAX_COMMENTED: usize = 1024;
 
 /// Reports what `view` would do inside a query.
 pub(super) fn inspect(view: &[u8], findings: &mut Findings) {
+    if token::is_quiet(view) {
+        return;
+    }
     let mut start = 0;
     loop {
         let part = super::bytes::cut(view, start, start + WINDOW);
@@ -58,19 +61,23 @@ impl Inspection<'_> {
         if self.first {
             self.statement(0, false, findings);
         }
-        for i in 0..self.tokens.len() {
-            if findings.is_sure() {
-                return;
-            }
-            match self.tokens.kind(i) {
+        if findings.is_sure() {
+            return;
+        }
+        for (i, token) in self.tokens.all().iter().enumerate() {
+            match token.kind {
                 Kind::Quote(_) => self.quote(i, findings),
                 Kind::Semicolon => self.statement(i + 1, true, findings),
                 Kind::Logic(_) | Kind::Word(Word::Logic | Word::Where | Word::Having) => self.condition(i, findings),
                 Kind::Close => self.bracket(i, findings),
                 Kind::Variable => self.variable(i, findings),
                 Kind::Open => self.open(i, findings),
+                Kind::Word(Word::Name) => continue,
                 Kind::Word(word) => self.word(i, word, findings),
-                _ => {}
+                _ => continue,
+            }
+            if findings.is_sure() {
+                return;
             }
         }
     }
@@ -207,6 +214,23 @@ impl Inspection<'_> {
             || j == i + 1 && tokens.kind(j) == Kind::Quote(quote) && tokens.at(j).twin == u32::MAX
         {
             j += 1;
+        }
+        // Only these lead anywhere.
+        if !matches!(
+            tokens.kind(j),
+            Kind::Dashes
+                | Kind::Hash
+                | Kind::OpenComment
+                | Kind::Semicolon
+                | Kind::Close
+                | Kind::Compare
+                | Kind::Logic(_)
+                | Kind::Arith(_)
+                | Kind::Word(
+                    Word::Select | Word::Not | Word::Match | Word::In | Word::Between | Word::Is | Word::Logic | Word::Arith
+                )
+        ) {
+            return;
         }
         let marked = quote == b'`' && tokens.after(j).len() > 2;
         if !opening

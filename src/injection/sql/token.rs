@@ -79,7 +79,7 @@ impl<'a> Tokens<'a> {
     pub(super) fn of(text: &'a [u8], line_comments: bool) -> Self {
         let tokens = Vec::with_capacity(text.len() / 4 + 4);
         let mut lexer = Lexer { text, pos: 0, tokens, unclosed: false, line_comments, quotes: [None; 3], opened: 0 };
-        while lexer.next() {}
+        lexer.run();
         Self { text, tokens: lexer.tokens }
     }
 
@@ -87,13 +87,18 @@ impl<'a> Tokens<'a> {
         self.tokens.len()
     }
 
+    pub(super) fn all(&self) -> &[Token] {
+        &self.tokens
+    }
+
     /// The token at `i`; an `End` past the last.
     pub(super) fn at(&self, i: usize) -> Token {
         self.tokens.get(i).copied().unwrap_or(END)
     }
 
+    #[inline]
     pub(super) fn kind(&self, i: usize) -> Kind {
-        self.at(i).kind
+        self.tokens.get(i).map_or(Kind::End, |token| token.kind)
     }
 
     /// The token before `i`; an `End` before the first.
@@ -120,6 +125,31 @@ impl<'a> Tokens<'a> {
     }
 }
 
+/// Whether nothing in `text` begins what the grammar looks for: no quote, no logic, no variable, no comment, and no word
+/// that starts a clause, a statement or a call that matters. What is read twice without its comments is not quiet.
+pub(super) fn is_quiet(text: &[u8]) -> bool {
+    let mut pos = 0;
+    while pos < text.len() {
+        let byte = at(text, pos);
+        match byte {
+            b'\'' | b'"' | b'`' | b'@' | b'|' | b'&' | b'#' => return false,
+            b'-' if at(text, pos + 1) == b'-' => return false,
+            b'/' if at(text, pos + 1) == b'*' => return false,
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0x80.. if byte != 0xA0 => {
+                let (kind, len) = word(from(text, pos));
+                if matches!(kind, Kind::Word(word) if !word.is_quiet()) {
+                    return false;
+                }
+                pos += len;
+            }
+            b'0'..=b'9' => pos += number_len(from(text, pos)),
+            b'.' if at(text, pos + 1).is_ascii_digit() => pos += number_len(from(text, pos)),
+            _ => pos += 1,
+        }
+    }
+    true
+}
+
 fn place(pos: usize) -> u32 {
     u32::try_from(pos).unwrap_or(u32::MAX)
 }
@@ -130,6 +160,48 @@ const fn quote_slot(quote: u8) -> usize {
         b'"' => 1,
         _ => 2,
     }
+}
+
+/// What a byte that begins a token makes of it.
+#[derive(Clone, Copy)]
+enum Role {
+    /// Space, or what may begin a comment.
+    Space,
+    /// A token of its own, whatever follows.
+    Single(Kind),
+    Word,
+    /// What follows decides.
+    More,
+}
+
+static ROLES: [Role; 256] = roles();
+
+#[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+const fn roles() -> [Role; 256] {
+    let mut table = [Role::More; 256];
+    let mut i = 0;
+    while i < 256 {
+        let byte = i as u8;
+        table[i] = match byte {
+            0..=b' ' | b'/' | b'*' | b'#' | b'-' | 0xA0 => Role::Space,
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0x80.. => Role::Word,
+            b'\'' | b'"' | b'`' => Role::Single(Kind::Quote(byte)),
+            b'(' => Role::Single(Kind::Open),
+            b')' => Role::Single(Kind::Close),
+            b',' => Role::Single(Kind::Comma),
+            b';' => Role::Single(Kind::Semicolon),
+            b'+' | b'%' | b'^' => Role::Single(Kind::Arith(byte)),
+            b'$' | b':' | b'?' | b'[' | b'\\' | b']' | b'{' | b'}' | 0x7F => Role::Single(Kind::Other(byte)),
+            _ => Role::More,
+        };
+        i += 1;
+    }
+    table
+}
+
+/// The role of the byte at `i`; space past the end.
+fn role_at(text: &[u8], i: usize) -> Role {
+    ROLES.get(usize::from(at(text, i))).copied().unwrap_or(Role::More)
 }
 
 struct Lexer<'a> {
@@ -146,28 +218,41 @@ struct Lexer<'a> {
 }
 
 impl Lexer<'_> {
-    /// Adds the next token; false at the end.
-    fn next(&mut self) -> bool {
-        let (spaced, commented) = self.skip_space();
-        let start = self.pos;
-        if start >= self.text.len() {
-            return false;
+    /// Cuts all of it.
+    fn run(&mut self) {
+        loop {
+            let (mut spaced, mut commented) = (false, false);
+            let mut role = role_at(self.text, self.pos);
+            if matches!(role, Role::Space) {
+                (spaced, commented) = self.skip_space();
+                role = role_at(self.text, self.pos);
+            }
+            let start = self.pos;
+            if start >= self.text.len() {
+                return;
+            }
+            let (kind, len) = match role {
+                Role::Single(kind) => (kind, 1),
+                Role::Word => word(from(self.text, start)),
+                Role::Space | Role::More => self.token(),
+            };
+            self.pos = start + len;
+            let odd = match kind {
+                Kind::Quote(quote) => self.pair(quote),
+                Kind::Open => {
+                    self.opened += 1;
+                    false
+                }
+                Kind::Close => {
+                    let opened = self.opened > 0;
+                    self.opened -= usize::from(opened);
+                    opened
+                }
+                _ => false,
+            };
+            let (start, end) = (place(start), place(self.pos));
+            self.tokens.push(Token { kind, spaced, commented, start, end, twin: u32::MAX, odd });
         }
-        let (kind, len) = self.token();
-        self.pos = start + len;
-        let odd = match kind {
-            Kind::Quote(quote) => self.pair(quote),
-            Kind::Close => self.opened > 0,
-            _ => false,
-        };
-        match kind {
-            Kind::Open => self.opened += 1,
-            Kind::Close => self.opened = self.opened.saturating_sub(1),
-            _ => {}
-        }
-        let (start, end) = (place(start), place(self.pos));
-        self.tokens.push(Token { kind, spaced, commented, start, end, twin: u32::MAX, odd });
-        true
     }
 
     /// Tells the last quote of this kind that the next token is its twin; whether an odd number stands before.
@@ -190,10 +275,6 @@ impl Lexer<'_> {
     /// Steps over white space and closed comments.
     fn skip_space(&mut self) -> (bool, bool) {
         let start = self.pos;
-        let first = at(self.text, start);
-        if first > b' ' && !matches!(first, b'/' | b'*' | b'#' | b'-' | 0xA0) {
-            return (false, false);
-        }
         let mut commented = false;
         loop {
             let byte = at(self.text, self.pos);
