@@ -21,7 +21,8 @@ pub(super) fn cut(text: &[u8], start: usize, end: usize) -> &[u8] {
 /// Whether the bytes at `i` begin with `lower`, which is in lower case.
 #[inline]
 pub(super) fn starts_at(text: &[u8], i: usize, lower: &[u8]) -> bool {
-    at(text, i).to_ascii_lowercase() == at(lower, 0) && equals_at(text, i, lower)
+    let same = |place: usize| at(text, i + place).to_ascii_lowercase() == at(lower, place);
+    same(0) && (lower.len() < 2 || same(1)) && equals_at(text, i, lower)
 }
 
 #[inline(never)]
@@ -149,6 +150,24 @@ pub(super) fn skip_space(text: &[u8], i: usize) -> usize {
 /// A letter, a digit or `_`.
 pub(super) const fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
+}
+
+/// Bytes at which a class looks around.
+pub(super) struct Marks(pub(super) &'static [u8]);
+
+impl Marks {
+    /// Whether `byte` is one of them; evaluated by the compiler.
+    #[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+    pub(super) const fn contains(&self, byte: u8) -> bool {
+        let mut i = 0;
+        while i < self.0.len() {
+            if self.0[i] == byte {
+                return true;
+            }
+            i += 1;
+        }
+        false
+    }
 }
 
 /// A list of words to be recognised by a hash, without regard to case; at most 255 words of 1 to 63 bytes.

@@ -40,7 +40,9 @@ fn all_plain(value: &[u8]) -> bool {
     }
     let mut pos = 0;
     // Each block with the two bytes behind it, in three arrays that vector instructions read side by side.
-    while let Some(([first, second, third], true)) = triple(value, pos).map(|block| (block, pos + BLOCK + 2 <= value.len())) {
+    while let Some(([first, second, third], true)) =
+        triple(value, pos).map(|block| (block, pos + BLOCK + 2 <= value.len()))
+    {
         if any_odd(first, second, third) {
             return false;
         }

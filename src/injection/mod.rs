@@ -141,16 +141,58 @@ fn inspect(view: &[u8], findings: &mut Findings) {
     if findings.wants(Class::Sqli) && !fast::is_plain(view) {
         sql::inspect(view, findings);
     }
-    if findings.wants(Class::Xss) {
-        html::inspect(view, findings);
-    }
+    let mut page = html::Page::new(view);
+    let mut names = path::Traversal::new(view);
+    let mut line = shell::Line::new(view);
+    let mut template = template::Template::new(view);
+    let wanted =
+        Class::ALL.into_iter().filter(|&class| findings.wants(class)).fold(0, |bits, class| bits | class.bit());
     if findings.wants(Class::Path) {
         path::inspect(view, findings);
     }
     if findings.wants(Class::Command) {
-        shell::inspect(view, findings);
+        shell::whole(view, findings);
+    }
+    for (i, &byte) in view.iter().enumerate() {
+        let readers = READERS.get(usize::from(byte)).copied().unwrap_or(0) & wanted;
+        if readers == 0 {
+            continue;
+        }
+        if readers & Class::Xss.bit() != 0 {
+            page.read(i, byte, findings);
+        }
+        if readers & Class::Path.bit() != 0 {
+            names.read(i, findings);
+        }
+        if readers & Class::Command.bit() != 0 {
+            line.read(i, byte, findings);
+        }
+        if readers & Class::Template.bit() != 0 {
+            template.read(i, byte, findings);
+        }
+        if view.len() > LONG && findings.is_sure() {
+            return;
+        }
     }
     if findings.wants(Class::Template) {
-        template::inspect(view, findings);
+        template.finish(findings);
     }
+}
+
+/// For each byte, the classes that look around it, as bits.
+static READERS: [u8; 256] = readers();
+
+#[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+const fn readers() -> [u8; 256] {
+    let mut table = [0; 256];
+    let mut i = 0;
+    while i < 256 {
+        let byte = i as u8;
+        table[i] = (html::Page::MARKS.contains(byte) as u8) << Class::Xss as u8
+            | (path::Traversal::MARKS.contains(byte) as u8) << Class::Path as u8
+            | (shell::Line::MARKS.contains(byte) as u8) << Class::Command as u8
+            | (template::Template::MARKS.contains(byte) as u8) << Class::Template as u8;
+        i += 1;
+    }
+    table
 }

@@ -5,40 +5,15 @@
 
 mod words;
 
-use super::bytes::{Needles, at, contains, cut, from, is_word, skip_space, starts_at};
+use super::bytes::{Marks, Needles, at, contains, cut, from, is_word, skip_space, starts_at};
 use super::rules::{Findings, Rule};
 use words::{ACTIVE, EVENTS, SCRIPT_SCHEMES, SINKS};
 
 /// How far a tag is read for what its attributes say.
 const TAG_REACH: usize = 512;
 
-/// Reports what `view` would do inside a page.
-pub(super) fn inspect(view: &[u8], findings: &mut Findings) {
-    let mut page = Page { view, tag: None, quote: None, attributes: Attributes::default(), passed: Passed::default() };
-    let long = view.len() > super::LONG;
-    for (i, &byte) in view.iter().enumerate() {
-        match byte {
-            b'<' => page.markup(i, findings),
-            b'=' => page.attribute(i, findings),
-            b':' => page.scheme(i, findings),
-            b'(' | b'`' => {
-                if byte == b'`' {
-                    page.quote = page.quote.or(Some(i));
-                }
-                page.call(i, findings);
-            }
-            b'"' | b'\'' if page.quote.is_none() => page.quote = Some(i),
-            b'.' | b'[' => page.access(i, findings),
-            _ => continue,
-        }
-        if long && findings.is_sure() {
-            return;
-        }
-    }
-}
-
-/// What has been passed of a view.
-struct Page<'a> {
+/// What has been passed of a view that may stand inside a page.
+pub(super) struct Page<'a> {
     view: &'a [u8],
     /// The last place where a tag begins.
     tag: Option<usize>,
@@ -49,6 +24,34 @@ struct Page<'a> {
 }
 
 impl<'a> Page<'a> {
+    /// Where it looks around.
+    pub(super) const MARKS: Marks = Marks(b"<=:(`\"'.[");
+
+    pub(super) fn new(view: &'a [u8]) -> Self {
+        Self { view, tag: None, quote: None, attributes: Attributes::default(), passed: Passed::default() }
+    }
+
+    /// Reports what the mark `byte` at `i` would do; marks are read in their order.
+    #[inline]
+    pub(super) fn read(&mut self, i: usize, byte: u8, findings: &mut Findings) {
+        match byte {
+            b'<' => self.markup(i, findings),
+            b'=' => self.attribute(i, findings),
+            b':' => self.scheme(i, findings),
+            b'(' | b'`' => {
+                if byte == b'`' {
+                    self.quote = self.quote.or(Some(i));
+                }
+                self.call(i, findings);
+            }
+            b'"' | b'\'' if self.quote.is_none() => self.quote = Some(i),
+            b'.' | b'[' if i > 0 && matches!(at(self.view, i - 1) | 0x20, b't' | b'w' | b'f' | b'p' | b'n' | b'r') => {
+                self.access(i, findings)
+            }
+            _ => {}
+        }
+    }
+
     /// `<` at `i`.
     fn markup(&mut self, i: usize, findings: &mut Findings) {
         let view = self.view;

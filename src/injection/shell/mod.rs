@@ -4,7 +4,7 @@
 
 mod words;
 
-use super::bytes::{at, contains, cut, find, from, is_word, skip_space, starts_at};
+use super::bytes::{Marks, at, contains, cut, find, from, is_word, skip_space, starts_at};
 use super::rules::{Findings, Rule};
 use words::{STRONG, WEAK};
 
@@ -17,28 +17,39 @@ enum Known {
 
 /// The longest word that is read as a command's argument.
 const MAX_WORD: usize = 256;
+/// The longest value in which a line of its own may be a command.
+const MAX_LINES: usize = 160;
 /// How far the code of a PHP tag is read.
 const CODE_REACH: usize = 400;
 
-/// Reports what `view` would run in a shell.
-pub(super) fn inspect(view: &[u8], findings: &mut Findings) {
-    whole(view, findings);
-    let mut passed = Passed::default();
-    let long = view.len() > super::LONG;
-    for (i, &byte) in view.iter().enumerate() {
+/// A view that may reach a shell.
+pub(super) struct Line<'a> {
+    view: &'a [u8],
+    passed: Passed,
+}
+
+impl<'a> Line<'a> {
+    /// Where it looks around.
+    pub(super) const MARKS: Marks = Marks(b";|&\n`$(</");
+
+    pub(super) fn new(view: &'a [u8]) -> Self {
+        Self { view, passed: Passed::default() }
+    }
+
+    /// Reports what the mark `byte` at `i` would run; marks are read in their order.
+    #[inline]
+    pub(super) fn read(&mut self, i: usize, byte: u8, findings: &mut Findings) {
+        let Self { view, passed } = self;
         match byte {
-            b';' | b'|' => separated(view, i, &mut passed, findings),
-            b'&' if at(view, i + 1) != b'#' => separated(view, i, &mut passed, findings),
-            b'\n' if !long => new_line(view, i, findings),
+            b';' | b'|' => separated(view, i, passed, findings),
+            b'&' if at(view, i + 1) != b'#' => separated(view, i, passed, findings),
+            b'\n' if view.len() <= MAX_LINES => new_line(view, i, findings),
             b'`' => backquoted(view, i, findings),
             b'$' => substituted(view, i, findings),
-            b'(' => called(view, i, &mut passed, findings),
-            b'<' => tagged(view, i, &mut passed, findings),
+            b'(' => called(view, i, passed, findings),
+            b'<' if matches!(at(view, i + 1), b'!' | b'?') => tagged(view, i, passed, findings),
             b'/' => by_path(view, i, findings),
-            _ => continue,
-        }
-        if long && findings.is_sure() {
-            return;
+            _ => {}
         }
     }
 }
@@ -363,7 +374,7 @@ fn has_subcommand(view: &[u8], command: &Command, start: usize) -> bool {
 
 /// A line that is a command, in a short value whose first line is a single word.
 fn new_line(view: &[u8], i: usize, findings: &mut Findings) {
-    if view.len() > 160 || cut(view, 0, i).contains(&b' ') {
+    if cut(view, 0, i).contains(&b' ') {
         return;
     }
     if command(view, i + 1).is_some_and(|command| is_run(view, &command)) {
@@ -527,7 +538,7 @@ fn by_path(view: &[u8], i: usize, findings: &mut Findings) {
 }
 
 /// Values that are a command line from their first word on.
-fn whole(view: &[u8], findings: &mut Findings) {
+pub(super) fn whole(view: &[u8], findings: &mut Findings) {
     let start = skip_space(view, 0);
     if !matches!(at(view, start) | 0x20, b'n' | b'b' | b's' | b'p' | b'c' | b'r' | b'/') {
         return;

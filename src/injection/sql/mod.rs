@@ -227,7 +227,14 @@ impl Inspection<'_> {
                 | Kind::Logic(_)
                 | Kind::Arith(_)
                 | Kind::Word(
-                    Word::Select | Word::Not | Word::Match | Word::In | Word::Between | Word::Is | Word::Logic | Word::Arith
+                    Word::Select
+                        | Word::Not
+                        | Word::Match
+                        | Word::In
+                        | Word::Between
+                        | Word::Is
+                        | Word::Logic
+                        | Word::Arith
                 )
         ) {
             return;
