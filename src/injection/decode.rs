@@ -168,7 +168,7 @@ fn named_reference(rest: &[u8]) -> Option<(Char, usize)> {
         let found = NAMED.binary_search_by(|(known, _)| known.as_bytes().cmp(name)).ok()?;
         return NAMED.get(found).map(|&(_, byte)| (Char::Byte(byte), end + 1));
     }
-    if !matches!(at(rest, 1) | 0x20, b'l' | b'g' | b'a' | b'q') {
+    if !matches!((at(rest, 1) | 0x20, at(rest, 2) | 0x20), (b'l' | b'g', b't') | (b'a', b'm') | (b'q', b'u')) {
         return None;
     }
     let bare = [(&b"lt"[..], b'<'), (b"gt", b'>'), (b"amp", b'&'), (b"quot", b'"')];

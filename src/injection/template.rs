@@ -73,6 +73,7 @@ static REACHES: Needles = Needles::new(&[
 ]);
 
 /// Whether `left` ends before `i` and `right` begins there.
+#[inline]
 fn joins(view: &[u8], i: usize, left: &[u8], right: &[u8]) -> bool {
     i >= left.len()
         && at(view, i - 1) | 0x20 == at(left, left.len() - 1) | 0x20

@@ -58,6 +58,19 @@ pub(super) struct Chain {
     pub(super) open: Option<u8>,
 }
 
+/// An operator with its operand, as a link of a chain.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Link {
+    /// The place after it and the brackets that it closes.
+    next: u32,
+    compares: bool,
+    logic: bool,
+    what: What,
+}
+
+/// How many links are remembered, each by its place.
+pub(super) const LINKS: usize = 32;
+
 impl Tokens<'_> {
     /// The operand at `i`, if one begins there.
     pub(super) fn operand(&self, i: usize) -> Option<Operand> {
@@ -171,45 +184,52 @@ impl Tokens<'_> {
         }
     }
 
-    /// The place after the logical operator at `i`, if there is one.
-    pub(super) fn logic(&self, i: usize) -> Option<usize> {
-        match self.kind(i) {
-            Kind::Logic(_) | Kind::Word(Word::Logic) => Some(i + 1),
-            _ => None,
-        }
-    }
-
     /// The chain of operators and operands that begins with an operator at `i`.
     pub(super) fn chain(&self, i: usize) -> Chain {
         let mut chain = Chain { next: i, ..Chain::default() };
         while chain.operators < MAX_CHAIN {
-            let i = chain.next;
-            let (after, compares, logic) = if let Some(after) = self.comparison(i) {
-                (after, 1, 0)
-            } else if let Some(after) = self.logic(i) {
-                (after, 0, 1)
-            } else if matches!(self.kind(i), Kind::Arith(_) | Kind::Word(Word::Arith)) {
-                (i + 1, 0, 0)
-            } else {
-                break;
-            };
-            let Some(operand) = self.operand(after) else { break };
-            chain.next = operand.next;
+            let Some(link) = self.link(chain.next) else { break };
+            chain.next = link.next as usize;
             chain.operators += 1;
-            chain.compares += compares;
-            chain.logic += logic;
-            match operand.what {
+            chain.compares += usize::from(link.compares);
+            chain.logic += usize::from(link.logic);
+            match link.what {
                 What::Name => chain.names += 1,
                 What::Call(_) | What::Query => chain.calls += 1,
                 What::Text { quote, open: true } => chain.open = Some(quote),
                 _ => {}
             }
-            let end = chain.next + MAX_PREFIX;
-            while chain.next < end && self.kind(chain.next) == Kind::Close {
-                chain.next += 1;
-            }
         }
         chain
+    }
+
+    /// The operator at `i` and the operand after it; of each the chains of several quotes are made.
+    fn link(&self, i: usize) -> Option<Link> {
+        let Some(known) = self.links.get(i % LINKS) else { return self.read_link(i) };
+        match known.get() {
+            (place, link) if place as usize == i => link,
+            _ => {
+                let link = self.read_link(i);
+                known.set((u32::try_from(i).unwrap_or(u32::MAX), link));
+                link
+            }
+        }
+    }
+
+    fn read_link(&self, i: usize) -> Option<Link> {
+        let (after, compares, logic) = match self.kind(i) {
+            Kind::Compare => (i + 1, true, false),
+            Kind::Logic(_) | Kind::Word(Word::Logic) => (i + 1, false, true),
+            Kind::Arith(_) | Kind::Word(Word::Arith) => (i + 1, false, false),
+            _ => (self.comparison(i)?, true, false),
+        };
+        let operand = self.operand(after)?;
+        let mut next = operand.next;
+        let end = next + MAX_PREFIX;
+        while next < end && self.kind(next) == Kind::Close {
+            next += 1;
+        }
+        Some(Link { next: u32::try_from(next).ok()?, compares, logic, what: operand.what })
     }
 
     /// Whether what comments out the rest of a query stands at `i`, perhaps after a semicolon.

@@ -4,7 +4,9 @@
 //! nobody here knows. Comments between tokens count as space; what comments out the rest is a token.
 
 use super::super::bytes::{at, cut, find, from};
+use super::grammar::{LINKS, Link};
 use super::words::{HASH_START, Word, hash_byte};
+use std::cell::Cell;
 
 /// What a token is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +62,8 @@ pub(super) struct Token {
 pub(super) struct Tokens<'a> {
     pub(super) text: &'a [u8],
     tokens: Vec<Token>,
+    /// The links of chains that were read last, by their place.
+    pub(super) links: [Cell<(u32, Option<Link>)>; LINKS],
 }
 
 const END: Token = Token {
@@ -77,10 +81,7 @@ impl<'a> Tokens<'a> {
     ///
     /// With `line_comments`, `#` and `--` up to the end of their line count as space where another line follows.
     pub(super) fn of(text: &'a [u8], line_comments: bool) -> Self {
-        let tokens = Vec::with_capacity(text.len() / 4 + 4);
-        let mut lexer = Lexer { text, pos: 0, tokens, unclosed: false, line_comments, quotes: [None; 3], opened: 0 };
-        lexer.run();
-        Self { text, tokens: lexer.tokens }
+        Self { text, tokens: lex(text, line_comments), links: [const { Cell::new((u32::MAX, None)) }; LINKS] }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -170,6 +171,8 @@ enum Role {
     /// A token of its own, whatever follows.
     Single(Kind),
     Word,
+    /// `.`, of its own or of a number.
+    Dot,
     /// What follows decides.
     More,
 }
@@ -191,6 +194,7 @@ const fn roles() -> [Role; 256] {
             b',' => Role::Single(Kind::Comma),
             b';' => Role::Single(Kind::Semicolon),
             b'+' | b'%' | b'^' => Role::Single(Kind::Arith(byte)),
+            b'.' => Role::Dot,
             b'$' | b':' | b'?' | b'[' | b'\\' | b']' | b'{' | b'}' | 0x7F => Role::Single(Kind::Other(byte)),
             _ => Role::More,
         };
@@ -204,148 +208,142 @@ fn role_at(text: &[u8], i: usize) -> Role {
     ROLES.get(usize::from(at(text, i))).copied().unwrap_or(Role::More)
 }
 
-struct Lexer<'a> {
-    text: &'a [u8],
-    pos: usize,
-    tokens: Vec<Token>,
+fn lex(text: &[u8], line_comments: bool) -> Vec<Token> {
+    let mut tokens: Vec<Token> = Vec::with_capacity(text.len() / 3 + 4);
+    let mut space = Space { unclosed: false, line_comments };
+    // For each kind of quote: the last one, and whether an odd number stands before the next.
+    let mut quotes = [(usize::MAX, false); 3];
+    // Brackets opened and not yet closed.
+    let mut opened = 0usize;
+    let mut pos = 0;
+    loop {
+        let (mut spaced, mut commented) = (false, false);
+        let mut role = role_at(text, pos);
+        if matches!(role, Role::Space) {
+            let start = pos;
+            (pos, commented) = space.skip(text, pos);
+            spaced = pos > start;
+            role = role_at(text, pos);
+        }
+        if pos >= text.len() {
+            return tokens;
+        }
+        let start = pos;
+        let kind = match role {
+            Role::Single(kind) => {
+                pos += 1;
+                kind
+            }
+            Role::Dot if !at(text, pos + 1).is_ascii_digit() => {
+                pos += 1;
+                Kind::Dot
+            }
+            Role::Word => {
+                let (kind, len) = word(from(text, pos));
+                pos += len;
+                kind
+            }
+            _ => {
+                let (kind, len) = token(from(text, pos));
+                pos += len;
+                kind
+            }
+        };
+        let mut odd = false;
+        match kind {
+            Kind::Quote(quote) => {
+                let index = tokens.len();
+                if let Some((last, uneven)) = quotes.get_mut(quote_slot(quote)) {
+                    if let Some(token) = tokens.get_mut(*last) {
+                        token.twin = place(index);
+                    }
+                    odd = *uneven;
+                    (*last, *uneven) = (index, !odd);
+                }
+            }
+            Kind::Open => opened += 1,
+            Kind::Close => {
+                odd = opened > 0;
+                opened -= usize::from(odd);
+            }
+            _ => {}
+        }
+        tokens.push(Token { kind, spaced, commented, start: place(start), end: place(pos), twin: u32::MAX, odd });
+    }
+}
+
+/// What separates tokens.
+struct Space {
     /// No `*/` follows any more.
     unclosed: bool,
     line_comments: bool,
-    /// For each kind of quote: the last one, and whether an odd number stands before it.
-    quotes: [Option<(usize, bool)>; 3],
-    /// Brackets opened and not yet closed.
-    opened: usize,
 }
 
-impl Lexer<'_> {
-    /// Cuts all of it.
-    fn run(&mut self) {
-        loop {
-            let (mut spaced, mut commented) = (false, false);
-            let mut role = role_at(self.text, self.pos);
-            if matches!(role, Role::Space) {
-                (spaced, commented) = self.skip_space();
-                role = role_at(self.text, self.pos);
-            }
-            let start = self.pos;
-            if start >= self.text.len() {
-                return;
-            }
-            let (kind, len) = match role {
-                Role::Single(kind) => (kind, 1),
-                Role::Word => word(from(self.text, start)),
-                Role::Space | Role::More => self.token(),
-            };
-            self.pos = start + len;
-            let odd = match kind {
-                Kind::Quote(quote) => self.pair(quote),
-                Kind::Open => {
-                    self.opened += 1;
-                    false
-                }
-                Kind::Close => {
-                    let opened = self.opened > 0;
-                    self.opened -= usize::from(opened);
-                    opened
-                }
-                _ => false,
-            };
-            let (start, end) = (place(start), place(self.pos));
-            self.tokens.push(Token { kind, spaced, commented, start, end, twin: u32::MAX, odd });
-        }
-    }
-
-    /// Tells the last quote of this kind that the next token is its twin; whether an odd number stands before.
-    fn pair(&mut self, quote: u8) -> bool {
-        let index = self.tokens.len();
-        let Some(last) = self.quotes.get_mut(quote_slot(quote)) else { return false };
-        let odd = match *last {
-            None => false,
-            Some((before, odd)) => {
-                if let Some(token) = self.tokens.get_mut(before) {
-                    token.twin = place(index);
-                }
-                !odd
-            }
-        };
-        *last = Some((index, odd));
-        odd
-    }
-
-    /// Steps over white space and closed comments.
-    fn skip_space(&mut self) -> (bool, bool) {
-        let start = self.pos;
+impl Space {
+    /// Steps over white space and closed comments: the place after them, and whether there was a comment.
+    fn skip(&mut self, text: &[u8], start: usize) -> (usize, bool) {
+        let mut pos = start;
         let mut commented = false;
         loop {
-            let byte = at(self.text, self.pos);
-            if byte <= b' ' && self.pos < self.text.len() || byte == 0xA0 {
-                self.pos += 1;
-            } else if byte == b'/' && at(self.text, self.pos + 1) == b'*' && !self.unclosed {
-                let inside = self.pos + 2;
-                if matches!(at(self.text, inside), b'!' | b'+')
-                    || at(self.text, inside) == b'M' && at(self.text, inside + 1) == b'!'
-                {
+            let byte = at(text, pos);
+            if byte <= b' ' && pos < text.len() || byte == 0xA0 {
+                pos += 1;
+            } else if byte == b'/' && at(text, pos + 1) == b'*' && !self.unclosed {
+                let inside = pos + 2;
+                if matches!(at(text, inside), b'!' | b'+') || at(text, inside) == b'M' && at(text, inside + 1) == b'!' {
                     // MySQL runs what such a comment holds.
-                    self.pos = inside;
-                    while matches!(at(self.text, self.pos), b'!' | b'+' | b'M' | b'0'..=b'9') {
-                        self.pos += 1;
+                    pos = inside;
+                    while matches!(at(text, pos), b'!' | b'+' | b'M' | b'0'..=b'9') {
+                        pos += 1;
                     }
                     commented = true;
                     continue;
                 }
-                match find(self.text, inside, b"*/") {
-                    Some(end) => self.pos = end + 2,
+                match find(text, inside, b"*/") {
+                    Some(end) => pos = end + 2,
                     None => {
                         self.unclosed = true;
                         break;
                     }
                 }
                 commented = true;
-            } else if byte == b'*' && at(self.text, self.pos + 1) == b'/' {
-                self.pos += 2;
-            } else if self.line_comments && (byte == b'#' || byte == b'-' && at(self.text, self.pos + 1) == b'-') {
-                let Some(line) = memchr::memchr(b'\n', from(self.text, self.pos)) else { break };
-                self.pos += line;
+            } else if byte == b'*' && at(text, pos + 1) == b'/' {
+                pos += 2;
+            } else if self.line_comments && (byte == b'#' || byte == b'-' && at(text, pos + 1) == b'-') {
+                let Some(line) = memchr::memchr(b'\n', from(text, pos)) else { break };
+                pos += line;
                 commented = true;
             } else {
                 break;
             }
         }
-        (self.pos > start, commented)
+        (pos, commented)
     }
+}
 
-    fn token(&self) -> (Kind, usize) {
-        let rest = from(self.text, self.pos);
-        let (first, second) = (at(rest, 0), at(rest, 1));
-        match first {
-            b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0x80.. => word(rest),
-            b'0'..=b'9' => (Kind::Number, number_len(rest)),
-            b'.' if second.is_ascii_digit() => (Kind::Number, number_len(rest)),
-            b'\'' | b'"' | b'`' => (Kind::Quote(first), 1),
-            b'(' => (Kind::Open, 1),
-            b')' => (Kind::Close, 1),
-            b',' => (Kind::Comma, 1),
-            b';' => (Kind::Semicolon, 1),
-            b'.' => (Kind::Dot, 1),
-            b'-' if second == b'-' => (Kind::Dashes, 2),
-            b'/' if second == b'*' => (Kind::OpenComment, 2),
-            b'#' => (Kind::Hash, 1),
-            b'!' if !matches!(second, b'=' | b'<' | b'>') => (Kind::Bang, 1),
-            b'=' | b'<' | b'>' | b'!' | b'~' => {
-                let len =
-                    rest.iter().take(3).take_while(|byte| matches!(byte, b'=' | b'<' | b'>' | b'!' | b'~')).count();
-                (Kind::Compare, len)
-            }
-            b'|' | b'&' => (Kind::Logic(first), if second == first { 2 } else { 1 }),
-            b'+' | b'-' | b'*' | b'/' | b'%' | b'^' => (Kind::Arith(first), 1),
-            b'@' => {
-                let len =
-                    rest.iter().take(64).skip_while(|&&byte| byte == b'@').take_while(|&&byte| is_name(byte)).count();
-                let ats = rest.iter().take(3).take_while(|&&byte| byte == b'@').count();
-                (Kind::Variable, ats + len)
-            }
-            _ => (Kind::Other(first), 1),
+/// The token at the beginning of `rest`, which is not empty, and its length.
+fn token(rest: &[u8]) -> (Kind, usize) {
+    let (first, second) = (at(rest, 0), at(rest, 1));
+    match first {
+        b'0'..=b'9' => (Kind::Number, number_len(rest)),
+        b'.' => (Kind::Number, number_len(rest)),
+        b'-' if second == b'-' => (Kind::Dashes, 2),
+        b'/' if second == b'*' => (Kind::OpenComment, 2),
+        b'#' => (Kind::Hash, 1),
+        b'!' if !matches!(second, b'=' | b'<' | b'>') => (Kind::Bang, 1),
+        b'=' | b'<' | b'>' | b'!' | b'~' => {
+            let compares = |byte: u8| matches!(byte, b'=' | b'<' | b'>' | b'!' | b'~');
+            let len = if !compares(second) { 1 } else { 2 + usize::from(compares(at(rest, 2))) };
+            (Kind::Compare, len)
         }
+        b'|' | b'&' => (Kind::Logic(first), if second == first { 2 } else { 1 }),
+        b'-' | b'*' | b'/' => (Kind::Arith(first), 1),
+        b'@' => {
+            let len = rest.iter().take(64).skip_while(|&&byte| byte == b'@').take_while(|&&byte| is_name(byte)).count();
+            let ats = rest.iter().take(3).take_while(|&&byte| byte == b'@').count();
+            (Kind::Variable, ats + len)
+        }
+        _ => (Kind::Other(first), 1),
     }
 }
 
