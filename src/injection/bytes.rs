@@ -2,8 +2,12 @@
 //!
 //! What is called from many places is kept out of line: every worker pays for the module's size at start.
 
+use super::work::spend;
+
 /// The byte at `i`, or NUL past the end.
+#[inline]
 pub(super) fn at(text: &[u8], i: usize) -> u8 {
+    spend(1);
     text.get(i).copied().unwrap_or(0)
 }
 
@@ -27,6 +31,7 @@ pub(super) fn starts_at(text: &[u8], i: usize, lower: &[u8]) -> bool {
 
 #[inline(never)]
 fn equals_at(text: &[u8], i: usize, lower: &[u8]) -> bool {
+    spend(lower.len());
     match text.get(i..i.saturating_add(lower.len())) {
         Some(part) => part.eq_ignore_ascii_case(lower),
         None => false,
@@ -40,7 +45,10 @@ pub(super) fn find(text: &[u8], i: usize, lower: &[u8]) -> Option<usize> {
     let mut pos = i;
     loop {
         let rest = text.get(pos..)?;
-        pos += memchr::memchr2(first, first.to_ascii_uppercase(), rest)?;
+        let skipped = memchr::memchr2(first, first.to_ascii_uppercase(), rest);
+        // Vector instructions pass many bytes at a time.
+        spend(skipped.unwrap_or(rest.len()) / 8);
+        pos += skipped?;
         if starts_at(text, pos, lower) {
             return Some(pos);
         }

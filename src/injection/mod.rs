@@ -13,6 +13,7 @@ mod rules;
 mod shell;
 mod sql;
 mod template;
+mod work;
 
 pub use rules::{RuleDoc, RuleSet, rules};
 
@@ -141,41 +142,56 @@ fn inspect(view: &[u8], findings: &mut Findings) {
     if findings.wants(Class::Sqli) && !fast::is_plain(view) {
         sql::inspect(view, findings);
     }
-    let mut page = html::Page::new(view);
-    let mut names = path::Traversal::new(view);
-    let mut line = shell::Line::new(view);
-    let mut template = template::Template::new(view);
-    let wanted =
-        Class::ALL.into_iter().filter(|&class| findings.wants(class)).fold(0, |bits, class| bits | class.bit());
     if findings.wants(Class::Path) {
         path::inspect(view, findings);
     }
     if findings.wants(Class::Command) {
         shell::whole(view, findings);
     }
+    let wanted = findings.wanted();
+    let mut readers = Readers {
+        page: html::Page::new(view),
+        names: path::Traversal::new(view),
+        line: shell::Line::new(view),
+        template: template::Template::new(view),
+    };
     for (i, &byte) in view.iter().enumerate() {
-        let readers = READERS.get(usize::from(byte)).copied().unwrap_or(0) & wanted;
-        if readers == 0 {
-            continue;
-        }
-        if readers & Class::Xss.bit() != 0 {
-            page.read(i, byte, findings);
-        }
-        if readers & Class::Path.bit() != 0 {
-            names.read(i, findings);
-        }
-        if readers & Class::Command.bit() != 0 {
-            line.read(i, byte, findings);
-        }
-        if readers & Class::Template.bit() != 0 {
-            template.read(i, byte, findings);
-        }
-        if view.len() > LONG && findings.is_sure() {
-            return;
+        let marked = READERS.get(usize::from(byte)).copied().unwrap_or(0) & wanted.0;
+        if marked != 0 {
+            readers.read(i, byte, ClassSet(marked), findings);
+            if view.len() > LONG && findings.is_sure() {
+                return;
+            }
         }
     }
     if findings.wants(Class::Template) {
-        template.finish(findings);
+        readers.template.finish(findings);
+    }
+}
+
+/// Those that read a view from mark to mark.
+struct Readers<'a> {
+    page: html::Page<'a>,
+    names: path::Traversal<'a>,
+    line: shell::Line<'a>,
+    template: template::Template<'a>,
+}
+
+impl Readers<'_> {
+    #[inline(never)]
+    fn read(&mut self, i: usize, byte: u8, classes: ClassSet, findings: &mut Findings) {
+        if classes.contains(Class::Xss) {
+            self.page.read(i, byte, findings);
+        }
+        if classes.contains(Class::Path) {
+            self.names.read(i, findings);
+        }
+        if classes.contains(Class::Command) {
+            self.line.read(i, byte, findings);
+        }
+        if classes.contains(Class::Template) {
+            self.template.read(i, byte, findings);
+        }
     }
 }
 

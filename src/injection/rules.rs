@@ -80,6 +80,10 @@ impl Findings {
         self.classes.contains(class)
     }
 
+    pub(super) const fn wanted(&self) -> ClassSet {
+        self.classes
+    }
+
     pub(super) const fn is_empty(&self) -> bool {
         self.best.is_none()
     }

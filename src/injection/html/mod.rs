@@ -7,6 +7,7 @@ mod words;
 
 use super::bytes::{Marks, Needles, at, contains, cut, from, is_word, skip_space, starts_at};
 use super::rules::{Findings, Rule};
+use super::work::spend;
 use words::{ACTIVE, EVENTS, SCRIPT_SCHEMES, SINKS};
 
 /// How far a tag is read for what its attributes say.
@@ -476,6 +477,7 @@ impl Sign {
             let byte = at(view, i);
             if byte.is_ascii_alphabetic() {
                 let len = from(view, i).iter().take_while(|&&byte| is_word(byte)).count();
+                spend(len);
                 if SINKS.contains(cut(view, i, i + len)) {
                     return Self { start: i, end: i + len, script: true };
                 }

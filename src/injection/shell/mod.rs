@@ -6,6 +6,7 @@ mod words;
 
 use super::bytes::{Marks, at, contains, cut, find, from, is_word, skip_space, starts_at};
 use super::rules::{Findings, Rule};
+use super::work::spend;
 use words::{STRONG, WEAK};
 
 /// How much a word is a command.
@@ -108,6 +109,7 @@ fn next_code(view: &[u8], i: usize) -> usize {
     let mut pos = i;
     while let Some(found) = memchr::memchr3(b'(', b'$', b'n', from(view, pos)) {
         let place = pos + found;
+        spend(1 + found / 8);
         let told = match at(view, place) {
             b'(' => {
                 let before = cut(view, i.max(place.saturating_sub(12)), place);
@@ -249,6 +251,7 @@ fn tail(view: &[u8], end: usize) -> Tail {
         return Tail::End;
     }
     let word_len = from(view, start).iter().take(MAX_WORD).take_while(|&&byte| byte > b' ').count();
+    spend(word_len);
     let word = cut(view, start, start + word_len);
     let option = (first == b'-'
         && (at(word, 1).is_ascii_alphabetic() || at(word, 1) == b'-' && at(word, 2).is_ascii_alphabetic()))

@@ -63,9 +63,10 @@ pub(super) struct Chain {
 pub(super) struct Link {
     /// The place after it and the brackets that it closes.
     next: u32,
-    compares: bool,
-    logic: bool,
-    what: What,
+    /// Comparisons, logic, names and calls, a byte for each: none overflows in a chain.
+    tally: u32,
+    /// The quote of a string that nothing closes, or 0.
+    open: u8,
 }
 
 /// How many links are remembered, each by its place.
@@ -187,20 +188,18 @@ impl Tokens<'_> {
     /// The chain of operators and operands that begins with an operator at `i`.
     pub(super) fn chain(&self, i: usize) -> Chain {
         let mut chain = Chain { next: i, ..Chain::default() };
+        let mut tally = 0;
         while chain.operators < MAX_CHAIN {
             let Some(link) = self.link(chain.next) else { break };
             chain.next = link.next as usize;
             chain.operators += 1;
-            chain.compares += usize::from(link.compares);
-            chain.logic += usize::from(link.logic);
-            match link.what {
-                What::Name => chain.names += 1,
-                What::Call(_) | What::Query => chain.calls += 1,
-                What::Text { quote, open: true } => chain.open = Some(quote),
-                _ => {}
+            tally += link.tally;
+            if link.open != 0 {
+                chain.open = Some(link.open);
             }
         }
-        chain
+        let [compares, logic, names, calls] = tally.to_le_bytes().map(usize::from);
+        Chain { compares, logic, names, calls, ..chain }
     }
 
     /// The operator at `i` and the operand after it; of each the chains of several quotes are made.
@@ -217,11 +216,11 @@ impl Tokens<'_> {
     }
 
     fn read_link(&self, i: usize) -> Option<Link> {
-        let (after, compares, logic) = match self.kind(i) {
-            Kind::Compare => (i + 1, true, false),
-            Kind::Logic(_) | Kind::Word(Word::Logic) => (i + 1, false, true),
-            Kind::Arith(_) | Kind::Word(Word::Arith) => (i + 1, false, false),
-            _ => (self.comparison(i)?, true, false),
+        let (after, operator) = match self.kind(i) {
+            Kind::Compare => (i + 1, [1, 0]),
+            Kind::Logic(_) | Kind::Word(Word::Logic) => (i + 1, [0, 1]),
+            Kind::Arith(_) | Kind::Word(Word::Arith) => (i + 1, [0, 0]),
+            _ => (self.comparison(i)?, [1, 0]),
         };
         let operand = self.operand(after)?;
         let mut next = operand.next;
@@ -229,7 +228,14 @@ impl Tokens<'_> {
         while next < end && self.kind(next) == Kind::Close {
             next += 1;
         }
-        Some(Link { next: u32::try_from(next).ok()?, compares, logic, what: operand.what })
+        let (operand, open) = match operand.what {
+            What::Name => ([1, 0], 0),
+            What::Call(_) | What::Query => ([0, 1], 0),
+            What::Text { quote, open: true } => ([0, 0], quote),
+            _ => ([0, 0], 0),
+        };
+        let tally = u32::from_le_bytes([operator[0], operator[1], operand[0], operand[1]]);
+        Some(Link { next: u32::try_from(next).ok()?, tally, open })
     }
 
     /// Whether what comments out the rest of a query stands at `i`, perhaps after a semicolon.

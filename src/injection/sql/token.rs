@@ -4,6 +4,7 @@
 //! nobody here knows. Comments between tokens count as space; what comments out the rest is a token.
 
 use super::super::bytes::{at, cut, find, from};
+use super::super::work::spend;
 use super::grammar::{LINKS, Link};
 use super::words::{HASH_START, Word, hash_byte};
 use std::cell::Cell;
@@ -94,11 +95,13 @@ impl<'a> Tokens<'a> {
 
     /// The token at `i`; an `End` past the last.
     pub(super) fn at(&self, i: usize) -> Token {
+        spend(1);
         self.tokens.get(i).copied().unwrap_or(END)
     }
 
     #[inline]
     pub(super) fn kind(&self, i: usize) -> Kind {
+        spend(1);
         self.tokens.get(i).map_or(Kind::End, |token| token.kind)
     }
 
@@ -351,14 +354,31 @@ const fn is_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || byte >= 0x80
 }
 
+/// For each byte of a name what a hash without regard to case takes of it; 0 for any other.
+static NAMES: [u8; 256] = names();
+
+#[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+const fn names() -> [u8; 256] {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        if is_name(byte as u8) {
+            table[byte] = byte as u8 | 0x20;
+        }
+        byte += 1;
+    }
+    table
+}
+
 fn word(rest: &[u8]) -> (Kind, usize) {
     let mut hash = HASH_START;
     let mut len = 0;
     for &byte in rest {
-        if !is_name(byte) {
+        let name = NAMES.get(usize::from(byte)).copied().unwrap_or(0);
+        if name == 0 {
             break;
         }
-        hash = hash_byte(hash, byte);
+        hash = hash_byte(hash, name);
         len += 1;
     }
     (Kind::Word(Word::of(cut(rest, 0, len), hash)), len)
