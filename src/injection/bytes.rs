@@ -236,3 +236,27 @@ impl Words {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_found_in_any_case_and_nothing_else_is() {
+        static SOME: Words = Words::new(&["w", "cmd.exe", "apt-get", "python3", "python2", "ssh-copy-id"]);
+        for word in SOME.words {
+            assert!(SOME.contains(word.as_bytes()) && SOME.contains(word.to_ascii_uppercase().as_bytes()), "{word}");
+        }
+        for other in ["", "x", "ww", "python4", "apt+get", "cmdxexe", "ssh-copy-ie"] {
+            assert!(!SOME.contains(other.as_bytes()), "{other}");
+        }
+    }
+
+    #[test]
+    fn needles_are_found_wherever_they_stand() {
+        static SOME: Needles = Needles::new(&[b"`", b"ex(", b"sam", b"same"]);
+        assert_eq!(SOME.found_in(b"a SAME"), 0b1100);
+        assert_eq!(SOME.found_in("é`é EX(".as_bytes()), 0b11);
+        assert!(SOME.any_at(b"`", 0) && !SOME.any_at(b"sa", 0) && !SOME.any_in(b"s a m"));
+    }
+}

@@ -460,3 +460,35 @@ impl Inspection<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::ClassSet;
+    use super::super::rules::RuleSet;
+    use super::*;
+    use proptest::prelude::*;
+
+    #[rustfmt::skip]
+    const PIECES: &[&str] = &[
+        "select ", "union ", " or ", " like ", "1", "1e5", "0x1f", ".5", "(", ")", ";", "'", "--", "-", "/", "*", "@@a", "#",
+        "=", "<", "sleep", "count", "drop ", "table ", "from ", "where ", "a", " ", ",", ".", "is ", "null", "case ", "when ",
+        "exec ", "order by ", "limit ", "into outfile ", "procedure analyse", "declare ", "waitfor delay ", "sys", "\u{a0}", "&",
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn finds_nothing_in_what_is_quiet(pieces in prop::collection::vec(prop::sample::select(PIECES), 0..8)) {
+            let value = pieces.concat();
+            if token::is_quiet(value.as_bytes()) {
+                let mut findings = Findings::new(ClassSet::ALL, RuleSet::default());
+                for uncommented in [false, true] {
+                    let tokens = Tokens::of(value.as_bytes(), uncommented);
+                    Inspection { tokens, first: true, uncommented }.run(&mut findings);
+                }
+                prop_assert!(findings.is_empty(), "{}", value);
+            }
+        }
+    }
+}
