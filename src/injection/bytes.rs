@@ -2,8 +2,12 @@
 //!
 //! What is called from many places is kept out of line: every worker pays for the module's size at start.
 
+use super::work::spend;
+
 /// The byte at `i`, or NUL past the end.
+#[inline]
 pub(super) fn at(text: &[u8], i: usize) -> u8 {
+    spend(1);
     text.get(i).copied().unwrap_or(0)
 }
 
@@ -19,8 +23,15 @@ pub(super) fn cut(text: &[u8], start: usize, end: usize) -> &[u8] {
 }
 
 /// Whether the bytes at `i` begin with `lower`, which is in lower case.
-#[inline(never)]
+#[inline]
 pub(super) fn starts_at(text: &[u8], i: usize, lower: &[u8]) -> bool {
+    let same = |place: usize| at(text, i + place).to_ascii_lowercase() == at(lower, place);
+    same(0) && (lower.len() < 2 || same(1)) && equals_at(text, i, lower)
+}
+
+#[inline(never)]
+fn equals_at(text: &[u8], i: usize, lower: &[u8]) -> bool {
+    spend(lower.len());
     match text.get(i..i.saturating_add(lower.len())) {
         Some(part) => part.eq_ignore_ascii_case(lower),
         None => false,
@@ -34,7 +45,10 @@ pub(super) fn find(text: &[u8], i: usize, lower: &[u8]) -> Option<usize> {
     let mut pos = i;
     loop {
         let rest = text.get(pos..)?;
-        pos += memchr::memchr2(first, first.to_ascii_uppercase(), rest)?;
+        let skipped = memchr::memchr2(first, first.to_ascii_uppercase(), rest);
+        // Vector instructions pass many bytes at a time.
+        spend(skipped.unwrap_or(rest.len()) / 8);
+        pos += skipped?;
         if starts_at(text, pos, lower) {
             return Some(pos);
         }
@@ -51,35 +65,59 @@ pub(super) fn contains(text: &[u8], lower: &[u8]) -> bool {
 /// Strings to look for all at once, in lower case; at most 64.
 pub(super) struct Needles {
     needles: &'static [&'static [u8]],
-    /// For each possible first byte, which needles begin with it.
-    first: [u64; 128],
+    /// For each byte in the first three places, which needles have it there: few are left to be compared.
+    places: [[u64; 128]; 3],
 }
 
 impl Needles {
     /// Prepares `needles`, evaluated by the compiler.
     #[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
     pub(super) const fn new(needles: &'static [&'static [u8]]) -> Self {
-        let mut first = [0; 128];
+        let mut places = [[0; 128]; 3];
         let mut i = 0;
         while i < needles.len() {
-            let byte = needles[i][0];
-            first[byte as usize] |= 1 << i;
-            first[byte.to_ascii_uppercase() as usize] |= 1 << i;
+            let mut place = 0;
+            while place < 3 {
+                if place < needles[i].len() {
+                    let byte = needles[i][place];
+                    places[place][byte as usize] |= 1 << i;
+                    places[place][byte.to_ascii_uppercase() as usize] |= 1 << i;
+                } else {
+                    let mut any = 0;
+                    while any < 128 {
+                        places[place][any] |= 1 << i;
+                        any += 1;
+                    }
+                }
+                place += 1;
+            }
             i += 1;
         }
-        Self { needles, first }
+        Self { needles, places }
+    }
+
+    /// Which of them may begin at `i`, by their first three bytes.
+    #[inline]
+    fn candidates(&self, text: &[u8], i: usize) -> u64 {
+        let [first, second, third] = &self.places;
+        let in_place = |place: &[u64; 128], i: usize| place.get(usize::from(at(text, i))).copied();
+        match in_place(first, i).unwrap_or(0) {
+            0 => 0,
+            // What is no ASCII may follow a needle of one or two bytes.
+            some => some & in_place(second, i + 1).unwrap_or(u64::MAX) & in_place(third, i + 2).unwrap_or(u64::MAX),
+        }
     }
 
     /// Which of them stand in `text`, in either case: a bit for each, in their order.
     #[inline(never)]
     pub(super) fn found_in(&self, text: &[u8]) -> u64 {
         let mut found = 0;
-        for (i, &byte) in text.iter().enumerate() {
-            let mut candidates = self.first.get(usize::from(byte)).copied().unwrap_or(0) & !found;
+        for i in 0..text.len() {
+            let mut candidates = self.candidates(text, i) & !found;
             while candidates != 0 {
                 let index = candidates.trailing_zeros();
                 candidates &= candidates - 1;
-                if self.needles.get(index as usize).is_some_and(|needle| starts_at(text, i, needle)) {
+                if self.needles.get(index as usize).is_some_and(|needle| equals_at(text, i, needle)) {
                     found |= 1 << index;
                 }
             }
@@ -89,17 +127,17 @@ impl Needles {
 
     /// Whether any of them stands in `text`.
     pub(super) fn any_in(&self, text: &[u8]) -> bool {
-        self.found_in(text) != 0
+        (0..text.len()).any(|i| self.any_at(text, i))
     }
 
     /// Whether `text` begins with any of them.
-    #[inline(never)]
+    #[inline]
     pub(super) fn any_at(&self, text: &[u8], i: usize) -> bool {
-        let mut candidates = self.first.get(usize::from(at(text, i))).copied().unwrap_or(0);
+        let mut candidates = self.candidates(text, i);
         while candidates != 0 {
             let index = candidates.trailing_zeros();
             candidates &= candidates - 1;
-            if self.needles.get(index as usize).is_some_and(|needle| starts_at(text, i, needle)) {
+            if self.needles.get(index as usize).is_some_and(|needle| equals_at(text, i, needle)) {
                 return true;
             }
         }
@@ -122,13 +160,103 @@ pub(super) const fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
-/// Whether `needle` is in the sorted list `words`, without regard to case; at most 32 bytes long.
-#[inline(never)]
-pub(super) fn in_sorted(words: &[&str], needle: &[u8]) -> bool {
-    let mut lower = [0u8; 32];
-    let Some(slot) = lower.get_mut(..needle.len()) else { return false };
-    slot.copy_from_slice(needle);
-    slot.make_ascii_lowercase();
-    let slot = &*slot;
-    words.binary_search_by(|word| word.as_bytes().cmp(slot)).is_ok()
+/// Bytes at which a class looks around.
+pub(super) struct Marks(pub(super) &'static [u8]);
+
+impl Marks {
+    /// Whether `byte` is one of them; evaluated by the compiler.
+    #[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+    pub(super) const fn contains(&self, byte: u8) -> bool {
+        let mut i = 0;
+        while i < self.0.len() {
+            if self.0[i] == byte {
+                return true;
+            }
+            i += 1;
+        }
+        false
+    }
+}
+
+/// A list of words to be recognised by a hash, without regard to case; at most 255 words of 1 to 63 bytes.
+pub(super) struct Words {
+    words: &'static [&'static str],
+    /// For each first letter, which lengths its words have.
+    lengths: [u64; 32],
+    /// Open addressing: one more than the place in `words`, or 0.
+    index: [u8; Words::SLOTS],
+}
+
+impl Words {
+    const SLOTS: usize = 512;
+
+    /// Prepares `words`, which are in lower case and begin with a letter; evaluated by the compiler.
+    #[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+    pub(super) const fn new(words: &'static [&'static str]) -> Self {
+        let mut lengths = [0; 32];
+        let mut index = [0; Self::SLOTS];
+        let mut i = 0;
+        while i < words.len() {
+            let word = words[i].as_bytes();
+            lengths[word[0] as usize & 31] |= 1 << word.len();
+            let mut slot = Self::slot(word[0], word[word.len() / 2], word[word.len() - 1], word.len());
+            while index[slot] != 0 {
+                slot = (slot + 1) % Self::SLOTS;
+            }
+            index[slot] = i as u8 + 1;
+            i += 1;
+        }
+        Self { words, lengths, index }
+    }
+
+    const fn slot(first: u8, middle: u8, last: u8, len: usize) -> usize {
+        let key = (first as u32 & 31) | (middle as u32 & 31) << 5 | (last as u32 & 31) << 10 | (len as u32) << 15;
+        (key.wrapping_mul(0x9E37_79B1) >> 23) as usize % Self::SLOTS
+    }
+
+    /// Whether `text` is one of them.
+    #[inline]
+    pub(super) fn contains(&self, text: &[u8]) -> bool {
+        let first = at(text, 0);
+        let lengths = self.lengths.get(usize::from(first & 31)).copied().unwrap_or(0);
+        text.len() < 64 && lengths >> text.len() & 1 != 0 && self.finds(text)
+    }
+
+    #[inline(never)]
+    fn finds(&self, text: &[u8]) -> bool {
+        let len = text.len();
+        let mut slot = Self::slot(at(text, 0), at(text, len / 2), at(text, len.wrapping_sub(1)), len);
+        loop {
+            let place = self.index.get(slot).copied().unwrap_or(0);
+            let Some(word) = self.words.get(usize::from(place).wrapping_sub(1)) else { return false };
+            if text.eq_ignore_ascii_case(word.as_bytes()) {
+                return true;
+            }
+            slot = (slot + 1) % Self::SLOTS;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_found_in_any_case_and_nothing_else_is() {
+        static SOME: Words = Words::new(&["w", "cmd.exe", "apt-get", "python3", "python2", "ssh-copy-id"]);
+        for word in SOME.words {
+            assert!(SOME.contains(word.as_bytes()) && SOME.contains(word.to_ascii_uppercase().as_bytes()), "{word}");
+        }
+        for other in ["", "x", "ww", "python4", "apt+get", "cmdxexe", "ssh-copy-ie"] {
+            assert!(!SOME.contains(other.as_bytes()), "{other}");
+        }
+    }
+
+    #[test]
+    fn needles_are_found_wherever_they_stand() {
+        static SOME: Needles = Needles::new(&[b"`", b"ex(", b"sam", b"same"]);
+        assert_eq!(SOME.found_in(b"a SAME"), 0b1100);
+        assert_eq!(SOME.found_in("é`é EX(".as_bytes()), 0b11);
+        assert!(SOME.any_at(b"`", 0) && !SOME.any_at(b"sa", 0) && !SOME.any_in(b"s a m"));
+    }
 }

@@ -22,6 +22,8 @@ pub(super) const OBSCURED: u8 = 0x1A;
 type Step = fn(&[u8]) -> Option<Vec<u8>>;
 
 /// Calls `inspect` with `value` and then with each distinct decoding of it, as long as it returns true.
+///
+/// Of a long value, what percent-decoding gives and what each round ends with: a client could make each step cost.
 pub(super) fn each_view(value: &[u8], mut inspect: impl FnMut(&[u8]) -> bool) {
     if !inspect(value) {
         return;
@@ -29,21 +31,26 @@ pub(super) fn each_view(value: &[u8], mut inspect: impl FnMut(&[u8]) -> bool) {
     let mut left = MAX_VIEWS - 1;
     let mut view = Cow::Borrowed(value);
     let steps: [Step; 7] = [percent, entities, escapes, fold, base64_text, utf7, plus];
-    for _ in 0..DEPTH {
+    for round in 0..DEPTH {
         if !may_be_encoded(&view) {
             return;
         }
         let mut changed = false;
-        for step in steps {
+        let mut unread = false;
+        for (place, step) in steps.into_iter().enumerate() {
             let Some(next) = step(&view) else { continue };
             view = Cow::Owned(next);
             changed = true;
+            unread = value.len() > super::LONG && (round > 0 || place > 0);
+            if unread {
+                continue;
+            }
             if left == 0 || !inspect(&view) {
                 return;
             }
             left -= 1;
         }
-        if !changed {
+        if !changed || unread && !inspect(&view) {
             return;
         }
     }
@@ -160,6 +167,9 @@ fn named_reference(rest: &[u8]) -> Option<(Char, usize)> {
     if at(rest, end) == b';' {
         let found = NAMED.binary_search_by(|(known, _)| known.as_bytes().cmp(name)).ok()?;
         return NAMED.get(found).map(|&(_, byte)| (Char::Byte(byte), end + 1));
+    }
+    if !matches!((at(rest, 1) | 0x20, at(rest, 2) | 0x20), (b'l' | b'g', b't') | (b'a', b'm') | (b'q', b'u')) {
+        return None;
     }
     let bare = [(&b"lt"[..], b'<'), (b"gt", b'>'), (b"amp", b'&'), (b"quot", b'"')];
     let (known, byte) = bare.into_iter().find(|(known, _)| name.eq_ignore_ascii_case(known))?;

@@ -13,6 +13,7 @@ mod rules;
 mod shell;
 mod sql;
 mod template;
+mod work;
 
 pub use rules::{RuleDoc, RuleSet, rules};
 
@@ -20,6 +21,9 @@ pub use rules::{RuleDoc, RuleSet, rules};
 mod tests;
 
 use rules::Findings;
+
+/// A longer value is not read on once what was found leaves no doubt, and by fewer of its decodings.
+const LONG: usize = 4096;
 
 /// What an attack aims at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -138,16 +142,73 @@ fn inspect(view: &[u8], findings: &mut Findings) {
     if findings.wants(Class::Sqli) && !fast::is_plain(view) {
         sql::inspect(view, findings);
     }
-    if findings.wants(Class::Xss) {
-        html::inspect(view, findings);
-    }
     if findings.wants(Class::Path) {
         path::inspect(view, findings);
     }
     if findings.wants(Class::Command) {
-        shell::inspect(view, findings);
+        shell::whole(view, findings);
+    }
+    let wanted = findings.wanted();
+    let mut readers = Readers {
+        page: html::Page::new(view),
+        names: path::Traversal::new(view),
+        line: shell::Line::new(view),
+        template: template::Template::new(view),
+    };
+    for (i, &byte) in view.iter().enumerate() {
+        let marked = READERS.get(usize::from(byte)).copied().unwrap_or(0) & wanted.0;
+        if marked != 0 {
+            readers.read(i, byte, ClassSet(marked), findings);
+            if view.len() > LONG && findings.is_sure() {
+                return;
+            }
+        }
     }
     if findings.wants(Class::Template) {
-        template::inspect(view, findings);
+        readers.template.finish(findings);
     }
+}
+
+/// Those that read a view from mark to mark.
+struct Readers<'a> {
+    page: html::Page<'a>,
+    names: path::Traversal<'a>,
+    line: shell::Line<'a>,
+    template: template::Template<'a>,
+}
+
+impl Readers<'_> {
+    #[inline(never)]
+    fn read(&mut self, i: usize, byte: u8, classes: ClassSet, findings: &mut Findings) {
+        if classes.contains(Class::Xss) {
+            self.page.read(i, byte, findings);
+        }
+        if classes.contains(Class::Path) {
+            self.names.read(i, findings);
+        }
+        if classes.contains(Class::Command) {
+            self.line.read(i, byte, findings);
+        }
+        if classes.contains(Class::Template) {
+            self.template.read(i, byte, findings);
+        }
+    }
+}
+
+/// For each byte, the classes that look around it, as bits.
+static READERS: [u8; 256] = readers();
+
+#[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+const fn readers() -> [u8; 256] {
+    let mut table = [0; 256];
+    let mut i = 0;
+    while i < 256 {
+        let byte = i as u8;
+        table[i] = (html::Page::MARKS.contains(byte) as u8) << Class::Xss as u8
+            | (path::Traversal::MARKS.contains(byte) as u8) << Class::Path as u8
+            | (shell::Line::MARKS.contains(byte) as u8) << Class::Command as u8
+            | (template::Template::MARKS.contains(byte) as u8) << Class::Template as u8;
+        i += 1;
+    }
+    table
 }

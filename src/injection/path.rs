@@ -1,40 +1,63 @@
 //! File names that leave their place: steps upwards in every disguise, files of the system, wrappers that open files.
 
-use super::bytes::{Needles, at, contains, cut, from, is_word, starts_at};
+use super::bytes::{Marks, Needles, at, contains, cut, from, is_word, starts_at};
 use super::decode::OBSCURED;
 use super::rules::{Findings, Rule};
 
-/// Reports what `view` would open as a file name.
+/// Reports what `view` would open as a file name, but for [`Traversal`].
 pub(super) fn inspect(view: &[u8], findings: &mut Findings) {
-    traversal(view, findings);
     system_files(view, findings);
     wrappers(view, findings);
 }
 
 /// Runs of dots and separators: how many steps up, how many of them in disguise.
-fn traversal(view: &[u8], findings: &mut Findings) {
-    let mut pos = 0;
-    while let Some(found) = from(view, pos).iter().position(|byte| matches!(byte, b'.' | b'0' | &OBSCURED)) {
-        let mut start = pos + found;
+pub(super) struct Traversal<'a> {
+    view: &'a [u8],
+    /// What is before has been read.
+    pos: usize,
+}
+
+impl<'a> Traversal<'a> {
+    /// Where it looks around.
+    pub(super) const MARKS: Marks = Marks(&[b'.', b'0', OBSCURED]);
+
+    pub(super) fn new(view: &'a [u8]) -> Self {
+        Self { view, pos: 0 }
+    }
+
+    /// Reports the run around the mark at `i`; marks are read in their order.
+    #[inline]
+    pub(super) fn read(&mut self, i: usize, findings: &mut Findings) {
+        let view = self.view;
+        if i < self.pos {
+            return;
+        }
         // Most dots and digits stand alone.
-        let lone = match at(view, start) {
-            b'0' => at(view, start + 1) | 0x20 != b'x' || dot_len(from(view, start)).is_none(),
-            b'.' => at(view, start + 1).is_ascii_alphanumeric() && (start == 0 || is_word(at(view, start - 1))),
+        let lone = match at(view, i) {
+            b'0' => at(view, i + 1) | 0x20 != b'x' || dot_len(from(view, i)).is_none(),
+            b'.' => {
+                at(view, i + 1).is_ascii_alphanumeric()
+                    && (i == 0 || is_word(at(view, i - 1)))
+                    && !starts_at(view, i, b".0x")
+            }
             _ => false,
         };
-        if lone && !starts_at(view, start, b".0x") {
-            pos = start + 1;
-            continue;
+        if !lone {
+            self.run(i, findings);
         }
-        while start > pos && matches!(at(view, start - 1), b'/' | b'\\') {
+    }
+
+    fn run(&mut self, i: usize, findings: &mut Findings) {
+        let view = self.view;
+        let mut start = i;
+        while start > self.pos && matches!(at(view, start - 1), b'/' | b'\\') {
             start -= 1;
         }
         let run = Run::of(view, start);
-        pos = run.end.max(start + 1);
+        self.pos = run.end.max(start + 1);
         let target = from(view, run.end);
         if run.is_attack(target) || start == 0 && run.leads_out(view) {
             findings.report(Rule::PathTraversal);
-            return;
         }
     }
 }
@@ -120,10 +143,13 @@ impl Run {
         }
         let alone = self.end >= view.len() && self.steps + self.separators >= 3;
         let rooted = matches!(at(view, 0), b'/' | b'\\') && (self.steps >= 2 || self.odd > 0 || alone);
-        let suffixes: [&[u8]; 9] = [b".php", b".inc", b".conf", b".ini", b".db", b".bak", b".log", b".pass", b".asp"];
-        rooted || suffixes.iter().any(|suffix| contains(from(view, self.end.saturating_sub(1)), suffix))
+        rooted || SUFFIXES.any_in(from(view, self.end.saturating_sub(1)))
     }
 }
+
+/// What scripts and their settings end with.
+static SUFFIXES: Needles =
+    Needles::new(&[b".php", b".inc", b".conf", b".ini", b".db", b".bak", b".log", b".pass", b".asp"]);
 
 /// The length of a dot at the beginning of `rest`, in any disguise.
 fn dot_len(rest: &[u8]) -> Option<usize> {

@@ -67,15 +67,21 @@ pub(super) struct Findings {
     classes: ClassSet,
     excluded: RuleSet,
     best: Option<Rule>,
+    /// The score of the best.
+    score: u8,
 }
 
 impl Findings {
     pub(super) const fn new(classes: ClassSet, excluded: RuleSet) -> Self {
-        Self { classes, excluded, best: None }
+        Self { classes, excluded, best: None, score: 0 }
     }
 
     pub(super) const fn wants(&self, class: Class) -> bool {
         self.classes.contains(class)
+    }
+
+    pub(super) const fn wanted(&self) -> ClassSet {
+        self.classes
     }
 
     pub(super) const fn is_empty(&self) -> bool {
@@ -87,14 +93,21 @@ impl Findings {
         if self.excluded.has(rule as usize) {
             return;
         }
-        if self.best.is_none_or(|best| best.doc().score < rule.doc().score) {
+        let doc = rule.doc();
+        let surer = match self.best {
+            // Of two that are as sure the class declared first is told, whichever was seen first.
+            Some(best) => self.score < doc.score || self.score == doc.score && doc.class < best.doc().class,
+            None => true,
+        };
+        if surer {
             self.best = Some(rule);
+            self.score = doc.score;
         }
     }
 
     /// Whether what has been found leaves no doubt, so that nothing more need be looked for.
-    pub(super) fn is_sure(&self) -> bool {
-        self.best.is_some_and(|rule| rule.doc().score >= 8)
+    pub(super) const fn is_sure(&self) -> bool {
+        self.score >= 8
     }
 
     pub(super) fn strongest(&self) -> Option<Finding> {

@@ -1,6 +1,6 @@
 //! Template engines, expression languages and naming lookups: what runs between their delimiters.
 
-use super::bytes::{Needles, at, cut, find, from, skip_space, starts_at};
+use super::bytes::{Marks, Needles, at, cut, find, from, skip_space, starts_at};
 use super::rules::{Findings, Rule};
 
 /// How far an expression is read.
@@ -72,45 +72,13 @@ static REACHES: Needles = Needles::new(&[
     b"ex(",
 ]);
 
-/// Reports what a template engine would run in `view`.
-pub(super) fn inspect(view: &[u8], findings: &mut Findings) {
-    let mut template = Template { view, searched: 0, closes: [(0, None); 4] };
-    let mut pos = 0;
-    let mut code = false;
-    while let Some(found) = memchr::memchr3(b'{', b'<', b'[', from(view, pos)) {
-        let i = pos + found;
-        pos = i + 1;
-        code = true;
-        match at(view, i) {
-            b'{' => template.brace(i, findings),
-            b'<' if at(view, i + 1) == b'%' => template.expression(i + 2, Close::Percent, findings),
-            b'[' if at(view, i + 1) == b'#' => template.expression(i + 2, Close::Bracket, findings),
-            _ => {}
-        }
-    }
-    if starts_at(view, 0, b"@(") && arithmetic(cut(view, 2, 64)) {
-        findings.report(Rule::TemplateExpression);
-    }
-    code |= memchr::memchr2(b'(', b'#', view).is_some();
-    if code && names_internals(view) {
-        findings.report(Rule::TemplateObject);
-    }
-}
-
-/// Whether a name stands anywhere that has no business in a value with code in it.
-fn names_internals(view: &[u8]) -> bool {
-    view.iter().enumerate().any(|(i, &byte)| match byte {
-        b'j' | b'#' => EVERYWHERE.any_at(view, i),
-        b'[' => joins(view, i, b"constructor", b"[prototype]") || joins(view, i, b"__proto__", b"["),
-        b'.' => joins(view, i, b"constructor", b".prototype") || joins(view, i, b"freemarker", b".template.utility"),
-        b'(' => joins(view, i, b"getruntime", b"().exec"),
-        _ => false,
-    })
-}
-
 /// Whether `left` ends before `i` and `right` begins there.
+#[inline]
 fn joins(view: &[u8], i: usize, left: &[u8], right: &[u8]) -> bool {
-    i >= left.len() && starts_at(view, i, right) && starts_at(view, i - left.len(), left)
+    i >= left.len()
+        && at(view, i - 1) | 0x20 == at(left, left.len() - 1) | 0x20
+        && starts_at(view, i, right)
+        && starts_at(view, i - left.len(), left)
 }
 
 /// What ends an expression.
@@ -134,15 +102,58 @@ impl Close {
 }
 
 /// A view and what is already known of it, so that nested delimiters do not cost their square.
-struct Template<'a> {
+pub(super) struct Template<'a> {
     view: &'a [u8],
     /// Names have been looked for up to here.
     searched: usize,
     /// For each kind of end: from where it was looked for last, and the place found.
     closes: [(usize, Option<usize>); 4],
+    /// A bracket or another sign of code has been read.
+    code: bool,
+    /// A name stands somewhere that has no business in a value with code in it.
+    internals: bool,
 }
 
-impl Template<'_> {
+impl<'a> Template<'a> {
+    /// Where it looks around.
+    pub(super) const MARKS: Marks = Marks(b"{<[(#.j");
+
+    pub(super) fn new(view: &'a [u8]) -> Self {
+        Self { view, searched: 0, closes: [(0, None); 4], code: false, internals: false }
+    }
+
+    /// Reports what the mark `byte` at `i` would run; marks are read in their order.
+    #[inline]
+    pub(super) fn read(&mut self, i: usize, byte: u8, findings: &mut Findings) {
+        let view = self.view;
+        self.code |= !matches!(byte, b'.' | b'j');
+        match byte {
+            b'{' => self.brace(i, findings),
+            b'<' if at(view, i + 1) == b'%' => self.expression(i + 2, Close::Percent, findings),
+            b'[' if at(view, i + 1) == b'#' => self.expression(i + 2, Close::Bracket, findings),
+            b'j' | b'#' => self.internals |= EVERYWHERE.any_at(view, i),
+            _ => {}
+        }
+        self.internals |= match byte {
+            b'[' => joins(view, i, b"constructor", b"[prototype]") || joins(view, i, b"__proto__", b"["),
+            b'.' => {
+                joins(view, i, b"constructor", b".prototype") || joins(view, i, b"freemarker", b".template.utility")
+            }
+            b'(' => joins(view, i, b"getruntime", b"().exec"),
+            _ => false,
+        };
+    }
+
+    /// Reports what only the whole view tells.
+    pub(super) fn finish(&self, findings: &mut Findings) {
+        if starts_at(self.view, 0, b"@(") && arithmetic(cut(self.view, 2, 64)) {
+            findings.report(Rule::TemplateExpression);
+        }
+        if self.code && self.internals {
+            findings.report(Rule::TemplateObject);
+        }
+    }
+
     /// `{` at `i`.
     fn brace(&mut self, i: usize, findings: &mut Findings) {
         let view = self.view;

@@ -5,45 +5,54 @@
 
 mod words;
 
-use super::bytes::{Needles, at, contains, cut, find, from, in_sorted, is_word, skip_space, starts_at};
+use super::bytes::{Marks, Needles, at, contains, cut, from, is_word, skip_space, starts_at};
 use super::rules::{Findings, Rule};
+use super::work::spend;
 use words::{ACTIVE, EVENTS, SCRIPT_SCHEMES, SINKS};
 
 /// How far a tag is read for what its attributes say.
 const TAG_REACH: usize = 512;
 
-/// Reports what `view` would do inside a page.
-pub(super) fn inspect(view: &[u8], findings: &mut Findings) {
-    let mut page = Page { view, tag: None, quote: None, attributes: Attributes::default() };
-    for (i, &byte) in view.iter().enumerate() {
-        match byte {
-            b'<' => page.markup(i, findings),
-            b'=' => page.attribute(i, findings),
-            b':' => page.scheme(i, findings),
-            b'(' | b'`' => {
-                if byte == b'`' {
-                    page.quote = page.quote.or(Some(i));
-                }
-                page.call(i, findings);
-            }
-            b'"' | b'\'' if page.quote.is_none() => page.quote = Some(i),
-            b'.' | b'[' => page.access(i, findings),
-            _ => {}
-        }
-    }
-}
-
-/// What has been passed of a view.
-struct Page<'a> {
+/// What has been passed of a view that may stand inside a page.
+pub(super) struct Page<'a> {
     view: &'a [u8],
     /// The last place where a tag begins.
     tag: Option<usize>,
     /// The first quote.
     quote: Option<usize>,
     attributes: Attributes,
+    passed: Passed,
 }
 
 impl<'a> Page<'a> {
+    /// Where it looks around.
+    pub(super) const MARKS: Marks = Marks(b"<=:(`\"'.[");
+
+    pub(super) fn new(view: &'a [u8]) -> Self {
+        Self { view, tag: None, quote: None, attributes: Attributes::default(), passed: Passed::default() }
+    }
+
+    /// Reports what the mark `byte` at `i` would do; marks are read in their order.
+    #[inline]
+    pub(super) fn read(&mut self, i: usize, byte: u8, findings: &mut Findings) {
+        match byte {
+            b'<' => self.markup(i, findings),
+            b'=' => self.attribute(i, findings),
+            b':' => self.scheme(i, findings),
+            b'(' | b'`' => {
+                if byte == b'`' {
+                    self.quote = self.quote.or(Some(i));
+                }
+                self.call(i, findings);
+            }
+            b'"' | b'\'' if self.quote.is_none() => self.quote = Some(i),
+            b'.' | b'[' if i > 0 && matches!(at(self.view, i - 1) | 0x20, b't' | b'w' | b'f' | b'p' | b'n' | b'r') => {
+                self.access(i, findings)
+            }
+            _ => {}
+        }
+    }
+
     /// `<` at `i`.
     fn markup(&mut self, i: usize, findings: &mut Findings) {
         let view = self.view;
@@ -81,7 +90,7 @@ impl<'a> Page<'a> {
         let named = matches!(at(view, after), 0..=b' ' | b'/' | b'>' | b'<' | b'"' | b'\'');
         // `Vec<Object>` and `L<base>` are types and links of text.
         let generic = i > 0 && is_word(at(view, i - 1)) && at(view, after) == b'>';
-        let listed = named && !generic && in_sorted(ACTIVE, local);
+        let listed = named && !generic && ACTIVE.contains(local);
         let (meta, link) = (match_name(local, b"meta"), match_name(local, b"link"));
         let end = self.attributes.end(view, after);
         // A style sheet's own text follows its tag.
@@ -126,7 +135,7 @@ impl<'a> Page<'a> {
     }
 
     /// `=` at `i`: an event handler before it?
-    fn attribute(&self, i: usize, findings: &mut Findings) {
+    fn attribute(&mut self, i: usize, findings: &mut Findings) {
         let view = self.view;
         let mut end = i;
         while end > 0 && i - end < 16 && (at(view, end - 1) <= b' ' || at(view, end - 1) >= 0x80) {
@@ -147,8 +156,11 @@ impl<'a> Page<'a> {
         if !parted || value >= view.len() || at(view, i + 1) == b'=' {
             return;
         }
-        let known = in_sorted(EVENTS, from(name, 2));
-        let scripted = runs(cut(view, value, value + 96));
+        let known = EVENTS.contains(from(name, 2));
+        if !known && self.tag.is_none() {
+            return;
+        }
+        let scripted = self.passed.runs(view, value, value + 96);
         if self.tag.is_some() {
             if known || scripted {
                 findings.report(Rule::XssEventHandler);
@@ -164,7 +176,7 @@ impl<'a> Page<'a> {
     }
 
     /// `:` at `i`: a scheme that runs script before it?
-    fn scheme(&self, i: usize, findings: &mut Findings) {
+    fn scheme(&mut self, i: usize, findings: &mut Findings) {
         let view = self.view;
         let mut name = [0u8; 12];
         let mut len = 0;
@@ -181,6 +193,9 @@ impl<'a> Page<'a> {
             }
             start -= 1;
         }
+        if len < 3 {
+            return;
+        }
         let Some(name) = name.get_mut(..len) else { return };
         name.reverse();
         let rest = from(view, i + 1);
@@ -190,12 +205,13 @@ impl<'a> Page<'a> {
             || self.quote.is_some()
             || matches!(at(view, start.wrapping_sub(1)), b'=' | b'(' | b':' | b'/');
         if SCRIPT_SCHEMES.iter().any(|scheme| name == scheme.as_bytes()) {
-            let scripted =
-                runs(cut(rest, 0, 200)) || starts_at(rest, 0, b"//") && contains(cut(rest, 0, 200), b"alert");
-            if placed && scripted || self.tag.is_some() && at(rest, 0) > b' ' {
+            let scripted = placed
+                && (self.passed.runs(view, i + 1, i + 201)
+                    || starts_at(rest, 0, b"//") && contains(cut(rest, 0, 200), b"alert"));
+            if scripted || self.tag.is_some() && at(rest, 0) > b' ' {
                 findings.report(Rule::XssScriptUrl);
             }
-        } else if name == b"data" && placed && data_runs(rest)
+        } else if name == b"data" && placed && data_runs(rest) && self.passed.has_comma(view, i)
             || (name == b"feed" || name == b"mhtml") && self.tag.is_some()
         {
             findings.report(Rule::XssScriptUrl);
@@ -211,6 +227,9 @@ impl<'a> Page<'a> {
         }
         let start = word_start(view, end);
         let name = cut(view, start, end);
+        if !(4..=12).contains(&name.len()) {
+            return;
+        }
         if !matches_any(
             name,
             &[
@@ -276,17 +295,20 @@ impl<'a> Page<'a> {
     }
 
     /// `.` at `i`: `document.cookie` and the like.
-    fn access(&self, i: usize, findings: &mut Findings) {
+    fn access(&mut self, i: usize, findings: &mut Findings) {
         let view = self.view;
         let start = word_start(view, i);
         let object = cut(view, start, i);
+        if !(3..=11).contains(&object.len()) {
+            return;
+        }
         if !matches_any(object, &[b"document", b"window", b"self", b"top", b"location", b"constructor"]) {
             return;
         }
         let rest = cut(view, i + 1, i + 24);
         if at(view, i) == b'[' {
             let computed = matches!(at(rest, 0), b'"' | b'\'' | b'`') || starts_at(rest, 0, b"/*");
-            if computed && (start == 0 || self.tag.is_some()) && from(view, i).contains(&b'(') {
+            if computed && (start == 0 || self.tag.is_some()) && self.passed.has_call(view, i) {
                 findings.report(Rule::XssScriptAccess);
             }
             return;
@@ -407,25 +429,67 @@ fn word_start(view: &[u8], end: usize) -> usize {
     start
 }
 
-/// Whether `code` reads as script: a call, a template literal, an assignment or a known object first.
-fn runs(code: &[u8]) -> bool {
-    let end = code.iter().position(|&byte| byte == b'>').unwrap_or(code.len());
-    let code = cut(code, 0, end);
-    let mut i = 0;
-    while i < code.len() {
-        if at(code, i).is_ascii_alphabetic() {
-            let len = from(code, i).iter().take_while(|&&byte| is_word(byte)).count();
-            if in_sorted(SINKS, cut(code, i, i + len)) {
-                return true;
+/// What is remembered of a view, so that no place is searched for each trigger anew.
+#[derive(Default)]
+struct Passed {
+    /// From where a sign of script or an end of it was looked for last, and where it was found.
+    sign: Option<(usize, Sign)>,
+    last_comma: Option<usize>,
+    last_call: Option<usize>,
+}
+
+/// Where script shows as such, or a tag ends before it does.
+#[derive(Clone, Copy)]
+struct Sign {
+    start: usize,
+    end: usize,
+    script: bool,
+}
+
+impl Passed {
+    /// Whether `start..end` reads as script: a call, a template literal, an assignment or a known object, before any `>`.
+    fn runs(&mut self, view: &[u8], start: usize, end: usize) -> bool {
+        let sign = match self.sign {
+            Some((since, sign)) if since <= start && start <= sign.start => sign,
+            _ => {
+                let sign = Sign::next(view, start);
+                self.sign = Some((start, sign));
+                sign
             }
-            i += len;
-        } else if matches!(at(code, i), b'(' | b'`' | b'=') {
-            return true;
-        } else {
-            i += 1;
-        }
+        };
+        sign.script && sign.end <= end
     }
-    false
+
+    fn has_comma(&mut self, view: &[u8], i: usize) -> bool {
+        *self.last_comma.get_or_insert_with(|| memchr::memrchr(b',', view).unwrap_or(0)) > i
+    }
+
+    fn has_call(&mut self, view: &[u8], i: usize) -> bool {
+        *self.last_call.get_or_insert_with(|| memchr::memrchr(b'(', view).unwrap_or(0)) > i
+    }
+}
+
+impl Sign {
+    /// The first at or after `start`.
+    fn next(view: &[u8], start: usize) -> Self {
+        let mut i = start;
+        while i < view.len() {
+            let byte = at(view, i);
+            if byte.is_ascii_alphabetic() {
+                let len = from(view, i).iter().take_while(|&&byte| is_word(byte)).count();
+                spend(len);
+                if SINKS.contains(cut(view, i, i + len)) {
+                    return Self { start: i, end: i + len, script: true };
+                }
+                i += len;
+            } else if matches!(byte, b'(' | b'`' | b'=' | b'>') {
+                return Self { start: i, end: i + 1, script: byte != b'>' };
+            } else {
+                i += 1;
+            }
+        }
+        Self { start: i, end: i, script: false }
+    }
 }
 
 /// Whether a data URL's type is one that a browser runs.
@@ -435,5 +499,5 @@ fn data_runs(rest: &[u8]) -> bool {
     let kind = cut(head, 0, end);
     let typed =
         [&b"text/html"[..], b"svg", b"xml", b"javascript", b"text/x-scriptlet"].iter().any(|sign| contains(kind, sign));
-    typed && memchr::memchr2(b',', b';', head).is_some() && find(rest, 0, b",").is_some()
+    typed && memchr::memchr2(b',', b';', head).is_some()
 }

@@ -4,8 +4,9 @@
 
 mod words;
 
-use super::bytes::{at, contains, cut, find, from, in_sorted, is_word, skip_space, starts_at};
+use super::bytes::{Marks, at, contains, cut, find, from, is_word, skip_space, starts_at};
 use super::rules::{Findings, Rule};
+use super::work::spend;
 use words::{STRONG, WEAK};
 
 /// How much a word is a command.
@@ -15,22 +16,119 @@ enum Known {
     Weak,
 }
 
-/// Reports what `view` would run in a shell.
-pub(super) fn inspect(view: &[u8], findings: &mut Findings) {
-    whole(view, findings);
-    for (i, &byte) in view.iter().enumerate() {
+/// The longest word that is read as a command's argument.
+const MAX_WORD: usize = 256;
+/// The longest value in which a line of its own may be a command.
+const MAX_LINES: usize = 160;
+/// How far the code of a PHP tag is read.
+const CODE_REACH: usize = 400;
+
+/// A view that may reach a shell.
+pub(super) struct Line<'a> {
+    view: &'a [u8],
+    passed: Passed,
+}
+
+impl<'a> Line<'a> {
+    /// Where it looks around.
+    pub(super) const MARKS: Marks = Marks(b";|&\n`$(</");
+
+    pub(super) fn new(view: &'a [u8]) -> Self {
+        Self { view, passed: Passed::default() }
+    }
+
+    /// Reports what the mark `byte` at `i` would run; marks are read in their order.
+    #[inline]
+    pub(super) fn read(&mut self, i: usize, byte: u8, findings: &mut Findings) {
+        let Self { view, passed } = self;
         match byte {
-            b';' | b'|' => separated(view, i, findings),
-            b'&' if at(view, i + 1) != b'#' => separated(view, i, findings),
-            b'\n' => new_line(view, i, findings),
+            b';' | b'|' => separated(view, i, passed, findings),
+            b'&' if at(view, i + 1) != b'#' => separated(view, i, passed, findings),
+            b'\n' if view.len() <= MAX_LINES => new_line(view, i, findings),
             b'`' => backquoted(view, i, findings),
             b'$' => substituted(view, i, findings),
-            b'(' => called(view, i, findings),
-            b'<' => tagged(view, i, findings),
+            b'(' => called(view, i, passed, findings),
+            b'<' if matches!(at(view, i + 1), b'!' | b'?') => tagged(view, i, passed, findings),
             b'/' => by_path(view, i, findings),
             _ => {}
         }
     }
+}
+
+/// What is remembered of a view, so that no place is searched for each trigger anew.
+#[derive(Default)]
+struct Passed {
+    /// Where the second word begins, as far as a space parts it from the first; the length when there is none.
+    second_word: Option<usize>,
+    /// From where code was looked for last, and where it was found.
+    code: Option<(usize, usize)>,
+    /// The same of a connection.
+    connection: Option<(usize, usize)>,
+}
+
+impl Passed {
+    /// Whether a space stands between words before `i`.
+    fn spaced(&mut self, view: &[u8], i: usize) -> bool {
+        let second = *self.second_word.get_or_insert_with(|| {
+            let black = |from_here: usize| from(view, from_here).iter().position(|byte| !byte.is_ascii_whitespace());
+            let gap = black(0).and_then(|first| Some(first + memchr::memchr(b' ', from(view, first))?));
+            gap.and_then(|gap| Some(gap + black(gap)?)).unwrap_or(view.len())
+        });
+        second < i
+    }
+
+    /// Whether a connection is made within reach of `i`.
+    fn connects(&mut self, view: &[u8], i: usize) -> bool {
+        let place = match self.connection {
+            Some((since, place)) if since <= i && i <= place => place,
+            _ => {
+                let place = find(view, i, b"connect(").unwrap_or(view.len());
+                self.connection = Some((i, place));
+                place
+            }
+        };
+        place < i + CODE_REACH && place < view.len()
+    }
+
+    /// Whether code that runs or includes something stands within reach of `i`.
+    fn coded(&mut self, view: &[u8], i: usize) -> bool {
+        let place = match self.code {
+            Some((since, place)) if since <= i && i <= place => place,
+            _ => {
+                let place = next_code(view, i);
+                self.code = Some((i, place));
+                place
+            }
+        };
+        place < i + CODE_REACH && place < view.len()
+    }
+}
+
+/// The first place at or after `i` where code runs or includes something; the length when there is none.
+fn next_code(view: &[u8], i: usize) -> usize {
+    let mut pos = i;
+    while let Some(found) = memchr::memchr3(b'(', b'$', b'n', from(view, pos)) {
+        let place = pos + found;
+        spend(1 + found / 8);
+        let told = match at(view, place) {
+            b'(' => {
+                let before = cut(view, i.max(place.saturating_sub(12)), place);
+                CALLS.iter().any(|call| ends_with(before, call))
+            }
+            b'$' => at(view, place + 1) == b'_',
+            _ => place > i && starts_at(view, place - 1, b"include"),
+        };
+        if told {
+            return place;
+        }
+        pos = place + 1;
+    }
+    view.len()
+}
+
+/// Whether `text` ends with `lower`, in any case.
+fn ends_with(text: &[u8], lower: &[u8]) -> bool {
+    text.len() >= lower.len() && from(text, text.len() - lower.len()).eq_ignore_ascii_case(lower)
 }
 
 /// A word that names a command, and where its arguments begin.
@@ -43,6 +141,10 @@ struct Command {
 
 /// The command at `i`, after space, an opening quote or bracket and a directory.
 fn command(view: &[u8], i: usize) -> Option<Command> {
+    // No command begins with these, and they are what most often follows.
+    if matches!(at(view, i), b')' | b';' | b'|' | b'&' | b'<' | b'>' | b'=' | b',' | b'[' | b']' | b'#' | b':' | b'}') {
+        return None;
+    }
     let mut pos = skip_space(view, i);
     if pos - i > 16 {
         return None;
@@ -99,9 +201,9 @@ fn command(view: &[u8], i: usize) -> Option<Command> {
     }
     let name = name.get(..len)?;
     let name = name.strip_suffix(b".").unwrap_or(name);
-    let known = if in_sorted(STRONG, name) {
+    let known = if STRONG.contains(name) {
         Known::Strong
-    } else if in_sorted(WEAK, name) {
+    } else if WEAK.contains(name) {
         Known::Weak
     } else {
         return None;
@@ -148,7 +250,8 @@ fn tail(view: &[u8], end: usize) -> Tail {
     if start >= view.len() || matches!(first, b';' | b'|' | b'&' | b'#' | b'`' | b'>' | b')') {
         return Tail::End;
     }
-    let word_len = from(view, start).iter().take_while(|&&byte| byte > b' ').count();
+    let word_len = from(view, start).iter().take(MAX_WORD).take_while(|&&byte| byte > b' ').count();
+    spend(word_len);
     let word = cut(view, start, start + word_len);
     let option = (first == b'-'
         && (at(word, 1).is_ascii_alphabetic() || at(word, 1) == b'-' && at(word, 2).is_ascii_alphabetic()))
@@ -159,7 +262,8 @@ fn tail(view: &[u8], end: usize) -> Tail {
         || contains(word, b"://")
         || word == b"/"
         || at(word, 0).is_ascii_alphabetic() && at(word, 1) == b':';
-    let last = skip_space(view, start + word_len) >= view.len();
+    // One that is too long to be read counts as the last.
+    let last = word_len == MAX_WORD || skip_space(view, start + word_len) >= view.len();
     let number = first.is_ascii_digit()
         && counts(view, end)
         && (last
@@ -176,9 +280,7 @@ fn tail(view: &[u8], end: usize) -> Tail {
 /// Whether the command that ends at `end` is one whose argument is a number.
 fn counts(view: &[u8], end: usize) -> bool {
     let name = cut(view, end.saturating_sub(8), end);
-    [&b"sleep"[..], b"timeout", b"kill", b"ping", b"echo"]
-        .iter()
-        .any(|known| name.len() >= known.len() && from(name, name.len() - known.len()).eq_ignore_ascii_case(known))
+    [&b"sleep"[..], b"timeout", b"kill", b"ping", b"echo"].iter().any(|known| ends_with(name, known))
 }
 
 /// Whether the command with what follows it is one to report after a separator.
@@ -200,7 +302,7 @@ fn is_echo(view: &[u8], command: &Command) -> bool {
 }
 
 /// A separator at `i`.
-fn separated(view: &[u8], i: usize, findings: &mut Findings) {
+fn separated(view: &[u8], i: usize, passed: &mut Passed, findings: &mut Findings) {
     let byte = at(view, i);
     let mut after = i + 1;
     while after < i + 3 && (at(view, after) == byte || at(view, after) == b'&' && byte == b'|') {
@@ -219,8 +321,8 @@ fn separated(view: &[u8], i: usize, findings: &mut Findings) {
         let leading = i <= 2 && command.known == Known::Strong;
         if !parameter
             && !closure
-            && !prose(view, i, after, &command)
             && (leading || is_run(view, &command) || has_subcommand(view, &command, after))
+            && !prose(view, i, after, &command, passed)
         {
             findings.report(Rule::CommandSeparator);
         }
@@ -236,7 +338,7 @@ fn separated(view: &[u8], i: usize, findings: &mut Findings) {
 }
 
 /// Whether the separator at `i` and a command with nothing after it read as prose or a table: `tips & more`, `| id |`.
-fn prose(view: &[u8], i: usize, after: usize, command: &Command) -> bool {
+fn prose(view: &[u8], i: usize, after: usize, command: &Command, passed: &mut Passed) -> bool {
     if tail(view, command.end) != Tail::End || after > i + 1 || at(view, after) > b' ' {
         return false;
     }
@@ -247,11 +349,10 @@ fn prose(view: &[u8], i: usize, after: usize, command: &Command) -> bool {
             && next > command.end
             && skip_space(view, next + 1) < view.len();
     }
-    let before = cut(view, 0, i).trim_ascii();
     match at(view, i) {
-        b'|' => at(view, next) == b'|' || command.known == Known::Weak && before.contains(&b' '),
+        b'|' => at(view, next) == b'|' || command.known == Known::Weak && passed.spaced(view, i),
         b'&' => command.known == Known::Weak,
-        _ => command.known == Known::Weak && before.contains(&b' '),
+        _ => command.known == Known::Weak && passed.spaced(view, i),
     }
 }
 
@@ -276,7 +377,7 @@ fn has_subcommand(view: &[u8], command: &Command, start: usize) -> bool {
 
 /// A line that is a command, in a short value whose first line is a single word.
 fn new_line(view: &[u8], i: usize, findings: &mut Findings) {
-    if view.len() > 160 || cut(view, 0, i).contains(&b' ') {
+    if cut(view, 0, i).contains(&b' ') {
         return;
     }
     if command(view, i + 1).is_some_and(|command| is_run(view, &command)) {
@@ -307,13 +408,16 @@ fn backquoted(view: &[u8], i: usize, findings: &mut Findings) {
 
 /// `$` at `i`: `$(command)`, `${IFS}`.
 fn substituted(view: &[u8], i: usize, findings: &mut Findings) {
+    if !matches!(at(view, i + 1), b'{' | b'(' | b'_' | b'i' | b'I') {
+        return;
+    }
     let attached = i > 0 && is_word(at(view, i - 1));
     if starts_at(view, i, b"${ifs") || attached && starts_at(view, i, b"$ifs") {
         findings.report(Rule::CommandSubstitution);
         return;
     }
     let superglobals: [&[u8]; 6] = [b"$_get[", b"$_post[", b"$_request[", b"$_server[", b"$_cookie[", b"$_files["];
-    if superglobals.iter().any(|name| starts_at(view, i, name)) {
+    if at(view, i + 1) == b'_' && superglobals.iter().any(|name| starts_at(view, i, name)) {
         findings.report(Rule::CommandCall);
         return;
     }
@@ -351,7 +455,7 @@ const CALLS: &[&[u8]] = &[
 ];
 
 /// `(` at `i`: a call that runs a command, or a function definition in the environment.
-fn called(view: &[u8], i: usize, findings: &mut Findings) {
+fn called(view: &[u8], i: usize, passed: &mut Passed, findings: &mut Findings) {
     if at(view, i + 1) == b')' && i <= 4 {
         let brace = skip_space(view, i + 2);
         if at(view, brace) == b'{' && cut(view, 0, i).iter().all(|&byte| byte <= b' ' || byte == b'"' || byte == b'\'')
@@ -367,22 +471,26 @@ fn called(view: &[u8], i: usize, findings: &mut Findings) {
         start -= 1;
     }
     let name = cut(view, start, i);
+    if name.len() < 4 {
+        return;
+    }
     if (name.eq_ignore_ascii_case(b"phpinfo") || name.eq_ignore_ascii_case(b"phpversion")) && at(view, i + 1) == b')' {
         findings.report(Rule::CommandCall);
         return;
     }
     if name.eq_ignore_ascii_case(b"socket") {
-        let python =
-            start >= 7 && starts_at(view, start - 7, b"socket.") && contains(cut(view, i, i + 400), b"connect(");
+        let python = start >= 7 && starts_at(view, start - 7, b"socket.") && passed.connects(view, i);
         if python || starts_at(view, i, b"(s,pf_inet") {
             findings.report(Rule::CommandShell);
         }
         return;
     }
-    if !CALLS.iter().any(|call| name.eq_ignore_ascii_case(call)) {
+    let quote = skip_space(cut(view, 0, i + 64), i + 1);
+    if !matches!(at(view, quote), b'"' | b'\'' | b'`' | b'$')
+        || !CALLS.iter().any(|call| name.eq_ignore_ascii_case(call))
+    {
         return;
     }
-    let quote = skip_space(view, i + 1);
     let quoted = matches!(at(view, quote), b'"' | b'\'' | b'`');
     let variable = at(view, quote) == b'$' && at(view, quote + 1) == b'_';
     if variable
@@ -397,23 +505,22 @@ fn called(view: &[u8], i: usize, findings: &mut Findings) {
 }
 
 /// `<` at `i`: server-side includes and PHP.
-fn tagged(view: &[u8], i: usize, findings: &mut Findings) {
-    if starts_at(view, i, b"<!--#exec") || starts_at(view, i, b"<!--#include") || starts_at(view, i, b"<!--#echo") {
+fn tagged(view: &[u8], i: usize, passed: &mut Passed, findings: &mut Findings) {
+    let found = match at(view, i + 1) {
+        b'!' => [&b"<!--#exec"[..], b"<!--#include", b"<!--#echo"].iter().any(|tag| starts_at(view, i, tag)),
+        b'?' => (starts_at(view, i, b"<?php") || starts_at(view, i, b"<?=")) && passed.coded(view, i),
+        _ => false,
+    };
+    if found {
         findings.report(Rule::CommandCall);
-    }
-    if starts_at(view, i, b"<?php") || starts_at(view, i, b"<?=") {
-        let code = cut(view, i, i + 400);
-        if CALLS.iter().any(|call| find(code, 0, call).is_some_and(|at_call| at(code, at_call + call.len()) == b'('))
-            || contains(code, b"$_")
-            || contains(code, b"include")
-        {
-            findings.report(Rule::CommandCall);
-        }
     }
 }
 
 /// `/` at `i`: `/bin/sh -c`, `/dev/tcp/`.
 fn by_path(view: &[u8], i: usize, findings: &mut Findings) {
+    if !matches!(at(view, i + 1) | 0x20, b'b' | b'd') {
+        return;
+    }
     if starts_at(view, i, b"/dev/tcp/") || starts_at(view, i, b"/dev/udp/") {
         findings.report(Rule::CommandShell);
         return;
@@ -421,10 +528,12 @@ fn by_path(view: &[u8], i: usize, findings: &mut Findings) {
     if !starts_at(view, i, b"/bin/") {
         return;
     }
-    if let Some(command) = command(view, i + 5) {
-        let shell = [&b"sh"[..], b"bash", b"dash", b"zsh", b"ksh"].iter().any(|name| starts_at(view, i + 5, name));
-        let run = tail(view, command.end) == Tail::Argument && shell && at(view, skip_space(view, command.end)) == b'-';
-        let option = cut(view, i.saturating_sub(3), i) == b"-e " || cut(view, i.saturating_sub(3), i) == b"-c ";
+    let shell = [&b"sh"[..], b"bash", b"dash", b"zsh", b"ksh"].iter().any(|name| starts_at(view, i + 5, name));
+    let option = matches!(cut(view, i.saturating_sub(3), i), b"-e " | b"-c ");
+    if (shell || option)
+        && let Some(command) = command(view, i + 5)
+    {
+        let run = shell && tail(view, command.end) == Tail::Argument && at(view, skip_space(view, command.end)) == b'-';
         if run || option {
             findings.report(Rule::CommandShell);
         }
@@ -432,7 +541,7 @@ fn by_path(view: &[u8], i: usize, findings: &mut Findings) {
 }
 
 /// Values that are a command line from their first word on.
-fn whole(view: &[u8], findings: &mut Findings) {
+pub(super) fn whole(view: &[u8], findings: &mut Findings) {
     let start = skip_space(view, 0);
     if !matches!(at(view, start) | 0x20, b'n' | b'b' | b's' | b'p' | b'c' | b'r' | b'/') {
         return;

@@ -58,9 +58,26 @@ pub(super) struct Chain {
     pub(super) open: Option<u8>,
 }
 
+/// An operator with its operand, as a link of a chain.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Link {
+    /// The place after it and the brackets that it closes.
+    next: u32,
+    /// Comparisons, logic, names and calls, a byte for each: none overflows in a chain.
+    tally: u32,
+    /// The quote of a string that nothing closes, or 0.
+    open: u8,
+}
+
+/// How many links are remembered, each by its place.
+pub(super) const LINKS: usize = 32;
+
 impl Tokens<'_> {
     /// The operand at `i`, if one begins there.
     pub(super) fn operand(&self, i: usize) -> Option<Operand> {
+        if matches!(self.kind(i), Kind::Number | Kind::Quote(_) | Kind::Word(Word::Name)) {
+            return self.bare_operand(i).map(|(what, next)| Operand { what, start: i, next });
+        }
         let mut start = i;
         let mut opened = 0usize;
         loop {
@@ -168,45 +185,57 @@ impl Tokens<'_> {
         }
     }
 
-    /// The place after the logical operator at `i`, if there is one.
-    pub(super) fn logic(&self, i: usize) -> Option<usize> {
-        match self.kind(i) {
-            Kind::Logic(_) | Kind::Word(Word::Logic) => Some(i + 1),
-            _ => None,
-        }
-    }
-
     /// The chain of operators and operands that begins with an operator at `i`.
     pub(super) fn chain(&self, i: usize) -> Chain {
         let mut chain = Chain { next: i, ..Chain::default() };
+        let mut tally = 0;
         while chain.operators < MAX_CHAIN {
-            let i = chain.next;
-            let (after, compares, logic) = if let Some(after) = self.comparison(i) {
-                (after, 1, 0)
-            } else if let Some(after) = self.logic(i) {
-                (after, 0, 1)
-            } else if matches!(self.kind(i), Kind::Arith(_) | Kind::Word(Word::Arith)) {
-                (i + 1, 0, 0)
-            } else {
-                break;
-            };
-            let Some(operand) = self.operand(after) else { break };
-            chain.next = operand.next;
+            let Some(link) = self.link(chain.next) else { break };
+            chain.next = link.next as usize;
             chain.operators += 1;
-            chain.compares += compares;
-            chain.logic += logic;
-            match operand.what {
-                What::Name => chain.names += 1,
-                What::Call(_) | What::Query => chain.calls += 1,
-                What::Text { quote, open: true } => chain.open = Some(quote),
-                _ => {}
-            }
-            let end = chain.next + MAX_PREFIX;
-            while chain.next < end && self.kind(chain.next) == Kind::Close {
-                chain.next += 1;
+            tally += link.tally;
+            if link.open != 0 {
+                chain.open = Some(link.open);
             }
         }
-        chain
+        let [compares, logic, names, calls] = tally.to_le_bytes().map(usize::from);
+        Chain { compares, logic, names, calls, ..chain }
+    }
+
+    /// The operator at `i` and the operand after it; of each the chains of several quotes are made.
+    fn link(&self, i: usize) -> Option<Link> {
+        let Some(known) = self.links.get(i % LINKS) else { return self.read_link(i) };
+        match known.get() {
+            (place, link) if place as usize == i => link,
+            _ => {
+                let link = self.read_link(i);
+                known.set((u32::try_from(i).unwrap_or(u32::MAX), link));
+                link
+            }
+        }
+    }
+
+    fn read_link(&self, i: usize) -> Option<Link> {
+        let (after, operator) = match self.kind(i) {
+            Kind::Compare => (i + 1, [1, 0]),
+            Kind::Logic(_) | Kind::Word(Word::Logic) => (i + 1, [0, 1]),
+            Kind::Arith(_) | Kind::Word(Word::Arith) => (i + 1, [0, 0]),
+            _ => (self.comparison(i)?, [1, 0]),
+        };
+        let operand = self.operand(after)?;
+        let mut next = operand.next;
+        let end = next + MAX_PREFIX;
+        while next < end && self.kind(next) == Kind::Close {
+            next += 1;
+        }
+        let (operand, open) = match operand.what {
+            What::Name => ([1, 0], 0),
+            What::Call(_) | What::Query => ([0, 1], 0),
+            What::Text { quote, open: true } => ([0, 0], quote),
+            _ => ([0, 0], 0),
+        };
+        let tally = u32::from_le_bytes([operator[0], operator[1], operand[0], operand[1]]);
+        Some(Link { next: u32::try_from(next).ok()?, tally, open })
     }
 
     /// Whether what comments out the rest of a query stands at `i`, perhaps after a semicolon.

@@ -23,6 +23,9 @@ const MAX_COMMENTED: usize = 1024;
 
 /// Reports what `view` would do inside a query.
 pub(super) fn inspect(view: &[u8], findings: &mut Findings) {
+    if token::is_quiet(view) {
+        return;
+    }
     let mut start = 0;
     loop {
         let part = super::bytes::cut(view, start, start + WINDOW);
@@ -58,19 +61,23 @@ impl Inspection<'_> {
         if self.first {
             self.statement(0, false, findings);
         }
-        for i in 0..self.tokens.len() {
-            if findings.is_sure() {
-                return;
-            }
-            match self.tokens.kind(i) {
+        if findings.is_sure() {
+            return;
+        }
+        for (i, token) in self.tokens.all().iter().enumerate() {
+            match token.kind {
                 Kind::Quote(_) => self.quote(i, findings),
                 Kind::Semicolon => self.statement(i + 1, true, findings),
                 Kind::Logic(_) | Kind::Word(Word::Logic | Word::Where | Word::Having) => self.condition(i, findings),
                 Kind::Close => self.bracket(i, findings),
                 Kind::Variable => self.variable(i, findings),
                 Kind::Open => self.open(i, findings),
+                Kind::Word(Word::Name) => continue,
                 Kind::Word(word) => self.word(i, word, findings),
-                _ => {}
+                _ => continue,
+            }
+            if findings.is_sure() {
+                return;
             }
         }
     }
@@ -207,6 +214,30 @@ impl Inspection<'_> {
             || j == i + 1 && tokens.kind(j) == Kind::Quote(quote) && tokens.at(j).twin == u32::MAX
         {
             j += 1;
+        }
+        // Only these lead anywhere.
+        if !matches!(
+            tokens.kind(j),
+            Kind::Dashes
+                | Kind::Hash
+                | Kind::OpenComment
+                | Kind::Semicolon
+                | Kind::Close
+                | Kind::Compare
+                | Kind::Logic(_)
+                | Kind::Arith(_)
+                | Kind::Word(
+                    Word::Select
+                        | Word::Not
+                        | Word::Match
+                        | Word::In
+                        | Word::Between
+                        | Word::Is
+                        | Word::Logic
+                        | Word::Arith
+                )
+        ) {
+            return;
         }
         let marked = quote == b'`' && tokens.after(j).len() > 2;
         if !opening
@@ -426,6 +457,38 @@ impl Inspection<'_> {
         };
         if found {
             findings.report(Rule::SqlClause);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ClassSet;
+    use super::super::rules::RuleSet;
+    use super::*;
+    use proptest::prelude::*;
+
+    #[rustfmt::skip]
+    const PIECES: &[&str] = &[
+        "select ", "union ", " or ", " like ", "1", "1e5", "0x1f", ".5", "(", ")", ";", "'", "--", "-", "/", "*", "@@a", "#",
+        "=", "<", "sleep", "count", "drop ", "table ", "from ", "where ", "a", " ", ",", ".", "is ", "null", "case ", "when ",
+        "exec ", "order by ", "limit ", "into outfile ", "procedure analyse", "declare ", "waitfor delay ", "sys", "\u{a0}", "&",
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn finds_nothing_in_what_is_quiet(pieces in prop::collection::vec(prop::sample::select(PIECES), 0..8)) {
+            let value = pieces.concat();
+            if token::is_quiet(value.as_bytes()) {
+                let mut findings = Findings::new(ClassSet::ALL, RuleSet::default());
+                for uncommented in [false, true] {
+                    let tokens = Tokens::of(value.as_bytes(), uncommented);
+                    Inspection { tokens, first: true, uncommented }.run(&mut findings);
+                }
+                prop_assert!(findings.is_empty(), "{}", value);
+            }
         }
     }
 }

@@ -4,7 +4,10 @@
 //! nobody here knows. Comments between tokens count as space; what comments out the rest is a token.
 
 use super::super::bytes::{at, cut, find, from};
+use super::super::work::spend;
+use super::grammar::{LINKS, Link};
 use super::words::{HASH_START, Word, hash_byte};
+use std::cell::Cell;
 
 /// What a token is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +63,8 @@ pub(super) struct Token {
 pub(super) struct Tokens<'a> {
     pub(super) text: &'a [u8],
     tokens: Vec<Token>,
+    /// The links of chains that were read last, by their place.
+    pub(super) links: [Cell<(u32, Option<Link>)>; LINKS],
 }
 
 const END: Token = Token {
@@ -77,23 +82,27 @@ impl<'a> Tokens<'a> {
     ///
     /// With `line_comments`, `#` and `--` up to the end of their line count as space where another line follows.
     pub(super) fn of(text: &'a [u8], line_comments: bool) -> Self {
-        let tokens = Vec::with_capacity(text.len() / 4 + 4);
-        let mut lexer = Lexer { text, pos: 0, tokens, unclosed: false, line_comments, quotes: [None; 3], opened: 0 };
-        while lexer.next() {}
-        Self { text, tokens: lexer.tokens }
+        Self { text, tokens: lex(text, line_comments), links: [const { Cell::new((u32::MAX, None)) }; LINKS] }
     }
 
     pub(super) fn len(&self) -> usize {
         self.tokens.len()
     }
 
+    pub(super) fn all(&self) -> &[Token] {
+        &self.tokens
+    }
+
     /// The token at `i`; an `End` past the last.
     pub(super) fn at(&self, i: usize) -> Token {
+        spend(1);
         self.tokens.get(i).copied().unwrap_or(END)
     }
 
+    #[inline]
     pub(super) fn kind(&self, i: usize) -> Kind {
-        self.at(i).kind
+        spend(1);
+        self.tokens.get(i).map_or(Kind::End, |token| token.kind)
     }
 
     /// The token before `i`; an `End` before the first.
@@ -120,6 +129,31 @@ impl<'a> Tokens<'a> {
     }
 }
 
+/// Whether nothing in `text` begins what the grammar looks for: no quote, no logic, no variable, no comment, and no word
+/// that starts a clause, a statement or a call that matters. What is read twice without its comments is not quiet.
+pub(super) fn is_quiet(text: &[u8]) -> bool {
+    let mut pos = 0;
+    while pos < text.len() {
+        let byte = at(text, pos);
+        match byte {
+            b'\'' | b'"' | b'`' | b'@' | b'|' | b'&' | b'#' => return false,
+            b'-' if at(text, pos + 1) == b'-' => return false,
+            b'/' if at(text, pos + 1) == b'*' => return false,
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0x80.. if byte != 0xA0 => {
+                let (kind, len) = word(from(text, pos));
+                if matches!(kind, Kind::Word(word) if !word.is_quiet()) {
+                    return false;
+                }
+                pos += len;
+            }
+            b'0'..=b'9' => pos += number_len(from(text, pos)),
+            b'.' if at(text, pos + 1).is_ascii_digit() => pos += number_len(from(text, pos)),
+            _ => pos += 1,
+        }
+    }
+    true
+}
+
 fn place(pos: usize) -> u32 {
     u32::try_from(pos).unwrap_or(u32::MAX)
 }
@@ -132,139 +166,187 @@ const fn quote_slot(quote: u8) -> usize {
     }
 }
 
-struct Lexer<'a> {
-    text: &'a [u8],
-    pos: usize,
-    tokens: Vec<Token>,
+/// What a byte that begins a token makes of it.
+#[derive(Clone, Copy)]
+enum Role {
+    /// Space, or what may begin a comment.
+    Space,
+    /// A token of its own, whatever follows.
+    Single(Kind),
+    Word,
+    /// `.`, of its own or of a number.
+    Dot,
+    /// What follows decides.
+    More,
+}
+
+static ROLES: [Role; 256] = roles();
+
+#[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+const fn roles() -> [Role; 256] {
+    let mut table = [Role::More; 256];
+    let mut i = 0;
+    while i < 256 {
+        let byte = i as u8;
+        table[i] = match byte {
+            0..=b' ' | b'/' | b'*' | b'#' | b'-' | 0xA0 => Role::Space,
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0x80.. => Role::Word,
+            b'\'' | b'"' | b'`' => Role::Single(Kind::Quote(byte)),
+            b'(' => Role::Single(Kind::Open),
+            b')' => Role::Single(Kind::Close),
+            b',' => Role::Single(Kind::Comma),
+            b';' => Role::Single(Kind::Semicolon),
+            b'+' | b'%' | b'^' => Role::Single(Kind::Arith(byte)),
+            b'.' => Role::Dot,
+            b'$' | b':' | b'?' | b'[' | b'\\' | b']' | b'{' | b'}' | 0x7F => Role::Single(Kind::Other(byte)),
+            _ => Role::More,
+        };
+        i += 1;
+    }
+    table
+}
+
+/// The role of the byte at `i`; space past the end.
+fn role_at(text: &[u8], i: usize) -> Role {
+    ROLES.get(usize::from(at(text, i))).copied().unwrap_or(Role::More)
+}
+
+fn lex(text: &[u8], line_comments: bool) -> Vec<Token> {
+    let mut tokens: Vec<Token> = Vec::with_capacity(text.len() / 3 + 4);
+    let mut space = Space { unclosed: false, line_comments };
+    // For each kind of quote: the last one, and whether an odd number stands before the next.
+    let mut quotes = [(usize::MAX, false); 3];
+    // Brackets opened and not yet closed.
+    let mut opened = 0usize;
+    let mut pos = 0;
+    loop {
+        let (mut spaced, mut commented) = (false, false);
+        let mut role = role_at(text, pos);
+        if matches!(role, Role::Space) {
+            let start = pos;
+            (pos, commented) = space.skip(text, pos);
+            spaced = pos > start;
+            role = role_at(text, pos);
+        }
+        if pos >= text.len() {
+            return tokens;
+        }
+        let start = pos;
+        let kind = match role {
+            Role::Single(kind) => {
+                pos += 1;
+                kind
+            }
+            Role::Dot if !at(text, pos + 1).is_ascii_digit() => {
+                pos += 1;
+                Kind::Dot
+            }
+            Role::Word => {
+                let (kind, len) = word(from(text, pos));
+                pos += len;
+                kind
+            }
+            _ => {
+                let (kind, len) = token(from(text, pos));
+                pos += len;
+                kind
+            }
+        };
+        let mut odd = false;
+        match kind {
+            Kind::Quote(quote) => {
+                let index = tokens.len();
+                if let Some((last, uneven)) = quotes.get_mut(quote_slot(quote)) {
+                    if let Some(token) = tokens.get_mut(*last) {
+                        token.twin = place(index);
+                    }
+                    odd = *uneven;
+                    (*last, *uneven) = (index, !odd);
+                }
+            }
+            Kind::Open => opened += 1,
+            Kind::Close => {
+                odd = opened > 0;
+                opened -= usize::from(odd);
+            }
+            _ => {}
+        }
+        tokens.push(Token { kind, spaced, commented, start: place(start), end: place(pos), twin: u32::MAX, odd });
+    }
+}
+
+/// What separates tokens.
+struct Space {
     /// No `*/` follows any more.
     unclosed: bool,
     line_comments: bool,
-    /// For each kind of quote: the last one, and whether an odd number stands before it.
-    quotes: [Option<(usize, bool)>; 3],
-    /// Brackets opened and not yet closed.
-    opened: usize,
 }
 
-impl Lexer<'_> {
-    /// Adds the next token; false at the end.
-    fn next(&mut self) -> bool {
-        let (spaced, commented) = self.skip_space();
-        let start = self.pos;
-        if start >= self.text.len() {
-            return false;
-        }
-        let (kind, len) = self.token();
-        self.pos = start + len;
-        let odd = match kind {
-            Kind::Quote(quote) => self.pair(quote),
-            Kind::Close => self.opened > 0,
-            _ => false,
-        };
-        match kind {
-            Kind::Open => self.opened += 1,
-            Kind::Close => self.opened = self.opened.saturating_sub(1),
-            _ => {}
-        }
-        let (start, end) = (place(start), place(self.pos));
-        self.tokens.push(Token { kind, spaced, commented, start, end, twin: u32::MAX, odd });
-        true
-    }
-
-    /// Tells the last quote of this kind that the next token is its twin; whether an odd number stands before.
-    fn pair(&mut self, quote: u8) -> bool {
-        let index = self.tokens.len();
-        let Some(last) = self.quotes.get_mut(quote_slot(quote)) else { return false };
-        let odd = match *last {
-            None => false,
-            Some((before, odd)) => {
-                if let Some(token) = self.tokens.get_mut(before) {
-                    token.twin = place(index);
-                }
-                !odd
-            }
-        };
-        *last = Some((index, odd));
-        odd
-    }
-
-    /// Steps over white space and closed comments.
-    fn skip_space(&mut self) -> (bool, bool) {
-        let start = self.pos;
-        let first = at(self.text, start);
-        if first > b' ' && !matches!(first, b'/' | b'*' | b'#' | b'-' | 0xA0) {
-            return (false, false);
-        }
+impl Space {
+    /// Steps over white space and closed comments: the place after them, and whether there was a comment.
+    fn skip(&mut self, text: &[u8], start: usize) -> (usize, bool) {
+        let mut pos = start;
         let mut commented = false;
         loop {
-            let byte = at(self.text, self.pos);
-            if byte <= b' ' && self.pos < self.text.len() || byte == 0xA0 {
-                self.pos += 1;
-            } else if byte == b'/' && at(self.text, self.pos + 1) == b'*' && !self.unclosed {
-                let inside = self.pos + 2;
-                if matches!(at(self.text, inside), b'!' | b'+')
-                    || at(self.text, inside) == b'M' && at(self.text, inside + 1) == b'!'
-                {
+            let byte = at(text, pos);
+            if byte <= b' ' && pos < text.len() || byte == 0xA0 {
+                pos += 1;
+            } else if byte == b'/' && at(text, pos + 1) == b'*' && !self.unclosed {
+                let inside = pos + 2;
+                if matches!(at(text, inside), b'!' | b'+') || at(text, inside) == b'M' && at(text, inside + 1) == b'!' {
                     // MySQL runs what such a comment holds.
-                    self.pos = inside;
-                    while matches!(at(self.text, self.pos), b'!' | b'+' | b'M' | b'0'..=b'9') {
-                        self.pos += 1;
+                    pos = inside;
+                    while matches!(at(text, pos), b'!' | b'+' | b'M' | b'0'..=b'9') {
+                        pos += 1;
                     }
                     commented = true;
                     continue;
                 }
-                match find(self.text, inside, b"*/") {
-                    Some(end) => self.pos = end + 2,
+                match find(text, inside, b"*/") {
+                    Some(end) => pos = end + 2,
                     None => {
                         self.unclosed = true;
                         break;
                     }
                 }
                 commented = true;
-            } else if byte == b'*' && at(self.text, self.pos + 1) == b'/' {
-                self.pos += 2;
-            } else if self.line_comments && (byte == b'#' || byte == b'-' && at(self.text, self.pos + 1) == b'-') {
-                let Some(line) = memchr::memchr(b'\n', from(self.text, self.pos)) else { break };
-                self.pos += line;
+            } else if byte == b'*' && at(text, pos + 1) == b'/' {
+                pos += 2;
+            } else if self.line_comments && (byte == b'#' || byte == b'-' && at(text, pos + 1) == b'-') {
+                let Some(line) = memchr::memchr(b'\n', from(text, pos)) else { break };
+                pos += line;
                 commented = true;
             } else {
                 break;
             }
         }
-        (self.pos > start, commented)
+        (pos, commented)
     }
+}
 
-    fn token(&self) -> (Kind, usize) {
-        let rest = from(self.text, self.pos);
-        let (first, second) = (at(rest, 0), at(rest, 1));
-        match first {
-            b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0x80.. => word(rest),
-            b'0'..=b'9' => (Kind::Number, number_len(rest)),
-            b'.' if second.is_ascii_digit() => (Kind::Number, number_len(rest)),
-            b'\'' | b'"' | b'`' => (Kind::Quote(first), 1),
-            b'(' => (Kind::Open, 1),
-            b')' => (Kind::Close, 1),
-            b',' => (Kind::Comma, 1),
-            b';' => (Kind::Semicolon, 1),
-            b'.' => (Kind::Dot, 1),
-            b'-' if second == b'-' => (Kind::Dashes, 2),
-            b'/' if second == b'*' => (Kind::OpenComment, 2),
-            b'#' => (Kind::Hash, 1),
-            b'!' if !matches!(second, b'=' | b'<' | b'>') => (Kind::Bang, 1),
-            b'=' | b'<' | b'>' | b'!' | b'~' => {
-                let len =
-                    rest.iter().take(3).take_while(|byte| matches!(byte, b'=' | b'<' | b'>' | b'!' | b'~')).count();
-                (Kind::Compare, len)
-            }
-            b'|' | b'&' => (Kind::Logic(first), if second == first { 2 } else { 1 }),
-            b'+' | b'-' | b'*' | b'/' | b'%' | b'^' => (Kind::Arith(first), 1),
-            b'@' => {
-                let len =
-                    rest.iter().take(64).skip_while(|&&byte| byte == b'@').take_while(|&&byte| is_name(byte)).count();
-                let ats = rest.iter().take(3).take_while(|&&byte| byte == b'@').count();
-                (Kind::Variable, ats + len)
-            }
-            _ => (Kind::Other(first), 1),
+/// The token at the beginning of `rest`, which is not empty, and its length.
+fn token(rest: &[u8]) -> (Kind, usize) {
+    let (first, second) = (at(rest, 0), at(rest, 1));
+    match first {
+        b'0'..=b'9' => (Kind::Number, number_len(rest)),
+        b'.' => (Kind::Number, number_len(rest)),
+        b'-' if second == b'-' => (Kind::Dashes, 2),
+        b'/' if second == b'*' => (Kind::OpenComment, 2),
+        b'#' => (Kind::Hash, 1),
+        b'!' if !matches!(second, b'=' | b'<' | b'>') => (Kind::Bang, 1),
+        b'=' | b'<' | b'>' | b'!' | b'~' => {
+            let compares = |byte: u8| matches!(byte, b'=' | b'<' | b'>' | b'!' | b'~');
+            let len = if !compares(second) { 1 } else { 2 + usize::from(compares(at(rest, 2))) };
+            (Kind::Compare, len)
         }
+        b'|' | b'&' => (Kind::Logic(first), if second == first { 2 } else { 1 }),
+        b'-' | b'*' | b'/' => (Kind::Arith(first), 1),
+        b'@' => {
+            let len = rest.iter().take(64).skip_while(|&&byte| byte == b'@').take_while(|&&byte| is_name(byte)).count();
+            let ats = rest.iter().take(3).take_while(|&&byte| byte == b'@').count();
+            (Kind::Variable, ats + len)
+        }
+        _ => (Kind::Other(first), 1),
     }
 }
 
@@ -272,14 +354,31 @@ const fn is_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || byte >= 0x80
 }
 
+/// For each byte of a name what a hash without regard to case takes of it; 0 for any other.
+static NAMES: [u8; 256] = names();
+
+#[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+const fn names() -> [u8; 256] {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        if is_name(byte as u8) {
+            table[byte] = byte as u8 | 0x20;
+        }
+        byte += 1;
+    }
+    table
+}
+
 fn word(rest: &[u8]) -> (Kind, usize) {
     let mut hash = HASH_START;
     let mut len = 0;
     for &byte in rest {
-        if !is_name(byte) {
+        let name = NAMES.get(usize::from(byte)).copied().unwrap_or(0);
+        if name == 0 {
             break;
         }
-        hash = hash_byte(hash, byte);
+        hash = hash_byte(hash, name);
         len += 1;
     }
     (Kind::Word(Word::of(cut(rest, 0, len), hash)), len)

@@ -93,6 +93,38 @@ impl Word {
         }
     }
 
+    /// Whether nothing begins with it: it only goes on with what another token began.
+    pub(super) const fn is_quiet(self) -> bool {
+        matches!(
+            self,
+            Self::Name
+                | Self::Not
+                | Self::Match
+                | Self::Arith
+                | Self::Is
+                | Self::In
+                | Self::Between
+                | Self::Null
+                | Self::Boolean
+                | Self::From
+                | Self::By
+                | Self::Outfile
+                | Self::Analyse
+                | Self::All
+                | Self::As
+                | Self::When
+                | Self::End
+                | Self::Exists
+                | Self::Delay
+                | Self::Thing
+                | Self::Values
+                | Self::Prefix
+                | Self::Suffix
+                | Self::InfoFn
+                | Self::Fn
+        )
+    }
+
     pub(super) fn is_fn(self) -> bool {
         matches!(self, Self::TimeFn | Self::DangerFn | Self::InfoFn | Self::Fn)
     }

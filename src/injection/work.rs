@@ -1,0 +1,71 @@
+//! The engine's work, counted in tests only: what a hostile value costs must not depend on the machine's mood.
+
+/// Counts `steps` looks at bytes or tokens.
+#[inline]
+pub(super) fn spend(steps: usize) {
+    #[cfg(test)]
+    tests::SPENT.with(|spent| spent.set(spent.get() + steps));
+    #[cfg(not(test))]
+    let _ = steps;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{ClassSet, scan};
+    use proptest::prelude::*;
+    use std::cell::Cell;
+
+    thread_local! {
+        pub(super) static SPENT: Cell<usize> = const { Cell::new(0) };
+    }
+
+    /// Long enough that the square of it would be told from a multiple.
+    const LEN: usize = 8 << 10;
+    /// The most looks for each byte of a value that is made to cost.
+    const LIMIT: usize = 400;
+
+    /// How many looks each byte of `piece` costs when it fills a value.
+    fn looks(piece: &str) -> usize {
+        let value = piece.repeat(LEN / piece.len());
+        SPENT.set(0);
+        scan(value.as_bytes(), ClassSet::ALL);
+        SPENT.get() / LEN
+    }
+
+    #[rustfmt::skip]
+    const PIECES: &[&str] = &[
+        "'", "' or ", "'||", "='", "'=(", "a='b'&", "' or a like b.c.d.e.f(", "'+(((((((((1)))))))))", "'+a+b+c+d+e+f+g+h",
+        "(", "' or (((((a(((((", "or ((((((((((((1", "if(", "case when ", "from sys ", "select * ", "; select (", "union(((((((",
+        "/*", "/*a", "--a ", "#a ", "@@a ", "sleep(", "<a ", "<a style=", "<style ", "<x:y ", "<!--[if ", "<!doctype ", "<<<<",
+        "<a document['", "=data:text/html;", "javascript:", "javascript:a ", "<a href=data:,", "on=", " onclick=a",
+        "+++++++++++alert(", "'-;-;-;-;-;-;-;-(", "../", "../a", "..;/", ".0x", "0x2e0x2f", ";id ", ";\tid", ";\ttop", ";ls+a",
+        "{ls,a;", "&a", "&who b ", "|", "| a | b |", "$(", "$(id x", "`", "`a", "a`id`", "/bin/", "/bin/sh ", "<?php ",
+        "<?php exec", "socket.socket(", "exec('", ";''", "$(((((((((", "{{", "${", "${${", "<%", "[#", "#{7}", "{{x",
+        "%25", "%252525", "&amp;", "&amp;amp;amp;", "&#x", "\\x5cx5c", "%25&amp;\\x25", "+ADw-", "\u{2018}or ", "\u{ff05}41",
+        "%2525252525&amp;amp;amp;\\u005cu005c\u{ff05}41", "a:", "a b", "a.b,", "[\"a\",\"b\"]", " ", "\n", "\0a",
+    ];
+
+    #[test]
+    fn no_value_made_of_decoys_costs_more_than_a_bounded_number_of_looks_a_byte() {
+        for piece in PIECES {
+            let looks = looks(piece);
+            assert!(looks <= LIMIT, "{piece:?}: {looks}");
+        }
+    }
+
+    #[test]
+    fn what_most_values_are_costs_next_to_nothing() {
+        assert!(looks("The quick brown fox jumps over the lazy dog. ") <= 1);
+        assert!(looks("Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) ") <= 20);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+
+        #[test]
+        fn nor_does_any_mixture_of_decoys(pieces in prop::collection::vec(prop::sample::select(PIECES), 1..5)) {
+            let looks = looks(&pieces.concat());
+            prop_assert!(looks <= LIMIT, "{:?}: {}", pieces, looks);
+        }
+    }
+}
