@@ -91,10 +91,12 @@ fn is_odd(a: u8, b: u8, c: u8) -> bool {
     // `@name`, but not `ann@example.com`
     let variable = (b == b'@') & !word;
     let scheme = (a == b':') & (b > b' ') & !within(b, b'0', b'9');
+    // `javascript:`, whatever follows; browsers skip line ends and tabs in a scheme
+    let script = (b == b':') & ((a | 0x20 == b't') | (a < b' '));
     // `/bin`, `/dev`
     let system = (a == b'/') & ((b | 0x20 == b'b') | (b | 0x20 == b'd'));
     let union = (a | 0x20 == b'u') & (b | 0x20 == b'n') & (c | 0x20 == b'i');
-    !plain | doubled | variable | scheme | system | union
+    !plain | doubled | variable | scheme | script | system | union
 }
 
 /// First words of statements and of command lines.
@@ -246,6 +248,13 @@ mod tests {
         "between",
     ];
 
+    #[test]
+    fn leaves_a_script_url_to_the_careful_engine_whatever_follows_it() {
+        for value in ["javascript: select alert", "vbscript: execute", "javascript\n: alert", "JAVASCRIPT: alert"] {
+            assert!(!is_harmless(value.as_bytes()), "{value}");
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(3000))]
 
@@ -276,6 +285,7 @@ mod tests {
                     || (a, b) == (b'-', b'-')
                     || b == b'@' && !word
                     || a == b':' && b > b' ' && !b.is_ascii_digit()
+                    || b == b':' && matches!(a, b't' | b'T' | 0..b' ')
                     || a == b'/' && matches!(b | 0x20, b'b' | b'd')
                     || (a | 0x20, b | 0x20, c | 0x20) == (b'u', b'n', b'i')
             });
