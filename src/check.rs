@@ -4,6 +4,7 @@
 //! or waits for the body or for the answer to a callout and goes on when that arrives. It knows neither monitor mode nor
 //! `on_error`: the pipeline applies both, once.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::denial::{Denial, LocalReply};
@@ -59,13 +60,33 @@ pub enum Await {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Callout {
     /// Envoy cluster, which must exist.
-    pub cluster: String,
-    /// Pseudo headers and headers.
-    pub headers: Vec<(String, String)>,
-    /// Body, often empty.
+    pub cluster: Rc<str>,
+    /// How it is asked.
+    pub call: Call,
+    /// Body or message, often empty.
     pub body: Vec<u8>,
     /// After which it counts as unanswered.
     pub timeout: Duration,
+    /// Exchanges of one worker that ask for the same thing at the same time share one call, and all get its answer.
+    /// `None`: for this exchange alone; the call ends with it.
+    pub flight: Option<Rc<str>>,
+}
+
+/// The protocol of a callout.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Call {
+    /// An HTTP request.
+    Http {
+        /// Pseudo headers (`:method`, `:path`, `:authority`, `:scheme`) and headers.
+        headers: Vec<(String, String)>,
+    },
+    /// A unary gRPC call.
+    Grpc {
+        /// Full name of the service.
+        service: &'static str,
+        /// Name of the method.
+        method: &'static str,
+    },
 }
 
 /// What a waiting check gets.
@@ -96,8 +117,33 @@ pub enum CalloutReply {
         /// Whole body, bounded by the adapter.
         body: Vec<u8>,
     },
+    /// A gRPC call's status, and its message where it is OK.
+    Grpc {
+        /// gRPC status.
+        status: GrpcStatus,
+        /// The bare message.
+        message: Vec<u8>,
+    },
     /// Refused, reset, timed out, too large, or the cluster does not exist.
     Lost,
+}
+
+/// A gRPC status code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GrpcStatus(pub u32);
+
+impl GrpcStatus {
+    /// Answered.
+    pub const OK: Self = Self(0);
+}
+
+/// Work beside the requests: key sets, secrets, feeds. One call at a time for each.
+pub trait Background {
+    /// What is to be asked now. Called at the start and about once a second while nothing is on its way.
+    fn due(&self, env: &mut Env<'_>) -> Option<Callout>;
+
+    /// Takes the answer. Another callout may follow at once.
+    fn arrived(&self, reply: &CalloutReply, env: &mut Env<'_>) -> Option<Callout>;
 }
 
 /// Our own inability, or a dependency's.
@@ -109,6 +155,8 @@ pub enum Failure {
     Dependency(&'static str),
     /// Something arrived for which nobody waited.
     UnexpectedArrival,
+    /// A check asked more often than it may.
+    TooManyCallouts,
 }
 
 impl Failure {
@@ -117,7 +165,7 @@ impl Failure {
         match self {
             Self::Store => "shared_data_unavailable",
             Self::Dependency(what) => what,
-            Self::UnexpectedArrival => "internal",
+            Self::UnexpectedArrival | Self::TooManyCallouts => "internal",
         }
     }
 }

@@ -27,6 +27,8 @@ pub struct Exchange {
     pub client: IpAddr,
     /// Who is calling; nobody when anonymous.
     pub caller: Option<Rc<Identity>>,
+    /// How far its authentication has come.
+    pub authentication: Progress,
     /// Changes to the request's head, in order.
     pub request_edits: Vec<HeaderEdit>,
     /// Headers for the response, the upstream's or ours.
@@ -51,6 +53,7 @@ impl Exchange {
             target: Target::default(),
             client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             caller: None,
+            authentication: Progress::default(),
             request_edits: Vec::new(),
             response_headers: Vec::new(),
             degraded: None,
@@ -73,6 +76,30 @@ impl Exchange {
     pub fn request_id(&self) -> Cow<'_, str> {
         self.head.first("x-request-id").map(String::from_utf8_lossy).unwrap_or_default()
     }
+}
+
+/// What credentials wait for; the kind that asked gets it back with the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Errand {
+    /// The provider's keys.
+    KeySet,
+    /// The account of a token's subject.
+    Account,
+    /// What the provider says of an opaque token.
+    Token,
+}
+
+/// How far the authentication of one exchange has come.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// The kind of credentials that decides next.
+    pub at: usize,
+    /// Who was verified so far, where every kind is needed.
+    pub caller: Option<Rc<Identity>>,
+    /// What the answer that is awaited is about.
+    pub errand: Option<Errand>,
+    /// How often it waited.
+    pub waits: u8,
 }
 
 /// The request's target in canonical form.

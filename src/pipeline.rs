@@ -18,7 +18,7 @@ use crate::canonical::host::CanonicalHost;
 use crate::canonical::networks::Networks;
 use crate::canonical::path::{CanonicalPath, PathOptions};
 use crate::canonical::strip::StripSet;
-use crate::check::{Arrival, Await, Callout, Check, Env, Failure, Step};
+use crate::check::{Arrival, Await, Background, Callout, Check, Env, Failure, Step};
 use crate::checks::browser::preflight_method;
 use crate::checks::intrusion::{self, Intrusion};
 use crate::config::{self, Mode, Verdict};
@@ -46,6 +46,8 @@ pub struct Pipeline {
     /// What speaks to browsers where there is no route: security headers and CORS.
     pub(crate) unrouted: Rc<[Guard]>,
     pub(crate) sensitive: PathPatterns,
+    /// What is fetched beside the requests.
+    pub(crate) background: Vec<Rc<dyn Background>>,
 }
 
 /// What is decided for the requests of one route.
@@ -118,6 +120,30 @@ impl Pipeline {
             let guards = route.guards.iter().map(|guard| guard.watched(watcher)).collect();
             let (enforce_percent, answers_preflights) = (route.enforce_percent, route.answers_preflights);
             *route = Rc::new(Route { guards, enforce_percent, answers_preflights });
+        }
+    }
+
+    /// What is fetched beside the requests.
+    pub fn background(&self) -> &[Rc<dyn Background>] {
+        &self.background
+    }
+
+    /// Tells what was noted by work in the background: events of no exchange.
+    pub fn tell_background(&self, env: &mut Env<'_>) {
+        for notice in std::mem::take(&mut env.worker.notices) {
+            env.host.count(Counter::SecurityEvents(notice.event), 1);
+            let Sample::Print { left_out } = env.worker.events.take(notice.event, env.now) else { continue };
+            let left_out = Some(left_out).filter(|n| *n > 0);
+            let details = Details { reason: notice.reason, left_out, ..Details::default() };
+            env.host.log(notice.event.severity(), &event::line(notice.event, &self.service, env.now, &details));
+        }
+    }
+
+    /// States how many events the sampler left out since it last said so.
+    pub fn state_left_out(&self, env: &mut Env<'_>) {
+        for (event, left_out) in env.worker.events.drain() {
+            let details = Details { left_out: Some(left_out), reason: "sampled", ..Details::default() };
+            env.host.log(event.severity(), &event::line(event, &self.service, env.now, &details));
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::event::Sampler;
+use crate::event::{Notice, Sampler};
 use crate::exchange::Identity;
 use crate::jose::budget::PureBudget;
 use crate::jose::cache::TokenCache;
@@ -20,6 +20,8 @@ pub struct Worker {
     pub pure_verifications: PureBudget,
     /// Keeps floods out of the log.
     pub events: Sampler,
+    /// What work in the background has to tell.
+    pub notices: Vec<Notice>,
     /// For decisions by lot, such as `enforce_percent`.
     pub lot: Lot,
 }

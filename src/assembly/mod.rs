@@ -135,6 +135,7 @@ fn build(config: &Config, surroundings: &Surroundings<'_>, findings: &mut Findin
         unmatched,
         unrouted: unrouted.into(),
         sensitive: sensitive?,
+        background: Vec::new(),
     };
     let worker = worker(config, surroundings).map_err(|error| findings.error("tables", error.to_string())).ok()?;
     Some(Assembled { pipeline, worker, hold: config.bodies.hold, warnings: Vec::new() })
@@ -149,6 +150,7 @@ fn worker(config: &Config, surroundings: &Surroundings<'_>) -> Result<Worker, Ta
         limiter: Limiter::open(space, surroundings.store, sizes)?,
         pure_verifications: PureBudget::new(PURE_PER_SECOND, PURE_PER_SECOND),
         events: Sampler::new(config.events.sample.limit, config.events.sample.window),
+        notices: Vec::new(),
         lot: Lot::new(lot),
     })
 }

@@ -28,7 +28,7 @@ pub enum Map {
     RequestTrailers = 1,
     /// The response's head.
     ResponseHeaders = 2,
-    /// The head of the answer to a callout.
+    /// The head of the answer to an HTTP callout.
     CalloutHeaders = 6,
 }
 
@@ -38,8 +38,10 @@ pub enum Map {
 pub enum Buffer {
     /// What is buffered of the request's body.
     RequestBody = 0,
-    /// The body of the answer to a callout.
+    /// The body of the answer to an HTTP callout.
     CalloutBody = 4,
+    /// The message that answers a gRPC callout.
+    GrpcMessage = 5,
     /// The plugin's configuration.
     PluginConfiguration = 7,
 }
@@ -116,6 +118,33 @@ unsafe extern "C" {
         data: *mut *mut u8,
         size: *mut usize,
     ) -> u32;
+    fn proxy_http_call(
+        cluster: *const u8,
+        cluster_size: usize,
+        headers: *const u8,
+        headers_size: usize,
+        body: *const u8,
+        body_size: usize,
+        trailers: *const u8,
+        trailers_size: usize,
+        timeout: u32,
+        token: *mut u32,
+    ) -> u32;
+    fn proxy_grpc_call(
+        cluster: *const u8,
+        cluster_size: usize,
+        service: *const u8,
+        service_size: usize,
+        method: *const u8,
+        method_size: usize,
+        metadata: *const u8,
+        metadata_size: usize,
+        message: *const u8,
+        message_size: usize,
+        timeout: u32,
+        token: *mut u32,
+    ) -> u32;
+    fn proxy_set_effective_context(context: u32) -> u32;
     fn proxy_define_metric(kind: u32, name: *const u8, size: usize, id: *mut u32) -> u32;
     fn proxy_increment_metric(id: u32, offset: i64) -> u32;
 }
@@ -266,6 +295,66 @@ pub fn call_foreign_function(name: &str, arguments: &[u8]) -> Result<Vec<u8>, St
     Ok(owned(data, size))
 }
 
+/// Sends an HTTP request to a cluster: the token under which the answer arrives. `headers` and `trailers` as
+/// [`serialise`] writes them, `timeout` in milliseconds.
+///
+/// # Errors
+/// The host's status: there is no such cluster, or it refused at once.
+pub fn http_call(cluster: &str, headers: &[u8], body: &[u8], timeout: u32) -> Result<u32, Status> {
+    let trailers = serialise(std::iter::empty());
+    let mut token = 0;
+    outcome(unsafe {
+        proxy_http_call(
+            cluster.as_ptr(),
+            cluster.len(),
+            headers.as_ptr(),
+            headers.len(),
+            body.as_ptr(),
+            body.len(),
+            trailers.as_ptr(),
+            trailers.len(),
+            timeout,
+            &mut token,
+        )
+    })?;
+    Ok(token)
+}
+
+/// Calls a gRPC method of a cluster: the token under which the answer arrives. `message` is the bare message, `timeout`
+/// in milliseconds.
+///
+/// # Errors
+/// The host's status: there is no such cluster, or it refused at once.
+pub fn grpc_call(cluster: &str, service: &str, method: &str, message: &[u8], timeout: u32) -> Result<u32, Status> {
+    let metadata = serialise(std::iter::empty());
+    let mut token = 0;
+    outcome(unsafe {
+        proxy_grpc_call(
+            cluster.as_ptr(),
+            cluster.len(),
+            service.as_ptr(),
+            service.len(),
+            method.as_ptr(),
+            method.len(),
+            metadata.as_ptr(),
+            metadata.len(),
+            message.as_ptr(),
+            message.len(),
+            timeout,
+            &mut token,
+        )
+    })?;
+    Ok(token)
+}
+
+/// What follows concerns this context, whoever's callback runs.
+///
+/// # Errors
+/// The host's status: the context is gone.
+pub fn set_effective_context(context: u32) -> Result<(), Status> {
+    outcome(unsafe { proxy_set_effective_context(context) })
+}
+
 /// Defines a counter, or finds it.
 pub fn define_counter(name: &str) -> Option<u32> {
     let mut id = 0;
@@ -282,8 +371,29 @@ const fn outcome(status: u32) -> Result<(), Status> {
     if status == 0 { Ok(()) } else { Err(Status(status)) }
 }
 
-/// Takes over what the host wrote into memory that the SDK's `proxy_on_memory_allocate` gave it: a boxed slice of
-/// exactly `size` bytes.
+/// The host's serialisation of a header block: the number of pairs, the sizes of all names and values, then the bytes of
+/// each, NUL after each.
+pub fn serialise<'a>(pairs: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let size = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).to_le_bytes();
+    bytes.extend_from_slice(&size(pairs.clone().count()));
+    for (name, value) in pairs.clone() {
+        bytes.extend_from_slice(&size(name.len()));
+        bytes.extend_from_slice(&size(value.len()));
+    }
+    for part in pairs.flat_map(|(name, value)| [name, value]) {
+        bytes.extend_from_slice(part);
+        bytes.push(0);
+    }
+    bytes
+}
+
+/// Gives the host memory for `size` bytes, which [`owned`] takes back.
+pub fn allocate(size: usize) -> *mut u8 {
+    Box::into_raw(vec![0_u8; size].into_boxed_slice()).cast()
+}
+
+/// Takes over what the host wrote into memory that [`allocate`] gave it: a boxed slice of exactly `size` bytes.
 fn owned(data: *mut u8, size: usize) -> Vec<u8> {
     if data.is_null() || size == 0 {
         return Vec::new();

@@ -1,13 +1,13 @@
 //! The adapter to Envoy: the only code that names the proxy.
 //!
-//! [`root`] takes configurations and ticks, [`stream`] carries one request's callbacks to the pipeline and back,
-//! [`environment`] is what the core sees of the host, [`abi`] are the host's functions.
+//! [`exports`] are the callbacks that the host looks for and [`vm`] finds whose they are; [`root`] takes configurations,
+//! ticks and works in the background, [`stream`] carries one request's callbacks to the pipeline and back, [`callouts`]
+//! knows who waits for which answer, [`environment`] is what the core sees of the host, [`abi`] are the host's functions.
 
 mod abi;
+mod callouts;
 mod environment;
+mod exports;
 mod root;
 mod stream;
-
-proxy_wasm::main! {{
-    proxy_wasm::set_root_context(|_| Box::new(root::Root::default()));
-}}
+mod vm;

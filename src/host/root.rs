@@ -1,24 +1,24 @@
-//! The plugin's configuration and its clock.
+//! The plugin's configuration, its clock, and the work in the background.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::ContextType;
-
 use crate::assembly::{self, Surroundings};
-use crate::check::Telemetry;
+use crate::check::{CalloutReply, Env};
 use crate::config;
-use crate::event::{self, Details};
 use crate::host::abi::{self, Buffer, Level};
+use crate::host::callouts::{Asker, Callouts};
 use crate::host::environment::{Environment, SharedData};
-use crate::host::stream::Stream;
+use crate::host::stream::now;
 use crate::pipeline::Pipeline;
-use crate::time::Timestamp;
 use crate::worker::Worker;
 
-/// How often left-out events are stated.
-const TICK_MILLIS: u32 = 5_000;
+/// The first tick: background work starts before the first request, as far as it can.
+const FIRST_TICK_MILLIS: u32 = 10;
+/// How often there is a look at what is due.
+const TICK_MILLIS: u32 = 1_000;
+/// How many ticks pass between two statements of left-out events.
+const STATEMENT_TICKS: u32 = 5;
 /// A configuration is small; a larger one is a mistake.
 const CONFIGURATION_BYTES: usize = 16 << 20;
 
@@ -31,20 +31,35 @@ pub struct Serving {
     /// What this worker keeps.
     pub worker: RefCell<Worker>,
     /// How bodies are held.
-    pub hold: crate::config::Hold,
+    pub hold: config::Hold,
+    /// Who waits for which answer.
+    pub callouts: Callouts,
 }
 
 /// The root context of one plugin configuration. Envoy makes a new one for each, so the last good one goes on serving
 /// while a bad one is refused.
-#[derive(Default)]
 pub struct Root {
-    serving: Option<Rc<Serving>>,
+    context: u32,
+    serving: RefCell<Option<Rc<Serving>>>,
+    ticks: Cell<u32>,
 }
 
-impl Context for Root {}
+/// Streams, each with the token that it waits for.
+type Waiters = Vec<(u32, u32)>;
 
-impl RootContext for Root {
-    fn on_configure(&mut self, size: usize) -> bool {
+impl Root {
+    /// A root context without a configuration.
+    pub const fn new(context: u32) -> Self {
+        Self { context, serving: RefCell::new(None), ticks: Cell::new(0) }
+    }
+
+    /// The configuration in force.
+    pub fn serving(&self) -> Option<Rc<Serving>> {
+        self.serving.borrow().clone()
+    }
+
+    /// Takes a configuration of `size` bytes. False: it is refused.
+    pub fn configure(&self, size: usize) -> bool {
         let bytes = abi::buffer(Buffer::PluginConfiguration, size);
         if bytes.len() != size || size > CONFIGURATION_BYTES {
             abi::log(Level::Error, "portcullis: configuration refused: it could not be read whole, or exceeds 16 MiB");
@@ -59,13 +74,14 @@ impl RootContext for Root {
                     abi::log(Level::Warn, &format!("portcullis: configuration: {warning}"));
                 }
                 let environment = Environment::new(assembled.pipeline.service());
-                self.serving = Some(Rc::new(Serving {
+                *self.serving.borrow_mut() = Some(Rc::new(Serving {
                     pipeline: assembled.pipeline,
                     environment,
                     worker: RefCell::new(assembled.worker),
                     hold: assembled.hold,
+                    callouts: Callouts::new(self.context),
                 }));
-                abi::tick_every(TICK_MILLIS);
+                abi::tick_every(FIRST_TICK_MILLIS);
                 true
             }
             Err(errors) => {
@@ -77,23 +93,70 @@ impl RootContext for Root {
         }
     }
 
-    /// States what the sampler left out, even when no further event of that type comes.
-    fn on_tick(&mut self) {
-        let Some(serving) = &self.serving else { return };
-        let Ok(mut worker) = serving.worker.try_borrow_mut() else { return };
-        for (event, left_out) in worker.events.drain() {
-            let details = Details { left_out: Some(left_out), reason: "sampled", ..Details::default() };
-            let now = Timestamp::from_unix_nanos(abi::now().unwrap_or_default());
-            serving.environment.log(event.severity(), &event::line(event, serving.pipeline.service(), now, &details));
+    /// Starts what is due in the background. The streams whose callouts nobody will answer any more.
+    pub fn tick(&self) -> Vec<(Waiters, CalloutReply)> {
+        let Some(serving) = self.serving() else { return Vec::new() };
+        let ticks = self.ticks.replace(self.ticks.get().wrapping_add(1));
+        if ticks == 0 {
+            abi::tick_every(TICK_MILLIS);
+        }
+        for task in 0..serving.pipeline.background().len() {
+            if !serving.callouts.runs(task) {
+                serving.work(task, None);
+            }
+        }
+        if ticks % STATEMENT_TICKS == 0 {
+            serving.state_left_out();
+        }
+        let Some(now) = now() else { return Vec::new() };
+        let overdue = serving.callouts.overdue(now).into_iter();
+        let woken =
+            overdue.map(|(token, asker)| (serving.waiters(token, asker, &CalloutReply::Lost), CalloutReply::Lost));
+        woken.collect()
+    }
+
+    /// An answer to a callout of this root context: the streams that it is for.
+    pub fn answered(&self, token: u32, reply: &CalloutReply) -> Waiters {
+        let Some(serving) = self.serving() else { return Waiters::new() };
+        let Some(asker) = serving.callouts.answered(token) else { return Waiters::new() };
+        serving.waiters(token, asker, reply)
+    }
+}
+
+impl Serving {
+    fn waiters(&self, token: u32, asker: Asker, reply: &CalloutReply) -> Waiters {
+        match asker {
+            Asker::Streams { waiters, .. } => waiters.into_iter().map(|stream| (stream, token)).collect(),
+            Asker::Task(task) => {
+                self.work(task, Some(reply));
+                Waiters::new()
+            }
         }
     }
 
-    fn create_http_context(&self, _context_id: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Stream::new(self.serving.clone())))
+    /// Asks a task what is due, or gives it the answer it waits for, and sends what it asks for next.
+    fn work(&self, task: usize, reply: Option<&CalloutReply>) {
+        let Some(background) = self.pipeline.background().get(task) else { return };
+        let (Some(now), Ok(mut worker)) = (now(), self.worker.try_borrow_mut()) else { return };
+        let mut env = Env { now, host: &self.environment, worker: &mut worker };
+        let mut callout = match reply {
+            Some(reply) => background.arrived(reply, &mut env),
+            None => background.due(&mut env),
+        };
+        // A call that the host refuses is lost at once; the task then waits for its next turn.
+        if let Some(asked) = callout.take()
+            && self.callouts.send_for_task(task, &asked, now).is_err()
+        {
+            background.arrived(&CalloutReply::Lost, &mut env);
+        }
+        self.pipeline.tell_background(&mut env);
     }
 
-    fn get_type(&self) -> Option<ContextType> {
-        Some(ContextType::HttpContext)
+    /// States what the sampler left out, even when no further event of that type comes.
+    fn state_left_out(&self) {
+        let (Some(now), Ok(mut worker)) = (now(), self.worker.try_borrow_mut()) else { return };
+        let mut env = Env { now, host: &self.environment, worker: &mut worker };
+        self.pipeline.state_left_out(&mut env);
     }
 }
 

@@ -3,10 +3,6 @@
 
 use std::rc::Rc;
 
-use proxy_wasm::hostcalls;
-use proxy_wasm::traits::{Context, HttpContext};
-use proxy_wasm::types::Action;
-
 use crate::check::{Arrival, BodyArrival, Callout, CalloutReply, Env};
 use crate::checks::browser::adds_up;
 use crate::config::Hold;
@@ -15,17 +11,27 @@ use crate::exchange::HeaderEdit;
 use crate::head::Head;
 use crate::host::abi::{self, Buffer, Map};
 use crate::host::root::Serving;
+use crate::host::vm::parse_status;
 use crate::pipeline::{Next, Passage};
 use crate::time::Timestamp;
 
-/// An answer to a callout beyond this is treated as lost.
-const CALLOUT_REPLY_BYTES: usize = 1 << 20;
+/// What the host does after a callback.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Action {
+    /// What was shown goes on.
+    Continue = 0,
+    /// It waits.
+    Pause = 1,
+}
 
 /// One request and its response.
 pub struct Stream {
+    context: u32,
     serving: Option<Rc<Serving>>,
     passage: Option<Passage>,
     phase: Phase,
+    head: HeadIs,
     body: Body,
     status: Option<u16>,
 }
@@ -44,8 +50,8 @@ struct Body {
 enum Phase {
     /// Nothing was decided yet.
     Head,
-    /// The body is on its way; the head is held, or was released to a buffer filter behind us.
-    AwaitingBody { limit: usize, head: HeadIs },
+    /// The body is on its way.
+    AwaitingBody { limit: usize },
     /// An answer is on its way.
     AwaitingReply { token: u32 },
     /// The request went on.
@@ -54,16 +60,27 @@ enum Phase {
     Answered,
 }
 
+/// Where the request's head is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum HeadIs {
+    /// With us: it can still be changed.
     Held,
+    /// With a buffer filter behind us, which holds it until the body is whole.
     Released,
 }
 
 impl Stream {
     /// A stream under the configuration in force; without one everything is refused.
-    pub fn new(serving: Option<Rc<Serving>>) -> Self {
-        Self { serving, passage: None, phase: Phase::Head, body: Body::default(), status: None }
+    pub fn new(context: u32, serving: Option<Rc<Serving>>) -> Self {
+        Self {
+            context,
+            serving,
+            passage: None,
+            phase: Phase::Head,
+            head: HeadIs::Held,
+            body: Body::default(),
+            status: None,
+        }
     }
 
     /// Gives the pipeline what it waited for.
@@ -88,8 +105,7 @@ impl Stream {
     }
 
     fn release(&mut self) -> Action {
-        let edited = matches!(self.phase, Phase::AwaitingBody { head: HeadIs::Released, .. });
-        if !edited && !self.edit_head() {
+        if self.head == HeadIs::Held && !self.edit_head() {
             return self.refuse();
         }
         self.phase = Phase::Released;
@@ -116,19 +132,19 @@ impl Stream {
     }
 
     fn await_body(&mut self, limit: usize) -> Action {
-        let head = match self.phase {
-            Phase::AwaitingBody { head, .. } => head,
-            _ if self.body.ended || !self.behind_buffer_filter() => HeadIs::Held,
-            _ if self.edit_head() => HeadIs::Released,
-            _ => return self.refuse(),
-        };
-        let waits_at_head = self.phase == Phase::Head;
-        self.phase = Phase::AwaitingBody { limit, head };
+        self.phase = Phase::AwaitingBody { limit };
         // The body may have arrived whole while an answer was on its way.
         if self.body.ended || self.body.size > limit {
             return self.body_arrived(limit);
         }
-        if waits_at_head && head == HeadIs::Released { Action::Continue } else { Action::Pause }
+        if self.head == HeadIs::Released || !self.behind_buffer_filter() {
+            return Action::Pause;
+        }
+        if !self.edit_head() {
+            return self.refuse();
+        }
+        self.head = HeadIs::Released;
+        Action::Continue
     }
 
     fn behind_buffer_filter(&self) -> bool {
@@ -148,16 +164,16 @@ impl Stream {
     /// What a body callback answers: nothing passes before the verdict is in.
     fn body_progressed(&mut self) -> Action {
         match self.phase {
-            Phase::AwaitingBody { limit, .. } if self.body.ended || self.body.size > limit => self.body_arrived(limit),
+            Phase::AwaitingBody { limit } if self.body.ended || self.body.size > limit => self.body_arrived(limit),
             Phase::Released => Action::Continue,
             _ => Action::Pause,
         }
     }
 
     fn call(&mut self, callout: &Callout) -> Action {
-        let headers = callout.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        let body = Some(callout.body.as_slice()).filter(|body| !body.is_empty());
-        match hostcalls::dispatch_http_call(&callout.cluster, headers, body, Vec::new(), callout.timeout) {
+        let Some(serving) = self.serving.clone() else { return self.refuse() };
+        let Some(now) = now() else { return self.refuse() };
+        match serving.callouts.send(self.context, callout, now) {
             Ok(token) => {
                 self.phase = Phase::AwaitingReply { token };
                 Action::Pause
@@ -169,7 +185,7 @@ impl Stream {
     fn reply(&mut self, reply: &LocalReply) -> Action {
         self.phase = Phase::Answered;
         self.status = Some(reply.status);
-        let headers = serialise(reply.headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())));
+        let headers = abi::serialise(reply.headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())));
         let _ =
             abi::send_local_response(reply.status, reply.details, &headers, reply.body.as_bytes(), reply.grpc_status);
         Action::Pause
@@ -181,20 +197,20 @@ impl Stream {
     }
 }
 
-impl Context for Stream {
-    fn on_http_call_response(&mut self, token: u32, headers: usize, body_size: usize, _trailers: usize) {
+/// The callbacks of the host.
+impl Stream {
+    /// The answer to a callout.
+    pub fn on_reply(&mut self, token: u32, reply: &CalloutReply) {
         if self.phase != (Phase::AwaitingReply { token }) {
             return;
         }
-        let reply = callout_reply(headers, body_size);
-        if self.arrived(Arrival::Reply(&reply)) == Action::Continue {
+        if self.arrived(Arrival::Reply(reply)) == Action::Continue {
             abi::continue_request();
         }
     }
-}
 
-impl HttpContext for Stream {
-    fn on_http_request_headers(&mut self, _headers: usize, end_of_stream: bool) -> Action {
+    /// The request's head.
+    pub fn on_request_headers(&mut self, end_of_stream: bool) -> Action {
         let Some(serving) = self.serving.clone() else { return self.refuse() };
         let Some(head) = abi::header_map(Map::RequestHeaders).ok().and_then(Head::from_host_map) else {
             return self.refuse();
@@ -209,19 +225,21 @@ impl HttpContext for Stream {
         self.apply(next)
     }
 
-    fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+    /// Some of the request's body: `size` bytes are held.
+    pub fn on_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
         self.body = Body { size, ended: end_of_stream };
         self.body_progressed()
     }
 
     /// With trailers the body's callback never sees the end of the stream.
-    fn on_http_request_trailers(&mut self, _trailers: usize) -> Action {
+    pub fn on_request_trailers(&mut self) -> Action {
         self.strip_trailers();
         self.body.ended = true;
         self.body_progressed()
     }
 
-    fn on_http_response_headers(&mut self, _headers: usize, _end_of_stream: bool) -> Action {
+    /// The response's head, the upstream's or ours.
+    pub fn on_response_headers(&mut self) -> Action {
         let (Some(serving), Some(passage)) = (self.serving.clone(), self.passage.as_mut()) else {
             return Action::Continue;
         };
@@ -242,7 +260,8 @@ impl HttpContext for Stream {
         Action::Continue
     }
 
-    fn on_log(&mut self) {
+    /// The exchange is over.
+    pub fn on_log(&mut self) {
         let (Some(serving), Some(passage)) = (self.serving.clone(), self.passage.as_mut()) else { return };
         let Ok(mut worker) = serving.worker.try_borrow_mut() else { return };
         let mut env = Env { now: now().unwrap_or_default(), host: &serving.environment, worker: &mut worker };
@@ -265,38 +284,6 @@ impl Stream {
 }
 
 /// Without a clock no credential can be judged: at the epoch none has expired.
-fn now() -> Option<Timestamp> {
+pub fn now() -> Option<Timestamp> {
     abi::now().map(Timestamp::from_unix_nanos)
-}
-
-fn parse_status(text: &[u8]) -> Option<u16> {
-    std::str::from_utf8(text).ok()?.parse().ok()
-}
-
-fn callout_reply(headers: usize, body_size: usize) -> CalloutReply {
-    // Envoy delivers a lost callout as a reply with no headers at all.
-    if headers == 0 || body_size > CALLOUT_REPLY_BYTES {
-        return CalloutReply::Lost;
-    }
-    match abi::header(Map::CalloutHeaders, ":status").and_then(|text| parse_status(&text)) {
-        Some(status) => CalloutReply::Answered { status, body: abi::buffer(Buffer::CalloutBody, body_size) },
-        None => CalloutReply::Lost,
-    }
-}
-
-/// The host's serialisation of a header block: the number of pairs, the sizes of all names and values, then the bytes of
-/// each, NUL after each.
-fn serialise<'a>(pairs: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let size = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).to_le_bytes();
-    bytes.extend_from_slice(&size(pairs.clone().count()));
-    for (name, value) in pairs.clone() {
-        bytes.extend_from_slice(&size(name.len()));
-        bytes.extend_from_slice(&size(value.len()));
-    }
-    for part in pairs.flat_map(|(name, value)| [name, value]) {
-        bytes.extend_from_slice(part);
-        bytes.push(0);
-    }
-    bytes
 }

@@ -10,10 +10,10 @@ pub mod service;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use crate::check::{Check, Env, Failure, Step};
+use crate::check::{Arrival, Await, Callout, CalloutReply, Check, Env, Failure, Step};
 use crate::checks::limit::AddressBudget;
 use crate::denial::{AuthReason, Denial};
-use crate::exchange::{Exchange, Identity};
+use crate::exchange::{Errand, Exchange, Identity, Progress};
 use crate::jose::reason::Reason;
 
 use place::Place;
@@ -22,6 +22,12 @@ use place::Place;
 pub trait Credential {
     /// Looks for credentials of this kind and verifies them.
     fn attempt(&self, exchange: &mut Exchange, env: &mut Env<'_>) -> Attempt;
+
+    /// Goes on with the answer to the callout that an [`Attempt::Wait`] asked for. A kind that never waits keeps the
+    /// default.
+    fn arrived(&self, _errand: Errand, _reply: &CalloutReply, _exchange: &mut Exchange, _env: &mut Env<'_>) -> Attempt {
+        Attempt::Fail(Failure::UnexpectedArrival)
+    }
 
     /// Takes credentials that nobody will look at out of what the upstream receives.
     fn withhold(&self, _exchange: &mut Exchange) {}
@@ -43,7 +49,12 @@ pub enum Attempt {
     },
     /// They could not be judged.
     Fail(Failure),
+    /// They cannot be judged before this is answered.
+    Wait(Errand, Callout),
 }
+
+/// How often one exchange may wait: for keys and an account of two kinds of credentials.
+const MAX_WAITS: u8 = 4;
 
 /// What a route asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,26 +81,45 @@ pub struct Authenticate {
 
 impl Check for Authenticate {
     fn start(&self, exchange: &mut Exchange, env: &mut Env<'_>) -> Step {
-        let mut credentials = self.credentials.iter();
-        let step = self.decide(&mut credentials, exchange, env);
-        // What was not looked at is not passed on as if it had been.
-        credentials.for_each(|credential| credential.withhold(exchange));
-        step
+        exchange.authentication = Progress::default();
+        self.proceed(None, exchange, env)
+    }
+
+    fn resume(&self, exchange: &mut Exchange, arrival: Arrival<'_>, env: &mut Env<'_>) -> Step {
+        match arrival {
+            Arrival::Reply(reply) => self.proceed(Some(reply), exchange, env),
+            Arrival::Body(_) => Step::Fail(Failure::UnexpectedArrival),
+        }
     }
 }
 
 impl Authenticate {
-    /// Takes as many of `credentials` as the decision needs.
-    fn decide<'c>(
-        &self,
-        credentials: &mut impl Iterator<Item = &'c Rc<dyn Credential>>,
-        exchange: &mut Exchange,
-        env: &mut Env<'_>,
-    ) -> Step {
-        let mut caller = None;
-        for credential in credentials {
-            match (credential.attempt(exchange, env), self.requirement) {
-                (Attempt::Verified(identity), Requirement::All) => caller = caller.or(Some(identity)),
+    /// Takes as many kinds of credentials as the decision needs. What was not looked at is not passed on as if it had
+    /// been.
+    fn proceed(&self, reply: Option<&CalloutReply>, exchange: &mut Exchange, env: &mut Env<'_>) -> Step {
+        let step = self.decide(reply, exchange, env);
+        if !matches!(step, Step::Await(_)) {
+            for credential in self.credentials.iter().skip(exchange.authentication.at) {
+                credential.withhold(exchange);
+            }
+        }
+        step
+    }
+
+    fn decide(&self, mut reply: Option<&CalloutReply>, exchange: &mut Exchange, env: &mut Env<'_>) -> Step {
+        while let Some(credential) = self.credentials.get(exchange.authentication.at) {
+            let attempt = match (reply.take(), exchange.authentication.errand.take()) {
+                (Some(reply), Some(errand)) => credential.arrived(errand, reply, exchange, env),
+                _ => credential.attempt(exchange, env),
+            };
+            if let Attempt::Wait(errand, callout) = attempt {
+                return wait(&mut exchange.authentication, errand, callout);
+            }
+            exchange.authentication.at += 1;
+            match (attempt, self.requirement) {
+                (Attempt::Verified(identity), Requirement::All) => {
+                    exchange.authentication.caller.get_or_insert(identity);
+                }
                 (Attempt::Verified(identity), _) => {
                     exchange.caller = Some(identity);
                     return Step::Pass;
@@ -106,9 +136,10 @@ impl Authenticate {
                     return Step::Deny(Denial::UnverifiedCredentials { retry_after });
                 }
                 (Attempt::Fail(failure), _) => return Step::Fail(failure),
+                (Attempt::Wait(..), _) => return Step::Fail(Failure::UnexpectedArrival),
             }
         }
-        match (self.requirement, caller) {
+        match (self.requirement, exchange.authentication.caller.take()) {
             (Requirement::All, Some(caller)) => {
                 exchange.caller = Some(caller);
                 Step::Pass
@@ -121,6 +152,16 @@ impl Authenticate {
     fn refuse(&self, reason: AuthReason) -> Step {
         Step::Deny(Denial::Unauthenticated { reason, challenge: self.challenge.clone() })
     }
+}
+
+/// Waits for the answer, unless the exchange has waited often enough.
+fn wait(progress: &mut Progress, errand: Errand, callout: Callout) -> Step {
+    if progress.waits == MAX_WAITS {
+        return Step::Fail(Failure::TooManyCallouts);
+    }
+    progress.waits += 1;
+    progress.errand = Some(errand);
+    Step::Await(Await::Callout(callout))
 }
 
 /// What is said instead of verifying, where the address has shown too many bad credentials or that cannot be known.
@@ -182,6 +223,7 @@ mod tests {
 
     use super::*;
     use crate::assembly::{self, Surroundings};
+    use crate::check::Call;
     use crate::exchange::Method;
     use crate::head::Head;
     use crate::native::NativeHost;
@@ -198,13 +240,28 @@ mod tests {
                 "bad" => Attempt::Refused(AuthReason::Token(Reason::BadSignature)),
                 "busy" => Attempt::Busy { retry_after: 3 },
                 "lost" => Attempt::Fail(Failure::Store),
+                "asks" | "asks-again" => Attempt::Wait(Errand::Account, callout()),
                 name => Attempt::Verified(Rc::new(Identity::new(Method::Jwt, Rc::from("p"), name.to_owned()))),
+            }
+        }
+
+        fn arrived(&self, errand: Errand, reply: &CalloutReply, exchange: &mut Exchange, env: &mut Env<'_>) -> Attempt {
+            assert_eq!((errand, reply), (Errand::Account, &CalloutReply::Lost));
+            match self.0 {
+                "asks" => Attempt::Verified(Rc::new(Identity::new(Method::Jwt, Rc::from("p"), "asked".to_owned()))),
+                _ => self.attempt(exchange, env),
             }
         }
 
         fn withhold(&self, _exchange: &mut Exchange) {
             self.1.borrow_mut().push(format!("-{}", self.0));
         }
+    }
+
+    fn callout() -> Callout {
+        let call = Call::Http { headers: Vec::new() };
+        let (cluster, timeout) = (Rc::from("users"), std::time::Duration::from_secs(1));
+        Callout { cluster, call, body: Vec::new(), timeout, flight: None }
     }
 
     /// Who calls or why not, and who was asked or, with a dash, withheld.
@@ -217,7 +274,15 @@ mod tests {
         let credentials = kinds.iter().map(|kind| Rc::new(Fares(kind, asked.clone())) as Rc<dyn Credential>).collect();
         let guard = Authenticate { requirement, credentials, unverified: None, challenge: Rc::from("Bearer") };
         let mut exchange = Exchange::new(Head::default(), Timestamp::default());
-        let caller = match guard.start(&mut exchange, &mut env) {
+        let mut step = guard.start(&mut exchange, &mut env);
+        while let Step::Await(Await::Callout(_)) = step {
+            assert!(
+                asked.borrow().iter().all(|asked| !asked.starts_with('-')),
+                "withheld while it may still be needed"
+            );
+            step = guard.resume(&mut exchange, Arrival::Reply(&CalloutReply::Lost), &mut env);
+        }
+        let caller = match step {
             Step::Pass => exchange.caller.map_or("anonymous".to_owned(), |caller| caller.subject.clone()),
             Step::Deny(denial) => denial.reason().to_owned(),
             Step::Fail(failure) => failure.as_str().to_owned(),
@@ -237,6 +302,9 @@ mod tests {
             (Any, &["busy", "ann"], "unverified_credentials", "busy -ann"),
             (Any, &["lost", "ann"], "shared_data_unavailable", "lost -ann"),
             (Any, &[], "missing", ""),
+            (Any, &["absent", "asks", "bob"], "asked", "absent asks -bob"),
+            (All, &["ann", "asks", "bob"], "ann", "ann asks bob"),
+            (All, &["asks", "bad"], "bad_signature", "asks bad"),
             (All, &["ann", "bob"], "ann", "ann bob"),
             (All, &["ann", "absent", "bob"], "missing", "ann absent -bob"),
             (All, &["ann", "bad"], "bad_signature", "ann bad"),
@@ -247,6 +315,11 @@ mod tests {
         ] {
             assert_eq!(decided(requirement, kinds), (caller.to_owned(), asked.to_owned()), "{requirement:?} {kinds:?}");
         }
+    }
+
+    #[test]
+    fn credentials_that_never_stop_asking_are_not_waited_for_for_ever() {
+        assert_eq!(decided(Requirement::Any, &["asks-again"]).0, "internal");
     }
 
     #[test]

@@ -1,0 +1,114 @@
+//! Callouts on their way: who waits for which answer. Exchanges that ask for the same thing share one call, which
+//! belongs to the root context, so that it outlives the client that asked first.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::check::{Call, Callout};
+use crate::host::abi::{self, Status};
+use crate::time::Timestamp;
+
+/// Added to a callout's own timeout: when the host has not answered by then, it never will.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// The callouts of one root context.
+pub struct Callouts {
+    root: u32,
+    pending: RefCell<HashMap<u32, Pending>>,
+}
+
+struct Pending {
+    asker: Asker,
+    deadline: Timestamp,
+}
+
+/// Who gets the answer.
+pub enum Asker {
+    /// Streams that asked for the same.
+    Streams {
+        /// What they asked for.
+        flight: Rc<str>,
+        /// Their contexts.
+        waiters: Vec<u32>,
+    },
+    /// A task in the background, by its place.
+    Task(usize),
+}
+
+impl Callouts {
+    /// No callouts, of this root context.
+    pub fn new(root: u32) -> Self {
+        Self { root, pending: RefCell::default() }
+    }
+
+    /// Sends a stream's callout, or joins one that is on its way: the token under which its answer arrives.
+    ///
+    /// # Errors
+    /// The host's status: it will not be answered.
+    pub fn send(&self, stream: u32, callout: &Callout, now: Timestamp) -> Result<u32, Status> {
+        let Some(flight) = &callout.flight else { return dispatch(callout) };
+        if let Some(token) = self.join(flight, stream) {
+            return Ok(token);
+        }
+        abi::set_effective_context(self.root)?;
+        let sent = dispatch(callout);
+        abi::set_effective_context(stream)?;
+        self.expect(sent?, Asker::Streams { flight: flight.clone(), waiters: vec![stream] }, callout, now)
+    }
+
+    /// Sends a task's callout. Only from a callback of the root context.
+    ///
+    /// # Errors
+    /// The host's status: it will not be answered.
+    pub fn send_for_task(&self, task: usize, callout: &Callout, now: Timestamp) -> Result<u32, Status> {
+        self.expect(dispatch(callout)?, Asker::Task(task), callout, now)
+    }
+
+    /// Whether a task waits for an answer.
+    pub fn runs(&self, task: usize) -> bool {
+        let pending = self.pending.borrow();
+        pending.values().any(|pending| matches!(pending.asker, Asker::Task(waiting) if waiting == task))
+    }
+
+    /// Who asked, once.
+    pub fn answered(&self, token: u32) -> Option<Asker> {
+        Some(self.pending.borrow_mut().remove(&token)?.asker)
+    }
+
+    /// Those that the host will never answer.
+    pub fn overdue(&self, now: Timestamp) -> Vec<(u32, Asker)> {
+        let mut pending = self.pending.borrow_mut();
+        let late = |pending: &Pending| pending.deadline < now;
+        let tokens: Vec<u32> = pending.iter().filter(|(_, pending)| late(pending)).map(|(token, _)| *token).collect();
+        tokens.into_iter().filter_map(|token| Some((token, pending.remove(&token)?.asker))).collect()
+    }
+
+    fn join(&self, wanted: &Rc<str>, stream: u32) -> Option<u32> {
+        self.pending.borrow_mut().iter_mut().find_map(|(token, pending)| match &mut pending.asker {
+            Asker::Streams { flight, waiters } if flight == wanted => {
+                waiters.push(stream);
+                Some(*token)
+            }
+            _ => None,
+        })
+    }
+
+    fn expect(&self, token: u32, asker: Asker, callout: &Callout, now: Timestamp) -> Result<u32, Status> {
+        let deadline = now.after(callout.timeout).after(GRACE);
+        self.pending.borrow_mut().insert(token, Pending { asker, deadline });
+        Ok(token)
+    }
+}
+
+fn dispatch(callout: &Callout) -> Result<u32, Status> {
+    let timeout = u32::try_from(callout.timeout.as_millis()).unwrap_or(u32::MAX);
+    match &callout.call {
+        Call::Http { headers } => {
+            let headers = headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+            abi::http_call(&callout.cluster, &abi::serialise(headers), &callout.body, timeout)
+        }
+        Call::Grpc { service, method } => abi::grpc_call(&callout.cluster, service, method, &callout.body, timeout),
+    }
+}
