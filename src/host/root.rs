@@ -105,7 +105,7 @@ impl Root {
                 serving.work(task, None);
             }
         }
-        if ticks % STATEMENT_TICKS == 0 {
+        if ticks.is_multiple_of(STATEMENT_TICKS) {
             serving.state_left_out();
         }
         let Some(now) = now() else { return Vec::new() };
