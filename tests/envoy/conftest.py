@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from harness.dependency import Dependency
 from harness.gateway import Gateway
 from harness.upstream import Upstream
 
@@ -20,6 +21,20 @@ def upstream():
     server = Upstream()
     yield server
     server.close()
+
+
+@pytest.fixture(scope="module")
+def dependency():
+    """Starts services that the module calls, from the function that answers for them."""
+    started = []
+
+    def serve(answer):
+        started.append(Dependency(answer))
+        return started[-1]
+
+    yield serve
+    for service in started:
+        service.close()
 
 
 @pytest.fixture(scope="module")

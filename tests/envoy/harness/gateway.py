@@ -34,9 +34,16 @@ _ports = set()
 
 
 class Gateway:
-    """Starts Envoy at once and waits until it serves; `close` ends it."""
+    """Starts Envoy at once and waits until it serves; `close` ends it.
 
-    def __init__(self, plugin, upstream, *, serves=True, tls=False, buffer_filter=False):
+    `clusters` are the services that the module may call, name: port of the loopback; those in `grpc` speak HTTP/2.
+    `environment` are further variables that the module may read.
+    """
+
+    def __init__(self, plugin, upstream, *, serves=True, tls=False, buffer_filter=False, clusters=None, grpc=(),
+                 environment=None):
+        self.clusters, self.grpc = clusters or {}, frozenset(grpc)
+        self.environment = {**ENVIRONMENT, **(environment or {})}
         self.upstream = upstream
         self.port, self.directory = free_port(), Path(tempfile.mkdtemp(prefix="portcullis-"))
         self.options = {"tls": tls, "buffer_filter": buffer_filter}
@@ -53,7 +60,7 @@ class Gateway:
              "--component-log-level", "wasm:info", "--file-flush-interval-msec", "20", "--drain-time-s", "1"],
             stdout=subprocess.DEVNULL,
             stderr=self.log_file.open("wb"),
-            env={"PATH": os.environ["PATH"], **ENVIRONMENT},
+            env={"PATH": os.environ["PATH"], **self.environment},
             preexec_fn=_die_with_the_parent,
         )
         try:
@@ -213,9 +220,11 @@ class Gateway:
 
     def _bootstrap(self):
         tags = ["event_type", "service", "reason"]
-        address = {"socket_address": {"address": "127.0.0.1", "port_value": self.upstream.port}}
         http1 = {"explicit_http_config": {"http_protocol_options": {"enable_trailers": True}}}
-        options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+        clusters = [cluster("upstream", self.upstream.port, http1)]
+        for name, port in self.clusters.items():
+            protocol = {"http2_protocol_options" if name in self.grpc else "http_protocol_options": {}}
+            clusters.append(cluster(name, port, {"explicit_http_config": protocol}))
         return {
             "node": {"id": "tests", "cluster": "tests"},
             "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
@@ -226,14 +235,7 @@ class Gateway:
                 "resource_api_version": "V3",
                 "path_config_source": {"path": str(self.directory / "lds" / "listener.json")},
             }},
-            "static_resources": {"clusters": [{
-                "name": "upstream", "type": "STATIC", "connect_timeout": "2s",
-                "typed_extension_protocol_options": {options: {"@type": f"type.googleapis.com/{options}", **http1}},
-                "load_assignment": {
-                    "cluster_name": "upstream",
-                    "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
-                },
-            }]},
+            "static_resources": {"clusters": clusters},
         }
 
     def _listener(self, plugin):
@@ -305,10 +307,21 @@ class Gateway:
                 "vm_id": "portcullis",
                 "runtime": "envoy.wasm.runtime.v8",
                 "code": {"local": {"filename": os.environ["PORTCULLIS_WASM"]}},
-                "environment_variables": {"host_env_keys": sorted(ENVIRONMENT)},
+                "environment_variables": {"host_env_keys": sorted(self.environment)},
             },
             "configuration": configuration,
         }})
+
+
+def cluster(name, port, protocol):
+    """One endpoint on the loopback; `protocol` as in Envoy's `HttpProtocolOptions`."""
+    options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+    address = {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+    return {
+        "name": name, "type": "STATIC", "connect_timeout": "2s",
+        "typed_extension_protocol_options": {options: {"@type": f"type.googleapis.com/{options}", **protocol}},
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}]},
+    }
 
 
 def typed(name, kind, value):
