@@ -12,6 +12,7 @@ use crate::event::Severity;
 use crate::exchange::Exchange;
 use crate::jose::verify::HostVerifier;
 use crate::metrics::Counter;
+use crate::response::Response;
 use crate::store::SharedStore;
 use crate::time::Timestamp;
 use crate::worker::Worker;
@@ -25,6 +26,13 @@ pub trait Check {
     fn resume(&self, _exchange: &mut Exchange, _arrival: Arrival<'_>, _env: &mut Env<'_>) -> Step {
         Step::Fail(Failure::UnexpectedArrival)
     }
+}
+
+/// One decision about the upstream's response, with its whole body.
+pub trait ResponseCheck {
+    /// Decides, and may rewrite the body. Only [`Step::Pass`], [`Step::Deny`], [`Step::Observe`] and [`Step::Fail`] are
+    /// words for a response.
+    fn decide(&self, response: &mut Response, exchange: &mut Exchange, env: &mut Env<'_>) -> Step;
 }
 
 /// What a check says.
@@ -157,6 +165,8 @@ pub enum Failure {
     UnexpectedArrival,
     /// A check asked more often than it may.
     TooManyCallouts,
+    /// A check of responses said what is no word for a response.
+    NoWordForAResponse,
 }
 
 impl Failure {
@@ -165,7 +175,7 @@ impl Failure {
         match self {
             Self::Store => "shared_data_unavailable",
             Self::Dependency(what) => what,
-            Self::UnexpectedArrival | Self::TooManyCallouts => "internal",
+            Self::UnexpectedArrival | Self::TooManyCallouts | Self::NoWordForAResponse => "internal",
         }
     }
 }

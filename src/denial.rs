@@ -198,6 +198,30 @@ pub enum BodyRejection {
     TooComplex(&'static str),
 }
 
+/// Why a response cannot be let out: 502.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResponseRejection {
+    /// Its body is longer than what can be held.
+    TooLarge,
+    /// It is compressed.
+    Encoded,
+    /// It is not what can be read.
+    Malformed,
+    /// The upstream switched to another protocol.
+    Upgraded,
+}
+
+impl ResponseRejection {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::TooLarge => "response_too_large",
+            Self::Encoded => "response_encoded",
+            Self::Malformed => "response_malformed",
+            Self::Upgraded => "response_upgraded",
+        }
+    }
+}
+
 /// Why the endpoint of the blocks does not do what it was asked to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AdminRefusal {
@@ -275,6 +299,8 @@ pub enum Denial {
     Injection(Box<Detection>),
     /// 400 or 413: the body.
     Body(BodyRejection),
+    /// 502: the upstream's response.
+    Response(ResponseRejection),
     /// 503: a part that the decision needs could not do its work.
     Unavailable {
         /// Which part.
@@ -322,6 +348,7 @@ impl Denial {
             Self::Body(BodyRejection::Encoded) => 415,
             Self::Body(BodyRejection::TooLarge | BodyRejection::TooComplex(_)) => 413,
             Self::UnverifiedCredentials { .. } | Self::RateLimited { .. } => 429,
+            Self::Response(_) => 502,
             Self::Unavailable { .. } => 503,
             Self::Admin(refusal) => refusal.status(),
         }
@@ -341,6 +368,7 @@ impl Denial {
             Self::Body(BodyRejection::TooComplex(_)) => "The body is too complex",
             Self::Body(BodyRejection::Encoded) => "The body must not be compressed",
             Self::Body(BodyRejection::Malformed(_)) => "The body is malformed",
+            Self::Response(_) => "The response cannot be shown",
             Self::Unavailable { .. } => "The request cannot be decided at the moment",
             Self::Admin(refusal) => refusal.detail(),
         }
@@ -361,6 +389,7 @@ impl Denial {
             Self::Body(BodyRejection::TooLarge) => "body_too_large",
             Self::Body(BodyRejection::Encoded) => "body_encoded",
             Self::Body(BodyRejection::Malformed(what) | BodyRejection::TooComplex(what)) => what,
+            Self::Response(rejection) => rejection.as_str(),
             Self::Unavailable { what } => what,
             Self::Admin(_) => "admin",
         }
@@ -384,7 +413,7 @@ impl Denial {
             Self::AddressBlocked | Self::Unmatched | Self::Forbidden { .. } => Some(EventType::AccessDenied),
             Self::Unauthenticated { .. } => Some(EventType::AuthFailure),
             Self::UnverifiedCredentials { .. } | Self::RateLimited { .. } => Some(EventType::RateLimited),
-            Self::Unavailable { .. } => Some(EventType::Degraded),
+            Self::Response(_) | Self::Unavailable { .. } => Some(EventType::Degraded),
         }
     }
 
@@ -399,7 +428,7 @@ impl Denial {
             Self::UnverifiedCredentials { .. } | Self::RateLimited { .. } => Some(BlockReason::RateLimit),
             Self::Injection(_) => Some(BlockReason::Injection),
             Self::Body(_) => Some(BlockReason::Body),
-            Self::Unavailable { .. } => Some(BlockReason::Unavailable),
+            Self::Response(_) | Self::Unavailable { .. } => Some(BlockReason::Unavailable),
         }
     }
 

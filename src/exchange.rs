@@ -31,6 +31,8 @@ pub struct Exchange {
     pub authentication: Progress,
     /// Changes to the request's head, in order.
     pub request_edits: Vec<HeaderEdit>,
+    /// The body that the upstream receives; `None`: the one that was sent.
+    pub rewritten_body: Option<Vec<u8>>,
     /// Headers for the response, the upstream's or ours.
     pub response_headers: Vec<HeaderLine>,
     /// A part that could not do its work in full, to be told.
@@ -55,6 +57,7 @@ impl Exchange {
             caller: None,
             authentication: Progress::default(),
             request_edits: Vec::new(),
+            rewritten_body: None,
             response_headers: Vec::new(),
             degraded: None,
             failed: false,

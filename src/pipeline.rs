@@ -18,16 +18,17 @@ use crate::canonical::host::CanonicalHost;
 use crate::canonical::networks::Networks;
 use crate::canonical::path::{CanonicalPath, PathOptions};
 use crate::canonical::strip::StripSet;
-use crate::check::{Arrival, Await, Background, Callout, Check, Env, Failure, Step};
+use crate::check::{Arrival, Await, Background, Callout, Check, Env, Failure, ResponseCheck, Step};
 use crate::checks::browser::preflight_method;
 use crate::checks::intrusion::{self, Intrusion};
 use crate::config::{self, Mode, Verdict};
-use crate::denial::{AuthReason, BlockReason, Denial, LocalReply};
+use crate::denial::{AuthReason, BlockReason, Denial, LocalReply, ResponseRejection};
 use crate::event::{self, Details, EventType, Sample};
 use crate::exchange::{Exchange, HeaderEdit, Target};
 use crate::head::Head;
 use crate::metrics::Counter;
 use crate::policy::route_table::{Matched, PathPatterns, RouteRequest, RouteTable};
+use crate::response::Response;
 use crate::watch::{Watched, Watcher};
 
 /// Everything that one configuration decides, ready to serve.
@@ -57,6 +58,31 @@ pub struct Route {
     pub(crate) enforce_percent: u8,
     /// One of the guards answers CORS preflights.
     pub(crate) answers_preflights: bool,
+    /// One of the guards may change the request's body.
+    pub(crate) rewrites_body: bool,
+    /// What decides about the upstream's response; empty: it streams by.
+    pub(crate) response: ResponseGuards,
+}
+
+/// What decides about a response, in order, with its whole body.
+#[derive(Clone)]
+pub struct ResponseGuards {
+    pub(crate) guards: Rc<[ResponseGuard]>,
+    /// Bytes of a body that can be held.
+    pub(crate) limit: usize,
+}
+
+/// A check of responses with what is done with its word.
+pub struct ResponseGuard {
+    pub(crate) check: Rc<dyn ResponseCheck>,
+    pub(crate) mode: Mode,
+}
+
+impl ResponseGuards {
+    /// Nothing decides.
+    pub(crate) fn none() -> Self {
+        Self { guards: Rc::from([]), limit: 0 }
+    }
 }
 
 /// A check with what is done with its word.
@@ -73,6 +99,8 @@ pub struct Passage {
     /// The exchange.
     pub exchange: Exchange,
     guards: Rc<[Guard]>,
+    response: ResponseGuards,
+    rewrites_body: bool,
     at: usize,
     monitored: bool,
     answered: bool,
@@ -92,6 +120,31 @@ pub enum Next {
     Call(Callout),
     /// Answer the client; the upstream sees nothing.
     Reply(LocalReply),
+}
+
+/// What the host does with the upstream's response.
+#[derive(Debug, PartialEq)]
+pub enum ResponseNext {
+    /// It goes to the client as it is.
+    Continue,
+    /// Keep it until its body, at most `limit` bytes, has arrived.
+    AwaitBody {
+        /// Bytes.
+        limit: usize,
+    },
+    /// It goes to the client with this body.
+    Rewrite(Vec<u8>),
+    /// This goes to the client instead.
+    Replace(LocalReply),
+}
+
+/// The body of a response as it arrived.
+#[derive(Debug)]
+pub enum ResponseArrival {
+    /// All of it.
+    Whole(Response),
+    /// More than the limit that was asked for.
+    OverLimit,
 }
 
 impl Pipeline {
@@ -118,8 +171,9 @@ impl Pipeline {
     pub fn watch(&mut self, watcher: &Rc<dyn Watcher>) {
         for route in self.routes.values_mut().chain([&mut self.unmatched]) {
             let guards = route.guards.iter().map(|guard| guard.watched(watcher)).collect();
-            let (enforce_percent, answers_preflights) = (route.enforce_percent, route.answers_preflights);
-            *route = Rc::new(Route { guards, enforce_percent, answers_preflights });
+            let Route { enforce_percent, answers_preflights, rewrites_body, .. } = **route;
+            let response = route.response.clone();
+            *route = Rc::new(Route { guards, enforce_percent, answers_preflights, rewrites_body, response });
         }
     }
 
@@ -158,13 +212,13 @@ impl Pipeline {
         exchange.ends_with_head = ends_with_head;
         match self.admit(&mut exchange, env) {
             Err(denial) => {
-                let mut passage = Passage::new(exchange, Rc::from([]), false);
+                let mut passage = Passage::unrouted(exchange);
                 let reply = self.refuse_unrouted(&mut passage, denial, env);
                 (passage, reply)
             }
             Ok(route) => {
                 let monitored = route.enforce_percent < 100 && env.worker.lot.percentile() >= route.enforce_percent;
-                let mut passage = Passage::new(exchange, route.guards.clone(), monitored);
+                let mut passage = Passage::new(exchange, &route, monitored);
                 let next = self.advance(&mut passage, env);
                 (passage, next)
             }
@@ -266,7 +320,7 @@ impl Pipeline {
             }
             Step::Await(Await::Body { limit }) => return Some(Next::AwaitBody { limit }),
             Step::Await(Await::Callout(callout)) => return Some(Next::Call(callout)),
-            Step::Answer(reply) => return Some(passage.answer(reply)),
+            Step::Answer(reply) => return Some(Next::Reply(passage.answer(reply))),
             Step::Fail(failure) if guard.on_error == Verdict::Allow => {
                 self.report_failure(passage, failure, env);
                 passage.at += 1;
@@ -289,6 +343,10 @@ impl Pipeline {
     }
 
     fn refuse(&self, passage: &mut Passage, denial: Denial, env: &mut Env<'_>) -> Next {
+        Next::Reply(self.refusal(passage, denial, env))
+    }
+
+    fn refusal(&self, passage: &mut Passage, denial: Denial, env: &mut Env<'_>) -> LocalReply {
         self.report(&mut passage.exchange, &denial, "", env);
         if let Some(reason) = denial.block_reason() {
             env.host.count(Counter::BlockedRequests(reason), 1);
@@ -371,8 +429,21 @@ impl Pipeline {
         exchange.lines.push(line);
     }
 
-    /// Counts what the upstream refused. Call once, for the upstream's own response only.
-    pub fn response_head(&self, passage: &mut Passage, status: u16, env: &mut Env<'_>) {
+    /// Counts what the upstream refused, and says whether its response is to be held. Call once, for the upstream's own
+    /// response only.
+    pub fn response_head(&self, passage: &mut Passage, status: u16, env: &mut Env<'_>) -> ResponseNext {
+        self.count_refusal(passage, status, env);
+        if passage.response.guards.is_empty() {
+            return ResponseNext::Continue;
+        }
+        // What follows a switch of protocols is no response whose fields could be read.
+        if status == 101 {
+            return self.replace(passage, Denial::Response(ResponseRejection::Upgraded), env);
+        }
+        ResponseNext::AwaitBody { limit: passage.response.limit }
+    }
+
+    fn count_refusal(&self, passage: &mut Passage, status: u16, env: &mut Env<'_>) {
         let reason = match status {
             401 => BlockReason::InvalidCredentials,
             403 => BlockReason::Forbidden,
@@ -386,6 +457,34 @@ impl Pipeline {
             self.emit(&mut passage.exchange, EventType::AuthFailure, details, env);
             self.feed(&mut passage.exchange, Some(config::Failure::Upstream401), true, env);
         }
+    }
+
+    /// Decides about a response that was held.
+    pub fn response_body(&self, passage: &mut Passage, arrival: ResponseArrival, env: &mut Env<'_>) -> ResponseNext {
+        let ResponseArrival::Whole(mut response) = arrival else {
+            return self.replace(passage, Denial::Response(ResponseRejection::TooLarge), env);
+        };
+        let guards = passage.response.guards.clone();
+        for guard in guards.iter() {
+            let step = guard.check.decide(&mut response, &mut passage.exchange, env);
+            self.tell(&mut passage.exchange, env);
+            let denial = match step {
+                Step::Pass => continue,
+                Step::Deny(denial) if guard.mode == Mode::Enforce && !passage.monitored => denial,
+                Step::Deny(denial) | Step::Observe(denial) => {
+                    self.report(&mut passage.exchange, &denial, "monitor", env);
+                    continue;
+                }
+                Step::Fail(failure) => Denial::Unavailable { what: failure.as_str() },
+                Step::Await(_) | Step::Answer(_) => Denial::Unavailable { what: Failure::NoWordForAResponse.as_str() },
+            };
+            return self.replace(passage, denial, env);
+        }
+        response.rewritten().map_or(ResponseNext::Continue, ResponseNext::Rewrite)
+    }
+
+    fn replace(&self, passage: &mut Passage, denial: Denial, env: &mut Env<'_>) -> ResponseNext {
+        ResponseNext::Replace(self.refusal(passage, denial, env))
     }
 
     /// Closes the exchange: what was asked of a sensitive path is recorded with its outcome.
@@ -407,8 +506,19 @@ impl Guard {
 }
 
 impl Passage {
-    fn new(exchange: Exchange, guards: Rc<[Guard]>, monitored: bool) -> Self {
-        Self { exchange, guards, at: 0, monitored, answered: false }
+    fn new(exchange: Exchange, route: &Route, monitored: bool) -> Self {
+        let (guards, response) = (route.guards.clone(), route.response.clone());
+        Self { exchange, guards, response, rewrites_body: route.rewrites_body, at: 0, monitored, answered: false }
+    }
+
+    fn unrouted(exchange: Exchange) -> Self {
+        let (guards, response) = (Rc::from([]), ResponseGuards::none());
+        Self { exchange, guards, response, rewrites_body: false, at: 0, monitored: false, answered: false }
+    }
+
+    /// The request's body may be changed: what its head says of its length will not hold.
+    pub fn rewrites_body(&self) -> bool {
+        self.rewrites_body
     }
 
     /// The exchange was answered here: its response is ours, not the upstream's.
@@ -416,12 +526,12 @@ impl Passage {
         self.answered
     }
 
-    fn answer(&mut self, mut reply: LocalReply) -> Next {
+    fn answer(&mut self, mut reply: LocalReply) -> LocalReply {
         self.answered = true;
         // An answered exchange waits for nothing any more.
         self.at = self.guards.len();
         reply.headers.append(&mut self.exchange.response_headers);
-        Next::Reply(reply)
+        reply
     }
 }
 
@@ -478,7 +588,13 @@ mod tests {
         let Assembled { mut pipeline, mut worker, .. } = assembled.unwrap_or_else(|errors| panic!("{errors:?}"));
         let guards: Rc<[Guard]> = guards.into();
         for route in pipeline.routes.values_mut() {
-            *route = Rc::new(Route { guards: guards.clone(), enforce_percent: 100, answers_preflights: false });
+            *route = Rc::new(Route {
+                guards: guards.clone(),
+                enforce_percent: 100,
+                answers_preflights: false,
+                rewrites_body: false,
+                response: ResponseGuards::none(),
+            });
         }
         let mut env = Env { now: Timestamp::from_unix_seconds(1), host: &host, worker: &mut worker };
         let head = Head::from_pairs([(":method", "GET"), (":path", "/a"), (":authority", "h")]);

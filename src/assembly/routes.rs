@@ -12,7 +12,7 @@ use crate::checks::browser::HttpsOnly;
 use crate::checks::intrusion::Intrusion;
 use crate::checks::intrusion::admin::BlockedAddresses;
 use crate::config::{self, Config, Mode, Verdict};
-use crate::pipeline::{Guard, Route};
+use crate::pipeline::{Guard, ResponseGuards, Route};
 use crate::policy::route_table::{HeaderCondition, RouteMatch, RouteTable};
 
 /// Every part that a route's guards are made of.
@@ -63,7 +63,13 @@ impl Parts<'_> {
         guards.push(guard("authorize", intrusion::access(admin, self.shared, findings), Mode::Enforce));
         let base_segments = base.split('/').skip(1).count();
         guards.push(guard("administration", BlockedAddresses { intrusion, base: base_segments }, Mode::Enforce));
-        let route = Route { guards: guards.into(), answers_preflights: false, enforce_percent: 100 };
+        let route = Route {
+            guards: guards.into(),
+            answers_preflights: false,
+            enforce_percent: 100,
+            rewrites_body: false,
+            response: ResponseGuards::none(),
+        };
         Some((RouteMatch { path: format!("{base}/**"), ..RouteMatch::default() }, Rc::new(route)))
     }
 
@@ -73,6 +79,8 @@ impl Parts<'_> {
             guards: self.guards(route, path, findings),
             enforce_percent: route.map_or(100, |route| u8::try_from(route.enforce_percent.0).unwrap_or(100)),
             answers_preflights: route.is_some_and(|route| route.cors.is_some()) || self.config.headers.cors.is_some(),
+            rewrites_body: false,
+            response: ResponseGuards::none(),
         }
     }
 

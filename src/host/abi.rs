@@ -38,6 +38,8 @@ pub enum Map {
 pub enum Buffer {
     /// What is buffered of the request's body.
     RequestBody = 0,
+    /// What is buffered of the response's body.
+    ResponseBody = 1,
     /// The body of the answer to an HTTP callout.
     CalloutBody = 4,
     /// The message that answers a gRPC callout.
@@ -66,6 +68,7 @@ unsafe extern "C" {
     fn proxy_get_current_time_nanoseconds(time: *mut u64) -> u32;
     fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
     fn proxy_get_buffer_bytes(kind: u32, start: usize, max: usize, data: *mut *mut u8, size: *mut usize) -> u32;
+    fn proxy_set_buffer_bytes(kind: u32, start: usize, length: usize, data: *const u8, size: usize) -> u32;
     fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> u32;
     fn proxy_get_header_map_value(
         map: u32,
@@ -171,6 +174,14 @@ pub fn buffer(kind: Buffer, max: usize) -> Vec<u8> {
     let (mut data, mut size) = (null_mut(), 0);
     let status = unsafe { proxy_get_buffer_bytes(kind as u32, 0, max, &mut data, &mut size) };
     if status == 0 { owned(data, size) } else { Vec::new() }
+}
+
+/// Puts `bytes` in the place of everything that a buffer holds.
+///
+/// # Errors
+/// The host's status: the buffer is not to be had in this phase.
+pub fn replace_buffer(kind: Buffer, bytes: &[u8]) -> Result<(), Status> {
+    outcome(unsafe { proxy_set_buffer_bytes(kind as u32, 0, usize::MAX, bytes.as_ptr(), bytes.len()) })
 }
 
 /// A whole header block in the host's serialisation.

@@ -1,5 +1,5 @@
 //! The callbacks that the host looks for by name (proxy-wasm ABI 0.2.1). What is not exported is not called: connections,
-//! queues, foreign functions and the response's body cost nothing.
+//! queues and foreign functions cost nothing.
 //!
 //! Exporting a symbol is unsafe by definition, because the name may collide; these names belong to the ABI.
 #![allow(unsafe_code)]
@@ -76,8 +76,8 @@ extern "C" fn proxy_on_request_trailers(context: u32, _trailers: usize) -> u32 {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_response_headers(context: u32, _headers: usize, _end_of_stream: u32) -> u32 {
-    vm::on_stream(context, |stream| stream.on_response_headers()) as u32
+extern "C" fn proxy_on_response_headers(context: u32, _headers: usize, end_of_stream: u32) -> u32 {
+    vm::on_stream(context, |stream| stream.on_response_headers(end_of_stream != 0)) as u32
 }
 
 #[unsafe(no_mangle)]
@@ -88,6 +88,16 @@ extern "C" fn proxy_on_http_call_response(context: u32, token: u32, headers: usi
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_grpc_receive(context: u32, token: u32, size: usize) {
     vm::grpc_received(context, token, size);
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_response_body(context: u32, size: usize, end_of_stream: u32) -> u32 {
+    vm::on_stream(context, |stream| stream.on_response_body(size, end_of_stream != 0)) as u32
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_response_trailers(context: u32, _trailers: usize) -> u32 {
+    vm::on_stream(context, |stream| stream.on_response_trailers()) as u32
 }
 
 /// Also the answer of a call that got no message: refused, timed out, or an error.

@@ -12,7 +12,8 @@ use crate::head::Head;
 use crate::host::abi::{self, Buffer, Map};
 use crate::host::root::Serving;
 use crate::host::vm::parse_status;
-use crate::pipeline::{Next, Passage};
+use crate::pipeline::{Next, Passage, ResponseArrival, ResponseNext};
+use crate::response::Response;
 use crate::time::Timestamp;
 
 /// What the host does after a callback.
@@ -33,7 +34,10 @@ pub struct Stream {
     phase: Phase,
     head: HeadIs,
     body: Body,
+    /// The body as it was shown to the first check that waited for it.
+    kept: Option<Vec<u8>>,
     status: Option<u16>,
+    response: ResponseIs,
 }
 
 /// What has arrived of the request's body.
@@ -69,6 +73,17 @@ enum HeadIs {
     Released,
 }
 
+/// Where the upstream's response stands.
+#[derive(Debug)]
+enum ResponseIs {
+    /// It goes by.
+    Passing,
+    /// Its body is on its way; nothing of it goes on.
+    Awaited { limit: usize, head: Head, size: usize },
+    /// Something else went to the client: what still comes of it is dropped.
+    Replaced,
+}
+
 impl Stream {
     /// A stream under the configuration in force; without one everything is refused.
     pub fn new(context: u32, serving: Option<Rc<Serving>>) -> Self {
@@ -79,20 +94,26 @@ impl Stream {
             phase: Phase::Head,
             head: HeadIs::Held,
             body: Body::default(),
+            kept: None,
             status: None,
+            response: ResponseIs::Passing,
         }
     }
 
     /// Gives the pipeline what it waited for.
     fn arrived(&mut self, arrival: Arrival<'_>) -> Action {
-        let Some(serving) = self.serving.clone() else { return self.refuse() };
-        let Some(passage) = self.passage.as_mut() else { return self.refuse() };
-        let Some(now) = now() else { return self.refuse() };
-        let Ok(mut worker) = serving.worker.try_borrow_mut() else { return self.refuse() };
-        let mut env = Env { now, host: &serving.environment, worker: &mut worker };
-        let next = serving.pipeline.resume(passage, arrival, &mut env);
-        drop(worker);
-        self.apply(next)
+        match self.resumed(arrival) {
+            Some(next) => self.apply(next),
+            None => self.refuse(),
+        }
+    }
+
+    fn resumed(&mut self, arrival: Arrival<'_>) -> Option<Next> {
+        let serving = self.serving.clone()?;
+        let passage = self.passage.as_mut()?;
+        let mut worker = serving.worker.try_borrow_mut().ok()?;
+        let mut env = Env { now: now()?, host: &serving.environment, worker: &mut worker };
+        Some(serving.pipeline.resume(passage, arrival, &mut env))
     }
 
     fn apply(&mut self, next: Next) -> Action {
@@ -105,10 +126,11 @@ impl Stream {
     }
 
     fn release(&mut self) -> Action {
-        if self.head == HeadIs::Held && !self.edit_head() {
+        if (self.head == HeadIs::Held && !self.edit_head()) || !self.replace_body() {
             return self.refuse();
         }
         self.phase = Phase::Released;
+        self.kept = None;
         Action::Continue
     }
 
@@ -131,6 +153,21 @@ impl Stream {
             .all(|(name, value)| abi::set_header(Map::RequestHeaders, name.as_bytes(), value.as_bytes()).is_ok())
     }
 
+    /// Gives the request the body that the checks made of it, and says its length. A length that does not hold would let
+    /// the upstream take the rest for a request of its own. False when the host refuses.
+    fn replace_body(&mut self) -> bool {
+        let Some(body) = self.passage.as_mut().and_then(|passage| passage.exchange.rewritten_body.take()) else {
+            return true;
+        };
+        if abi::replace_buffer(Buffer::RequestBody, &body).is_err() {
+            return false;
+        }
+        let states_length = abi::header(Map::RequestHeaders, "content-length").is_some();
+        self.head == HeadIs::Released
+            || !states_length
+            || abi::set_header(Map::RequestHeaders, b"content-length", body.len().to_string().as_bytes()).is_ok()
+    }
+
     fn await_body(&mut self, limit: usize) -> Action {
         self.phase = Phase::AwaitingBody { limit };
         // The body may have arrived whole while an answer was on its way.
@@ -140,11 +177,18 @@ impl Stream {
         if self.head == HeadIs::Released || !self.behind_buffer_filter() {
             return Action::Pause;
         }
-        if !self.edit_head() {
+        if !self.edit_head() || !self.forget_length() {
             return self.refuse();
         }
         self.head = HeadIs::Released;
         Action::Continue
+    }
+
+    /// Takes out the length of a body that may be changed when the head cannot be changed any more; the buffer filter
+    /// states the new one. False when the host refuses.
+    fn forget_length(&self) -> bool {
+        let rewrites = self.passage.as_ref().is_some_and(Passage::rewrites_body);
+        !rewrites || abi::remove_header(Map::RequestHeaders, b"content-length").is_ok()
     }
 
     fn behind_buffer_filter(&self) -> bool {
@@ -152,13 +196,18 @@ impl Stream {
     }
 
     fn body_arrived(&mut self, limit: usize) -> Action {
-        let bytes = abi::buffer(Buffer::RequestBody, self.body.size.min(limit));
+        let size = self.body.size.min(limit);
+        // Two checks that wait for the body get the same bytes, read once.
+        let kept = self.kept.take().filter(|kept| kept.len() == size);
+        let bytes = kept.unwrap_or_else(|| abi::buffer(Buffer::RequestBody, size));
         // What the host does not show cannot be judged.
-        if bytes.len() < self.body.size.min(limit) {
+        if bytes.len() < size {
             return self.refuse();
         }
         let body = if self.body.size > limit { BodyArrival::OverLimit(&bytes) } else { BodyArrival::Whole(&bytes) };
-        self.arrived(Arrival::Body(body))
+        let Some(next) = self.resumed(Arrival::Body(body)) else { return self.refuse() };
+        self.kept = Some(bytes);
+        self.apply(next)
     }
 
     /// What a body callback answers: nothing passes before the verdict is in.
@@ -239,7 +288,7 @@ impl Stream {
     }
 
     /// The response's head, the upstream's or ours.
-    pub fn on_response_headers(&mut self) -> Action {
+    pub fn on_response_headers(&mut self, end_of_stream: bool) -> Action {
         let (Some(serving), Some(passage)) = (self.serving.clone(), self.passage.as_mut()) else {
             return Action::Continue;
         };
@@ -247,17 +296,42 @@ impl Stream {
         if self.phase == Phase::Answered {
             return Action::Continue;
         }
-        let status = abi::header(Map::ResponseHeaders, ":status").and_then(|text| parse_status(&text));
-        self.status = status;
+        self.status = abi::header(Map::ResponseHeaders, ":status").and_then(|text| parse_status(&text));
         for (name, value) in &passage.exchange.response_headers {
             let write = if adds_up(name) { abi::add_header } else { abi::set_header };
             let _ = write(Map::ResponseHeaders, name.as_bytes(), value.as_bytes());
         }
-        if let (Some(status), Ok(mut worker)) = (status, serving.worker.try_borrow_mut()) {
-            let mut env = Env { now: now().unwrap_or_default(), host: &serving.environment, worker: &mut worker };
-            serving.pipeline.response_head(passage, status, &mut env);
+        let Ok(mut worker) = serving.worker.try_borrow_mut() else { return Action::Continue };
+        let mut env = Env { now: now().unwrap_or_default(), host: &serving.environment, worker: &mut worker };
+        let next = serving.pipeline.response_head(passage, self.status.unwrap_or_default(), &mut env);
+        drop(worker);
+        match next {
+            ResponseNext::AwaitBody { limit } => self.await_response(limit, end_of_stream),
+            next => self.apply_to_response(next),
         }
-        Action::Continue
+    }
+
+    /// Some of the response's body: `size` bytes are held.
+    pub fn on_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        match &mut self.response {
+            ResponseIs::Passing => Action::Continue,
+            ResponseIs::Replaced => {
+                let _ = abi::replace_buffer(Buffer::ResponseBody, b"");
+                Action::Continue
+            }
+            ResponseIs::Awaited { limit, size: held, .. } => {
+                *held = size;
+                if end_of_stream || size > *limit { self.response_arrived() } else { Action::Pause }
+            }
+        }
+    }
+
+    /// With trailers the body's callback never sees the end of the stream.
+    pub fn on_response_trailers(&mut self) -> Action {
+        match self.response {
+            ResponseIs::Awaited { .. } => self.response_arrived(),
+            ResponseIs::Passing | ResponseIs::Replaced => Action::Continue,
+        }
     }
 
     /// The exchange is over.
@@ -273,6 +347,68 @@ impl Stream {
 }
 
 impl Stream {
+    /// Holds the response until its body is whole. Where the head cannot be held it goes on without a length, so that
+    /// another body fits it.
+    fn await_response(&mut self, limit: usize, ends_with_head: bool) -> Action {
+        let head = abi::header_map(Map::ResponseHeaders).ok().and_then(Head::from_host_map).unwrap_or_default();
+        self.response = ResponseIs::Awaited { limit, head, size: 0 };
+        if ends_with_head {
+            return self.response_arrived();
+        }
+        if !self.behind_buffer_filter() {
+            return Action::Pause;
+        }
+        let _ = abi::remove_header(Map::ResponseHeaders, b"content-length");
+        Action::Continue
+    }
+
+    fn response_arrived(&mut self) -> Action {
+        let ResponseIs::Awaited { limit, head, size } = std::mem::replace(&mut self.response, ResponseIs::Replaced)
+        else {
+            return Action::Continue;
+        };
+        let arrival = if size > limit {
+            ResponseArrival::OverLimit
+        } else {
+            let body = if size == 0 { Vec::new() } else { abi::buffer(Buffer::ResponseBody, size) };
+            // What the host does not show cannot be judged.
+            if body.len() < size {
+                ResponseArrival::OverLimit
+            } else {
+                ResponseArrival::Whole(Response::new(self.status.unwrap_or_default(), head, body))
+            }
+        };
+        let next = self.response_decided(arrival);
+        self.apply_to_response(next)
+    }
+
+    fn response_decided(&mut self, arrival: ResponseArrival) -> ResponseNext {
+        let refused = || ResponseNext::Replace(Denial::Unavailable { what: "internal" }.reply(""));
+        let (Some(serving), Some(passage)) = (self.serving.clone(), self.passage.as_mut()) else { return refused() };
+        let (Some(now), Ok(mut worker)) = (now(), serving.worker.try_borrow_mut()) else { return refused() };
+        let mut env = Env { now, host: &serving.environment, worker: &mut worker };
+        serving.pipeline.response_body(passage, arrival, &mut env)
+    }
+
+    fn apply_to_response(&mut self, next: ResponseNext) -> Action {
+        self.response = match next {
+            ResponseNext::Continue => ResponseIs::Passing,
+            ResponseNext::AwaitBody { .. } => return Action::Pause,
+            ResponseNext::Rewrite(body) => {
+                for name in DIGESTS {
+                    let _ = abi::remove_header(Map::ResponseHeaders, name);
+                }
+                replace_response_body(&body, ResponseIs::Passing)
+            }
+            ResponseNext::Replace(reply) => {
+                self.status = Some(reply.status);
+                replace_response_head(&reply);
+                replace_response_body(reply.body.as_bytes(), ResponseIs::Replaced)
+            }
+        };
+        Action::Continue
+    }
+
     /// Trailers say nothing that only the proxy may say, either.
     fn strip_trailers(&self) {
         let Some(serving) = &self.serving else { return };
@@ -281,6 +417,31 @@ impl Stream {
             let _ = abi::remove_header(Map::RequestTrailers, name);
         }
     }
+}
+
+/// Headers that vouch for the bytes of a body.
+const DIGESTS: [&[u8]; 5] = [b"content-digest", b"repr-digest", b"digest", b"content-md5", b"etag"];
+
+/// Makes the response's head ours: nothing that the upstream said stays.
+fn replace_response_head(reply: &LocalReply) {
+    let head = abi::header_map(Map::ResponseHeaders).ok().and_then(Head::from_host_map).unwrap_or_default();
+    for (name, _) in head.iter().filter(|(name, _)| !name.starts_with(b":")) {
+        let _ = abi::remove_header(Map::ResponseHeaders, name);
+    }
+    let _ = abi::set_header(Map::ResponseHeaders, b":status", reply.status.to_string().as_bytes());
+    for (name, value) in &reply.headers {
+        let _ = abi::add_header(Map::ResponseHeaders, name.as_bytes(), value.as_bytes());
+    }
+}
+
+/// Puts another body into the response, and says its length. A response that came without a body stays without one.
+fn replace_response_body(body: &[u8], then: ResponseIs) -> ResponseIs {
+    let (length, state) = match abi::replace_buffer(Buffer::ResponseBody, body) {
+        Ok(()) => (body.len(), then),
+        Err(_) => (0, ResponseIs::Replaced),
+    };
+    let _ = abi::set_header(Map::ResponseHeaders, b"content-length", length.to_string().as_bytes());
+    state
 }
 
 /// Without a clock no credential can be judged: at the epoch none has expired.

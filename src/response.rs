@@ -1,0 +1,42 @@
+//! The upstream's response as the checks see it.
+
+use crate::head::Head;
+
+/// One response, whole.
+#[derive(Debug, Default)]
+pub struct Response {
+    /// HTTP status.
+    pub status: u16,
+    /// Its head as it arrived.
+    pub head: Head,
+    body: Vec<u8>,
+    rewritten: bool,
+}
+
+impl Response {
+    /// A response with its whole body.
+    pub const fn new(status: u16, head: Head, body: Vec<u8>) -> Self {
+        Self { status, head, body, rewritten: false }
+    }
+
+    /// The body, as the checks before left it.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// The client gets this body instead.
+    pub fn rewrite(&mut self, body: Vec<u8>) {
+        self.body = body;
+        self.rewritten = true;
+    }
+
+    /// The body that replaces the one that arrived; `None`: it stays.
+    pub fn rewritten(self) -> Option<Vec<u8>> {
+        self.rewritten.then_some(self.body)
+    }
+
+    /// It is compressed: its fields cannot be read here.
+    pub fn is_encoded(&self) -> bool {
+        self.head.all("content-encoding").any(|coding| !coding.eq_ignore_ascii_case(b"identity"))
+    }
+}
