@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use crate::event::{Notice, Sampler};
 use crate::exchange::Identity;
+use crate::injection::KnownHarmless;
 use crate::jose::budget::PureBudget;
 use crate::jose::cache::TokenCache;
 use crate::jose::validate::Validity;
@@ -18,6 +19,8 @@ pub struct Worker {
     pub limiter: Limiter,
     /// How much pure-Rust cryptography this VM may still do.
     pub pure_verifications: PureBudget,
+    /// Values of headers that were inspected before.
+    pub harmless: KnownHarmless,
     /// Keeps floods out of the log.
     pub events: Sampler,
     /// What work in the background has to tell.

@@ -19,6 +19,7 @@ use crate::canonical::strip::StripSet;
 use crate::checks::authenticate::service;
 use crate::config::{self, Config, ConfigError, Hold, Mode, Network};
 use crate::event::Sampler;
+use crate::injection::KnownHarmless;
 use crate::jose::budget::PureBudget;
 use crate::jose::cache::TokenCache;
 use crate::pipeline::Pipeline;
@@ -149,6 +150,7 @@ fn worker(config: &Config, surroundings: &Surroundings<'_>) -> Result<Worker, Ta
         tokens: TokenCache::new(TOKENS.0, TOKENS.1, [first, second]),
         limiter: Limiter::open(space, surroundings.store, sizes)?,
         pure_verifications: PureBudget::new(PURE_PER_SECOND, PURE_PER_SECOND),
+        harmless: KnownHarmless::new(second),
         events: Sampler::new(config.events.sample.limit, config.events.sample.window),
         notices: Vec::new(),
         lot: Lot::new(lot),

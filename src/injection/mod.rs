@@ -8,6 +8,7 @@ mod bytes;
 mod decode;
 mod fast;
 mod html;
+mod known;
 mod path;
 mod rules;
 mod shell;
@@ -15,6 +16,7 @@ mod sql;
 mod template;
 mod work;
 
+pub use known::KnownHarmless;
 pub use rules::{RuleDoc, RuleSet, rules};
 
 #[cfg(test)]
@@ -86,6 +88,17 @@ impl ClassSet {
     #[must_use]
     pub const fn difference(self, other: Self) -> Self {
         Self(self.0 & !other.0)
+    }
+
+    /// The classes of either.
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether every class of `other` is in it.
+    pub const fn contains_all(self, other: Self) -> bool {
+        other.0 & !self.0 == 0
     }
 
     /// Whether `class` is in it.

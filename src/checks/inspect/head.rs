@@ -8,6 +8,7 @@ use crate::check::{Check, Env, Step};
 use crate::checks::inspect::{Findings, Inspector};
 use crate::denial::{Denial, Place};
 use crate::exchange::Exchange;
+use crate::injection::KnownHarmless;
 use crate::media::{Item, Kind, cookie, percent, query};
 
 /// Pairs of a query, and cookies, beyond which a request is malformed: no honest client sends that many.
@@ -26,9 +27,9 @@ enum Stop {
 }
 
 impl Check for InspectHead {
-    fn start(&self, exchange: &mut Exchange, _env: &mut Env<'_>) -> Step {
+    fn start(&self, exchange: &mut Exchange, env: &mut Env<'_>) -> Step {
         let mut findings = Findings::default();
-        match self.inspect(exchange, &mut findings) {
+        match self.inspect(exchange, &mut env.worker.harmless, &mut findings) {
             Err(Stop::TooMany) => Step::Deny(Denial::Malformed(Rejection::TooManyParameters)),
             Ok(()) | Err(Stop::Found) => findings.step(),
         }
@@ -36,14 +37,13 @@ impl Check for InspectHead {
 }
 
 impl InspectHead {
-    fn inspect(&self, exchange: &Exchange, findings: &mut Findings) -> Result<(), Stop> {
-        let mut look = |place, name: &[u8], value: &[u8], kind| match self.0.item(
-            place,
-            Item { name, value, kind, irregular: false },
-            findings,
-        ) {
-            ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(Stop::Found),
+    fn inspect(&self, exchange: &Exchange, known: &mut KnownHarmless, findings: &mut Findings) -> Result<(), Stop> {
+        let mut look = |place, name: &[u8], value: &[u8], kind| {
+            let item = Item { name, value, kind, irregular: false };
+            match self.0.recurring(place, item, known, findings) {
+                ControlFlow::Continue(()) => Ok(()),
+                ControlFlow::Break(()) => Err(Stop::Found),
+            }
         };
         for segment in exchange.target.path().split('/').filter(|segment| !segment.is_empty()) {
             look(Place::Path, b"", &percent::decode(segment.as_bytes()).bytes, Kind::Value)?;

@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use crate::check::Step;
 use crate::denial::{Denial, Detection, Place};
-use crate::injection::{ClassSet, Finding, RuleSet, scan_except};
+use crate::injection::{ClassSet, Finding, KnownHarmless, RuleSet, scan, scan_except};
 use crate::media::{Item, Kind};
 
 use pattern::Pattern;
@@ -81,6 +81,31 @@ impl Findings {
 impl Inspector {
     /// Looks at one name or value. Breaks off when the request is to be refused.
     fn item(&self, place: Place, item: Item<'_>, findings: &mut Findings) -> ControlFlow<()> {
+        let all = self.enforced.union(self.monitored);
+        // Most values are harmless in every respect: one look, and no more.
+        if self.patterns.is_empty() && scan(item.value, all).is_none() {
+            return ControlFlow::Continue(());
+        }
+        self.suspect(place, item, findings)
+    }
+
+    /// As [`Inspector::item`], for values that come again and again.
+    fn recurring(
+        &self,
+        place: Place,
+        item: Item<'_>,
+        known: &mut KnownHarmless,
+        findings: &mut Findings,
+    ) -> ControlFlow<()> {
+        let all = self.enforced.union(self.monitored);
+        if known.is_harmless(item.value, all) && self.patterns.is_empty() {
+            return ControlFlow::Continue(());
+        }
+        self.suspect(place, item, findings)
+    }
+
+    /// Looks at what may be something, class by class and with what is left out.
+    fn suspect(&self, place: Place, item: Item<'_>, findings: &mut Findings) -> ControlFlow<()> {
         if item.kind == Kind::Value && self.skips(item.name) {
             return ControlFlow::Continue(());
         }
