@@ -96,7 +96,7 @@ impl Gate {
         let found = document::configurations(yaml).unwrap();
         let host = NativeHost::default();
         let variable = |name: &str| match name {
-            "USERS_KEY" => Some(USERS_KEY.to_owned()),
+            "USERS_KEY" | "JWT_SECRET_KEY" => Some(USERS_KEY.to_owned()),
             "PARTNERS_KEY" => Some(PARTNERS_KEY.to_owned()),
             "SERVICE_KEY" => Some(SERVICE_KEY.to_owned()),
             "ORDER_TOKEN" => Some(ORDER_TOKEN.to_owned()),
