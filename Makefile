@@ -65,6 +65,11 @@ corpus: ## Scores `portcullis scan` on labelled files: CORPUS=DIR
 	@cargo build --release --bin portcullis
 	@.ci/corpus $(CARGO_OUT)/release/portcullis "$(CORPUS)"
 
+.PHONY: bench
+bench: build envoy ## Measures CPU time beside Envoy's own filters: a table, and target/bench.json
+	@echo "bench: Portcullis beside Envoy's own filters, on loopback"
+	@$(PYTHON) benches/bench.py $(BENCH)
+
 .PHONY: image
 image: build ## Packs the module as OCI images (compat and artifact) with its SBOM, under target/image
 	@.ci/image $(WASM) $(VERSION) target/image
