@@ -5,6 +5,8 @@
 
 #[path = "pipeline/access.rs"]
 mod access;
+#[path = "pipeline/api_keys.rs"]
+mod api_keys;
 #[path = "pipeline/credentials.rs"]
 mod credentials;
 #[path = "pipeline/gate.rs"]
@@ -15,5 +17,7 @@ mod inspection;
 mod limits;
 #[path = "pipeline/modes.rs"]
 mod modes;
+#[path = "pipeline/opaque.rs"]
+mod opaque;
 #[path = "pipeline/order.rs"]
 mod order;
