@@ -471,7 +471,7 @@ pub const fn made(name: &'static str, value: String) -> HeaderLine {
 /// RFC 6750 section 3: no error code where no credentials came, `invalid_token` where they were refused.
 fn challenge_for(reason: AuthReason, challenge: &str) -> String {
     match reason {
-        AuthReason::Token(Reason::Missing) => challenge.to_owned(),
+        AuthReason::Token(Reason::Missing | Reason::Unavailable) => challenge.to_owned(),
         AuthReason::Token(_) if challenge.starts_with("Bearer") => {
             format!("{challenge}, error=\"invalid_token\", error_description=\"{}\"", reason.detail())
         }

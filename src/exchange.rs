@@ -103,6 +103,8 @@ pub struct Progress {
     pub errand: Option<Errand>,
     /// How often it waited.
     pub waits: u8,
+    /// Something could not be judged, and the request goes on as nobody's all the same.
+    pub waived: bool,
 }
 
 /// The request's target in canonical form.
@@ -167,8 +169,12 @@ pub enum HeaderEdit {
 pub enum Method {
     /// A JWT bearer token.
     Jwt,
+    /// An opaque token of OAuth 2.0.
+    Oauth2,
     /// A service signature.
     Service,
+    /// An API key.
+    ApiKey,
 }
 
 impl Method {
@@ -176,7 +182,9 @@ impl Method {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Jwt => "jwt",
+            Self::Oauth2 => "oauth2",
             Self::Service => "service",
+            Self::ApiKey => "api_key",
         }
     }
 }

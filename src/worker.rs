@@ -7,14 +7,18 @@ use crate::exchange::Identity;
 use crate::injection::KnownHarmless;
 use crate::jose::budget::PureBudget;
 use crate::jose::cache::TokenCache;
+use crate::jose::reason::Reason;
 use crate::jose::validate::Validity;
 use crate::table::limiter::Limiter;
+use crate::time::Timestamp;
 
 /// One VM's own state, made anew with every configuration.
 #[derive(Debug)]
 pub struct Worker {
     /// Tokens that were verified with the keys of this configuration.
     pub tokens: TokenCache<VerifiedToken>,
+    /// What providers said of opaque tokens.
+    pub answers: Answers,
     /// The counters that all workers share.
     pub limiter: Limiter,
     /// How much pure-Rust cryptography this VM may still do.
@@ -37,6 +41,54 @@ pub struct VerifiedToken {
     /// When it may be used; looked at on every use.
     pub validity: Validity,
 }
+
+/// What stands for an opaque token and its provider: SHA-256 of both, so that no token is kept.
+pub type TokenDigest = [u8; 32];
+
+/// What providers said of opaque tokens, for a time. Good and bad ones apart: whoever sends bad ones in numbers drives out
+/// no good one.
+#[derive(Debug)]
+pub struct Answers {
+    good: TokenCache<Answer<Rc<Identity>>>,
+    bad: TokenCache<Answer<Reason>>,
+}
+
+#[derive(Debug)]
+struct Answer<T> {
+    said: T,
+    until: Timestamp,
+}
+
+impl Answers {
+    /// No answers; at most `max_entries` of either kind and about `max_bytes` of the good ones will be kept.
+    pub fn new(max_entries: usize, max_bytes: usize, seed: [u64; 2]) -> Self {
+        let bad = TokenCache::new(max_entries, max_entries.saturating_mul(BAD_ANSWER_BYTES), seed);
+        Self { good: TokenCache::new(max_entries, max_bytes, seed), bad }
+    }
+
+    /// Whose token it is, if that is known still.
+    pub fn good(&mut self, token: &TokenDigest, now: Timestamp) -> Option<Rc<Identity>> {
+        self.good.lookup(token, |answer| now < answer.until).map(|answer| answer.said.clone())
+    }
+
+    /// Why it was refused, if that holds still.
+    pub fn bad(&mut self, token: &TokenDigest, now: Timestamp) -> Option<Reason> {
+        self.bad.lookup(token, |answer| now < answer.until).map(|answer| answer.said)
+    }
+
+    /// Remembers whose token it is until a moment; `bytes` is what the identity takes.
+    pub fn keep_good(&mut self, token: &TokenDigest, identity: Rc<Identity>, until: Timestamp, bytes: usize) {
+        self.good.insert(token, Answer { said: identity, until }, bytes);
+    }
+
+    /// Remembers why it was refused until a moment.
+    pub fn keep_bad(&mut self, token: &TokenDigest, reason: Reason, until: Timestamp) {
+        self.bad.insert(token, Answer { said: reason, until }, 0);
+    }
+}
+
+/// More than a refusal takes in the cache.
+const BAD_ANSWER_BYTES: usize = 256;
 
 /// A small generator (SplitMix64) for decisions by lot; not for secrets.
 #[derive(Clone, Debug)]
@@ -61,7 +113,25 @@ impl Lot {
 
 #[cfg(test)]
 mod tests {
+    use sha2::Digest;
+
     use super::*;
+
+    #[test]
+    fn answers_hold_until_their_moment_and_bad_ones_drive_out_no_good_one() {
+        let at = Timestamp::from_unix_seconds;
+        let mut answers = Answers::new(100, 1 << 20, [1, 2]);
+        let digest = |n: u32| -> TokenDigest { sha2::Sha256::digest(n.to_le_bytes()).into() };
+        let ann = Rc::new(Identity::new(crate::exchange::Method::Oauth2, Rc::from("p"), "ann".to_owned()));
+        answers.keep_good(&digest(0), ann, at(60), 300);
+        for n in 1..1000 {
+            answers.keep_bad(&digest(n), Reason::Inactive, at(60));
+        }
+        assert_eq!((answers.bad.len(), answers.bad(&digest(999), at(59))), (100, Some(Reason::Inactive)));
+        assert_eq!(answers.good(&digest(0), at(59)).map(|caller| caller.subject.clone()), Some("ann".to_owned()));
+        assert!(answers.good(&digest(0), at(60)).is_none() && answers.bad(&digest(999), at(60)).is_none());
+        assert!(answers.good(&digest(0), at(1)).is_none(), "forgotten");
+    }
 
     #[test]
     fn a_lot_is_even() {

@@ -81,6 +81,14 @@ authentication: { jwt: { a: { algorithms: [HS512], keys: [{ secret: k }] } } }";
 }
 
 #[test]
+fn check_takes_no_two_variables_for_the_same_key() {
+    let text = "
+secrets: { a: { env: A }, b: { env: B } }
+authentication: { api_keys: { keys: { one: { secret: a }, two: { secret: b } } } }";
+    assert_eq!(check("environment.yaml", text), (0, "good, routes: 0\n".into(), String::new()));
+}
+
+#[test]
 fn check_names_the_field_of_what_only_compiling_finds() {
     let cases = [
         ("inspection: { patterns: [{ id: a, regex: 'a.*b' }] }", "inspection.patterns[0].regex: expected a literal"),
@@ -103,6 +111,24 @@ fn check_names_the_field_of_what_only_compiling_finds() {
             "secrets: { k: { env: K } }
 authentication: { jwt: { a: { algorithms: [HS256], keys: [{ secret: k }], claims: { subject: '' } } } }",
             "authentication.jwt.a.claims.subject: expected the name of a claim",
+        ),
+        (
+            "authentication: { oauth2: { a: { userinfo: { cluster: c, uri: idp/userinfo } } } }",
+            "authentication.oauth2.a.userinfo.uri: expected an address such as https://",
+        ),
+        (
+            "authentication: { oauth2: { a: { userinfo: { cluster: c, uri: 'http://i/' }, claims: { roles: '' } } } }",
+            "authentication.oauth2.a.claims.roles: expected the name of a claim",
+        ),
+        (
+            "secrets: { k: { inline: a }, l: { inline: a } }
+authentication: { api_keys: { keys: { one: { secret: k }, two: { secret: l } } } }",
+            "authentication.api_keys.keys.two.secret: has the value of that of one",
+        ),
+        (
+            "secrets: { k: { inline: a } }
+authentication: { api_keys: { keys: { one: { secret: k, roles: ['a,b'] } } } }",
+            "authentication.api_keys.keys.one.roles: expected names without commas",
         ),
     ];
     for (text, expected) in cases {

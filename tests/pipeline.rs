@@ -5,6 +5,8 @@
 
 #[path = "pipeline/access.rs"]
 mod access;
+#[path = "pipeline/api_keys.rs"]
+mod api_keys;
 #[path = "pipeline/credentials.rs"]
 mod credentials;
 #[path = "pipeline/examples.rs"]
@@ -17,5 +19,7 @@ mod inspection;
 mod limits;
 #[path = "pipeline/modes.rs"]
 mod modes;
+#[path = "pipeline/opaque.rs"]
+mod opaque;
 #[path = "pipeline/order.rs"]
 mod order;

@@ -4,28 +4,33 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::secrets::Secrets;
-use super::{Findings, Shared};
+use super::{Findings, Shared, opaque};
+use crate::checks::authenticate::api_keys::{ApiKey, ApiKeys};
+use crate::checks::authenticate::bearer::AnyBearer;
+use crate::checks::authenticate::identity::{Grants, Identities, Proven};
 use crate::checks::authenticate::jwt::{BearerTokens, Provider};
+use crate::checks::authenticate::opaque::{self as opaque_tokens, OpaqueTokens};
 use crate::checks::authenticate::place::Place;
 use crate::checks::authenticate::service::ServiceSignatures;
 use crate::checks::authenticate::{Authenticate, Credential, Requirement, Told, Withhold};
 use crate::checks::limit::AddressBudget;
-use crate::config::{self, Config, JwtProvider, MethodRef};
+use crate::config::{self, Config, JwtProvider, MethodRef, SecretRef};
+use crate::exchange::Method;
 use crate::jose::algorithm::Algorithm;
 use crate::jose::claims::ClaimPath;
 use crate::jose::jwk::{Jwks, Origin};
 use crate::jose::key::{Secret, VerifyingKey};
 use crate::jose::key_set::KeySet;
 use crate::jose::validate::Rules;
-use crate::policy::roles::Roles;
 use crate::table::rate::Rate;
 
 /// Everything that routes choose their credentials from.
 pub(super) struct Authentication {
     providers: BTreeMap<String, Rc<Provider>>,
+    opaque: BTreeMap<String, Rc<opaque_tokens::provider::Provider>>,
     service: Option<Rc<ServiceSignatures>>,
-    told: Rc<Told>,
-    roles: Rc<Roles>,
+    api_keys: Option<Rc<ApiKeys>>,
+    identities: Rc<Identities>,
     unverified: Option<Rc<AddressBudget>>,
     realm: String,
 }
@@ -49,11 +54,13 @@ pub(super) fn compile(config: &Config, secrets: &Secrets, shared: &Shared, findi
         providers.extend(compiled.map(|compiled| (name.as_str().to_owned(), Rc::new(compiled))));
     }
     let unverified = unverified.map(|rate| Rc::new(AddressBudget(rate)));
+    let identities = Rc::new(Identities { roles: shared.roles.clone(), told });
     Authentication {
         providers,
-        service: compile_service(config, secrets, &told, unverified.as_ref()),
-        told,
-        roles: shared.roles.clone(),
+        opaque: opaque::compile(config, secrets, findings),
+        service: compile_service(config, secrets, &identities.told, unverified.as_ref()),
+        api_keys: compile_api_keys(config, secrets, &identities, unverified.as_ref(), findings),
+        identities,
         unverified,
         realm: config.service.as_str().to_owned(),
     }
@@ -72,53 +79,93 @@ impl Authentication {
         let mut bearer = false;
         for method in asked.methods() {
             match method {
-                // Where one token is enough, its issuer says which provider's it is: one look for all of them.
-                MethodRef::Jwt(_) if bearer && requirement != Requirement::All => {}
-                MethodRef::Jwt(_) => {
+                // Where one token is enough, it says itself which provider's it is: one look for all of them.
+                MethodRef::Jwt(_) | MethodRef::Oauth2(_) if bearer && requirement != Requirement::All => {}
+                MethodRef::Jwt(_) | MethodRef::Oauth2(_) => {
                     bearer = true;
                     let alone = std::slice::from_ref(method);
                     let named = if requirement == Requirement::All { alone } else { asked.methods() };
-                    credentials.push(Rc::new(self.bearer_tokens(named)));
+                    credentials.push(self.bearer(named));
                 }
                 MethodRef::Service => credentials.extend(self.service.clone().map(|s| s as Rc<dyn Credential>)),
+                MethodRef::ApiKeys => credentials.extend(self.api_keys.clone().map(|keys| keys as Rc<dyn Credential>)),
                 // Refused before as not supported.
-                MethodRef::Oauth2(_) | MethodRef::ApiKeys | MethodRef::Mtls => {}
+                MethodRef::Mtls => {}
             }
         }
-        let scheme = if bearer { "Bearer" } else { "Signature" };
+        let scheme = match asked.methods().first() {
+            _ if bearer => "Bearer",
+            Some(MethodRef::ApiKeys) => "ApiKey",
+            _ => "Signature",
+        };
         let challenge = Rc::from(format!("{scheme} realm=\"{}\"", self.realm));
         Some(Authenticate { requirement, credentials, unverified: self.unverified.clone(), challenge })
     }
 
     /// The places of tokens that a route which asks for `methods` does not look at; `None` when there are none.
     pub(super) fn withhold(&self, methods: &[MethodRef]) -> Option<Withhold> {
-        let (asked, others): (Vec<_>, Vec<_>) = self.providers.iter().partition(|(name, _)| names(methods, name));
-        let looked_at = |place: &Place| asked.iter().any(|(_, provider)| provider.places.contains(place));
+        let mut looked_at: Vec<Place> = Vec::new();
+        let mut others: Vec<Place> = Vec::new();
+        for (name, provider) in &self.providers {
+            if names(methods, Kind::Jwt, name) {
+                looked_at.extend_from_slice(&provider.places);
+            } else if !provider.forward {
+                others.extend_from_slice(&provider.places);
+            }
+        }
+        for name in self.opaque.keys() {
+            if names(methods, Kind::Oauth2, name) { &mut looked_at } else { &mut others }.push(opaque_tokens::place());
+        }
+        if let Some(keys) = &self.api_keys {
+            let places = if methods.contains(&MethodRef::ApiKeys) { &mut looked_at } else { &mut others };
+            places.extend_from_slice(&keys.places);
+        }
         let mut places = Vec::new();
-        for place in others.iter().filter(|(_, provider)| !provider.forward).flat_map(|(_, p)| &p.places) {
-            if !looked_at(place) && !places.contains(place) {
-                places.push(place.clone());
+        for place in others {
+            if !looked_at.contains(&place) && !places.contains(&place) {
+                places.push(place);
             }
         }
         (!places.is_empty()).then_some(Withhold { places })
     }
 
-    fn bearer_tokens(&self, methods: &[MethodRef]) -> BearerTokens {
-        let chosen = self.providers.iter().filter(|(name, _)| names(methods, name));
-        BearerTokens {
-            providers: chosen.map(|(_, provider)| provider.clone()).collect(),
-            roles: self.roles.clone(),
-            told: self.told.clone(),
+    /// The tokens of `methods`: JWTs, opaque ones, or both.
+    fn bearer(&self, methods: &[MethodRef]) -> Rc<dyn Credential> {
+        let jwt = self.providers.iter().filter(|(name, _)| names(methods, Kind::Jwt, name));
+        let jwt = BearerTokens {
+            providers: jwt.map(|(_, provider)| provider.clone()).collect(),
+            identities: self.identities.clone(),
             unverified: self.unverified.clone(),
+        };
+        let opaque = self.opaque.iter().filter(|(name, _)| names(methods, Kind::Oauth2, name));
+        let opaque: Vec<_> = opaque.map(|(_, provider)| provider.clone()).collect();
+        if opaque.is_empty() {
+            return Rc::new(jwt);
         }
+        let opaque = OpaqueTokens::new(opaque, self.identities.clone(), self.unverified.clone());
+        if jwt.providers.is_empty() {
+            return Rc::new(opaque);
+        }
+        Rc::new(AnyBearer { jwt, opaque })
     }
 }
 
-/// Whether one of `methods` is JWTs of this provider.
-fn names(methods: &[MethodRef], provider: &str) -> bool {
-    methods.iter().any(|method| match method {
-        MethodRef::Jwt(only) => only.as_ref().is_none_or(|only| only.as_str() == provider),
-        _ => false,
+/// The kinds of tokens that have providers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Jwt,
+    Oauth2,
+}
+
+/// Whether one of `methods` is tokens of this provider.
+fn names(methods: &[MethodRef], kind: Kind, provider: &str) -> bool {
+    methods.iter().any(|method| {
+        let (named, only) = match method {
+            MethodRef::Jwt(only) => (Kind::Jwt, only),
+            MethodRef::Oauth2(only) => (Kind::Oauth2, only),
+            MethodRef::Service | MethodRef::ApiKeys | MethodRef::Mtls => return false,
+        };
+        named == kind && only.as_ref().is_none_or(|only| only.as_str() == provider)
     })
 }
 
@@ -168,8 +215,7 @@ fn compile_provider(
         keys,
         places: provider.from.iter().map(place).collect(),
         forward: provider.forward == config::Verdict::Allow,
-        roles,
-        scopes,
+        grants: Grants { roles, scopes },
         claim_headers,
         payload_header: provider.payload_header.as_ref().map(|header| Rc::from(header.as_str())),
     })
@@ -223,6 +269,41 @@ fn compile_service(
     let tokens = services.filter_map(|(name, known)| Some((name.as_str().to_owned(), secrets.value(&known.token)?)));
     let skew = service.max_clock_skew.0;
     Some(Rc::new(ServiceSignatures::new(keys, tokens, skew, told.clone(), unverified.cloned())))
+}
+
+fn compile_api_keys(
+    config: &Config,
+    secrets: &Secrets,
+    identities: &Identities,
+    unverified: Option<&Rc<AddressBudget>>,
+    findings: &mut Findings,
+) -> Option<Rc<ApiKeys>> {
+    let configured = config.authentication.api_keys.as_ref()?;
+    let mut keys: Vec<(&str, ApiKey)> = Vec::new();
+    for (name, known) in &configured.keys {
+        let path = format!("authentication.api_keys.keys.{}", name.as_str());
+        let Some(secret) = secrets.value(&SecretRef { secret: known.secret.clone() }) else { continue };
+        let caller = identities.make(Proven {
+            method: Method::ApiKey,
+            provider: Rc::from("api_keys"),
+            subject: name.as_str().to_owned(),
+            role_names: known.roles.clone(),
+            scopes: Vec::new(),
+            claims: None,
+            headers: Vec::new(),
+        });
+        let Ok(caller) = caller else {
+            findings.error(format!("{path}.roles"), "expected names without commas, semicolons and spaces around them");
+            continue;
+        };
+        let key = ApiKey::new(secret, caller);
+        match keys.iter().find(|(_, other)| other.is_that_of(&key)) {
+            Some((first, _)) => findings.error(format!("{path}.secret"), format!("has the value of that of {first}")),
+            None => keys.push((name.as_str(), key)),
+        }
+    }
+    let (places, keys) = (configured.from.iter().map(place).collect(), keys.into_iter().map(|(_, key)| key).collect());
+    Some(Rc::new(ApiKeys { places, keys, unverified: unverified.cloned() }))
 }
 
 fn place(place: &config::Place) -> Place {

@@ -7,6 +7,7 @@ mod browser;
 mod inspection;
 mod intrusion;
 mod limits;
+mod opaque;
 mod routes;
 mod secrets;
 
@@ -19,6 +20,7 @@ use crate::canonical::strip::StripSet;
 use crate::checks::authenticate::service;
 use crate::config::{self, Config, ConfigError, Hold, Mode, Network};
 use crate::event::Sampler;
+use crate::exchange::Method;
 use crate::injection::KnownHarmless;
 use crate::jose::budget::PureBudget;
 use crate::jose::cache::TokenCache;
@@ -28,10 +30,12 @@ use crate::policy::route_table::PathPatterns;
 use crate::store::SharedStore;
 use crate::table::limiter::{Limiter, Sizes};
 use crate::table::{Space, TableError};
-use crate::worker::{Lot, Worker};
+use crate::worker::{Answers, Lot, Worker};
 
 /// Verified tokens that one VM remembers, and the bytes they may take.
 const TOKENS: (usize, usize) = (16_384, 16 << 20);
+/// Answers about opaque tokens that one VM remembers, of either kind, and the bytes that the good ones may take.
+const ANSWERS: (usize, usize) = (16_384, 16 << 20);
 /// Verifications in pure Rust that one VM does in a second: each costs a thirtieth of it at most.
 const PURE_PER_SECOND: u32 = 50;
 
@@ -82,7 +86,7 @@ impl Findings {
 struct Shared {
     roles: Rc<Roles>,
     /// The providers of tokens by the claim that is their subject.
-    subjects: BTreeMap<String, Vec<Rc<str>>>,
+    subjects: BTreeMap<String, Vec<(Method, Rc<str>)>>,
 }
 
 /// Reads and compiles a configuration.
@@ -148,6 +152,7 @@ fn worker(config: &Config, surroundings: &Surroundings<'_>) -> Result<Worker, Ta
     let space = space(config, "", surroundings)?;
     Ok(Worker {
         tokens: TokenCache::new(TOKENS.0, TOKENS.1, [first, second]),
+        answers: Answers::new(ANSWERS.0, ANSWERS.1, [first, second]),
         limiter: Limiter::open(space, surroundings.store, sizes)?,
         pure_verifications: PureBudget::new(PURE_PER_SECOND, PURE_PER_SECOND),
         harmless: KnownHarmless::new(second),
@@ -181,10 +186,13 @@ fn roles(config: &Config, findings: &mut Findings) -> Roles {
     })
 }
 
-fn subjects(config: &Config) -> BTreeMap<String, Vec<Rc<str>>> {
-    let mut subjects: BTreeMap<String, Vec<Rc<str>>> = BTreeMap::new();
-    for (name, provider) in &config.authentication.jwt {
-        subjects.entry(provider.claims.subject.clone()).or_default().push(Rc::from(name.as_str()));
+fn subjects(config: &Config) -> BTreeMap<String, Vec<(Method, Rc<str>)>> {
+    let known = &config.authentication;
+    let jwt = known.jwt.iter().map(|(name, provider)| (&provider.claims.subject, Method::Jwt, name));
+    let opaque = known.oauth2.iter().map(|(name, provider)| (&provider.claims.subject, Method::Oauth2, name));
+    let mut subjects: BTreeMap<String, Vec<(Method, Rc<str>)>> = BTreeMap::new();
+    for (subject, method, name) in jwt.chain(opaque) {
+        subjects.entry(subject.clone()).or_default().push((method, Rc::from(name.as_str())));
     }
     subjects
 }

@@ -58,7 +58,7 @@ pub enum Condition {
         claim: ClaimPath,
         /// The providers whose subject that claim is; empty: of none, and any provider's word counts. Equal subjects of
         /// two providers are two callers.
-        providers: Vec<Rc<str>>,
+        providers: Vec<(Method, Rc<str>)>,
     },
 }
 
@@ -115,7 +115,12 @@ impl Condition {
             }
             Self::Claim { claim, value } => claims.is_some_and(|claims| holds(claims, claim, value)),
             Self::Owner { parameter, claim, providers } => {
-                let counts = |caller: &Identity| providers.is_empty() || providers.contains(&caller.provider);
+                let counts = |caller: &Identity| {
+                    let is_its = |(method, provider): &(Method, Rc<str>)| {
+                        (*method, provider) == (caller.method, &caller.provider)
+                    };
+                    providers.is_empty() || providers.iter().any(is_its)
+                };
                 let claims = claims.filter(|_| caller.is_some_and(counts));
                 let owner = exchange.target.parameter(parameter);
                 let claimed = claims.and_then(|claims| claims.text(claim));

@@ -73,10 +73,10 @@ pub fn check(name: &str, text: &str, out: &mut dyn Write, err: &mut dyn Write) -
 }
 
 /// Compiles a configuration as the module does, so that patterns, keys, claims and rates are looked into as well. The
-/// environment is the proxy's and is not here: every variable counts as set.
+/// environment is the proxy's and is not here: every variable counts as set, each to something else.
 fn assembled(json: &[u8]) -> Result<Assembled, Vec<ConfigError>> {
     let store = MemoryStore::default();
-    let variable = |_: &str| Some(PLACEHOLDER.to_owned());
+    let variable = |name: &str| Some(format!("{PLACEHOLDER}{name}"));
     assembly::assemble(json, &Surroundings { store: &store, variable: &variable, random: [1, 2, 3, 4] })
 }
 

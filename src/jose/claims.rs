@@ -54,7 +54,14 @@ impl Claims {
     /// # Errors
     /// [`ClaimsError`].
     pub fn parse(payload: &[u8]) -> Result<Self, ClaimsError> {
-        let members = Object::parse(payload, MAX_CLAIM_DEPTH).map_err(ClaimsError::Json)?;
+        Self::new(Object::parse(payload, MAX_CLAIM_DEPTH).map_err(ClaimsError::Json)?)
+    }
+
+    /// The claims that `members` are.
+    ///
+    /// # Errors
+    /// [`ClaimsError::Claim`].
+    pub fn new(members: Object) -> Result<Self, ClaimsError> {
         for name in ["iss", "jti"] {
             if members.member(name).is_some_and(|value| value.as_str().is_none()) {
                 return Err(ClaimsError::Claim(name));
@@ -119,6 +126,12 @@ impl Claims {
             Json::Number(number) if !number.is_f64() => Some(Cow::Owned(number.to_string())),
             _ => None,
         }
+    }
+
+    /// The same claims with a text for the claim `name`, which is no registered one.
+    #[must_use]
+    pub fn with_text(self, name: &str, text: &str) -> Self {
+        Self { members: self.members.with(name, Json::String(text.into())), ..self }
     }
 
     /// A claim that is a list: an array's strings (other elements are passed over), or one string taken whole.

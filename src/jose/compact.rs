@@ -120,6 +120,18 @@ impl<'a> Compact<'a> {
     }
 }
 
+/// Whether a text means to be a compact JWS, good or bad: three parts, and a header that is a JSON object. The signature
+/// may be missing, as in the unsecured JWS of RFC 7515 appendix A.5.
+pub fn is_jws(text: &[u8]) -> bool {
+    let Some((header, rest)) = split(text).filter(|(header, _)| header.len() <= MAX_TOKEN_BYTES) else { return false };
+    let parts = split(rest).is_some_and(|(_, signature)| !signature.contains(&b'.'));
+    let is_object = |header: Vec<u8>| match Object::parse(&header, MAX_HEADER_DEPTH) {
+        Ok(_) | Err(JsonError::DuplicateMember | JsonError::TooDeep) => true,
+        Err(JsonError::Syntax | JsonError::NotAnObject) => false,
+    };
+    parts && decode(header).is_ok_and(is_object)
+}
+
 impl Header {
     fn parse(text: &[u8]) -> Result<Self, CompactError> {
         let members = Object::parse(text, MAX_HEADER_DEPTH).map_err(CompactError::HeaderJson)?;
@@ -157,6 +169,19 @@ mod tests {
 
     fn token(header: &str) -> String {
         format!("{}.e30.AAAA", URL_SAFE_NO_PAD.encode(header))
+    }
+
+    #[test]
+    fn tells_a_broken_jwt_from_a_text_that_is_none() {
+        let unknown = token(r#"{"alg":"XS1"}"#);
+        let good = token(r#"{"alg":"ES256"}"#);
+        let (header, _) = good.split_once('.').unwrap();
+        for jws in [&good, &unknown, &token("{}"), &token(r#"{"a":1,"a":1}"#), &format!("{header}.e30.")] {
+            assert!(is_jws(jws.as_bytes()), "{jws}");
+        }
+        for other in ["", "abc", "a.b.c", "..", "lgc_x.y.z", &format!("{good}.x"), header, &token("[]"), &token("{")] {
+            assert!(!is_jws(other.as_bytes()), "{other}");
+        }
     }
 
     #[test]

@@ -87,6 +87,21 @@ impl Object {
         self.0.get(position).map(|(_, value)| value)
     }
 
+    /// The same object with this value for the member `name`.
+    #[must_use]
+    pub fn with(self, name: &str, value: Json) -> Self {
+        let mut members = self.0.into_vec();
+        match members.binary_search_by(|(member, _)| (**member).cmp(name)) {
+            Ok(position) => {
+                if let Some(member) = members.get_mut(position) {
+                    member.1 = value;
+                }
+            }
+            Err(position) => members.insert(position, (name.into(), value)),
+        }
+        Self(members.into())
+    }
+
     /// The members, sorted by name.
     pub fn members(&self) -> impl Iterator<Item = (&str, &Json)> {
         self.0.iter().map(|(name, value)| (&**name, value))
@@ -230,6 +245,14 @@ mod tests {
         assert_eq!(object.member("").unwrap().as_str(), Some("empty"));
         assert_eq!(object.member("A"), None);
         assert_eq!(object.members().map(|(name, _)| name).collect::<Vec<_>>(), ["", "a", "b"]);
+    }
+
+    #[test]
+    fn takes_a_member_in_at_its_place() {
+        let object = Object::parse(br#"{"a":1,"c":3}"#, 2).unwrap();
+        let object = object.with("b", Json::Null).with("c", Json::Bool(true)).with("d", Json::Null);
+        assert_eq!(object.members().map(|(name, _)| name).collect::<String>(), "abcd");
+        assert_eq!((object.member("b"), object.member("c")), (Some(&Json::Null), Some(&Json::Bool(true))));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hmac::{Hmac, Mac};
 use portcullis::assembly::{self, Surroundings};
-use portcullis::check::{Arrival, BodyArrival, Env};
+use portcullis::check::{Arrival, BodyArrival, Call, Callout, CalloutReply, Env};
 use portcullis::cli::document;
 use portcullis::exchange::HeaderEdit;
 use portcullis::head::Head;
@@ -65,6 +65,37 @@ pub struct Gate {
     worker: Worker,
     pub host: NativeHost,
     pub now: Timestamp,
+    /// What other services answer; a test sets it.
+    pub services: fn(&Called) -> CalloutReply,
+    /// What they were asked.
+    pub called: Vec<Called>,
+}
+
+/// A request of the module to another service.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Called {
+    pub cluster: String,
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+    pub flight: String,
+}
+
+impl Called {
+    fn new(callout: &Callout) -> Self {
+        let Call::Http { headers } = &callout.call else { panic!("{callout:?}") };
+        let body = String::from_utf8(callout.body.clone()).unwrap();
+        let flight = callout.flight.as_deref().unwrap_or_default().to_owned();
+        Self { cluster: callout.cluster.to_string(), headers: headers.clone(), body, flight }
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        value(&self.headers, name)
+    }
+}
+
+/// An answer of another service.
+pub fn answer(status: u16, body: impl Into<Vec<u8>>) -> CalloutReply {
+    CalloutReply::Answered { status, body: body.into() }
 }
 
 /// What became of a request.
@@ -108,26 +139,52 @@ impl Gate {
             Err(errors) => panic!("{errors:?}"),
         };
         let (pipeline, worker) = (assembled.pipeline, assembled.worker);
-        Self { pipeline, worker, host, now: Timestamp::from_unix_seconds(START) }
+        let now = Timestamp::from_unix_seconds(START);
+        let services: fn(&Called) -> CalloutReply = |called| panic!("nobody answers {called:?}");
+        Self { pipeline, worker, host, now, services, called: Vec::new() }
     }
 
     pub fn wait(&mut self, seconds: u64) {
         self.now = self.now.after(Duration::from_secs(seconds));
     }
 
-    pub fn send(&mut self, request: Request) -> Outcome {
+    /// A request as far as it comes without waiting.
+    pub fn begin(&mut self, request: &Request) -> (Passage, Next) {
         self.host.source_address = Some(format!("{}:50000", request.address));
         self.host.lines.borrow_mut().clear();
         let head = Head::from_pairs(request.pairs.iter().map(|(name, value)| (name, value)));
         let mut env = Env { now: self.now, host: &self.host, worker: &mut self.worker };
-        let (mut passage, mut next) = self.pipeline.begin(head, request.body.is_none(), &mut env);
-        while let Next::AwaitBody { limit } = next {
-            let body = request.body.as_deref().expect("a request without a body waits for it");
-            let arrival = match body.get(..limit) {
-                Some(start) if body.len() > limit => BodyArrival::OverLimit(start),
-                _ => BodyArrival::Whole(body),
+        self.pipeline.begin(head, request.body.is_none(), &mut env)
+    }
+
+    pub fn resume_with(&mut self, passage: &mut Passage, arrival: Arrival<'_>) -> Next {
+        let mut env = Env { now: self.now, host: &self.host, worker: &mut self.worker };
+        self.pipeline.resume(passage, arrival, &mut env)
+    }
+
+    pub fn send(&mut self, request: Request) -> Outcome {
+        let (mut passage, mut next) = self.begin(&request);
+        loop {
+            next = match next {
+                Next::AwaitBody { limit } => {
+                    let body = request.body.as_deref().expect("a request without a body waits for it");
+                    let arrival = match body.get(..limit) {
+                        Some(start) if body.len() > limit => BodyArrival::OverLimit(start),
+                        _ => BodyArrival::Whole(body),
+                    };
+                    self.resume_with(&mut passage, Arrival::Body(arrival))
+                }
+                Next::Call(callout) => {
+                    let called = Called::new(&callout);
+                    let reply = (self.services)(&called);
+                    self.called.push(called);
+                    self.resume_with(&mut passage, Arrival::Reply(&reply))
+                }
+                other => {
+                    next = other;
+                    break;
+                }
             };
-            next = self.pipeline.resume(&mut passage, Arrival::Body(arrival), &mut env);
         }
         let text = |pairs: &[(std::borrow::Cow<'_, str>, std::borrow::Cow<'_, str>)]| {
             pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect::<Vec<_>>()
@@ -158,8 +215,7 @@ impl Gate {
 
     /// What arrives although nobody waits for it.
     pub fn resume(&mut self, outcome: &mut Outcome, body: &[u8]) -> Next {
-        let mut env = Env { now: self.now, host: &self.host, worker: &mut self.worker };
-        self.pipeline.resume(&mut outcome.passage, Arrival::Body(BodyArrival::Whole(body)), &mut env)
+        self.resume_with(&mut outcome.passage, Arrival::Body(BodyArrival::Whole(body)))
     }
 
     /// How often a counter with this name, labels included, was raised.

@@ -5,22 +5,21 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use crate::check::Env;
-use crate::checks::authenticate::{Attempt, Credential, Told, header_safe, stopped};
+use crate::checks::authenticate::identity::{Grants, Identities, Proven};
+use crate::checks::authenticate::{Attempt, Credential, header_safe, stopped};
 use crate::checks::limit::AddressBudget;
 use crate::denial::AuthReason;
 use crate::exchange::{Exchange, Identity, Method};
 use crate::jose::algorithm::AlgorithmSet;
 use crate::jose::claims::{ClaimPath, Claims};
-use crate::jose::json::Json;
 use crate::jose::key_set::KeySet;
 use crate::jose::reason::Reason;
 use crate::jose::token::Token;
 use crate::jose::validate::{Rules, Validity};
 use crate::jose::verify::{Means, VerifyError};
-use crate::policy::roles::Roles;
 use crate::worker::VerifiedToken;
 
-use super::place::{self, Found, Place};
+use super::place::{self, Place, Shown};
 
 /// An issuer and what its tokens must be.
 #[derive(Debug)]
@@ -37,10 +36,8 @@ pub struct Provider {
     pub places: Vec<Place>,
     /// The upstream gets the token as well.
     pub forward: bool,
-    /// The claim with the roles; without one its tokens grant none.
-    pub roles: Option<ClaimPath>,
-    /// The claim with the scopes; without one its tokens grant none.
-    pub scopes: Option<ClaimPath>,
+    /// The claims by which its tokens grant something.
+    pub grants: Grants,
     /// Headers that carry a claim to the upstream.
     pub claim_headers: Vec<(Rc<str>, ClaimPath)>,
     /// The header that carries the payload, base64url, to the upstream.
@@ -51,10 +48,8 @@ pub struct Provider {
 pub struct BearerTokens {
     /// The providers whose tokens count here.
     pub providers: Vec<Rc<Provider>>,
-    /// The roles that rules name.
-    pub roles: Rc<Roles>,
-    /// What the upstream is told.
-    pub told: Rc<Told>,
+    /// What identities are made with.
+    pub identities: Rc<Identities>,
     /// How many bad credentials an address may show.
     pub unverified: Option<Rc<AddressBudget>>,
 }
@@ -62,29 +57,28 @@ pub struct BearerTokens {
 impl Credential for BearerTokens {
     fn attempt(&self, exchange: &mut Exchange, env: &mut Env<'_>) -> Attempt {
         let found = place::find(&self.places(), exchange);
-        let Some((first, rest)) = found.split_first() else { return Attempt::Absent };
-        let attempt = if rest.iter().any(|other| other.token != first.token) || first.token.contains(&b',') {
-            refused(Reason::Ambiguous)
-        } else {
-            let stands_in = |provider: &Provider| found.iter().any(|f| provider.places.contains(f.place));
-            self.judge(&first.token, stands_in, exchange, env)
+        let stands_in = |provider: &Provider| found.iter().any(|f| provider.places.contains(f.place));
+        let attempt = match place::shown(&found) {
+            Shown::Nothing => return Attempt::Absent,
+            Shown::One(token) if !token.contains(&b',') => self.judge(token, stands_in, exchange, env),
+            Shown::One(_) | Shown::Different => refused(Reason::Ambiguous),
         };
         if !self.forwards(&attempt) {
-            strip(&found, exchange);
+            place::strip_all(&found, exchange);
         }
         attempt
     }
 
     fn withhold(&self, exchange: &mut Exchange) {
         if !self.providers.iter().all(|provider| provider.forward) {
-            strip(&place::find(&self.places(), exchange), exchange);
+            place::strip_all(&place::find(&self.places(), exchange), exchange);
         }
     }
 }
 
 impl BearerTokens {
     /// Where any of the providers' tokens may stand, each place once.
-    fn places(&self) -> Vec<&Place> {
+    pub(super) fn places(&self) -> Vec<&Place> {
         let mut places = Vec::new();
         for place in self.providers.iter().flat_map(|provider| &provider.places) {
             if !places.contains(&place) {
@@ -140,23 +134,16 @@ impl BearerTokens {
     }
 
     fn identity(&self, provider: &Provider, subject: String, claims: Claims, token: &[u8]) -> Result<Identity, Reason> {
-        let role_names = provider.roles.iter().flat_map(|path| roles(&claims, path)).map(str::to_owned);
-        let role_names: Vec<String> = role_names.collect();
-        let scopes = provider.scopes.iter().flat_map(|path| claims.scopes(path)).map(str::to_owned).collect();
-        let mut told = claim_headers(provider, &claims, token)?;
-        // What the upstream would read as two values, or as two lines, is refused, not repaired.
-        if !header_safe(&subject) || !role_names.iter().all(|role| header_safe(role)) {
-            return Err(Reason::Malformed);
-        }
-        let roles = self.roles.set(role_names.iter().map(String::as_str));
-        let mut identity = Identity::new(Method::Jwt, provider.name.clone(), subject);
-        identity.roles = roles;
-        identity.scopes = scopes;
-        identity.role_names = role_names;
-        identity.claims = Some(claims);
-        identity.headers = self.told.headers(&identity);
-        identity.headers.append(&mut told);
-        Ok(identity)
+        let headers = claim_headers(provider, &claims, token)?;
+        self.identities.make(Proven {
+            method: Method::Jwt,
+            provider: provider.name.clone(),
+            subject,
+            role_names: provider.grants.roles(&claims),
+            scopes: provider.grants.scopes(&claims),
+            claims: Some(claims),
+            headers,
+        })
     }
 
     fn forwards(&self, attempt: &Attempt) -> bool {
@@ -189,20 +176,6 @@ impl Refusal {
 
 const fn refused(reason: Reason) -> Attempt {
     Attempt::Refused(AuthReason::Token(reason))
-}
-
-fn strip(found: &[Found<'_>], exchange: &mut Exchange) {
-    for found in found {
-        place::strip(found.place, exchange);
-    }
-}
-
-/// The roles of a list, each whole, or of a text with spaces between them.
-fn roles<'c>(claims: &'c Claims, path: &ClaimPath) -> Vec<&'c str> {
-    match claims.value(path) {
-        Some(Json::String(text)) => text.split(' ').filter(|role| !role.is_empty()).collect(),
-        _ => claims.list(path).collect(),
-    }
 }
 
 fn claim_headers(provider: &Provider, claims: &Claims, token: &[u8]) -> Result<Vec<(Rc<str>, String)>, Reason> {

@@ -3,7 +3,11 @@
 //! A credential that is present decides; one that is absent leaves the word to the next. What was not verified never
 //! becomes an identity, not even in monitor mode.
 
+pub mod api_keys;
+pub mod bearer;
+pub mod identity;
 pub mod jwt;
+pub mod opaque;
 pub mod place;
 pub mod service;
 
@@ -49,6 +53,8 @@ pub enum Attempt {
     },
     /// They could not be judged.
     Fail(Failure),
+    /// They could not be judged, and the request goes on as nobody's: `on_error: allow`.
+    Waived,
     /// They cannot be judged before this is answered.
     Wait(Errand, Callout),
 }
@@ -126,8 +132,12 @@ impl Authenticate {
                 }
                 (Attempt::Absent, Requirement::All) => return self.refuse(AuthReason::Token(Reason::Missing)),
                 (Attempt::Absent, _) => {}
+                (Attempt::Waived, Requirement::All) => exchange.authentication.waived = true,
+                (Attempt::Waived, _) => return Step::Pass,
                 (Attempt::Refused(reason), _) => {
-                    if let Some(budget) = &self.unverified {
+                    // Nobody's credentials are bad because we could not ask.
+                    let bad = reason != AuthReason::Token(Reason::Unavailable);
+                    if let Some(budget) = self.unverified.as_ref().filter(|_| bad) {
                         budget.charge(exchange.client, env);
                     }
                     return self.refuse(reason);
@@ -138,6 +148,9 @@ impl Authenticate {
                 (Attempt::Fail(failure), _) => return Step::Fail(failure),
                 (Attempt::Wait(..), _) => return Step::Fail(Failure::UnexpectedArrival),
             }
+        }
+        if exchange.authentication.waived {
+            return Step::Pass;
         }
         match (self.requirement, exchange.authentication.caller.take()) {
             (Requirement::All, Some(caller)) => {
@@ -240,6 +253,7 @@ mod tests {
                 "bad" => Attempt::Refused(AuthReason::Token(Reason::BadSignature)),
                 "busy" => Attempt::Busy { retry_after: 3 },
                 "lost" => Attempt::Fail(Failure::Store),
+                "waived" => Attempt::Waived,
                 "asks" | "asks-again" => Attempt::Wait(Errand::Account, callout()),
                 name => Attempt::Verified(Rc::new(Identity::new(Method::Jwt, Rc::from("p"), name.to_owned()))),
             }
@@ -301,6 +315,11 @@ mod tests {
             (Any, &["absent", "absent"], "missing", "absent absent"),
             (Any, &["busy", "ann"], "unverified_credentials", "busy -ann"),
             (Any, &["lost", "ann"], "shared_data_unavailable", "lost -ann"),
+            (Any, &["waived", "ann"], "anonymous", "waived -ann"),
+            (Optional, &["waived", "ann"], "anonymous", "waived -ann"),
+            (All, &["ann", "waived", "bob"], "anonymous", "ann waived bob"),
+            (All, &["waived", "bad"], "bad_signature", "waived bad"),
+            (All, &["waived", "absent"], "missing", "waived absent"),
             (Any, &[], "missing", ""),
             (Any, &["absent", "asks", "bob"], "asked", "absent asks -bob"),
             (All, &["ann", "asks", "bob"], "ann", "ann asks bob"),

@@ -30,6 +30,17 @@ pub struct Found<'p> {
     pub token: Vec<u8>,
 }
 
+/// What a request shows in some places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown<'f> {
+    /// No credential.
+    Nothing,
+    /// One, wherever and however often.
+    One(&'f [u8]),
+    /// Several that differ: nobody can say which of them the upstream would take.
+    Different,
+}
+
 /// The proxy bounds the head to some tens of kilobytes; this bounds the pairs in it all the same.
 const MOST_PAIRS: usize = 10_000;
 
@@ -54,6 +65,22 @@ pub fn find<'p>(places: &[&'p Place], exchange: &Exchange) -> Vec<Found<'p>> {
         }
     }
     found
+}
+
+/// What was found, as one.
+pub fn shown<'f>(found: &'f [Found<'_>]) -> Shown<'f> {
+    match found.split_first() {
+        None => Shown::Nothing,
+        Some((first, rest)) if rest.iter().all(|other| other.token == first.token) => Shown::One(&first.token),
+        Some(_) => Shown::Different,
+    }
+}
+
+/// Takes every credential that was found out of what the upstream receives.
+pub fn strip_all(found: &[Found<'_>], exchange: &mut Exchange) {
+    for found in found {
+        strip(found.place, exchange);
+    }
 }
 
 /// Takes the credential out of what the upstream receives.
@@ -91,9 +118,15 @@ fn after<'v>(value: &'v [u8], prefix: &[u8]) -> Option<&'v [u8]> {
     (ends && start.eq_ignore_ascii_case(scheme)).then_some(rest)
 }
 
-/// The cookies of the request as they were sent, without those of this name.
+/// The cookies of the request, less what was taken out of them already, without those of this name.
 fn other_cookies(exchange: &Exchange, name: &[u8]) -> Vec<u8> {
-    let pieces = exchange.head.all("cookie").flat_map(|header| header.split(|byte| *byte == b';'));
+    let edited = exchange.request_edits.iter().rev().find_map(|edit| match edit {
+        HeaderEdit::Set(name, value) if **name == *"cookie" => Some(vec![value.as_slice()]),
+        HeaderEdit::Remove(name) if name == b"cookie" => Some(Vec::new()),
+        _ => None,
+    });
+    let headers = edited.unwrap_or_else(|| exchange.head.all("cookie").collect());
+    let pieces = headers.into_iter().flat_map(|header| header.split(|byte| *byte == b';'));
     let pieces = pieces.map(<[u8]>::trim_ascii).filter(|piece| !piece.is_empty());
     let others = pieces.filter(|piece| {
         let own = piece.split(|byte| *byte == b'=').next().unwrap_or_default();
@@ -169,6 +202,28 @@ mod tests {
         let remove = HeaderEdit::Remove(b"cookie".to_vec());
         let set = HeaderEdit::Set(Rc::from("cookie"), b"a=1; b=2".to_vec());
         assert_eq!(exchange.request_edits, [remove, set]);
+    }
+
+    #[test]
+    fn what_was_stripped_once_does_not_come_back_with_the_next() {
+        let mut exchange = exchange("", &[("cookie", "a=1; t=c; k=d")]);
+        for (name, rest) in [("t", Some("a=1; k=d")), ("k", Some("a=1")), ("a", None), ("x", None)] {
+            strip(&Place::Cookie(Rc::from(name)), &mut exchange);
+            let last = exchange.request_edits.last();
+            match rest {
+                Some(rest) => assert_eq!(last, Some(&HeaderEdit::Set(Rc::from("cookie"), rest.into())), "{name}"),
+                None => assert_eq!(last, Some(&HeaderEdit::Remove(b"cookie".to_vec())), "{name}"),
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_credential_twice_is_one_and_two_are_none() {
+        let exchange = exchange("t=a", &[("authorization", "Bearer a"), ("cookie", "t=b")]);
+        let (header, query, cookie) = (bearer(), Place::Query(Rc::from("t")), Place::Cookie(Rc::from("t")));
+        assert_eq!(shown(&find(&[&header, &query], &exchange)), Shown::One(b"a"));
+        assert_eq!(shown(&find(&[&header, &cookie], &exchange)), Shown::Different);
+        assert_eq!(shown(&find(&[], &exchange)), Shown::Nothing);
     }
 
     #[test]

@@ -1,0 +1,74 @@
+//! Providers of opaque tokens.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use super::Findings;
+use super::secrets::Secrets;
+use crate::checks::authenticate::identity::Grants;
+use crate::checks::authenticate::opaque::provider::{Provider, Source};
+use crate::config::{Config, DurationText, OpaqueProvider, OpaqueSource};
+use crate::endpoint::Endpoint;
+use crate::jose::claims::ClaimPath;
+
+/// Every provider by its name; what cannot be compiled is reported and left out.
+pub(super) fn compile(config: &Config, secrets: &Secrets, findings: &mut Findings) -> BTreeMap<String, Rc<Provider>> {
+    let mut providers = BTreeMap::new();
+    for (name, provider) in &config.authentication.oauth2 {
+        let path = format!("authentication.oauth2.{}", name.as_str());
+        let compiled = compile_provider(name.as_str(), provider, &path, secrets, findings);
+        providers.extend(compiled.map(|compiled| (name.as_str().to_owned(), Rc::new(compiled))));
+    }
+    providers
+}
+
+fn compile_provider(
+    name: &str,
+    provider: &OpaqueProvider,
+    path: &str,
+    secrets: &Secrets,
+    findings: &mut Findings,
+) -> Option<Provider> {
+    let mut claim = |text: &str, field: &str| {
+        let compiled = ClaimPath::parse(text);
+        if compiled.is_none() {
+            let expected = "expected the name of a claim, or a path of names with dots";
+            findings.error(format!("{path}.claims.{field}"), expected);
+        }
+        compiled
+    };
+    let claims = &provider.claims;
+    let subject = claim(&claims.subject, "subject");
+    let username = claims.username.as_deref().and_then(|text| claim(text, "username"));
+    let roles = claims.roles.as_deref().and_then(|text| claim(text, "roles"));
+    let scopes = claims.scopes.as_deref().and_then(|text| claim(text, "scopes"));
+    Some(Provider {
+        name: Rc::from(name),
+        prefix: provider.token_prefix.as_deref().map(Box::from),
+        source: source(&provider.source, path, secrets, findings)?,
+        subject: subject?,
+        username,
+        grants: Grants { roles, scopes },
+        cache: provider.cache.0,
+        on_error: provider.on_error,
+    })
+}
+
+fn source(source: &OpaqueSource, path: &str, secrets: &Secrets, findings: &mut Findings) -> Option<Source> {
+    let mut endpoint = |kind: &str, cluster: &str, uri: &str, timeout: DurationText| {
+        let field = format!("{path}.{kind}.uri");
+        let compiled = Endpoint::new(cluster, uri, timeout.0);
+        compiled.map_err(|_| findings.error(field, "expected an address such as https://idp.example.com/path")).ok()
+    };
+    match source {
+        OpaqueSource::Introspection(asked) => {
+            let endpoint = endpoint("introspection", &asked.cluster, &asked.uri, asked.timeout)?;
+            // A secret without a value was reported.
+            let secret = secrets.value(&asked.client_secret)?;
+            Some(Source::introspection(endpoint, &asked.client_id, secret))
+        }
+        OpaqueSource::Userinfo(asked) => {
+            endpoint("userinfo", &asked.cluster, &asked.uri, asked.timeout).map(Source::Userinfo)
+        }
+    }
+}

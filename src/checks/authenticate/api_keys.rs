@@ -1,0 +1,112 @@
+//! API keys: each stands for a caller by itself. Compared as SHA-256 digests, all of them in constant time.
+
+use std::rc::Rc;
+
+use sha2::{Digest, Sha256};
+use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
+
+use crate::check::Env;
+use crate::checks::limit::AddressBudget;
+use crate::denial::AuthReason;
+use crate::exchange::{Exchange, Identity};
+use crate::jose::reason::Reason;
+
+use super::place::{self, Place, Shown};
+use super::{Attempt, Credential, stopped};
+
+/// Callers that show a key.
+pub struct ApiKeys {
+    /// Where the key may stand.
+    pub places: Vec<Place>,
+    /// The callers.
+    pub keys: Vec<ApiKey>,
+    /// How many bad credentials an address may show.
+    pub unverified: Option<Rc<AddressBudget>>,
+}
+
+/// A key and whose it is.
+pub struct ApiKey {
+    digest: [u8; 32],
+    caller: Rc<Identity>,
+}
+
+impl ApiKey {
+    /// The key of a caller. Only its digest is kept.
+    pub fn new(key: &[u8], caller: Identity) -> Self {
+        Self { digest: Sha256::digest(key).into(), caller: Rc::new(caller) }
+    }
+
+    /// Whether both are the same key.
+    pub fn is_that_of(&self, other: &Self) -> bool {
+        self.digest == other.digest
+    }
+}
+
+impl ApiKeys {
+    /// Whose key it is. Every key is compared, so that time does not tell which was right.
+    fn caller(&self, shown: &[u8]) -> Option<&Rc<Identity>> {
+        let digest: [u8; 32] = Sha256::digest(shown).into();
+        let (mut at, mut right) = (0, Choice::from(0));
+        for (position, key) in (0_u32..).zip(&self.keys) {
+            let same = key.digest.ct_eq(&digest);
+            at = u32::conditional_select(&at, &position, same);
+            right |= same;
+        }
+        let key = usize::try_from(at).ok().and_then(|at| self.keys.get(at))?;
+        bool::from(right).then_some(&key.caller)
+    }
+
+    fn judge(&self, shown: &[u8], exchange: &Exchange, env: &mut Env<'_>) -> Attempt {
+        if let Some(stopped) = stopped(self.unverified.as_deref(), exchange.client, env) {
+            return stopped;
+        }
+        match self.caller(shown) {
+            Some(caller) => Attempt::Verified(caller.clone()),
+            None => Attempt::Refused(AuthReason::Token(Reason::BadSignature)),
+        }
+    }
+
+    fn places(&self) -> Vec<&Place> {
+        self.places.iter().collect()
+    }
+}
+
+impl Credential for ApiKeys {
+    fn attempt(&self, exchange: &mut Exchange, env: &mut Env<'_>) -> Attempt {
+        let found = place::find(&self.places(), exchange);
+        let attempt = match place::shown(&found) {
+            Shown::Nothing => return Attempt::Absent,
+            Shown::Different => Attempt::Refused(AuthReason::Token(Reason::Ambiguous)),
+            Shown::One(key) => self.judge(key, exchange, env),
+        };
+        place::strip_all(&found, exchange);
+        attempt
+    }
+
+    fn withhold(&self, exchange: &mut Exchange) {
+        place::strip_all(&place::find(&self.places(), exchange), exchange);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::Method;
+
+    #[test]
+    fn finds_the_caller_of_exactly_this_key() {
+        let names = ["a", "b", "c"];
+        let caller = |name: &str| Identity::new(Method::ApiKey, Rc::from("api_keys"), name.to_owned());
+        let keys = names.map(|name| ApiKey::new(format!("key-{name}").as_bytes(), caller(name)));
+        let keys = ApiKeys { places: Vec::new(), keys: keys.into(), unverified: None };
+        let found = |shown: &str| keys.caller(shown.as_bytes()).map(|caller| caller.subject.clone());
+        for name in names {
+            assert_eq!(found(&format!("key-{name}")), Some(name.to_owned()));
+        }
+        for wrong in ["", "key-", "key-d", "KEY-a", "key-a "] {
+            assert_eq!(found(wrong), None, "{wrong:?}");
+        }
+        let none = ApiKeys { places: Vec::new(), keys: Vec::new(), unverified: None };
+        assert!(none.caller(b"").is_none());
+    }
+}

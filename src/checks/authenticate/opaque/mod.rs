@@ -1,0 +1,191 @@
+//! Bearer tokens (RFC 6750) that only their provider can read: it is asked about each, once at a time, and its answer is
+//! remembered for a while.
+
+pub mod provider;
+
+use std::rc::Rc;
+
+use crate::check::{Callout, CalloutReply, Env};
+use crate::checks::authenticate::identity::{Identities, Proven};
+use crate::checks::authenticate::{Attempt, Credential, stopped};
+use crate::checks::limit::AddressBudget;
+use crate::config::Verdict;
+use crate::denial::AuthReason;
+use crate::exchange::{Errand, Exchange, Identity, Method};
+use crate::jose::compact::MAX_TOKEN_BYTES;
+use crate::jose::reason::Reason;
+use crate::worker::TokenDigest;
+
+use super::place::{self, Place, Shown};
+use provider::{Judgement, Known, Provider};
+
+/// Opaque tokens of some providers, in the `Authorization` header.
+pub struct OpaqueTokens {
+    providers: Vec<Rc<Provider>>,
+    identities: Rc<Identities>,
+    unverified: Option<Rc<AddressBudget>>,
+    place: Place,
+}
+
+/// A token with the provider that can say whose it is.
+struct Asked<'a> {
+    provider: &'a Provider,
+    token: &'a str,
+    digest: TokenDigest,
+}
+
+impl OpaqueTokens {
+    /// The tokens of `providers`, no two of which have beginnings that one token can have both.
+    pub fn new(
+        providers: Vec<Rc<Provider>>,
+        identities: Rc<Identities>,
+        unverified: Option<Rc<AddressBudget>>,
+    ) -> Self {
+        Self { providers, identities, unverified, place: place() }
+    }
+
+    /// Where the token stands.
+    pub const fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Whether a provider's tokens begin like this one.
+    pub fn claims(&self, token: &[u8]) -> bool {
+        self.provider_of(token).is_some()
+    }
+
+    /// The provider whose prefix the token has, else the one without a prefix.
+    fn provider_of(&self, token: &[u8]) -> Option<&Provider> {
+        let of = |prefix: &str| token.starts_with(prefix.as_bytes());
+        let prefixed = self.providers.iter().find(|provider| provider.prefix.as_deref().is_some_and(of));
+        prefixed.or_else(|| self.providers.iter().find(|provider| provider.prefix.is_none())).map(Rc::as_ref)
+    }
+
+    fn asked<'a>(&'a self, token: &'a [u8]) -> Result<Asked<'a>, Reason> {
+        // Visible characters (RFC 6749 appendix A.12): the token goes into a header. A comma would be two of them.
+        if token.contains(&b',') {
+            return Err(Reason::Ambiguous);
+        }
+        let is_token = !token.is_empty() && token.len() <= MAX_TOKEN_BYTES && token.iter().all(u8::is_ascii_graphic);
+        let text = std::str::from_utf8(token).ok().filter(|_| is_token).ok_or(Reason::Malformed)?;
+        let provider = self.provider_of(token).ok_or(Reason::UnknownIssuer)?;
+        Ok(Asked { provider, token: text, digest: provider.digest(text) })
+    }
+
+    fn judge(&self, token: &[u8], exchange: &Exchange, env: &mut Env<'_>) -> Attempt {
+        let asked = self.asked(token);
+        let known = asked.as_ref().ok().and_then(|asked| env.worker.answers.good(&asked.digest, env.now));
+        if let Some(identity) = known {
+            return Attempt::Verified(identity);
+        }
+        if let Some(stopped) = stopped(self.unverified.as_deref(), exchange.client, env) {
+            return stopped;
+        }
+        match asked {
+            Err(reason) => refused(reason),
+            Ok(asked) => match env.worker.answers.bad(&asked.digest, env.now) {
+                Some(reason) => refused(reason),
+                None => Attempt::Wait(Errand::Token, asked.question()),
+            },
+        }
+    }
+
+    /// What the reply makes of the token that was asked about.
+    fn answered(&self, token: &[u8], reply: &CalloutReply, exchange: &mut Exchange, env: &mut Env<'_>) -> Attempt {
+        let asked = match self.asked(token) {
+            Ok(asked) => asked,
+            Err(reason) => return refused(reason),
+        };
+        // Of all that share a reply, the first judges it.
+        if let Some(identity) = env.worker.answers.good(&asked.digest, env.now) {
+            return Attempt::Verified(identity);
+        }
+        let until = env.now.after(asked.provider.cache);
+        let refusal = match asked.provider.judge(reply, env.now) {
+            Judgement::Good(known, keep) => match self.identity(asked.provider, *known) {
+                Ok(identity) => {
+                    let identity = Rc::new(identity);
+                    let bytes = identity.heap_bytes() + keep.bytes;
+                    let until = keep.expires.map_or(until, |expires| expires.min(until));
+                    env.worker.answers.keep_good(&asked.digest, identity.clone(), until, bytes);
+                    return Attempt::Verified(identity);
+                }
+                Err(reason) => reason,
+            },
+            Judgement::Bad(reason) => reason,
+            Judgement::Early(starts) => {
+                env.worker.answers.keep_bad(&asked.digest, Reason::NotYetValid, until.min(starts));
+                return refused(Reason::NotYetValid);
+            }
+            Judgement::None => return unanswered(asked.provider, exchange),
+        };
+        env.worker.answers.keep_bad(&asked.digest, refusal, until);
+        refused(refusal)
+    }
+
+    fn identity(&self, provider: &Provider, known: Known) -> Result<Identity, Reason> {
+        self.identities.make(Proven {
+            method: Method::Oauth2,
+            provider: provider.name.clone(),
+            subject: known.subject,
+            role_names: provider.grants.roles(&known.claims),
+            scopes: provider.grants.scopes(&known.claims),
+            claims: Some(known.claims),
+            headers: Vec::new(),
+        })
+    }
+
+    /// The verdict on the token that the request shows, and with it the token's end here.
+    fn conclude(&self, exchange: &mut Exchange, verdict: impl FnOnce(&[u8], &mut Exchange) -> Attempt) -> Attempt {
+        let found = place::find(&[&self.place], exchange);
+        let attempt = match place::shown(&found) {
+            Shown::Nothing => return Attempt::Absent,
+            Shown::Different => refused(Reason::Ambiguous),
+            Shown::One(token) => verdict(token, exchange),
+        };
+        if !matches!(attempt, Attempt::Wait(..)) {
+            place::strip_all(&found, exchange);
+        }
+        attempt
+    }
+}
+
+impl Credential for OpaqueTokens {
+    fn attempt(&self, exchange: &mut Exchange, env: &mut Env<'_>) -> Attempt {
+        self.conclude(exchange, |token, exchange| self.judge(token, exchange, env))
+    }
+
+    fn arrived(&self, _errand: Errand, reply: &CalloutReply, exchange: &mut Exchange, env: &mut Env<'_>) -> Attempt {
+        self.conclude(exchange, |token, exchange| self.answered(token, reply, exchange, env))
+    }
+
+    fn withhold(&self, exchange: &mut Exchange) {
+        place::strip_all(&place::find(&[&self.place], exchange), exchange);
+    }
+}
+
+impl Asked<'_> {
+    fn question(&self) -> Callout {
+        self.provider.question(self.token, &self.digest)
+    }
+}
+
+/// Where opaque tokens stand: `Authorization: Bearer` (RFC 6750 section 2.1).
+pub fn place() -> Place {
+    Place::Header { name: Rc::from("authorization"), prefix: Rc::from("Bearer ") }
+}
+
+/// What is said where the provider says nothing.
+fn unanswered(provider: &Provider, exchange: &mut Exchange) -> Attempt {
+    match provider.on_error {
+        Verdict::Allow => {
+            exchange.degraded = Some("oauth2_unavailable");
+            Attempt::Waived
+        }
+        Verdict::Deny => refused(Reason::Unavailable),
+    }
+}
+
+const fn refused(reason: Reason) -> Attempt {
+    Attempt::Refused(AuthReason::Token(reason))
+}
