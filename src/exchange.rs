@@ -5,10 +5,11 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 
 use crate::canonical::path::CanonicalPath;
-use crate::denial::HeaderLine;
+use crate::denial::{CertificateReason, HeaderLine};
 use crate::event::Notice;
 use crate::head::Head;
 use crate::jose::claims::Claims;
+use crate::peer::Peer;
 use crate::policy::roles::RoleSet;
 use crate::time::Timestamp;
 
@@ -25,6 +26,12 @@ pub struct Exchange {
     pub target: Target,
     /// The client's address after trusted proxies.
     pub client: IpAddr,
+    /// The connection comes from a trusted proxy, which may forward the certificates of its clients.
+    pub forwarded: bool,
+    /// Who holds the certificate that was validated; only looked at where something of the route needs it.
+    pub peer: Result<Peer, CertificateReason>,
+    /// SHA-256 of that certificate, even where its holder does not count; only looked at where a token needs it.
+    pub peer_digest: Option<[u8; 32]>,
     /// Who is calling; nobody when anonymous.
     pub caller: Option<Rc<Identity>>,
     /// How far its authentication has come.
@@ -52,6 +59,9 @@ impl Exchange {
             ends_with_head: false,
             target: Target::default(),
             client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            forwarded: false,
+            peer: Err(CertificateReason::Missing),
+            peer_digest: None,
             caller: None,
             authentication: Progress::default(),
             request_edits: Vec::new(),
@@ -166,6 +176,8 @@ pub enum Method {
     Jwt,
     /// A service signature.
     Service,
+    /// A client certificate, where nothing else says who calls.
+    Mtls,
 }
 
 impl Method {
@@ -174,6 +186,7 @@ impl Method {
         match self {
             Self::Jwt => "jwt",
             Self::Service => "service",
+            Self::Mtls => "mtls",
         }
     }
 }

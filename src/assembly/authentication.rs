@@ -6,6 +6,7 @@ use std::rc::Rc;
 use super::secrets::Secrets;
 use super::{Findings, Shared};
 use crate::checks::authenticate::jwt::{BearerTokens, Provider};
+use crate::checks::authenticate::mtls::{Certificates, ClientCertificate, ReadPeer};
 use crate::checks::authenticate::place::Place;
 use crate::checks::authenticate::service::ServiceSignatures;
 use crate::checks::authenticate::{Authenticate, Credential, Requirement, Told, Withhold};
@@ -17,6 +18,7 @@ use crate::jose::jwk::{Jwks, Origin};
 use crate::jose::key::{Secret, VerifyingKey};
 use crate::jose::key_set::KeySet;
 use crate::jose::validate::Rules;
+use crate::peer::spiffe;
 use crate::policy::roles::Roles;
 use crate::table::rate::Rate;
 
@@ -24,6 +26,7 @@ use crate::table::rate::Rate;
 pub(super) struct Authentication {
     providers: BTreeMap<String, Rc<Provider>>,
     service: Option<Rc<ServiceSignatures>>,
+    certificates: Rc<Certificates>,
     told: Rc<Told>,
     roles: Rc<Roles>,
     unverified: Option<Rc<AddressBudget>>,
@@ -52,6 +55,7 @@ pub(super) fn compile(config: &Config, secrets: &Secrets, shared: &Shared, findi
     Authentication {
         providers,
         service: compile_service(config, secrets, &told, unverified.as_ref()),
+        certificates: Rc::new(compile_certificates(config, findings)),
         told,
         roles: shared.roles.clone(),
         unverified,
@@ -81,13 +85,27 @@ impl Authentication {
                     credentials.push(Rc::new(self.bearer_tokens(named)));
                 }
                 MethodRef::Service => credentials.extend(self.service.clone().map(|s| s as Rc<dyn Credential>)),
+                MethodRef::Mtls => {}
                 // Refused before as not supported.
-                MethodRef::Oauth2(_) | MethodRef::ApiKeys | MethodRef::Mtls => {}
+                MethodRef::Oauth2(_) | MethodRef::ApiKeys => {}
             }
+        }
+        if asked.methods().contains(&MethodRef::Mtls) {
+            // The last, wherever it is written: it speaks only where nothing says who calls.
+            let needed = requirement == Requirement::All || (requirement == Requirement::Any && credentials.is_empty());
+            credentials.push(Rc::new(ClientCertificate { needed, told: self.told.clone() }));
         }
         let scheme = if bearer { "Bearer" } else { "Signature" };
         let challenge = Rc::from(format!("{scheme} realm=\"{}\"", self.realm));
         Some(Authenticate { requirement, credentials, unverified: self.unverified.clone(), challenge })
+    }
+
+    /// Who holds the peer's certificate, where `methods` or a rule need it: what is not asked for is not read.
+    pub(super) fn read_peer(&self, methods: &[MethodRef], rules_ask: bool) -> Option<ReadPeer> {
+        let mut asked = self.providers.iter().filter(|(name, _)| names(methods, name));
+        let digest = asked.any(|(_, provider)| provider.bound);
+        let needed = digest || rules_ask || methods.contains(&MethodRef::Mtls);
+        needed.then(|| ReadPeer { certificates: self.certificates.clone(), digest })
     }
 
     /// The places of tokens that a route which asks for `methods` does not look at; `None` when there are none.
@@ -168,6 +186,7 @@ fn compile_provider(
         keys,
         places: provider.from.iter().map(place).collect(),
         forward: provider.forward == config::Verdict::Allow,
+        bound: provider.bound_to_certificate == config::Binding::Required,
         roles,
         scopes,
         claim_headers,
@@ -223,6 +242,20 @@ fn compile_service(
     let tokens = services.filter_map(|(name, known)| Some((name.as_str().to_owned(), secrets.value(&known.token)?)));
     let skew = service.max_clock_skew.0;
     Some(Rc::new(ServiceSignatures::new(keys, tokens, skew, told.clone(), unverified.cloned())))
+}
+
+fn compile_certificates(config: &Config, findings: &mut Findings) -> Certificates {
+    let mtls = config.authentication.mtls.clone().unwrap_or_default();
+    for (at, domain) in mtls.trust_domains.iter().enumerate() {
+        if let Err(error) = spiffe::trust_domain(domain) {
+            findings.error(format!("authentication.mtls.trust_domains[{at}]"), error.to_string());
+        }
+    }
+    Certificates {
+        trust_domains: mtls.trust_domains.into_iter().map(Box::from).collect(),
+        listener_verifies: mtls.listener_verifies,
+        header: Rc::from(config.headers.identity.peer.as_str()),
+    }
 }
 
 fn place(place: &config::Place) -> Place {

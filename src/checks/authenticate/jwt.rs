@@ -15,7 +15,7 @@ use crate::jose::json::Json;
 use crate::jose::key_set::KeySet;
 use crate::jose::reason::Reason;
 use crate::jose::token::Token;
-use crate::jose::validate::{Rules, Validity};
+use crate::jose::validate::{Rules, Validity, check_binding};
 use crate::jose::verify::{Means, VerifyError};
 use crate::policy::roles::Roles;
 use crate::worker::VerifiedToken;
@@ -37,6 +37,8 @@ pub struct Provider {
     pub places: Vec<Place>,
     /// The upstream gets the token as well.
     pub forward: bool,
+    /// Its tokens belong to the peer's certificate (RFC 8705 section 3).
+    pub bound: bool,
     /// The claim with the roles; without one its tokens grant none.
     pub roles: Option<ClaimPath>,
     /// The claim with the scopes; without one its tokens grant none.
@@ -67,7 +69,7 @@ impl Credential for BearerTokens {
             refused(Reason::Ambiguous)
         } else {
             let stands_in = |provider: &Provider| found.iter().any(|f| provider.places.contains(f.place));
-            self.judge(&first.token, stands_in, exchange, env)
+            self.bound(self.judge(&first.token, stands_in, exchange, env), exchange)
         };
         if !self.forwards(&attempt) {
             strip(&found, exchange);
@@ -119,6 +121,17 @@ impl BearerTokens {
             }
             Err(refusal) => refusal.attempt(),
         }
+    }
+
+    /// Looks on every use whether a token belongs to this connection: the one that it was first seen on is no proof.
+    fn bound(&self, attempt: Attempt, exchange: &Exchange) -> Attempt {
+        let Attempt::Verified(identity) = &attempt else { return attempt };
+        let provider = self.providers.iter().find(|provider| provider.name == identity.provider);
+        if provider.is_some_and(|provider| !provider.bound) {
+            return attempt;
+        }
+        let binding = identity.claims.as_ref().map(|claims| check_binding(claims, exchange.peer_digest.as_ref(), true));
+        if binding == Some(Ok(())) { attempt } else { refused(Reason::Unbound) }
     }
 
     fn verify(

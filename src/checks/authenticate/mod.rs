@@ -4,6 +4,7 @@
 //! becomes an identity, not even in monitor mode.
 
 pub mod jwt;
+pub mod mtls;
 pub mod place;
 pub mod service;
 
@@ -13,7 +14,7 @@ use std::rc::Rc;
 use crate::check::{Arrival, Await, Callout, CalloutReply, Check, Env, Failure, Step};
 use crate::checks::limit::AddressBudget;
 use crate::denial::{AuthReason, Denial};
-use crate::exchange::{Errand, Exchange, Identity, Progress};
+use crate::exchange::{Errand, Exchange, Identity, Method, Progress};
 use crate::jose::reason::Reason;
 
 use place::Place;
@@ -61,7 +62,7 @@ const MAX_WAITS: u8 = 4;
 pub enum Requirement {
     /// The first kind that is present must be good.
     Any,
-    /// Every kind must be present and good; the first names the caller.
+    /// Every kind must be present and good; the first names the caller, a certificate only where nothing else does.
     All,
     /// None may be present; one that is must be good.
     Optional,
@@ -118,7 +119,11 @@ impl Authenticate {
             exchange.authentication.at += 1;
             match (attempt, self.requirement) {
                 (Attempt::Verified(identity), Requirement::All) => {
-                    exchange.authentication.caller.get_or_insert(identity);
+                    let caller = &mut exchange.authentication.caller;
+                    // A certificate is the peer's; who calls is said by what comes over the connection.
+                    if caller.as_ref().is_none_or(|known| known.method == Method::Mtls) {
+                        *caller = Some(identity);
+                    }
                 }
                 (Attempt::Verified(identity), _) => {
                     exchange.caller = Some(identity);
@@ -127,7 +132,9 @@ impl Authenticate {
                 (Attempt::Absent, Requirement::All) => return self.refuse(AuthReason::Token(Reason::Missing)),
                 (Attempt::Absent, _) => {}
                 (Attempt::Refused(reason), _) => {
-                    if let Some(budget) = &self.unverified {
+                    // The listener did the work for a certificate.
+                    let budget = self.unverified.as_ref().filter(|_| !matches!(reason, AuthReason::Certificate(_)));
+                    if let Some(budget) = budget {
                         budget.charge(exchange.client, env);
                     }
                     return self.refuse(reason);
@@ -150,7 +157,10 @@ impl Authenticate {
     }
 
     fn refuse(&self, reason: AuthReason) -> Step {
-        Step::Deny(Denial::Unauthenticated { reason, challenge: self.challenge.clone() })
+        Step::Deny(match reason {
+            AuthReason::Certificate(reason) => Denial::Certificate(reason),
+            reason => Denial::Unauthenticated { reason, challenge: self.challenge.clone() },
+        })
     }
 }
 
@@ -224,7 +234,7 @@ mod tests {
     use super::*;
     use crate::assembly::{self, Surroundings};
     use crate::check::Call;
-    use crate::exchange::Method;
+    use crate::denial::CertificateReason;
     use crate::head::Head;
     use crate::native::NativeHost;
     use crate::time::Timestamp;
@@ -237,6 +247,8 @@ mod tests {
             self.1.borrow_mut().push(self.0.to_owned());
             match self.0 {
                 "absent" => Attempt::Absent,
+                "no-certificate" => Attempt::Refused(AuthReason::Certificate(CertificateReason::Missing)),
+                "peer" => Attempt::Verified(Rc::new(Identity::new(Method::Mtls, Rc::from("mtls"), "peer".to_owned()))),
                 "bad" => Attempt::Refused(AuthReason::Token(Reason::BadSignature)),
                 "busy" => Attempt::Busy { retry_after: 3 },
                 "lost" => Attempt::Fail(Failure::Store),
@@ -306,6 +318,11 @@ mod tests {
             (All, &["ann", "asks", "bob"], "ann", "ann asks bob"),
             (All, &["asks", "bad"], "bad_signature", "asks bad"),
             (All, &["ann", "bob"], "ann", "ann bob"),
+            (All, &["peer", "ann", "bob"], "ann", "peer ann bob"),
+            (All, &["ann", "peer"], "ann", "ann peer"),
+            (All, &["peer"], "peer", "peer"),
+            (All, &["ann", "no-certificate"], "no_certificate", "ann no-certificate"),
+            (Any, &["absent", "peer"], "peer", "absent peer"),
             (All, &["ann", "absent", "bob"], "missing", "ann absent -bob"),
             (All, &["ann", "bad"], "bad_signature", "ann bad"),
             (All, &[], "missing", ""),
