@@ -202,6 +202,24 @@ pub trait Host: Connection + Telemetry {
 pub trait Connection {
     /// Envoy's own view of the client's address, `ip:port`.
     fn source_address(&self) -> Option<Vec<u8>>;
+
+    /// What its TLS session says of the peer's certificate. `None` where the host does not say.
+    fn peer_certificate(&self, attribute: CertificateAttribute) -> Option<Vec<u8>>;
+}
+
+/// What may be asked of the peer's certificate. Truth values are one byte, 1 for true.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CertificateAttribute {
+    /// The listener verified it. Older hosts cannot say so.
+    Validated,
+    /// There is one, verified or not.
+    Presented,
+    /// The first URI of its subject alternative names.
+    Uri,
+    /// Its subject (RFC 2253).
+    Subject,
+    /// Its SHA-256 in hexadecimal.
+    Digest,
 }
 
 /// Where events and counts go.

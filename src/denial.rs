@@ -12,13 +12,15 @@ use crate::canonical::Rejection;
 use crate::event::EventType;
 use crate::jose::reason::Reason;
 
-/// Why credentials were refused: the published closed list of tokens, and that of service signatures.
+/// Why credentials were refused: the published closed list of tokens, those of service signatures and certificates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AuthReason {
     /// A token, or none at all.
     Token(Reason),
     /// A service signature.
     Service(ServiceReason),
+    /// A client certificate.
+    Certificate(CertificateReason),
     /// The upstream answered 401.
     Upstream,
 }
@@ -41,15 +43,43 @@ impl ServiceReason {
         [Self::InvalidTimestamp, Self::TimestampTooOld, Self::UnknownService, Self::BadServiceSignature];
 }
 
+/// Why there is no client certificate that counts: the client cannot tell which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CertificateReason {
+    /// None came.
+    Missing,
+    /// One was presented, and nobody is known to have verified it.
+    Unverified,
+    /// It names nobody, or the header that forwards it cannot be read.
+    Malformed,
+    /// Its holder belongs to none of the trust domains.
+    UntrustedDomain,
+}
+
+impl CertificateReason {
+    const ALL: [Self; 4] = [Self::Missing, Self::Unverified, Self::Malformed, Self::UntrustedDomain];
+
+    /// The published code.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Missing => "no_certificate",
+            Self::Unverified => "unverified_certificate",
+            Self::Malformed => "malformed_certificate",
+            Self::UntrustedDomain => "untrusted_domain",
+        }
+    }
+}
+
 impl AuthReason {
     /// How many reasons there are.
-    pub const COUNT: usize = Reason::ALL.len() + ServiceReason::ALL.len() + 1;
+    pub const COUNT: usize = Reason::ALL.len() + ServiceReason::ALL.len() + CertificateReason::ALL.len() + 1;
 
     /// Every reason, in the order of [`AuthReason::index`].
     pub fn all() -> impl Iterator<Item = Self> {
         let tokens = Reason::ALL.iter().copied().map(Self::Token);
         let services = ServiceReason::ALL.into_iter().map(Self::Service);
-        tokens.chain(services).chain([Self::Upstream])
+        let certificates = CertificateReason::ALL.into_iter().map(Self::Certificate);
+        tokens.chain(services).chain(certificates).chain([Self::Upstream])
     }
 
     /// The place in [`AuthReason::all`].
@@ -57,6 +87,7 @@ impl AuthReason {
         match self {
             Self::Token(reason) => reason as usize,
             Self::Service(reason) => Reason::ALL.len() + reason as usize,
+            Self::Certificate(reason) => Reason::ALL.len() + ServiceReason::ALL.len() + reason as usize,
             Self::Upstream => Self::COUNT - 1,
         }
     }
@@ -69,6 +100,7 @@ impl AuthReason {
             Self::Service(ServiceReason::TimestampTooOld) => "timestamp_too_old",
             Self::Service(ServiceReason::UnknownService) => "unknown_service",
             Self::Service(ServiceReason::BadServiceSignature) => "bad_service_signature",
+            Self::Certificate(reason) => reason.as_str(),
             Self::Upstream => "upstream_401",
         }
     }
@@ -86,6 +118,7 @@ impl AuthReason {
             Self::Service(ServiceReason::InvalidTimestamp) => "Invalid timestamp",
             Self::Service(ServiceReason::TimestampTooOld) => "Request timestamp too old",
             Self::Service(_) => "Invalid service credentials",
+            Self::Certificate(_) => "Invalid client certificate",
             Self::Upstream => "Unauthorized",
         }
     }
@@ -94,7 +127,7 @@ impl AuthReason {
 /// The closed label set of `blocked_requests_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum BlockReason {
-    /// 401, here or at the upstream.
+    /// 401, here or at the upstream; 403 without a client certificate that counts.
     InvalidCredentials,
     /// 403 by a rule, here or at the upstream.
     Forbidden,
@@ -278,6 +311,8 @@ pub enum Denial {
         /// `WWW-Authenticate` of the route.
         challenge: Rc<str>,
     },
+    /// 403: a client certificate is needed, and there is none that counts.
+    Certificate(CertificateReason),
     /// 429 before any cryptography: too many credentials that were not seen to be good.
     UnverifiedCredentials {
         /// Seconds after which a try has a chance, at least 1.
@@ -344,7 +379,8 @@ impl Denial {
             Self::HttpsRequired { .. } => 308,
             Self::Malformed(_) | Self::Body(BodyRejection::Malformed(_)) => 400,
             Self::Unauthenticated { .. } => 401,
-            Self::AddressBlocked | Self::Unmatched | Self::Forbidden { .. } | Self::Injection(_) => 403,
+            Self::AddressBlocked | Self::Unmatched | Self::Forbidden { .. } => 403,
+            Self::Certificate(_) | Self::Injection(_) => 403,
             Self::Body(BodyRejection::Encoded) => 415,
             Self::Body(BodyRejection::TooLarge | BodyRejection::TooComplex(_)) => 413,
             Self::UnverifiedCredentials { .. } | Self::RateLimited { .. } => 429,
@@ -362,6 +398,7 @@ impl Denial {
             Self::Unmatched | Self::Forbidden { .. } => "You may not do this",
             Self::HttpsRequired { .. } => "Use HTTPS",
             Self::Unauthenticated { reason, .. } => reason.detail(),
+            Self::Certificate(reason) => AuthReason::Certificate(*reason).detail(),
             Self::UnverifiedCredentials { .. } | Self::RateLimited { .. } => "Too many requests",
             Self::Injection(_) => "The request was refused",
             Self::Body(BodyRejection::TooLarge) => "The body is too large",
@@ -382,6 +419,7 @@ impl Denial {
             Self::Unmatched => "no_route",
             Self::HttpsRequired { .. } => "https_required",
             Self::Unauthenticated { reason, .. } => reason.as_str(),
+            Self::Certificate(reason) => reason.as_str(),
             Self::UnverifiedCredentials { .. } => "unverified_credentials",
             Self::Forbidden { .. } => "forbidden",
             Self::RateLimited { .. } => "rate_limit",
@@ -392,6 +430,15 @@ impl Denial {
             Self::Response(rejection) => rejection.as_str(),
             Self::Unavailable { what } => what,
             Self::Admin(_) => "admin",
+        }
+    }
+
+    /// Why credentials were refused, where that is what it says.
+    pub fn auth_reason(&self) -> Option<AuthReason> {
+        match self {
+            Self::Unauthenticated { reason, .. } => Some(*reason),
+            Self::Certificate(reason) => Some(AuthReason::Certificate(*reason)),
+            _ => None,
         }
     }
 
@@ -411,7 +458,7 @@ impl Denial {
             Self::HttpsRequired { .. } | Self::Admin(_) => None,
             Self::Malformed(_) | Self::Injection(_) | Self::Body(_) => Some(EventType::SuspiciousRequest),
             Self::AddressBlocked | Self::Unmatched | Self::Forbidden { .. } => Some(EventType::AccessDenied),
-            Self::Unauthenticated { .. } => Some(EventType::AuthFailure),
+            Self::Unauthenticated { .. } | Self::Certificate(_) => Some(EventType::AuthFailure),
             Self::UnverifiedCredentials { .. } | Self::RateLimited { .. } => Some(EventType::RateLimited),
             Self::Response(_) | Self::Unavailable { .. } => Some(EventType::Degraded),
         }
@@ -424,7 +471,7 @@ impl Denial {
             Self::Malformed(_) => Some(BlockReason::MalformedRequest),
             Self::AddressBlocked => Some(BlockReason::BlockedAddress),
             Self::Unmatched | Self::Forbidden { .. } => Some(BlockReason::Forbidden),
-            Self::Unauthenticated { .. } => Some(BlockReason::InvalidCredentials),
+            Self::Unauthenticated { .. } | Self::Certificate(_) => Some(BlockReason::InvalidCredentials),
             Self::UnverifiedCredentials { .. } | Self::RateLimited { .. } => Some(BlockReason::RateLimit),
             Self::Injection(_) => Some(BlockReason::Injection),
             Self::Body(_) => Some(BlockReason::Body),

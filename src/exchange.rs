@@ -5,10 +5,11 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 
 use crate::canonical::path::CanonicalPath;
-use crate::denial::HeaderLine;
+use crate::denial::{CertificateReason, HeaderLine};
 use crate::event::Notice;
 use crate::head::Head;
 use crate::jose::claims::Claims;
+use crate::peer::Peer;
 use crate::policy::roles::RoleSet;
 use crate::time::Timestamp;
 
@@ -25,6 +26,12 @@ pub struct Exchange {
     pub target: Target,
     /// The client's address after trusted proxies.
     pub client: IpAddr,
+    /// The connection comes from a trusted proxy, which may forward the certificates of its clients.
+    pub forwarded: bool,
+    /// Who holds the certificate that was validated; only looked at where something of the route needs it.
+    pub peer: Result<Peer, CertificateReason>,
+    /// SHA-256 of that certificate, even where its holder does not count; only looked at where a token needs it.
+    pub peer_digest: Option<[u8; 32]>,
     /// Who is calling; nobody when anonymous.
     pub caller: Option<Rc<Identity>>,
     /// How far its authentication has come.
@@ -54,6 +61,9 @@ impl Exchange {
             ends_with_head: false,
             target: Target::default(),
             client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            forwarded: false,
+            peer: Err(CertificateReason::Missing),
+            peer_digest: None,
             caller: None,
             authentication: Progress::default(),
             request_edits: Vec::new(),
@@ -175,6 +185,8 @@ pub enum Method {
     Service,
     /// An API key.
     ApiKey,
+    /// A client certificate, where nothing else says who calls.
+    Mtls,
 }
 
 impl Method {
@@ -185,6 +197,7 @@ impl Method {
             Self::Oauth2 => "oauth2",
             Self::Service => "service",
             Self::ApiKey => "api_key",
+            Self::Mtls => "mtls",
         }
     }
 }

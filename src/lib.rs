@@ -34,6 +34,7 @@ pub mod media;
 pub mod metrics;
 #[cfg(any(test, feature = "cli"))]
 pub mod native;
+pub mod peer;
 pub mod pipeline;
 pub mod policy;
 pub mod response;

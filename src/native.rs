@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use crate::check::{Connection, Host, Telemetry};
+use crate::check::{CertificateAttribute, Connection, Host, Telemetry};
 use crate::event::Severity;
 use crate::jose::verify::{HostVerifier, NoHost};
 use crate::metrics::Counter;
@@ -16,6 +16,8 @@ pub struct NativeHost {
     pub store: MemoryStore,
     /// `source.address`; `None` for a peer without one.
     pub source_address: Option<String>,
+    /// What the TLS session says of the peer's certificate.
+    pub peer_certificate: HashMap<CertificateAttribute, Vec<u8>>,
     /// Lines that were logged.
     pub lines: RefCell<Vec<String>>,
     /// What was counted.
@@ -35,6 +37,10 @@ impl Host for NativeHost {
 impl Connection for NativeHost {
     fn source_address(&self) -> Option<Vec<u8>> {
         self.source_address.clone().map(String::into_bytes)
+    }
+
+    fn peer_certificate(&self, attribute: CertificateAttribute) -> Option<Vec<u8>> {
+        self.peer_certificate.get(&attribute).cloned()
     }
 }
 

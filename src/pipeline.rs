@@ -13,7 +13,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 
 use crate::canonical::Rejection;
-use crate::canonical::client::ClientAddress;
+use crate::canonical::client::{ClientAddress, comes_from_a_proxy};
 use crate::canonical::host::CanonicalHost;
 use crate::canonical::networks::Networks;
 use crate::canonical::path::{CanonicalPath, PathOptions};
@@ -27,6 +27,7 @@ use crate::event::{self, Details, EventType, Sample};
 use crate::exchange::{Exchange, HeaderEdit, Target};
 use crate::head::Head;
 use crate::metrics::Counter;
+use crate::peer::xfcc;
 use crate::policy::route_table::{Matched, PathPatterns, RouteRequest, RouteTable};
 use crate::response::Response;
 use crate::watch::{Watched, Watcher};
@@ -37,6 +38,8 @@ pub struct Pipeline {
     pub(crate) paths: PathOptions,
     pub(crate) trusted_proxies: Networks,
     pub(crate) strip: StripSet,
+    /// Whether trusted proxies may forward the certificates of their clients.
+    pub(crate) forwarded_certificates: Verdict,
     /// `None`: nobody is blocked, nothing is counted.
     pub(crate) intrusion: Option<Rc<Intrusion>>,
     pub(crate) routes: RouteTable<Rc<Route>>,
@@ -235,7 +238,7 @@ impl Pipeline {
 
     /// Steps 1 to 4: neither `monitor` nor `off` ever disables them, but for blocks.
     fn admit(&self, exchange: &mut Exchange, env: &mut Env<'_>) -> Result<Rc<Route>, Denial> {
-        exchange.client = self.client(&exchange.head, env).ok_or(Denial::Unavailable { what: "source_address" })?;
+        self.locate(exchange, env).ok_or(Denial::Unavailable { what: "source_address" })?;
         canonicalise(exchange, self.paths).map_err(Denial::Malformed)?;
         self.shut_out(exchange, env)?;
         strip(exchange, &self.strip);
@@ -273,13 +276,17 @@ impl Pipeline {
         Ok(())
     }
 
-    /// The client's address. `None` when the host does not say: rules about addresses could not be decided.
+    /// The client's address, and whether a trusted proxy speaks for it. `None` when the host does not say where the
+    /// connection comes from: rules about addresses could not be decided.
     ///
     /// Peers whose address is none, behind a Unix socket, count as one client.
-    fn client(&self, head: &Head, env: &Env<'_>) -> Option<IpAddr> {
+    fn locate(&self, exchange: &mut Exchange, env: &Env<'_>) -> Option<()> {
         let source = env.host.source_address()?;
-        let client = ClientAddress::of(&source, head, &self.trusted_proxies);
-        Some(client.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), ClientAddress::ip))
+        let client = ClientAddress::of(&source, &exchange.head, &self.trusted_proxies);
+        exchange.client = client.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), ClientAddress::ip);
+        exchange.forwarded = self.forwarded_certificates == Verdict::Allow
+            && comes_from_a_proxy(&source, &exchange.head, &self.trusted_proxies);
+        Some(())
     }
 
     /// Goes on with what the exchange waited for.
@@ -356,8 +363,8 @@ impl Pipeline {
     }
 
     fn report(&self, exchange: &mut Exchange, denial: &Denial, mode: &str, env: &mut Env<'_>) {
-        if let Denial::Unauthenticated { reason, .. } = denial {
-            env.host.count(Counter::AuthFailures(*reason), 1);
+        if let Some(reason) = denial.auth_reason() {
+            env.host.count(Counter::AuthFailures(reason), 1);
         }
         let Some(event) = denial.event() else { return };
         let mut details = Details { reason: denial.reason(), rule: denial.rule(), mode, ..Details::default() };
@@ -552,7 +559,9 @@ fn canonicalise(exchange: &mut Exchange, options: PathOptions) -> Result<(), Rej
 const SINGLE_HEADERS: [&str; 5] = ["authorization", "content-type", "content-length", "x-forwarded-proto", "origin"];
 
 fn strip(exchange: &mut Exchange, strip: &StripSet) {
-    let stripped = exchange.head.iter().map(|(name, _)| name).filter(|name| strip.strips(name));
+    // Only the one spelling that was read; any other that an upstream takes for it goes.
+    let forwarded = |name: &[u8]| exchange.forwarded && name == xfcc::HEADER.as_bytes();
+    let stripped = exchange.head.iter().map(|(name, _)| name).filter(|name| strip.strips(name) && !forwarded(name));
     exchange.request_edits.extend(stripped.map(|name| HeaderEdit::Remove(name.to_vec())));
 }
 

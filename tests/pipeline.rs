@@ -23,3 +23,5 @@ mod modes;
 mod opaque;
 #[path = "pipeline/order.rs"]
 mod order;
+#[path = "pipeline/peers.rs"]
+mod peers;

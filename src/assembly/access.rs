@@ -7,6 +7,7 @@ use super::{Findings, Shared, networks};
 use crate::checks::authorize::{Authorize, Condition, Entry, Principal};
 use crate::config::{self, ClaimValue, DenyEntry, Network, Owner};
 use crate::jose::claims::ClaimPath;
+use crate::peer::spiffe;
 
 /// Compiles `deny` and `allow`, each with the path by which the configuration names it.
 pub(super) fn compile(
@@ -77,7 +78,13 @@ fn conditions(asked: &Asked<'_>, path: &str, shared: &Shared, findings: &mut Fin
     }
     compiled.extend(claims(asked.claims, path, findings));
     if !asked.principals.is_empty() {
-        compiled.push(Condition::Principals(asked.principals.iter().filter_map(|text| principal(text)).collect()));
+        let principals = asked.principals.iter().enumerate();
+        let principals = principals.filter_map(|(at, text)| {
+            let error =
+                |error: spiffe::PatternError| findings.error(format!("{path}.principals[{at}]"), error.to_string());
+            principal(text).map_err(error).ok()
+        });
+        compiled.push(Condition::Principals(principals.collect()));
     }
     if !asked.client_ip.is_empty() {
         compiled.push(Condition::Client(networks(asked.client_ip)));
@@ -107,9 +114,9 @@ pub(super) fn claims(claims: &BTreeMap<String, ClaimValue>, path: &str, findings
     compiled
 }
 
-/// `service:NAME`, with a final `*` for any ending. Others were refused before as not supported.
-fn principal(text: &str) -> Option<Principal> {
-    let name = text.strip_prefix("service:")?;
+/// `service:NAME` or `spiffe://...`, with a final `*` for any ending.
+fn principal(text: &str) -> Result<Principal, spiffe::PatternError> {
+    let Some(name) = text.strip_prefix("service:") else { return spiffe::Pattern::parse(text).map(Principal::Peer) };
     let prefix = name.strip_suffix('*');
-    Some(Principal { name: prefix.unwrap_or(name).to_owned(), prefix: prefix.is_some() })
+    Ok(Principal::Service { name: prefix.unwrap_or(name).to_owned(), prefix: prefix.is_some() })
 }

@@ -9,6 +9,7 @@ use crate::checks::authenticate::api_keys::{ApiKey, ApiKeys};
 use crate::checks::authenticate::bearer::AnyBearer;
 use crate::checks::authenticate::identity::{Grants, Identities, Proven};
 use crate::checks::authenticate::jwt::{BearerTokens, Provider};
+use crate::checks::authenticate::mtls::{Certificates, ClientCertificate, ReadPeer};
 use crate::checks::authenticate::opaque::{self as opaque_tokens, OpaqueTokens};
 use crate::checks::authenticate::place::Place;
 use crate::checks::authenticate::service::ServiceSignatures;
@@ -22,6 +23,7 @@ use crate::jose::jwk::{Jwks, Origin};
 use crate::jose::key::{Secret, VerifyingKey};
 use crate::jose::key_set::KeySet;
 use crate::jose::validate::Rules;
+use crate::peer::spiffe;
 use crate::table::rate::Rate;
 
 /// Everything that routes choose their credentials from.
@@ -30,6 +32,7 @@ pub(super) struct Authentication {
     opaque: BTreeMap<String, Rc<opaque_tokens::provider::Provider>>,
     service: Option<Rc<ServiceSignatures>>,
     api_keys: Option<Rc<ApiKeys>>,
+    certificates: Rc<Certificates>,
     identities: Rc<Identities>,
     unverified: Option<Rc<AddressBudget>>,
     realm: String,
@@ -60,6 +63,7 @@ pub(super) fn compile(config: &Config, secrets: &Secrets, shared: &Shared, findi
         opaque: opaque::compile(config, secrets, findings),
         service: compile_service(config, secrets, &identities.told, unverified.as_ref()),
         api_keys: compile_api_keys(config, secrets, &identities, unverified.as_ref(), findings),
+        certificates: Rc::new(compile_certificates(config, findings)),
         identities,
         unverified,
         realm: config.service.as_str().to_owned(),
@@ -89,9 +93,13 @@ impl Authentication {
                 }
                 MethodRef::Service => credentials.extend(self.service.clone().map(|s| s as Rc<dyn Credential>)),
                 MethodRef::ApiKeys => credentials.extend(self.api_keys.clone().map(|keys| keys as Rc<dyn Credential>)),
-                // Refused before as not supported.
                 MethodRef::Mtls => {}
             }
+        }
+        if asked.methods().contains(&MethodRef::Mtls) {
+            // The last, wherever it is written: it speaks only where nothing says who calls.
+            let needed = requirement == Requirement::All || (requirement == Requirement::Any && credentials.is_empty());
+            credentials.push(Rc::new(ClientCertificate { needed, told: self.identities.told.clone() }));
         }
         let scheme = match asked.methods().first() {
             _ if bearer => "Bearer",
@@ -100,6 +108,14 @@ impl Authentication {
         };
         let challenge = Rc::from(format!("{scheme} realm=\"{}\"", self.realm));
         Some(Authenticate { requirement, credentials, unverified: self.unverified.clone(), challenge })
+    }
+
+    /// Who holds the peer's certificate, where `methods` or a rule need it: what is not asked for is not read.
+    pub(super) fn read_peer(&self, methods: &[MethodRef], rules_ask: bool) -> Option<ReadPeer> {
+        let mut asked = self.providers.iter().filter(|(name, _)| names(methods, Kind::Jwt, name));
+        let digest = asked.any(|(_, provider)| provider.bound);
+        let needed = digest || rules_ask || methods.contains(&MethodRef::Mtls);
+        needed.then(|| ReadPeer { certificates: self.certificates.clone(), digest })
     }
 
     /// The places of tokens that a route which asks for `methods` does not look at; `None` when there are none.
@@ -216,6 +232,7 @@ fn compile_provider(
         places: provider.from.iter().map(place).collect(),
         forward: provider.forward == config::Verdict::Allow,
         grants: Grants { roles, scopes },
+        bound: provider.bound_to_certificate == config::Binding::Required,
         claim_headers,
         payload_header: provider.payload_header.as_ref().map(|header| Rc::from(header.as_str())),
     })
@@ -304,6 +321,20 @@ fn compile_api_keys(
     }
     let (places, keys) = (configured.from.iter().map(place).collect(), keys.into_iter().map(|(_, key)| key).collect());
     Some(Rc::new(ApiKeys { places, keys, unverified: unverified.cloned() }))
+}
+
+fn compile_certificates(config: &Config, findings: &mut Findings) -> Certificates {
+    let mtls = config.authentication.mtls.clone().unwrap_or_default();
+    for (at, domain) in mtls.trust_domains.iter().enumerate() {
+        if let Err(error) = spiffe::trust_domain(domain) {
+            findings.error(format!("authentication.mtls.trust_domains[{at}]"), error.to_string());
+        }
+    }
+    Certificates {
+        trust_domains: mtls.trust_domains.into_iter().map(Box::from).collect(),
+        listener_verifies: mtls.listener_verifies,
+        header: Rc::from(config.headers.identity.peer.as_str()),
+    }
 }
 
 fn place(place: &config::Place) -> Place {

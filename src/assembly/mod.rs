@@ -18,7 +18,7 @@ use crate::canonical::networks::Networks;
 use crate::canonical::path::PathOptions;
 use crate::canonical::strip::StripSet;
 use crate::checks::authenticate::service;
-use crate::config::{self, Config, ConfigError, Hold, Mode, Network};
+use crate::config::{self, Config, ConfigError, Hold, Mode, Network, Verdict};
 use crate::event::Sampler;
 use crate::exchange::Method;
 use crate::injection::KnownHarmless;
@@ -134,6 +134,7 @@ fn build(config: &Config, surroundings: &Surroundings<'_>, findings: &mut Findin
         paths: PathOptions::default(),
         trusted_proxies: networks(&config.client_ip.trusted_proxies),
         strip: strip_set(config),
+        forwarded_certificates: config.authentication.mtls.as_ref().map_or(Verdict::Deny, |m| m.forwarded_client_cert),
         intrusion: intrusion.filter(|intrusion| intrusion.mode != Mode::Off),
         routes,
         administration,
@@ -197,7 +198,8 @@ fn subjects(config: &Config) -> BTreeMap<String, Vec<(Method, Rc<str>)>> {
     subjects
 }
 
-/// What only the connection, or a proxy before us, can say about a certificate.
+/// What only the connection, or a proxy before us, can say about a certificate. The pipeline keeps the second where a
+/// trusted proxy may say it.
 const CERTIFICATES: [&str; 2] = ["x-client-cert", "x-forwarded-client-cert"];
 
 /// Headers by which a client tells some frameworks another path or method than the one that was decided on.

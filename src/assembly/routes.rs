@@ -58,7 +58,10 @@ impl Parts<'_> {
         if self.config.headers.https_redirect {
             guards.push(guard("https", HttpsOnly, Mode::Enforce));
         }
-        let authenticate = self.authentication.guard(&intrusion::methods(self.config));
+        let methods = intrusion::methods(self.config);
+        let read_peer = self.authentication.read_peer(methods.methods(), false);
+        guards.extend(read_peer.map(|check| guard("peer", check, Mode::Enforce)));
+        let authenticate = self.authentication.guard(&methods);
         guards.extend(authenticate.map(|check| guard("authenticate", check, Mode::Enforce)));
         guards.push(guard("authorize", intrusion::access(admin, self.shared, findings), Mode::Enforce));
         let base_segments = base.split('/').skip(1).count();
@@ -98,13 +101,17 @@ impl Parts<'_> {
         let authenticate = route.and_then(|route| route.authenticate.as_ref()).or(defaults.authenticate.as_ref());
         let authenticate_mode = config.authentication.mode.unwrap_or(mode);
         let asked = authenticate.filter(|_| authenticate_mode != Mode::Off).map_or(&[][..], |asked| asked.methods());
+        let access = self.access(route, path, findings);
+        if let Some(read_peer) = self.authentication.read_peer(asked, access.asks_for_peer()) {
+            guards.push(guard("peer", read_peer, Mode::Enforce));
+        }
         if let Some(withhold) = self.authentication.withhold(asked) {
             guards.push(guard("withhold", withhold, Mode::Enforce));
         }
         if let Some(authenticate) = authenticate.and_then(|asked| self.authentication.guard(asked)) {
             guards.push(guard("authenticate", authenticate, authenticate_mode));
         }
-        guards.push(guard("authorize", self.access(route, path, findings), mode));
+        guards.push(guard("authorize", access, mode));
         let limits = route.and_then(|route| route.limits.as_ref()).or(defaults.limits.as_ref());
         for (limits, mode) in limits.map(|names| self.limits.guards(names, mode)).unwrap_or_default() {
             guards.push(guard("limit", limits, mode));

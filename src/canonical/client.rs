@@ -80,6 +80,17 @@ impl ClientAddress {
     }
 }
 
+/// Whether the connection itself comes from a trusted proxy, whoever the client is.
+///
+/// `source` is the address of the connection where Envoy is told `use_remote_address` and counts no hops. Envoy then
+/// repeats it as the last entry of `X-Forwarded-For`; where that is another address, `source` was read from the header
+/// and both must be trusted.
+pub fn comes_from_a_proxy(source: &[u8], head: &Head, trusted: &Networks) -> bool {
+    let is_trusted = |address| ClientAddress::parse(address).is_some_and(|address| trusted.contains(address.0));
+    let last = head.all("x-forwarded-for").next_back().and_then(|field| field.rsplit(|byte| *byte == b',').next());
+    is_trusted(source) && last.is_none_or(|entry| is_trusted(entry.trim_ascii()))
+}
+
 impl From<IpAddr> for ClientAddress {
     fn from(address: IpAddr) -> Self {
         Self(address.to_canonical())
@@ -178,6 +189,23 @@ mod tests {
         }
         assert_eq!(ClientAddress::parse(&[b'1'; 1000]), None);
         assert_eq!(ClientAddress::parse(b"\xff"), None);
+    }
+
+    #[test]
+    fn a_connection_comes_from_a_proxy_when_every_trace_of_it_does() {
+        let trusted = Networks::parse(["10.0.0.0/8"]).unwrap();
+        let proxied = |source: &str, forwarded: &[&str]| {
+            let head = Head::from_pairs(forwarded.iter().map(|value| ("x-forwarded-for", value)));
+            comes_from_a_proxy(source.as_bytes(), &head, &trusted)
+        };
+        for forwarded in [&[][..], &["203.0.113.7, 10.0.0.1"], &["203.0.113.7", "10.0.0.1"], &["10.0.0.1"]] {
+            assert!(proxied("10.0.0.1:50000", forwarded), "{forwarded:?}");
+            assert!(!proxied("203.0.113.7:50000", forwarded), "{forwarded:?}");
+            assert!(!proxied("/run/envoy.sock", forwarded), "{forwarded:?}");
+        }
+        for forwarded in [&["203.0.113.7"][..], &["10.0.0.1, 203.0.113.7"], &["10.0.0.1", "x"], &["10.0.0.1,"], &[""]] {
+            assert!(!proxied("10.0.0.1:50000", forwarded), "{forwarded:?}");
+        }
     }
 
     #[test]

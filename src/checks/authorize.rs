@@ -8,6 +8,7 @@ use crate::config::ClaimValue;
 use crate::denial::Denial;
 use crate::exchange::{Exchange, Identity, Method};
 use crate::jose::claims::{ClaimPath, Claims};
+use crate::peer::{Peer, spiffe};
 use crate::policy::roles::RoleSet;
 
 /// The access rules of one route.
@@ -46,7 +47,7 @@ pub enum Condition {
         /// The value.
         value: ClaimValue,
     },
-    /// The caller is one of these services.
+    /// The caller is one of these services, or the peer one of these workloads.
     Principals(Vec<Principal>),
     /// The client's address is in one of these networks.
     Client(Networks),
@@ -62,13 +63,18 @@ pub enum Condition {
     },
 }
 
-/// A calling service, exactly or by its beginning.
+/// A calling service or a peer, exactly or by its beginning. What one calls itself never matches the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Principal {
-    /// Name, without `service:`.
-    pub name: String,
-    /// `name` is only the beginning.
-    pub prefix: bool,
+pub enum Principal {
+    /// A caller that signs as this service.
+    Service {
+        /// Name, without `service:`.
+        name: String,
+        /// `name` is only the beginning.
+        prefix: bool,
+    },
+    /// A peer whose certificate has such a SPIFFE ID.
+    Peer(spiffe::Pattern),
 }
 
 impl Check for Authorize {
@@ -93,6 +99,14 @@ impl Check for RefuseUnmatched {
     }
 }
 
+impl Authorize {
+    /// Whether a decision needs to know the peer.
+    pub fn asks_for_peer(&self) -> bool {
+        let entries = self.deny.iter().chain(&self.allow);
+        entries.flat_map(|entry| entry.conditions.iter().chain(&entry.except)).any(Condition::asks_for_peer)
+    }
+}
+
 impl Entry {
     fn is_met(&self, exchange: &Exchange) -> bool {
         let met = |condition: &Condition| condition.holds(exchange);
@@ -101,15 +115,18 @@ impl Entry {
 }
 
 impl Condition {
+    fn asks_for_peer(&self) -> bool {
+        let Self::Principals(principals) = self else { return false };
+        principals.iter().any(|principal| matches!(principal, Principal::Peer(_)))
+    }
+
     pub(crate) fn holds(&self, exchange: &Exchange) -> bool {
         let caller = exchange.caller.as_deref();
         let claims = caller.and_then(|caller| caller.claims.as_ref());
         match self {
             Self::Client(networks) => networks.contains(exchange.client),
             Self::Roles(roles) => caller.is_some_and(|caller| caller.roles.intersects(*roles)),
-            Self::Principals(principals) => caller.is_some_and(|caller| {
-                caller.method == Method::Service && principals.iter().any(|p| p.matches(&caller.subject))
-            }),
+            Self::Principals(principals) => principals.iter().any(|principal| principal.is(exchange)),
             Self::Scopes(scopes) => {
                 caller.is_some_and(|caller| scopes.iter().all(|scope| caller.scopes.contains(scope)))
             }
@@ -140,7 +157,17 @@ fn holds(claims: &Claims, claim: &ClaimPath, value: &ClaimValue) -> bool {
 }
 
 impl Principal {
-    fn matches(&self, name: &str) -> bool {
-        if self.prefix { name.starts_with(&self.name) } else { name == self.name }
+    fn is(&self, exchange: &Exchange) -> bool {
+        match self {
+            Self::Service { name, prefix } => {
+                let caller = exchange.caller.as_deref().filter(|caller| caller.method == Method::Service);
+                let said = |known: &str| if *prefix { known.starts_with(name) } else { known == name };
+                caller.is_some_and(|caller| said(&caller.subject))
+            }
+            Self::Peer(pattern) => {
+                let id = exchange.peer.as_ref().ok().and_then(Peer::spiffe_id);
+                id.is_some_and(|id| pattern.matches(id))
+            }
+        }
     }
 }

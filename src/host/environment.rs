@@ -1,6 +1,6 @@
 //! What the core sees of the host: shared data, signatures, the connection, logging and counting.
 
-use crate::check::{Connection, Host, Telemetry};
+use crate::check::{CertificateAttribute, Connection, Host, Telemetry};
 use crate::event::Severity;
 use crate::host::abi::{self, Level, Status};
 use crate::jose::verify::HostVerifier;
@@ -32,6 +32,17 @@ impl Host for Environment {
 impl Connection for Environment {
     fn source_address(&self) -> Option<Vec<u8>> {
         abi::property(b"source\0address")
+    }
+
+    fn peer_certificate(&self, attribute: CertificateAttribute) -> Option<Vec<u8>> {
+        let path: &[u8] = match attribute {
+            CertificateAttribute::Validated => b"connection\0peer_certificate_valid",
+            CertificateAttribute::Presented => b"connection\0mtls",
+            CertificateAttribute::Uri => b"connection\0uri_san_peer_certificate",
+            CertificateAttribute::Subject => b"connection\0subject_peer_certificate",
+            CertificateAttribute::Digest => b"connection\0sha256_peer_certificate_digest",
+        };
+        abi::property(path)
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use subtle::ConstantTimeEq;
+
 use super::claims::{ClaimPath, Claims, NumericDate};
 use super::reason::Reason;
 use crate::time::Timestamp;
@@ -132,7 +134,7 @@ impl Validity {
 pub fn check_binding(claims: &Claims, peer: Option<&[u8; 32]>, required: bool) -> Result<(), Reason> {
     match claims.certificate_digest() {
         Ok(None) if !required => Ok(()),
-        Ok(Some(digest)) if peer == Some(&digest) => Ok(()),
+        Ok(Some(digest)) if peer.is_some_and(|peer| bool::from(peer.ct_eq(&digest))) => Ok(()),
         _ => Err(Reason::Unbound),
     }
 }

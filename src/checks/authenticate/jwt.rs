@@ -15,7 +15,7 @@ use crate::jose::claims::{ClaimPath, Claims};
 use crate::jose::key_set::KeySet;
 use crate::jose::reason::Reason;
 use crate::jose::token::Token;
-use crate::jose::validate::{Rules, Validity};
+use crate::jose::validate::{Rules, Validity, check_binding};
 use crate::jose::verify::{Means, VerifyError};
 use crate::worker::VerifiedToken;
 
@@ -38,6 +38,8 @@ pub struct Provider {
     pub forward: bool,
     /// The claims by which its tokens grant something.
     pub grants: Grants,
+    /// Its tokens belong to the peer's certificate (RFC 8705 section 3).
+    pub bound: bool,
     /// Headers that carry a claim to the upstream.
     pub claim_headers: Vec<(Rc<str>, ClaimPath)>,
     /// The header that carries the payload, base64url, to the upstream.
@@ -60,7 +62,9 @@ impl Credential for BearerTokens {
         let stands_in = |provider: &Provider| found.iter().any(|f| provider.places.contains(f.place));
         let attempt = match place::shown(&found) {
             Shown::Nothing => return Attempt::Absent,
-            Shown::One(token) if !token.contains(&b',') => self.judge(token, stands_in, exchange, env),
+            Shown::One(token) if !token.contains(&b',') => {
+                self.bound(self.judge(token, stands_in, exchange, env), exchange)
+            }
             Shown::One(_) | Shown::Different => refused(Reason::Ambiguous),
         };
         if !self.forwards(&attempt) {
@@ -113,6 +117,17 @@ impl BearerTokens {
             }
             Err(refusal) => refusal.attempt(),
         }
+    }
+
+    /// Looks on every use whether a token belongs to this connection: the one that it was first seen on is no proof.
+    fn bound(&self, attempt: Attempt, exchange: &Exchange) -> Attempt {
+        let Attempt::Verified(identity) = &attempt else { return attempt };
+        let provider = self.providers.iter().find(|provider| provider.name == identity.provider);
+        if provider.is_some_and(|provider| !provider.bound) {
+            return attempt;
+        }
+        let binding = identity.claims.as_ref().map(|claims| check_binding(claims, exchange.peer_digest.as_ref(), true));
+        if binding == Some(Ok(())) { attempt } else { refused(Reason::Unbound) }
     }
 
     fn verify(

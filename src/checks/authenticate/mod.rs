@@ -7,6 +7,7 @@ pub mod api_keys;
 pub mod bearer;
 pub mod identity;
 pub mod jwt;
+pub mod mtls;
 pub mod opaque;
 pub mod place;
 pub mod service;
@@ -17,7 +18,7 @@ use std::rc::Rc;
 use crate::check::{Arrival, Await, Callout, CalloutReply, Check, Env, Failure, Step};
 use crate::checks::limit::AddressBudget;
 use crate::denial::{AuthReason, Denial};
-use crate::exchange::{Errand, Exchange, Identity, Progress};
+use crate::exchange::{Errand, Exchange, Identity, Method, Progress};
 use crate::jose::reason::Reason;
 
 use place::Place;
@@ -67,7 +68,7 @@ const MAX_WAITS: u8 = 4;
 pub enum Requirement {
     /// The first kind that is present must be good.
     Any,
-    /// Every kind must be present and good; the first names the caller.
+    /// Every kind must be present and good; the first names the caller, a certificate only where nothing else does.
     All,
     /// None may be present; one that is must be good.
     Optional,
@@ -124,7 +125,11 @@ impl Authenticate {
             exchange.authentication.at += 1;
             match (attempt, self.requirement) {
                 (Attempt::Verified(identity), Requirement::All) => {
-                    exchange.authentication.caller.get_or_insert(identity);
+                    let caller = &mut exchange.authentication.caller;
+                    // A certificate is the peer's; who calls is said by what comes over the connection.
+                    if caller.as_ref().is_none_or(|known| known.method == Method::Mtls) {
+                        *caller = Some(identity);
+                    }
                 }
                 (Attempt::Verified(identity), _) => {
                     exchange.caller = Some(identity);
@@ -135,9 +140,10 @@ impl Authenticate {
                 (Attempt::Waived, Requirement::All) => exchange.authentication.waived = true,
                 (Attempt::Waived, _) => return Step::Pass,
                 (Attempt::Refused(reason), _) => {
-                    // Nobody's credentials are bad because we could not ask.
-                    let bad = reason != AuthReason::Token(Reason::Unavailable);
-                    if let Some(budget) = self.unverified.as_ref().filter(|_| bad) {
+                    // The listener did the work for a certificate, and nobody's credentials are bad because we could not ask.
+                    let unasked = reason == AuthReason::Token(Reason::Unavailable);
+                    let costs_nothing = unasked || matches!(reason, AuthReason::Certificate(_));
+                    if let Some(budget) = self.unverified.as_ref().filter(|_| !costs_nothing) {
                         budget.charge(exchange.client, env);
                     }
                     return self.refuse(reason);
@@ -163,7 +169,10 @@ impl Authenticate {
     }
 
     fn refuse(&self, reason: AuthReason) -> Step {
-        Step::Deny(Denial::Unauthenticated { reason, challenge: self.challenge.clone() })
+        Step::Deny(match reason {
+            AuthReason::Certificate(reason) => Denial::Certificate(reason),
+            reason => Denial::Unauthenticated { reason, challenge: self.challenge.clone() },
+        })
     }
 }
 
@@ -237,7 +246,7 @@ mod tests {
     use super::*;
     use crate::assembly::{self, Surroundings};
     use crate::check::Call;
-    use crate::exchange::Method;
+    use crate::denial::CertificateReason;
     use crate::head::Head;
     use crate::native::NativeHost;
     use crate::time::Timestamp;
@@ -250,6 +259,8 @@ mod tests {
             self.1.borrow_mut().push(self.0.to_owned());
             match self.0 {
                 "absent" => Attempt::Absent,
+                "no-certificate" => Attempt::Refused(AuthReason::Certificate(CertificateReason::Missing)),
+                "peer" => Attempt::Verified(Rc::new(Identity::new(Method::Mtls, Rc::from("mtls"), "peer".to_owned()))),
                 "bad" => Attempt::Refused(AuthReason::Token(Reason::BadSignature)),
                 "busy" => Attempt::Busy { retry_after: 3 },
                 "lost" => Attempt::Fail(Failure::Store),
@@ -325,6 +336,11 @@ mod tests {
             (All, &["ann", "asks", "bob"], "ann", "ann asks bob"),
             (All, &["asks", "bad"], "bad_signature", "asks bad"),
             (All, &["ann", "bob"], "ann", "ann bob"),
+            (All, &["peer", "ann", "bob"], "ann", "peer ann bob"),
+            (All, &["ann", "peer"], "ann", "ann peer"),
+            (All, &["peer"], "peer", "peer"),
+            (All, &["ann", "no-certificate"], "no_certificate", "ann no-certificate"),
+            (Any, &["absent", "peer"], "peer", "absent peer"),
             (All, &["ann", "absent", "bob"], "missing", "ann absent -bob"),
             (All, &["ann", "bad"], "bad_signature", "ann bad"),
             (All, &[], "missing", ""),

@@ -12,6 +12,9 @@ use crate::config::scalar::{DurationText, Verdict};
 pub struct Mtls {
     /// SPIFFE trust domains whose identities count. Default: any that the listener's CA vouches for.
     pub trust_domains: Vec<String>,
+    /// States that every listener with this plugin verifies client certificates against a CA and accepts no others:
+    /// then one that was presented counts, although the host does not say that it verified it. Default: false.
+    pub listener_verifies: bool,
     /// Whether X-Forwarded-Client-Cert from `client_ip.trusted_proxies` counts. Default: deny.
     pub forwarded_client_cert: Verdict,
 }

@@ -44,6 +44,9 @@ impl Checker<'_> {
                 let exact = name.strip_suffix('*').unwrap_or(name);
                 !name.is_empty() && !exact.contains('*')
             });
+            if good && principal.starts_with("spiffe://") && self.config.authentication.mtls.is_none() {
+                self.error(format!("{path}[{index}]"), "authentication.mtls is not set");
+            }
             if !good {
                 self.error(
                     format!("{path}[{index}]"),

@@ -54,16 +54,15 @@ def chunks(body, size):
 
 
 class Connection:
-    """One HTTP/1.1 connection; `raw` goes out as it is."""
+    """One HTTP/1.1 connection; `raw` goes out as it is. With TLS, `certificate` is a file of certificate and key, and
+    `session` one of an earlier connection."""
 
-    def __init__(self, port, tls=False):
+    def __init__(self, port, tls=False, certificate=None, session=None):
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-            self.socket = context.wrap_socket(self.socket)
+            context = session.context if session else tls_context(certificate)
+            self.socket = context.wrap_socket(self.socket, session=session.session if session else None)
         self.reader = self.socket.makefile("rb")
 
     def __enter__(self):
@@ -106,9 +105,18 @@ class Connection:
         return answer
 
 
-def http1(port, raw, method="GET", tls=False, pause=0.0):
+def tls_context(certificate=None):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    if certificate is not None:
+        context.load_cert_chain(certificate)
+    return context
+
+
+def http1(port, raw, method="GET", tls=False, pause=0.0, certificate=None):
     """Sends `raw` (bytes, or pieces sent one by one with `pause` seconds between) and reads one answer."""
-    with Connection(port, tls) as connection:
+    with Connection(port, tls, certificate) as connection:
         for piece in [raw] if isinstance(raw, bytes) else raw:
             connection.send(piece)
             if pause:

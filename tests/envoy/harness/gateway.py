@@ -38,15 +38,23 @@ class Gateway:
 
     `clusters` are the services that the module may call, name: port of the loopback; those in `grpc` speak HTTP/2.
     `environment` are further variables that the module may read.
+    With `tls`, a client certificate is verified against `client_ca`, a file; with `require_client_certificate` there
+    must be one. `accept_untrusted` lets connections go on whose certificate does not verify; without `resume` no TLS
+    session is taken up again. `forward_client_cert` is what the connection manager does with
+    X-Forwarded-Client-Cert.
     """
 
     def __init__(self, plugin, upstream, *, serves=True, tls=False, buffer_filter=False, clusters=None, grpc=(),
-                 environment=None):
+                 environment=None, client_ca=None, require_client_certificate=False, accept_untrusted=False,
+                 resume=True, forward_client_cert=None):
         self.clusters, self.grpc = clusters or {}, frozenset(grpc)
         self.environment = {**ENVIRONMENT, **(environment or {})}
         self.upstream = upstream
         self.port, self.directory = free_port(), Path(tempfile.mkdtemp(prefix="portcullis-"))
-        self.options = {"tls": tls, "buffer_filter": buffer_filter}
+        self.options = {"tls": tls, "buffer_filter": buffer_filter, "client_ca": client_ca,
+                        "require_client_certificate": require_client_certificate,
+                        "accept_untrusted": accept_untrusted, "resume": resume,
+                        "forward_client_cert": forward_client_cert}
         self.log_file, self.access_log_file = self.directory / "envoy.log", self.directory / "events.jsonl"
         self.access_log_file.touch()
         if tls:
@@ -83,7 +91,8 @@ class Gateway:
 
     # What goes in.
 
-    def send(self, method="GET", target="/", headers=(), body=b"", *, chunk=0, tls=False, pause=0.0, host=HOST):
+    def send(self, method="GET", target="/", headers=(), body=b"", *, chunk=0, tls=False, pause=0.0, host=HOST,
+             certificate=None):
         """One HTTP/1.1 request on a connection of its own; `chunk` bytes at a time when given."""
         marker, fields = self._mark(headers)
         fields = [("host", host), *fields]
@@ -95,7 +104,8 @@ class Gateway:
             fields.append(("content-length", str(len(body))))
             pieces = [body]
         raw = [client.head(method, target, fields), *pieces]
-        answer = client.http1(self.port, raw if pause else b"".join(raw), method, tls, pause)
+        answer = client.http1(self.port, raw if pause else b"".join(raw), method, tls, pause,
+                              certificate)
         return self._complete(answer, marker)
 
     def get(self, target="/", headers=(), **more):
@@ -253,9 +263,19 @@ class Gateway:
         if self.options["tls"]:
             secured = {"certificate_chain": {"filename": str(self.directory / "cert.pem")},
                        "private_key": {"filename": str(self.directory / "key.pem")}}
+            common, validation = {"tls_certificates": [secured]}, {}
+            if self.options["client_ca"]:
+                validation["trusted_ca"] = {"filename": str(self.options["client_ca"])}
+            if self.options["accept_untrusted"]:
+                validation["trust_chain_verification"] = "ACCEPT_UNTRUSTED"
+            if validation:
+                common["validation_context"] = validation
             tls = typed("envoy.transport_sockets.tls",
                         "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
-                        {"common_tls_context": {"tls_certificates": [secured]}})
+                        {"common_tls_context": common,
+                         "require_client_certificate": self.options["require_client_certificate"],
+                         "disable_stateless_session_resumption": not self.options["resume"],
+                         "disable_stateful_session_resumption": not self.options["resume"]})
             listener["filter_chains"] = [
                 {**chain, "name": "tls", "filter_chain_match": {"transport_protocol": "tls"}, "transport_socket": tls},
                 {**chain, "name": "plain", "filter_chain_match": {"transport_protocol": "raw_buffer"}},
@@ -271,7 +291,9 @@ class Gateway:
         if self.options["buffer_filter"]:
             behind = [typed("envoy.filters.http.buffer", "envoy.extensions.filters.http.buffer.v3.Buffer",
                             {"max_request_bytes": 4 << 20})]
+        forward = self.options["forward_client_cert"]
         return {
+            **({"forward_client_cert_details": forward} if forward else {}),
             "stat_prefix": "ingress",
             "use_remote_address": True,
             # Paths and header names are the module's to judge; here the proxy must not help it.

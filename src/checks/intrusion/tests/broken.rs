@@ -1,7 +1,7 @@
 //! Shared data that cannot be read.
 
 use super::*;
-use crate::check::{Connection, Host, Telemetry};
+use crate::check::{CertificateAttribute, Connection, Host, Telemetry};
 use crate::jose::verify::{HostVerifier, NoHost};
 use crate::store::{Cas, SharedStore, StoreError, Stored, Write};
 
@@ -39,6 +39,10 @@ impl Host for Broken {
 impl Connection for Broken {
     fn source_address(&self) -> Option<Vec<u8>> {
         self.0.source_address()
+    }
+
+    fn peer_certificate(&self, attribute: CertificateAttribute) -> Option<Vec<u8>> {
+        self.0.peer_certificate(attribute)
     }
 }
 
