@@ -33,6 +33,8 @@ pub struct VerifiedToken {
     pub identity: Rc<Identity>,
     /// When it may be used; looked at on every use.
     pub validity: Validity,
+    /// The version of its provider's keys when it was verified; under another it is verified anew.
+    pub keys: u64,
 }
 
 /// A small generator (SplitMix64) for decisions by lot; not for secrets.
