@@ -4,8 +4,11 @@
 //! or waits for the body or for the answer to a callout and goes on when that arrives. It knows neither monitor mode nor
 //! `on_error`: the pipeline applies both, once.
 
+use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
+
+use zeroize::Zeroize;
 
 use crate::denial::{Denial, LocalReply};
 use crate::event::Severity;
@@ -64,8 +67,8 @@ pub enum Await {
     Callout(Callout),
 }
 
-/// A request to another cluster.
-#[derive(Clone, Debug, PartialEq)]
+/// A request to another cluster. Its headers and body may hold credentials: it prints neither.
+#[derive(Clone, PartialEq)]
 pub struct Callout {
     /// Envoy cluster, which must exist.
     pub cluster: Rc<str>,
@@ -80,8 +83,25 @@ pub struct Callout {
     pub flight: Option<Rc<str>>,
 }
 
+impl Callout {
+    /// Overwrites what may be a credential: for whoever has sent it.
+    pub fn wipe(&mut self) {
+        self.body.zeroize();
+        if let Call::Http { headers } = &mut self.call {
+            headers.iter_mut().for_each(|(_, value)| value.zeroize());
+        }
+    }
+}
+
+impl fmt::Debug for Callout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let call = f.debug_struct("Callout").field("cluster", &self.cluster).field("call", &self.call).finish();
+        call.and_then(|()| write!(f, " with {} bytes", self.body.len()))
+    }
+}
+
 /// The protocol of a callout.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub enum Call {
     /// An HTTP request.
     Http {
@@ -95,6 +115,16 @@ pub enum Call {
         /// Name of the method.
         method: &'static str,
     },
+}
+
+/// Names only: values may be credentials.
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Http { headers } => f.debug_list().entries(headers.iter().map(|(name, _)| name)).finish(),
+            Self::Grpc { service, method } => write!(f, "{service}/{method}"),
+        }
+    }
 }
 
 /// What a waiting check gets.
@@ -115,8 +145,8 @@ pub enum BodyArrival<'a> {
     OverLimit(&'a [u8]),
 }
 
-/// The answer to a callout.
-#[derive(Clone, Debug, PartialEq)]
+/// The answer to a callout. Its body may hold secrets: it does not print it.
+#[derive(Clone, PartialEq)]
 pub enum CalloutReply {
     /// An HTTP response with its whole body.
     Answered {
@@ -134,6 +164,26 @@ pub enum CalloutReply {
     },
     /// Refused, reset, timed out, too large, or the cluster does not exist.
     Lost,
+}
+
+impl CalloutReply {
+    /// Overwrites what was answered: for whoever has handed it to all that waited.
+    pub fn wipe(&mut self) {
+        match self {
+            Self::Answered { body: bytes, .. } | Self::Grpc { message: bytes, .. } => bytes.zeroize(),
+            Self::Lost => {}
+        }
+    }
+}
+
+impl fmt::Debug for CalloutReply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Answered { status, body } => write!(f, "Answered({status}, {} bytes)", body.len()),
+            Self::Grpc { status, message } => write!(f, "Grpc({}, {} bytes)", status.0, message.len()),
+            Self::Lost => f.write_str("Lost"),
+        }
+    }
 }
 
 /// A gRPC status code.
@@ -161,6 +211,8 @@ pub enum Failure {
     Store,
     /// A dependency did not answer in time or answered nonsense.
     Dependency(&'static str),
+    /// A secret that the decision needs has not arrived. No setting lets a request pass without it.
+    Secret,
     /// Something arrived for which nobody waited.
     UnexpectedArrival,
     /// A check asked more often than it may.
@@ -170,11 +222,17 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// Whether `on_error: allow` may let the exchange go on.
+    pub const fn may_be_allowed(self) -> bool {
+        !matches!(self, Self::Secret)
+    }
+
     /// The reason code, out of a closed list.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Store => "shared_data_unavailable",
             Self::Dependency(what) => what,
+            Self::Secret => "unavailable",
             Self::UnexpectedArrival | Self::TooManyCallouts | Self::NoWordForAResponse => "internal",
         }
     }

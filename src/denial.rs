@@ -492,6 +492,7 @@ impl Denial {
             Self::UnverifiedCredentials { retry_after } | Self::RateLimited { retry_after, .. } => {
                 headers.push(made("retry-after", retry_after.to_string()));
             }
+            Self::Unavailable { .. } => headers.push(fixed("retry-after", UNAVAILABLE_SECONDS)),
             Self::Admin(refusal) => {
                 headers.push(fixed("cache-control", "no-store"));
                 if let AdminRefusal::MethodNotAllowed(allowed) = refusal {
@@ -504,6 +505,9 @@ impl Denial {
         LocalReply { status, headers, body, grpc_status: grpc_status(status), details: self.reason() }
     }
 }
+
+/// When to come again after a 503: what failed is tried again every few seconds.
+const UNAVAILABLE_SECONDS: &str = "5";
 
 /// A header that is the same in every response.
 pub const fn fixed(name: &'static str, value: &'static str) -> HeaderLine {

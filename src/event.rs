@@ -1,6 +1,7 @@
 //! Every security event and its line: one JSON object, for host logging and for the access log alike.
 
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -137,6 +138,9 @@ pub struct Details<'a> {
     /// Failures counted against a blocked address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed_attempts: Option<u32>,
+    /// The dependency that failed or came back, by the path of its settings.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub dependency: &'a str,
     /// The network that a block covers, where it is more than one address.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub network: &'a str,
@@ -158,6 +162,8 @@ pub struct Notice {
     /// Whom it is about; `None`: the client.
     pub address: Option<IpAddr>,
     /// As in [`Details`].
+    pub dependency: Option<Rc<str>>,
+    /// As in [`Details`].
     pub network: Option<String>,
     /// As in [`Details`].
     pub until: Option<u64>,
@@ -170,7 +176,16 @@ pub struct Notice {
 impl Notice {
     /// About the client, with nothing but a reason.
     pub const fn new(event: EventType, reason: &'static str) -> Self {
-        Self { event, reason, address: None, network: None, until: None, failed_attempts: None, mode: "" }
+        Self {
+            event,
+            reason,
+            address: None,
+            dependency: None,
+            network: None,
+            until: None,
+            failed_attempts: None,
+            mode: "",
+        }
     }
 }
 

@@ -100,6 +100,8 @@ pub enum Errand {
     Account,
     /// What the provider says of an opaque token.
     Token,
+    /// The secret with this number.
+    Secret(u16),
 }
 
 /// How far the authentication of one exchange has come.

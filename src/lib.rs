@@ -38,6 +38,7 @@ pub mod peer;
 pub mod pipeline;
 pub mod policy;
 pub mod response;
+pub mod secrets;
 pub mod store;
 pub mod table;
 pub mod time;

@@ -191,7 +191,8 @@ impl Pipeline {
             env.host.count(Counter::SecurityEvents(notice.event), 1);
             let Sample::Print { left_out } = env.worker.events.take(notice.event, env.now) else { continue };
             let left_out = Some(left_out).filter(|n| *n > 0);
-            let details = Details { reason: notice.reason, left_out, ..Details::default() };
+            let dependency = notice.dependency.as_deref().unwrap_or_default();
+            let details = Details { reason: notice.reason, dependency, left_out, ..Details::default() };
             env.host.log(notice.event.severity(), &event::line(notice.event, &self.service, env.now, &details));
         }
     }
@@ -328,7 +329,7 @@ impl Pipeline {
             Step::Await(Await::Body { limit }) => return Some(Next::AwaitBody { limit }),
             Step::Await(Await::Callout(callout)) => return Some(Next::Call(callout)),
             Step::Answer(reply) => return Some(Next::Reply(passage.answer(reply))),
-            Step::Fail(failure) if guard.on_error == Verdict::Allow => {
+            Step::Fail(failure) if guard.on_error == Verdict::Allow && failure.may_be_allowed() => {
                 self.report_failure(passage, failure, env);
                 passage.at += 1;
                 return None;
@@ -630,6 +631,13 @@ mod tests {
         ] {
             assert_eq!(decided(vec![guard(failure, mode, on_error)]), (expected, degraded()), "{mode:?} {on_error:?}");
         }
+    }
+
+    #[test]
+    fn nothing_lets_a_request_pass_that_needs_a_secret_which_is_not_there() {
+        let missing = || Step::Fail(Failure::Secret);
+        let told = vec!["DEGRADED unavailable".to_owned()];
+        assert_eq!(decided(vec![guard(missing, Mode::Enforce, Verdict::Allow)]), (Some(503), told));
     }
 
     #[test]

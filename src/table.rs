@@ -10,6 +10,7 @@ pub mod blocks;
 mod bytes;
 mod counter;
 mod expiring;
+pub mod generation;
 mod hash;
 pub mod limiter;
 pub mod rate;

@@ -40,6 +40,8 @@ pub struct VerifiedToken {
     pub identity: Rc<Identity>,
     /// When it may be used; looked at on every use.
     pub validity: Validity,
+    /// The version of its provider's keys when it was verified; under another it is verified anew.
+    pub keys: u64,
 }
 
 /// What stands for an opaque token and its provider: SHA-256 of both, so that no token is kept.

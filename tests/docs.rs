@@ -13,6 +13,8 @@ use portcullis::config::{self, Config};
 use portcullis::denial::{AuthReason, BlockReason, Denial};
 use portcullis::event::{self, Details, EventType, Severity};
 use portcullis::metrics::Counter;
+use portcullis::secrets::refresh::RECOVERED;
+use portcullis::secrets::source::Fault;
 use portcullis::time::Timestamp;
 use serde_json::Value;
 
@@ -199,7 +201,8 @@ fn every_published_name_stands_in_the_page_of_events() {
     let types = EventType::ALL.iter().map(|event| event.as_str());
     let names = types.chain(AuthReason::all().map(AuthReason::as_str));
     let names = names.chain(BlockReason::ALL.iter().map(|reason| reason.as_str()));
-    let names = names.chain([Failure::Store.as_str(), Failure::UnexpectedArrival.as_str()]);
+    let names = names.chain([Failure::Store, Failure::UnexpectedArrival, Failure::Secret].map(Failure::as_str));
+    let names = names.chain(Fault::ALL.map(Fault::as_str)).chain([RECOVERED]);
     for name in names {
         assert!(codes.contains(name), "{name}");
     }
@@ -299,6 +302,7 @@ fn the_schema_of_an_event_describes_what_the_code_writes() {
         response_time: Some(0.25),
         mode: "monitor",
         failed_attempts: Some(5),
+        dependency: "secrets.a",
         network: "203.0.113.0/24",
         until: Some(1_700_000_000),
         left_out: Some(1),

@@ -24,6 +24,7 @@ use crate::jose::key::{Secret, VerifyingKey};
 use crate::jose::key_set::KeySet;
 use crate::jose::validate::Rules;
 use crate::peer::spiffe;
+use crate::secrets::{Derived, SecretSlot};
 use crate::table::rate::Rate;
 
 /// Everything that routes choose their credentials from.
@@ -238,22 +239,26 @@ fn compile_provider(
     })
 }
 
-fn compile_keys(provider: &JwtProvider, path: &str, secrets: &Secrets, findings: &mut Findings) -> Option<KeySet> {
+fn compile_keys(
+    provider: &JwtProvider,
+    path: &str,
+    secrets: &Secrets,
+    findings: &mut Findings,
+) -> Option<Derived<KeySet>> {
     let hashes: Vec<_> = provider.algorithms.iter().filter(|a| a.is_shared()).map(|a| algorithm(*a).hash()).collect();
-    let mut keys = Vec::new();
     for (at, reference) in provider.keys.iter().enumerate() {
         let field = format!("{path}.keys[{at}].secret");
-        let Some(value) = secrets.value(reference) else { continue };
-        match Secret::new(value) {
-            Ok(secret) => {
-                if hashes.iter().any(|hash| secret.is_short(*hash)) {
-                    findings.warning(field, "the secret is shorter than the digest that signs with it (RFC 7518 3.2)");
-                }
-                keys.push(VerifyingKey::from_secret(None, secret));
+        let Some(value) = secrets.slot(reference).and_then(|slot| slot.current()) else { continue };
+        match Secret::new(value.reveal()) {
+            Ok(secret) if hashes.iter().any(|hash| secret.is_short(*hash)) => {
+                findings.warning(field, "the secret is shorter than the digest that signs with it (RFC 7518 3.2)");
             }
+            Ok(_) => {}
             Err(error) => findings.error(field, error.to_string()),
         }
     }
+    let slots = secrets.slots(&provider.keys);
+    let mut published = Vec::new();
     if let Some(config::Jwks::Inline(set)) = &provider.jwks {
         let field = format!("{path}.jwks.inline");
         let text = serde_json::to_vec(set).unwrap_or_default();
@@ -264,14 +269,25 @@ fn compile_keys(provider: &JwtProvider, path: &str, secrets: &Secrets, findings:
                     findings.error(format!("{field}.keys[{at}]"), error.to_string());
                 }
             }
-            Ok(parsed) => keys.extend(parsed.keys.into_keys()),
+            Ok(parsed) => published = parsed.keys.into_keys(),
         }
     }
-    let usable = |algorithm: Algorithm| keys.iter().any(|key| key.allows(algorithm));
-    if !keys.is_empty() && !provider.algorithms.iter().any(|a| usable(algorithm(*a))) {
+    let usable = |algorithm: Algorithm| published.iter().any(|key| key.allows(algorithm));
+    let shared = !slots.is_empty() && !hashes.is_empty();
+    let any = !slots.is_empty() || !published.is_empty();
+    if any && !shared && !provider.algorithms.iter().any(|a| usable(algorithm(*a))) {
         findings.error(format!("{path}.algorithms"), "expected an algorithm that one of the keys can verify");
     }
-    Some(KeySet::new(keys))
+    Some(Derived::new(slots, move |slots| key_set(slots, &published)))
+}
+
+/// The current values first: of a token without a name for its key only so many are tried.
+fn key_set(slots: &[Rc<SecretSlot>], published: &[Rc<VerifyingKey>]) -> KeySet {
+    let current = slots.iter().filter_map(|slot| slot.current());
+    let former = slots.iter().flat_map(|slot| slot.accepted().into_iter().skip(1));
+    let secrets = current.chain(former).filter_map(|value| Secret::new(value.reveal()).ok());
+    let shared = secrets.map(|secret| Rc::new(VerifyingKey::from_secret(None, secret)));
+    KeySet::new(shared.chain(published.iter().cloned()).collect())
 }
 
 fn compile_service(
@@ -281,11 +297,10 @@ fn compile_service(
     unverified: Option<&Rc<AddressBudget>>,
 ) -> Option<Rc<ServiceSignatures>> {
     let service = config.authentication.service.as_ref()?;
-    let keys = service.keys.iter().filter_map(|key| secrets.value(key));
     let services = service.services.iter();
-    let tokens = services.filter_map(|(name, known)| Some((name.as_str().to_owned(), secrets.value(&known.token)?)));
+    let tokens = services.filter_map(|(name, known)| Some((name.as_str().to_owned(), secrets.slot(&known.token)?)));
     let skew = service.max_clock_skew.0;
-    Some(Rc::new(ServiceSignatures::new(keys, tokens, skew, told.clone(), unverified.cloned())))
+    Some(Rc::new(ServiceSignatures::new(secrets.slots(&service.keys), tokens, skew, told.clone(), unverified.cloned())))
 }
 
 fn compile_api_keys(
@@ -299,7 +314,7 @@ fn compile_api_keys(
     let mut keys: Vec<(&str, ApiKey)> = Vec::new();
     for (name, known) in &configured.keys {
         let path = format!("authentication.api_keys.keys.{}", name.as_str());
-        let Some(secret) = secrets.value(&SecretRef { secret: known.secret.clone() }) else { continue };
+        let Some(secret) = secrets.slot(&SecretRef { secret: known.secret.clone() }) else { continue };
         let caller = identities.make(Proven {
             method: Method::ApiKey,
             provider: Rc::from("api_keys"),

@@ -27,6 +27,7 @@ use crate::jose::cache::TokenCache;
 use crate::pipeline::Pipeline;
 use crate::policy::roles::{MAX_ROLES, Roles};
 use crate::policy::route_table::PathPatterns;
+use crate::secrets::SecretSlot;
 use crate::store::SharedStore;
 use crate::table::limiter::{Limiter, Sizes};
 use crate::table::{Space, TableError};
@@ -49,6 +50,18 @@ pub struct Assembled {
     pub hold: Hold,
     /// What is accepted and should be changed all the same.
     pub warnings: Vec<ConfigError>,
+    /// Secrets that are fetched.
+    pub secrets: Vec<Rc<SecretSlot>>,
+}
+
+impl Assembled {
+    /// Goes on with what an earlier configuration of this worker knew of the same secrets: while a store is away, a
+    /// change of the configuration loses none.
+    pub fn adopt(&self, earlier: &[Rc<SecretSlot>]) {
+        for slot in &self.secrets {
+            earlier.iter().for_each(|earlier| slot.adopt(earlier));
+        }
+    }
 }
 
 /// What assembly needs of the world.
@@ -124,6 +137,7 @@ fn build(config: &Config, surroundings: &Surroundings<'_>, findings: &mut Findin
         limits: &limits,
         inspection: &inspection,
         intrusion: intrusion.as_ref(),
+        secrets: &secrets,
     };
     let routes = parts.compile(findings);
     let sensitive = sensitive_paths(config, findings);
@@ -141,10 +155,11 @@ fn build(config: &Config, surroundings: &Surroundings<'_>, findings: &mut Findin
         unmatched,
         unrouted: unrouted.into(),
         sensitive: sensitive?,
-        background: Vec::new(),
+        background: secrets.background(),
     };
     let worker = worker(config, surroundings).map_err(|error| findings.error("tables", error.to_string())).ok()?;
-    Some(Assembled { pipeline, worker, hold: config.bodies.hold, warnings: Vec::new() })
+    let (hold, secrets) = (config.bodies.hold, secrets.fetched());
+    Some(Assembled { pipeline, worker, hold, warnings: Vec::new(), secrets })
 }
 
 fn worker(config: &Config, surroundings: &Surroundings<'_>) -> Result<Worker, TableError> {

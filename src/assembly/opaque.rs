@@ -64,7 +64,7 @@ fn source(source: &OpaqueSource, path: &str, secrets: &Secrets, findings: &mut F
         OpaqueSource::Introspection(asked) => {
             let endpoint = endpoint("introspection", &asked.cluster, &asked.uri, asked.timeout)?;
             // A secret without a value was reported.
-            let secret = secrets.value(&asked.client_secret)?;
+            let secret = secrets.slot(&asked.client_secret)?;
             Some(Source::introspection(endpoint, &asked.client_id, secret))
         }
         OpaqueSource::Userinfo(asked) => {

@@ -5,12 +5,14 @@ use std::rc::Rc;
 use super::authentication::Authentication;
 use super::inspection::Inspection;
 use super::limits::Limits;
+use super::secrets::Secrets;
 use super::{Findings, Shared, access, browser, intrusion};
 use crate::check::Check;
 use crate::checks::authorize::RefuseUnmatched;
 use crate::checks::browser::HttpsOnly;
 use crate::checks::intrusion::Intrusion;
 use crate::checks::intrusion::admin::BlockedAddresses;
+use crate::checks::secrets::RefreshSecrets;
 use crate::config::{self, Config, Mode, Verdict};
 use crate::pipeline::{Guard, ResponseGuards, Route};
 use crate::policy::route_table::{HeaderCondition, RouteMatch, RouteTable};
@@ -23,6 +25,7 @@ pub(super) struct Parts<'c> {
     pub(super) limits: &'c Limits,
     pub(super) inspection: &'c Inspection,
     pub(super) intrusion: Option<&'c Rc<Intrusion>>,
+    pub(super) secrets: &'c Secrets,
 }
 
 impl Parts<'_> {
@@ -65,6 +68,7 @@ impl Parts<'_> {
         guards.extend(authenticate.map(|check| guard("authenticate", check, Mode::Enforce)));
         guards.push(guard("authorize", intrusion::access(admin, self.shared, findings), Mode::Enforce));
         let base_segments = base.split('/').skip(1).count();
+        guards.extend(self.refresh_secrets(base_segments));
         guards.push(guard("administration", BlockedAddresses { intrusion, base: base_segments }, Mode::Enforce));
         let route = Route {
             guards: guards.into(),
@@ -74,6 +78,12 @@ impl Parts<'_> {
             response: ResponseGuards::none(),
         };
         Some((RouteMatch { path: format!("{base}/**"), ..RouteMatch::default() }, Rc::new(route)))
+    }
+
+    fn refresh_secrets(&self, base: usize) -> Option<Guard> {
+        let demand = self.secrets.demand.clone()?;
+        let names = self.secrets.fetched().iter().map(|slot| Rc::from(slot.name())).collect();
+        Some(guard("secrets", RefreshSecrets { base, demand, names }, Mode::Enforce))
     }
 
     /// One route; `None`: what no route matches.

@@ -6,3 +6,4 @@ pub mod browser;
 pub mod inspect;
 pub mod intrusion;
 pub mod limit;
+pub mod secrets;

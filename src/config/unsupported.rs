@@ -1,8 +1,7 @@
 //! What the contract names and this version does not do yet: refused by name, so that nobody believes it is on.
 
 use super::{
-    Authenticate, Body, Config, ConfigError, Jwks, JwtProvider, Limit, MethodRef, Response, SecretSource,
-    SignatureVersion, Verdict, tree,
+    Authenticate, Body, Config, ConfigError, Jwks, JwtProvider, Limit, Response, SignatureVersion, Verdict, tree,
 };
 
 /// Every use of a feature that is not supported yet, by the path of the field.
@@ -15,9 +14,6 @@ type Uses = fn(&Config) -> Vec<String>;
 
 /// One entry per feature. A feature that lands loses its entry.
 const FEATURES: &[Uses] = &[
-    |config| secrets(config, "vault", |source| matches!(source, SecretSource::Vault(_))),
-    |config| secrets(config, "aws_secrets_manager", |source| matches!(source, SecretSource::AwsSecretsManager(_))),
-    |config| secrets(config, "kubernetes", |source| matches!(source, SecretSource::Kubernetes(_))),
     |config| jwt(config, "jwks.uri", |provider| matches!(provider.jwks, Some(Jwks::Remote(_)))),
     |config| jwt(config, "account", |provider| provider.account.is_some()),
     |config| section("authentication.service.signatures", signs(config, SignatureVersion::V2)),
@@ -41,11 +37,6 @@ const FEATURES: &[Uses] = &[
 
 fn section(path: &str, used: bool) -> Vec<String> {
     used.then(|| path.to_owned()).into_iter().collect()
-}
-
-fn secrets(config: &Config, field: &str, used: fn(&SecretSource) -> bool) -> Vec<String> {
-    let entries = config.secrets.iter().filter(|(_, secret)| used(&secret.source));
-    entries.map(|(name, _)| tree::under("secrets", name.as_str()) + "." + field).collect()
 }
 
 fn jwt(config: &Config, field: &str, used: fn(&JwtProvider) -> bool) -> Vec<String> {

@@ -6,6 +6,8 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+use zeroize::Zeroizing;
+
 use crate::check::{Call, Callout};
 use crate::host::abi::{self, Status};
 use crate::time::Timestamp;
@@ -107,7 +109,8 @@ fn dispatch(callout: &Callout) -> Result<u32, Status> {
     match &callout.call {
         Call::Http { headers } => {
             let headers = headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-            abi::http_call(&callout.cluster, &abi::serialise(headers), &callout.body, timeout)
+            let headers = Zeroizing::new(abi::serialise(headers));
+            abi::http_call(&callout.cluster, &headers, &callout.body, timeout)
         }
         Call::Grpc { service, method } => abi::grpc_call(&callout.cluster, service, method, &callout.body, timeout),
     }

@@ -11,6 +11,7 @@ use crate::host::callouts::{Asker, Callouts};
 use crate::host::environment::{Environment, SharedData};
 use crate::host::stream::now;
 use crate::pipeline::Pipeline;
+use crate::secrets::SecretSlot;
 use crate::worker::Worker;
 
 /// The first tick: background work starts before the first request, as far as it can.
@@ -34,6 +35,8 @@ pub struct Serving {
     pub hold: config::Hold,
     /// Who waits for which answer.
     pub callouts: Callouts,
+    /// Secrets that are fetched, for the configuration after this.
+    pub secrets: Vec<Rc<SecretSlot>>,
 }
 
 /// The root context of one plugin configuration. Envoy makes a new one for each, so the last good one goes on serving
@@ -58,8 +61,8 @@ impl Root {
         self.serving.borrow().clone()
     }
 
-    /// Takes a configuration of `size` bytes. False: it is refused.
-    pub fn configure(&self, size: usize) -> bool {
+    /// Takes a configuration of `size` bytes, beside those that are in force in this VM. False: it is refused.
+    pub fn configure(&self, size: usize, earlier: &[Rc<Serving>]) -> bool {
         let bytes = abi::buffer(Buffer::PluginConfiguration, size);
         if bytes.len() != size || size > CONFIGURATION_BYTES {
             abi::log(Level::Error, "portcullis: configuration refused: it could not be read whole, or exceeds 16 MiB");
@@ -70,9 +73,10 @@ impl Root {
         let surroundings = Surroundings { store: &SharedData, variable: &variable, random };
         match assembly::assemble(&config::plugin_configuration(&bytes), &surroundings) {
             Ok(assembled) => {
-                for warning in assembled.warnings {
+                for warning in &assembled.warnings {
                     abi::log(Level::Warn, &format!("portcullis: configuration: {warning}"));
                 }
+                earlier.iter().for_each(|serving| assembled.adopt(&serving.secrets));
                 let environment = Environment::new(assembled.pipeline.service());
                 *self.serving.borrow_mut() = Some(Rc::new(Serving {
                     pipeline: assembled.pipeline,
@@ -80,6 +84,7 @@ impl Root {
                     worker: RefCell::new(assembled.worker),
                     hold: assembled.hold,
                     callouts: Callouts::new(self.context),
+                    secrets: assembled.secrets,
                 }));
                 abi::tick_every(FIRST_TICK_MILLIS);
                 true
@@ -144,10 +149,12 @@ impl Serving {
             None => background.due(&mut env),
         };
         // A call that the host refuses is lost at once; the task then waits for its next turn.
-        if let Some(asked) = callout.take()
-            && self.callouts.send_for_task(task, &asked, now).is_err()
-        {
-            background.arrived(&CalloutReply::Lost, &mut env);
+        if let Some(mut asked) = callout.take() {
+            let sent = self.callouts.send_for_task(task, &asked, now);
+            asked.wipe();
+            if sent.is_err() {
+                background.arrived(&CalloutReply::Lost, &mut env);
+            }
         }
         self.pipeline.tell_background(&mut env);
     }

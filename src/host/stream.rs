@@ -120,7 +120,11 @@ impl Stream {
         match next {
             Next::Continue => self.release(),
             Next::Reply(reply) => self.reply(&reply),
-            Next::Call(callout) => self.call(&callout),
+            Next::Call(mut callout) => {
+                let action = self.call(&callout);
+                callout.wipe();
+                action
+            }
             Next::AwaitBody { limit } => self.await_body(limit),
         }
     }

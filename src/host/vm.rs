@@ -60,7 +60,9 @@ pub fn create(context: u32, root: u32) {
 
 /// A configuration for a root context. False: it is refused.
 pub fn configure(root: u32, size: usize) -> bool {
-    VM.with(|vm| vm.root(root)).is_some_and(|root| root.configure(size))
+    let Some(root) = VM.with(|vm| vm.root(root)) else { return false };
+    let earlier = VM.with(|vm| vm.roots.borrow().values().filter_map(|root| root.serving()).collect::<Vec<_>>());
+    root.configure(size, &earlier)
 }
 
 /// Time has passed.
@@ -96,7 +98,7 @@ pub fn delete(context: u32) {
 
 /// The answer to an HTTP callout.
 pub fn http_call_answered(context: u32, token: u32, headers: usize, body_size: usize) {
-    answered(context, token, &http_reply(headers, body_size));
+    answered(context, token, http_reply(headers, body_size));
 }
 
 /// The message that answers a gRPC callout.
@@ -106,12 +108,12 @@ pub fn grpc_received(context: u32, token: u32, size: usize) {
     } else {
         CalloutReply::Grpc { status: GrpcStatus::OK, message: abi::buffer(Buffer::GrpcMessage, size) }
     };
-    answered(context, token, &reply);
+    answered(context, token, reply);
 }
 
 /// The end of a gRPC callout; the only answer there is when no message came.
 pub fn grpc_closed(context: u32, token: u32, status: u32) {
-    answered(context, token, &CalloutReply::Grpc { status: GrpcStatus(status), message: Vec::new() });
+    answered(context, token, CalloutReply::Grpc { status: GrpcStatus(status), message: Vec::new() });
 }
 
 impl Vm {
@@ -124,8 +126,14 @@ impl Vm {
     }
 }
 
-/// Hands an answer to whom it is for: the stream that asked, or all that asked for the same, or a task.
-fn answered(context: u32, token: u32, reply: &CalloutReply) {
+/// Hands an answer to whom it is for, and leaves nothing of it behind.
+fn answered(context: u32, token: u32, mut reply: CalloutReply) {
+    hand_over(context, token, &reply);
+    reply.wipe();
+}
+
+/// The stream that asked, or all that asked for the same, or a task.
+fn hand_over(context: u32, token: u32, reply: &CalloutReply) {
     if let Some(root) = VM.with(|vm| vm.root(context)) {
         let waiters = root.answered(token, reply);
         wake(&waiters, reply);

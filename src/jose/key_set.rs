@@ -1,5 +1,7 @@
 //! A provider's keys, and which of them a token may have been signed with.
 
+use std::rc::Rc;
+
 use super::algorithm::Algorithm;
 use super::key::VerifyingKey;
 
@@ -8,12 +10,13 @@ pub const MAX_CANDIDATES: usize = 8;
 
 /// The keys of one provider.
 #[derive(Debug, Default)]
-pub struct KeySet(Vec<VerifyingKey>);
+pub struct KeySet(Vec<Rc<VerifyingKey>>);
 
 impl KeySet {
     /// A set of these keys; several may share a name or have none, as while rotating.
-    pub const fn new(keys: Vec<VerifyingKey>) -> Self {
-        Self(keys)
+    /// Other sets may hold the same keys.
+    pub fn new<K: Into<Rc<VerifyingKey>>>(keys: Vec<K>) -> Self {
+        Self(keys.into_iter().map(Into::into).collect())
     }
 
     /// Whether there is no key at all.
@@ -22,12 +25,12 @@ impl KeySet {
     }
 
     /// All keys, in their order.
-    pub fn keys(&self) -> &[VerifyingKey] {
+    pub fn keys(&self) -> &[Rc<VerifyingKey>] {
         &self.0
     }
 
     /// The keys by themselves, to make another set of them.
-    pub fn into_keys(self) -> Vec<VerifyingKey> {
+    pub fn into_keys(self) -> Vec<Rc<VerifyingKey>> {
         self.0
     }
 
@@ -45,7 +48,7 @@ impl KeySet {
             let name_fits = kid.is_none() || key.kid() == kid || (!named && key.kid().is_none());
             name_fits && key.allows(algorithm)
         };
-        self.0.iter().filter(fits).take(MAX_CANDIDATES)
+        self.0.iter().map(|key| &**key).filter(fits).take(MAX_CANDIDATES)
     }
 
     /// Whether a key has this name.

@@ -5,14 +5,15 @@ use std::rc::Rc;
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
-use crate::check::Env;
+use crate::check::{CalloutReply, Env, Failure};
 use crate::checks::limit::AddressBudget;
 use crate::denial::AuthReason;
-use crate::exchange::{Exchange, Identity};
+use crate::exchange::{Errand, Exchange, Identity};
 use crate::jose::reason::Reason;
+use crate::secrets::{Derived, SecretSlot};
 
 use super::place::{self, Place, Shown};
-use super::{Attempt, Credential, stopped};
+use super::{Attempt, Credential, await_secret, secret_arrived, stopped};
 
 /// Callers that show a key.
 pub struct ApiKeys {
@@ -26,19 +27,24 @@ pub struct ApiKeys {
 
 /// A key and whose it is.
 pub struct ApiKey {
-    digest: [u8; 32],
+    digests: Derived<Vec<[u8; 32]>>,
     caller: Rc<Identity>,
 }
 
 impl ApiKey {
-    /// The key of a caller. Only its digest is kept.
-    pub fn new(key: &[u8], caller: Identity) -> Self {
-        Self { digest: Sha256::digest(key).into(), caller: Rc::new(caller) }
+    /// The key of a caller. Only digests are kept: of its value, and of those before it while they are valid.
+    pub fn new(key: Rc<SecretSlot>, caller: Identity) -> Self {
+        let digests = Derived::new(vec![key], |slots| {
+            let accepted = slots.iter().flat_map(|slot| slot.accepted());
+            accepted.map(|key| Sha256::digest(key.reveal()).into()).collect()
+        });
+        Self { digests, caller: Rc::new(caller) }
     }
 
     /// Whether both are the same key.
     pub fn is_that_of(&self, other: &Self) -> bool {
-        self.digest == other.digest
+        let others = other.digests.current();
+        self.digests.current().iter().any(|digest| others.contains(digest))
     }
 }
 
@@ -48,9 +54,11 @@ impl ApiKeys {
         let digest: [u8; 32] = Sha256::digest(shown).into();
         let (mut at, mut right) = (0, Choice::from(0));
         for (position, key) in (0_u32..).zip(&self.keys) {
-            let same = key.digest.ct_eq(&digest);
-            at = u32::conditional_select(&at, &position, same);
-            right |= same;
+            for known in key.digests.current().iter() {
+                let same = known.ct_eq(&digest);
+                at = u32::conditional_select(&at, &position, same);
+                right |= same;
+            }
         }
         let key = usize::try_from(at).ok().and_then(|at| self.keys.get(at))?;
         bool::from(right).then_some(&key.caller)
@@ -62,7 +70,11 @@ impl ApiKeys {
         }
         match self.caller(shown) {
             Some(caller) => Attempt::Verified(caller.clone()),
-            None => Attempt::Refused(AuthReason::Token(Reason::BadSignature)),
+            // What is not known yet cannot be called wrong.
+            None => match self.keys.iter().find_map(|key| key.digests.missing()) {
+                Some(slot) => await_secret(slot, env.now),
+                None => Attempt::Refused(AuthReason::Token(Reason::BadSignature)),
+            },
         }
     }
 
@@ -79,8 +91,16 @@ impl Credential for ApiKeys {
             Shown::Different => Attempt::Refused(AuthReason::Token(Reason::Ambiguous)),
             Shown::One(key) => self.judge(key, exchange, env),
         };
-        place::strip_all(&found, exchange);
+        if !matches!(attempt, Attempt::Wait(..)) {
+            place::strip_all(&found, exchange);
+        }
         attempt
+    }
+
+    fn arrived(&self, errand: Errand, reply: &CalloutReply, exchange: &mut Exchange, env: &mut Env<'_>) -> Attempt {
+        let Errand::Secret(number) = errand else { return Attempt::Fail(Failure::UnexpectedArrival) };
+        secret_arrived(number, reply, self.keys.iter().flat_map(|key| key.digests.slots()), env);
+        self.attempt(exchange, env)
     }
 
     fn withhold(&self, exchange: &mut Exchange) {
@@ -92,12 +112,17 @@ impl Credential for ApiKeys {
 mod tests {
     use super::*;
     use crate::exchange::Method;
+    use crate::secrets::SecretValue;
+
+    fn slot(value: &str) -> Rc<SecretSlot> {
+        SecretSlot::fixed("key", SecretValue::new(value.as_bytes().to_vec()).unwrap())
+    }
 
     #[test]
     fn finds_the_caller_of_exactly_this_key() {
         let names = ["a", "b", "c"];
         let caller = |name: &str| Identity::new(Method::ApiKey, Rc::from("api_keys"), name.to_owned());
-        let keys = names.map(|name| ApiKey::new(format!("key-{name}").as_bytes(), caller(name)));
+        let keys = names.map(|name| ApiKey::new(slot(&format!("key-{name}")), caller(name)));
         let keys = ApiKeys { places: Vec::new(), keys: keys.into(), unverified: None };
         let found = |shown: &str| keys.caller(shown.as_bytes()).map(|caller| caller.subject.clone());
         for name in names {

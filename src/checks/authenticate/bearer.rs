@@ -50,6 +50,12 @@ impl Credential for AnyBearer {
 
     fn arrived(&self, errand: Errand, reply: &CalloutReply, exchange: &mut Exchange, env: &mut Env<'_>) -> Attempt {
         let (kind, attempt) = match errand {
+            // Its number says whose it is.
+            Errand::Secret(number) => {
+                self.jwt.secret_arrived(number, reply, env);
+                self.opaque.secret_arrived(number, reply, env);
+                return self.attempt(exchange, env);
+            }
             Errand::Token => (Kind::Opaque, self.opaque.arrived(errand, reply, exchange, env)),
             Errand::KeySet | Errand::Account => (Kind::Jwt, self.jwt.arrived(errand, reply, exchange, env)),
         };

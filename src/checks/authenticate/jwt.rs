@@ -4,19 +4,21 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use crate::check::Env;
+use crate::check::{CalloutReply, Env, Failure};
 use crate::checks::authenticate::identity::{Grants, Identities, Proven};
-use crate::checks::authenticate::{Attempt, Credential, header_safe, stopped};
+use crate::checks::authenticate::{Attempt, Credential, await_secret, header_safe, secret_arrived, stopped};
 use crate::checks::limit::AddressBudget;
 use crate::denial::AuthReason;
-use crate::exchange::{Exchange, Identity, Method};
+use crate::exchange::{Errand, Exchange, Identity, Method};
 use crate::jose::algorithm::AlgorithmSet;
 use crate::jose::claims::{ClaimPath, Claims};
 use crate::jose::key_set::KeySet;
 use crate::jose::reason::Reason;
 use crate::jose::token::Token;
-use crate::jose::validate::{Rules, Validity, check_binding};
+use crate::jose::validate::{Rules, check_binding};
 use crate::jose::verify::{Means, VerifyError};
+use crate::secrets::{Derived, SecretSlot};
+use crate::time::Timestamp;
 use crate::worker::VerifiedToken;
 
 use super::place::{self, Place, Shown};
@@ -30,8 +32,8 @@ pub struct Provider {
     pub rules: Rules,
     /// The only algorithms accepted, whatever the token says.
     pub algorithms: AlgorithmSet,
-    /// The keys.
-    pub keys: KeySet,
+    /// The keys, made anew when a secret among them changes.
+    pub keys: Derived<KeySet>,
     /// Where its tokens may stand.
     pub places: Vec<Place>,
     /// The upstream gets the token as well.
@@ -67,10 +69,17 @@ impl Credential for BearerTokens {
             }
             Shown::One(_) | Shown::Different => refused(Reason::Ambiguous),
         };
-        if !self.forwards(&attempt) {
+        // What is looked at again when the answer has arrived stays until then.
+        if !matches!(attempt, Attempt::Wait(..)) && !self.forwards(&attempt) {
             place::strip_all(&found, exchange);
         }
         attempt
+    }
+
+    fn arrived(&self, errand: Errand, reply: &CalloutReply, exchange: &mut Exchange, env: &mut Env<'_>) -> Attempt {
+        let Errand::Secret(number) = errand else { return Attempt::Fail(Failure::UnexpectedArrival) };
+        self.secret_arrived(number, reply, env);
+        self.attempt(exchange, env)
     }
 
     fn withhold(&self, exchange: &mut Exchange) {
@@ -81,6 +90,11 @@ impl Credential for BearerTokens {
 }
 
 impl BearerTokens {
+    /// Gives the answer to the secret that was waited for, where it is one of ours.
+    pub(super) fn secret_arrived(&self, number: u16, reply: &CalloutReply, env: &mut Env<'_>) {
+        secret_arrived(number, reply, self.providers.iter().flat_map(|provider| provider.keys.slots()), env);
+    }
+
     /// Where any of the providers' tokens may stand, each place once.
     pub(super) fn places(&self) -> Vec<&Place> {
         let mut places = Vec::new();
@@ -100,7 +114,9 @@ impl BearerTokens {
         env: &mut Env<'_>,
     ) -> Attempt {
         let now = env.now;
-        let known = env.worker.tokens.lookup(token, |known| known.validity.check(now).is_ok());
+        let known = env.worker.tokens.lookup(token, |known| {
+            known.validity.check(now).is_ok() && self.has_keys(&known.identity.provider, known.keys)
+        });
         if let Some(known) = known {
             let accepted = self.providers.iter().any(|p| p.name == known.identity.provider && stands_in(p));
             return if accepted { Attempt::Verified(known.identity.clone()) } else { refused(Reason::UnknownIssuer) };
@@ -109,13 +125,13 @@ impl BearerTokens {
             return stopped;
         }
         match self.verify(token, stands_in, env) {
-            Ok((identity, validity)) => {
-                let identity = Rc::new(identity);
+            Ok(verified) => {
+                let identity = verified.identity.clone();
                 let bytes = token.len() + identity.heap_bytes();
-                env.worker.tokens.insert(token, VerifiedToken { identity: identity.clone(), validity }, bytes);
+                env.worker.tokens.insert(token, verified, bytes);
                 Attempt::Verified(identity)
             }
-            Err(refusal) => refusal.attempt(),
+            Err(refusal) => refusal.attempt(env.now),
         }
     }
 
@@ -135,17 +151,25 @@ impl BearerTokens {
         text: &[u8],
         stands_in: impl Fn(&Provider) -> bool,
         env: &mut Env<'_>,
-    ) -> Result<(Identity, Validity), Refusal> {
+    ) -> Result<VerifiedToken, Refusal> {
         let token = Token::parse(text).map_err(|error| Refusal::Reason(error.reason()))?;
         let issuer = token.unverified_issuer();
         let provider = self.providers.iter().find(|p| p.rules.issuer.as_deref() == issuer && stands_in(p));
         let provider = provider.ok_or(Refusal::Reason(Reason::UnknownIssuer))?;
         let budget = &mut env.worker.pure_verifications;
         let mut means = Means { host: env.host.verifier(), budget, now: env.now };
-        let claims = token.verify(&provider.keys, provider.algorithms, &mut means).map_err(Refusal::Verify)?;
+        let keys = provider.keys.version();
+        let verified = token.verify(&provider.keys.current(), provider.algorithms, &mut means);
+        let claims = verified.map_err(|error| Refusal::of(error, provider))?;
         let accepted = provider.rules.validate(&claims, env.now).map_err(Refusal::Reason)?;
         let identity = self.identity(provider, accepted.subject.into(), claims, text).map_err(Refusal::Reason)?;
-        Ok((identity, accepted.validity))
+        Ok(VerifiedToken { identity: Rc::new(identity), validity: accepted.validity, keys })
+    }
+
+    /// Whether the keys of a provider are still those of this version; of one that does not count here nothing is said.
+    fn has_keys(&self, provider: &str, version: u64) -> bool {
+        let provider = self.providers.iter().find(|known| *known.name == *provider);
+        provider.is_none_or(|provider| provider.keys.version() == version)
     }
 
     fn identity(&self, provider: &Provider, subject: String, claims: Claims, token: &[u8]) -> Result<Identity, Reason> {
@@ -174,11 +198,21 @@ impl BearerTokens {
 enum Refusal {
     Reason(Reason),
     Verify(VerifyError),
+    /// A key that might verify it has not arrived.
+    Missing(Rc<SecretSlot>),
 }
 
 impl Refusal {
-    const fn attempt(self) -> Attempt {
+    fn of(error: VerifyError, provider: &Provider) -> Self {
+        match (error, provider.keys.missing()) {
+            (VerifyError::UnknownKey | VerifyError::BadSignature, Some(slot)) => Self::Missing(slot.clone()),
+            _ => Self::Verify(error),
+        }
+    }
+
+    fn attempt(self, now: Timestamp) -> Attempt {
         match self {
+            Self::Missing(slot) => await_secret(&slot, now),
             Self::Reason(reason) => refused(reason),
             Self::Verify(VerifyError::Busy) => Attempt::Busy { retry_after: 1 },
             Self::Verify(error) => match error.reason() {

@@ -20,6 +20,8 @@ use crate::checks::limit::AddressBudget;
 use crate::denial::{AuthReason, Denial};
 use crate::exchange::{Errand, Exchange, Identity, Method, Progress};
 use crate::jose::reason::Reason;
+use crate::secrets::SecretSlot;
+use crate::time::Timestamp;
 
 use place::Place;
 
@@ -184,6 +186,26 @@ fn wait(progress: &mut Progress, errand: Errand, callout: Callout) -> Step {
     progress.waits += 1;
     progress.errand = Some(errand);
     Step::Await(Await::Callout(callout))
+}
+
+/// Waits for a secret that has not arrived, or says that it is not to be had at the moment.
+pub fn await_secret(slot: &SecretSlot, now: Timestamp) -> Attempt {
+    match slot.ask(now) {
+        Some(callout) => Attempt::Wait(Errand::Secret(slot.number()), callout),
+        None => Attempt::Fail(Failure::Secret),
+    }
+}
+
+/// Gives the answer to the secret that [`await_secret`] waited for; it is one of `slots`.
+pub fn secret_arrived<'s>(
+    number: u16,
+    reply: &CalloutReply,
+    slots: impl Iterator<Item = &'s Rc<SecretSlot>>,
+    env: &mut Env<'_>,
+) {
+    if let Some(slot) = slots.into_iter().find(|slot| slot.is_fetched() && slot.number() == number) {
+        slot.answered(reply, env);
+    }
 }
 
 /// What is said instead of verifying, where the address has shown too many bad credentials or that cannot be known.

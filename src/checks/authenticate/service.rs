@@ -10,13 +10,14 @@ use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
-use crate::check::Env;
-use crate::checks::authenticate::{Attempt, Credential, Told, stopped};
+use crate::check::{CalloutReply, Env, Failure};
+use crate::checks::authenticate::{Attempt, Credential, Told, await_secret, secret_arrived, stopped};
 use crate::checks::limit::AddressBudget;
 use crate::denial::{AuthReason, ServiceReason};
-use crate::exchange::{Exchange, Identity, Method};
+use crate::exchange::{Errand, Exchange, Identity, Method};
 use crate::head::Head;
 use crate::jose::reason::Reason;
+use crate::secrets::{Derived, SecretSlot, SecretValue};
 use crate::time::Timestamp;
 
 /// The headers of a signature. They go no further.
@@ -24,14 +25,19 @@ pub const HEADERS: [&str; 4] = ["x-service-token", "x-service-name", "x-timestam
 
 /// Callers that sign with a shared key.
 pub struct ServiceSignatures {
-    keys: Vec<Hmac<Sha256>>,
-    /// SHA-256 of each service's token: compared in constant time whatever the lengths.
-    tokens: HashMap<String, [u8; 32]>,
+    keys: Derived<Vec<Key>>,
+    tokens: HashMap<String, Derived<Vec<Digested>>>,
     max_clock_skew: Duration,
     told: Rc<Told>,
     /// How many bad credentials an address may show.
     unverified: Option<Rc<AddressBudget>>,
 }
+
+/// The keyed state that stands for a key, overwritten when dropped.
+struct Key(Hmac<Sha256>);
+
+/// SHA-256 of a service's token: compared in constant time whatever the lengths.
+type Digested = [u8; 32];
 
 struct Signature<'h> {
     name: &'h str,
@@ -42,16 +48,20 @@ struct Signature<'h> {
 
 impl ServiceSignatures {
     /// Signatures by any of `keys` for the services in `tokens`.
-    pub fn new<'a>(
-        keys: impl Iterator<Item = &'a [u8]>,
-        tokens: impl Iterator<Item = (String, &'a [u8])>,
+    pub fn new(
+        keys: Vec<Rc<SecretSlot>>,
+        tokens: impl Iterator<Item = (String, Rc<SecretSlot>)>,
         max_clock_skew: Duration,
         told: Rc<Told>,
         unverified: Option<Rc<AddressBudget>>,
     ) -> Self {
-        // HMAC takes keys of any length.
-        let keys = keys.filter_map(|key| Hmac::new_from_slice(key).ok()).collect();
-        let tokens = tokens.map(|(name, token)| (name, Sha256::digest(token).into())).collect();
+        let keys = Derived::new(keys, |slots| accepted(slots).filter_map(|key| Key::new(key.reveal())).collect());
+        let digested = |slot| {
+            Derived::new(vec![slot], |slots| {
+                accepted(slots).map(|token| Sha256::digest(token.reveal()).into()).collect()
+            })
+        };
+        let tokens = tokens.map(|(name, slot)| (name, digested(slot))).collect();
         Self { keys, tokens, max_clock_skew, told, unverified }
     }
 
@@ -62,9 +72,10 @@ impl ServiceSignatures {
             return Err(ServiceReason::TimestampTooOld);
         }
         let known = self.tokens.get(signature.name);
-        let expected = known.copied().unwrap_or_default();
-        let token: [u8; 32] = Sha256::digest(signature.token).into();
-        let right = token.ct_eq(&expected) & self.signed(signature);
+        let expected = known.map_or_else(|| Rc::new(vec![Digested::default()]), Derived::current);
+        let token: Digested = Sha256::digest(signature.token).into();
+        let right = expected.iter().fold(Choice::from(0), |any, expected| any | token.ct_eq(expected));
+        let right = right & self.signed(signature);
         match (known, bool::from(right)) {
             (Some(_), true) => Ok(()),
             (Some(_), false) => Err(ServiceReason::BadServiceSignature),
@@ -74,13 +85,41 @@ impl ServiceSignatures {
 
     /// Whether any key made the signature; every key is tried.
     fn signed(&self, signature: &Signature<'_>) -> Choice {
-        self.keys.iter().fold(Choice::from(0), |any, key| {
-            let mut mac = key.clone();
+        self.keys.current().iter().fold(Choice::from(0), |any, key| {
+            let mut mac = key.0.clone();
             for part in [signature.name.as_bytes(), b":", signature.timestamp.as_bytes(), b":", signature.token] {
                 mac.update(part);
             }
             any | hex(&mac.finalize().into_bytes().into()).ct_eq(signature.mac)
         })
+    }
+}
+
+impl ServiceSignatures {
+    /// A secret that has not arrived and without which a signature of this service cannot be called bad.
+    fn missing(&self, service: &str) -> Option<&Rc<SecretSlot>> {
+        self.keys.missing().or_else(|| self.tokens.get(service)?.missing())
+    }
+}
+
+/// The values of all of these secrets that are to be accepted.
+fn accepted(slots: &[Rc<SecretSlot>]) -> impl Iterator<Item = SecretValue> {
+    slots.iter().flat_map(|slot| slot.accepted())
+}
+
+impl Key {
+    /// HMAC takes keys of any length.
+    fn new(key: &[u8]) -> Option<Self> {
+        Hmac::new_from_slice(key).ok().map(Self)
+    }
+}
+
+impl Drop for Key {
+    fn drop(&mut self) {
+        if let Ok(nothing) = Hmac::new_from_slice(&[]) {
+            self.0 = nothing;
+            std::hint::black_box(self);
+        }
     }
 }
 
@@ -95,11 +134,22 @@ impl Credential for ServiceSignatures {
             return stopped;
         }
         if let Err(reason) = self.verify(&signature, env.now) {
-            return Attempt::Refused(AuthReason::Service(reason));
+            let missing = self.missing(signature.name).filter(|_| reason == ServiceReason::BadServiceSignature);
+            return match missing {
+                Some(slot) => await_secret(slot, env.now),
+                None => Attempt::Refused(AuthReason::Service(reason)),
+            };
         }
         let mut identity = Identity::new(Method::Service, Rc::from("service"), signature.name.to_owned());
         identity.headers = self.told.headers(&identity);
         Attempt::Verified(Rc::new(identity))
+    }
+
+    fn arrived(&self, errand: Errand, reply: &CalloutReply, exchange: &mut Exchange, env: &mut Env<'_>) -> Attempt {
+        let Errand::Secret(number) = errand else { return Attempt::Fail(Failure::UnexpectedArrival) };
+        let tokens = self.tokens.values().flat_map(|token| token.slots());
+        secret_arrived(number, reply, self.keys.slots().iter().chain(tokens), env);
+        self.attempt(exchange, env)
     }
 }
 
@@ -148,9 +198,10 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_unix_seconds(1_700_000_000);
 
     fn services() -> ServiceSignatures {
-        let tokens = [("order-service".to_owned(), &b"tok-order"[..])];
-        let keys = [&b"new-key"[..], b"old-key"];
-        ServiceSignatures::new(keys.into_iter(), tokens.into_iter(), Duration::from_secs(300), Rc::default(), None)
+        let fixed = |value: &str| SecretSlot::fixed("s", SecretValue::new(value.into()).unwrap());
+        let tokens = [("order-service".to_owned(), fixed("tok-order"))];
+        let keys = ["new-key", "old-key"].map(fixed).into();
+        ServiceSignatures::new(keys, tokens.into_iter(), Duration::from_secs(300), Rc::default(), None)
     }
 
     fn sign(key: &[u8], name: &str, timestamp: &str, token: &str) -> String {

@@ -5,9 +5,9 @@ pub mod provider;
 
 use std::rc::Rc;
 
-use crate::check::{Callout, CalloutReply, Env};
+use crate::check::{CalloutReply, Env, Failure};
 use crate::checks::authenticate::identity::{Identities, Proven};
-use crate::checks::authenticate::{Attempt, Credential, stopped};
+use crate::checks::authenticate::{Attempt, Credential, await_secret, secret_arrived, stopped};
 use crate::checks::limit::AddressBudget;
 use crate::config::Verdict;
 use crate::denial::AuthReason;
@@ -61,6 +61,11 @@ impl OpaqueTokens {
         prefixed.or_else(|| self.providers.iter().find(|provider| provider.prefix.is_none())).map(Rc::as_ref)
     }
 
+    /// Gives the answer to the secret that was waited for, where it is one of ours.
+    pub fn secret_arrived(&self, number: u16, reply: &CalloutReply, env: &mut Env<'_>) {
+        secret_arrived(number, reply, self.providers.iter().flat_map(|provider| provider.source.slots()), env);
+    }
+
     fn asked<'a>(&'a self, token: &'a [u8]) -> Result<Asked<'a>, Reason> {
         // Visible characters (RFC 6749 appendix A.12): the token goes into a header. A comma would be two of them.
         if token.contains(&b',') {
@@ -85,7 +90,7 @@ impl OpaqueTokens {
             Err(reason) => refused(reason),
             Ok(asked) => match env.worker.answers.bad(&asked.digest, env.now) {
                 Some(reason) => refused(reason),
-                None => Attempt::Wait(Errand::Token, asked.question()),
+                None => asked.ask(env),
             },
         }
     }
@@ -155,7 +160,11 @@ impl Credential for OpaqueTokens {
         self.conclude(exchange, |token, exchange| self.judge(token, exchange, env))
     }
 
-    fn arrived(&self, _errand: Errand, reply: &CalloutReply, exchange: &mut Exchange, env: &mut Env<'_>) -> Attempt {
+    fn arrived(&self, errand: Errand, reply: &CalloutReply, exchange: &mut Exchange, env: &mut Env<'_>) -> Attempt {
+        if let Errand::Secret(number) = errand {
+            self.secret_arrived(number, reply, env);
+            return self.attempt(exchange, env);
+        }
         self.conclude(exchange, |token, exchange| self.answered(token, reply, exchange, env))
     }
 
@@ -165,8 +174,15 @@ impl Credential for OpaqueTokens {
 }
 
 impl Asked<'_> {
-    fn question(&self) -> Callout {
-        self.provider.question(self.token, &self.digest)
+    /// Asks the provider, or waits for the secret that this takes.
+    fn ask(&self, env: &Env<'_>) -> Attempt {
+        match self.provider.question(self.token, &self.digest) {
+            Some(callout) => Attempt::Wait(Errand::Token, callout),
+            None => match self.provider.source.slots().first() {
+                Some(slot) => await_secret(slot, env.now),
+                None => Attempt::Fail(Failure::Secret),
+            },
+        }
     }
 }
 

@@ -17,6 +17,7 @@ use crate::jose::claims::{ClaimPath, Claims, MAX_CLAIM_DEPTH};
 use crate::jose::json::{Json, Object};
 use crate::jose::reason::Reason;
 use crate::jose::validate::DEFAULT_CLOCK_SKEW;
+use crate::secrets::{Derived, SecretSlot};
 use crate::time::Timestamp;
 use crate::worker::TokenDigest;
 
@@ -49,7 +50,7 @@ pub struct Provider {
 /// Whom to ask.
 pub enum Source {
     /// An introspection endpoint, with our own credentials for it.
-    Introspection(Endpoint, Zeroizing<String>),
+    Introspection(Endpoint, Derived<Option<Zeroizing<String>>>),
     /// A userinfo endpoint, which takes the token itself for proof.
     Userinfo(Endpoint),
 }
@@ -87,10 +88,23 @@ pub struct Keep {
 
 impl Source {
     /// Introspection with HTTP Basic, name and secret each in the form encoding.
-    pub fn introspection(endpoint: Endpoint, client_id: &str, client_secret: &[u8]) -> Self {
-        let pair = Zeroizing::new(format!("{}:{}", form(client_id.as_bytes()), form(client_secret)));
-        let encoded = Zeroizing::new(STANDARD.encode(pair.as_bytes()));
-        Self::Introspection(endpoint, Zeroizing::new(format!("Basic {}", *encoded)))
+    pub fn introspection(endpoint: Endpoint, client_id: &str, client_secret: Rc<SecretSlot>) -> Self {
+        let client = form(client_id.as_bytes());
+        let authorization = Derived::new(vec![client_secret], move |slots| {
+            let secret = slots.iter().find_map(|slot| slot.current())?;
+            let pair = Zeroizing::new(format!("{client}:{}", form(secret.reveal())));
+            let encoded = Zeroizing::new(STANDARD.encode(pair.as_bytes()));
+            Some(Zeroizing::new(format!("Basic {}", *encoded)))
+        });
+        Self::Introspection(endpoint, authorization)
+    }
+
+    /// The secrets that asking takes.
+    pub fn slots(&self) -> &[Rc<SecretSlot>] {
+        match self {
+            Self::Introspection(_, authorization) => authorization.slots(),
+            Self::Userinfo(_) => &[],
+        }
     }
 }
 
@@ -101,23 +115,26 @@ impl Provider {
         digest.chain_update(token.as_bytes()).finalize().into()
     }
 
-    /// The question about a token, which all who ask it at the same time share.
-    pub fn question(&self, token: &str, digest: &TokenDigest) -> Callout {
+    /// The question about a token, which all who ask it at the same time share; `None` while our own secret has not
+    /// arrived.
+    pub fn question(&self, token: &str, digest: &TokenDigest) -> Option<Callout> {
         let flight = format!("oauth2 {} {}", self.name, URL_SAFE_NO_PAD.encode(digest));
         let (flight, accept) = (Some(Rc::from(flight)), ("accept", "application/json"));
         match &self.source {
             Source::Introspection(endpoint, authorization) => {
+                let authorization = authorization.current();
+                let authorization = authorization.as_ref().as_ref()?;
                 let headers = [
                     ("authorization", authorization.as_str()),
                     ("content-type", "application/x-www-form-urlencoded"),
                     accept,
                 ];
                 let body = format!("token={}&token_type_hint=access_token", form(token.as_bytes()));
-                endpoint.ask("POST", headers, body.into_bytes(), flight)
+                Some(endpoint.ask("POST", headers, body.into_bytes(), flight))
             }
             Source::Userinfo(endpoint) => {
                 let authorization = format!("Bearer {token}");
-                endpoint.ask("GET", [("authorization", authorization.as_str()), accept], Vec::new(), flight)
+                Some(endpoint.ask("GET", [("authorization", authorization.as_str()), accept], Vec::new(), flight))
             }
         }
     }
@@ -229,8 +246,12 @@ mod tests {
         }
     }
 
+    fn slot(value: &[u8]) -> Rc<SecretSlot> {
+        SecretSlot::fixed("client", crate::secrets::SecretValue::new(value.to_vec()).unwrap())
+    }
+
     fn introspection() -> Provider {
-        provider(Source::introspection(endpoint(), "portcullis", b"s3cret"), "sub", "")
+        provider(Source::introspection(endpoint(), "portcullis", slot(b"s3cret")), "sub", "")
     }
 
     fn userinfo() -> Provider {
@@ -259,8 +280,8 @@ mod tests {
     /// RFC 7662 section 2.1; RFC 6749 section 2.3.1 and appendix B for the encoding of name and secret.
     #[test]
     fn asks_for_introspection_as_the_standards_say() {
-        let provider = provider(Source::introspection(endpoint(), "a:b c", "p%é+".as_bytes()), "sub", "");
-        let callout = provider.question("t+/=~", &provider.digest("t+/=~"));
+        let provider = provider(Source::introspection(endpoint(), "a:b c", slot("p%é+".as_bytes())), "sub", "");
+        let callout = provider.question("t+/=~", &provider.digest("t+/=~")).unwrap();
         let basic = STANDARD.encode("a%3Ab+c:p%25%C3%A9%2B");
         let expected = [
             ":method: POST",
@@ -278,7 +299,7 @@ mod tests {
 
     #[test]
     fn asks_userinfo_with_the_token_itself() {
-        let callout = userinfo().question("abc", &[0; 32]);
+        let callout = userinfo().question("abc", &[0; 32]).unwrap();
         assert_eq!(headers(&callout)[0], ":method: GET");
         assert!(headers(&callout).contains(&"authorization: Bearer abc".to_owned()));
         assert!(callout.body.is_empty());
@@ -287,7 +308,7 @@ mod tests {
     #[test]
     fn questions_about_two_tokens_or_of_two_providers_never_meet() {
         let other = Provider { name: Rc::from("q"), ..introspection() };
-        let flight = |provider: &Provider, token: &str| provider.question(token, &provider.digest(token)).flight;
+        let flight = |provider: &Provider, token: &str| provider.question(token, &provider.digest(token)).unwrap().flight;
         assert_eq!(flight(&introspection(), "a"), flight(&introspection(), "a"));
         assert_ne!(flight(&introspection(), "a"), flight(&introspection(), "b"));
         assert_ne!(flight(&introspection(), "a"), flight(&other, "a"));
@@ -355,7 +376,7 @@ mod tests {
         let body = r#"{"sub":"7","email":"a@b","preferred_username":"ann","nickname":"an"}"#;
         assert_eq!(said(&by_sub("nickname"), 200, body), "7 an for ever");
         assert_eq!(said(&by_sub("absent"), 200, body), "7 a@b for ever");
-        let introspection = provider(Source::introspection(endpoint(), "a", b"b"), "sub", "nickname");
+        let introspection = provider(Source::introspection(endpoint(), "a", slot(b"b")), "sub", "nickname");
         assert_eq!(said(&introspection, 200, r#"{"active":true,"sub":"7","nickname":"an"}"#), "7 an for ever");
         assert_eq!(
             said(&by_sub(""), 200, r#"{"email":"a@b"}"#),

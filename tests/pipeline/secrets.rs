@@ -1,0 +1,281 @@
+//! Secrets that come from a store: who waits, who is refused, and what a rotation changes.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use portcullis::assembly::{self, Surroundings};
+use portcullis::check::{Arrival, Call, Callout, CalloutReply, Env};
+use portcullis::cli::document;
+use portcullis::head::Head;
+use portcullis::jose::algorithm::Algorithm;
+use portcullis::native::NativeHost;
+use portcullis::pipeline::{Next, Passage, Pipeline};
+use portcullis::secrets::SecretSlot;
+use portcullis::time::Timestamp;
+use portcullis::worker::Worker;
+use serde_json::{Value, json};
+
+use crate::gate::{START, signed_with};
+
+const CONFIGURATION: &str = r#"
+service: user-service
+secrets:
+  jwt_key: { vault: { cluster: vault, path: secret/data/jwt, field: key, token: { env: VAULT_TOKEN } } }
+  service_key: { vault: { cluster: vault, path: secret/data/service, field: key, token: { env: VAULT_TOKEN } } }
+  order_token: { vault: { cluster: vault, path: secret/data/order, field: token, token: { env: VAULT_TOKEN } } }
+authentication:
+  jwt: { users: { algorithms: [HS256], keys: [{ secret: jwt_key }], claims: { subject: sub, roles: roles } } }
+  service: { keys: [{ secret: service_key }], services: { orders: { token: { secret: order_token } } }, signatures: [v1] }
+intrusion: { failures: 10000, admin: { roles: [admin] } }
+routes:
+  - match: { path: /jwt }
+    authenticate: [jwt]
+  - match: { path: /service }
+    authenticate: [service]
+"#;
+
+const OLD: &str = "old-key-0123456789abcdef0123456789abcdef";
+const NEW: &str = "new-key-0123456789abcdef0123456789abcdef";
+
+struct World {
+    pipeline: Pipeline,
+    secrets: Vec<Rc<SecretSlot>>,
+    worker: Worker,
+    host: NativeHost,
+    now: Timestamp,
+    /// What the store says, by the path that it is asked for; what is not here is not answered.
+    store: Vec<(&'static str, String)>,
+    asked: usize,
+}
+
+impl World {
+    fn new() -> Self {
+        let found = document::configurations(CONFIGURATION).unwrap();
+        let host = NativeHost { source_address: Some("203.0.113.7:1".to_owned()), ..NativeHost::default() };
+        let variable = |_: &str| Some("s.vault-token".to_owned());
+        let surroundings = Surroundings { store: &host.store, variable: &variable, random: [1, 2, 3, 4] };
+        let assembled = assembly::assemble(found[0].json.as_ref().unwrap(), &surroundings);
+        let assembled = assembled.unwrap_or_else(|errors| panic!("{errors:?}"));
+        let (pipeline, worker, secrets) = (assembled.pipeline, assembled.worker, assembled.secrets);
+        let (now, store) = (Timestamp::from_unix_seconds(START), Vec::new());
+        Self { pipeline, secrets, worker, host, now, store, asked: 0 }
+    }
+
+    fn holds(mut self, key: &str) -> Self {
+        self.store = vec![("jwt", key.to_owned()), ("service", key.to_owned()), ("order", "order-token".to_owned())];
+        self
+    }
+
+    fn answer(&mut self, callout: &Callout) -> CalloutReply {
+        self.asked += 1;
+        let Call::Http { headers } = &callout.call else { panic!() };
+        let path = &headers.iter().find(|(name, _)| name == ":path").unwrap().1;
+        let held = self.store.iter().find(|(secret, _)| path.ends_with(secret));
+        held.map_or(CalloutReply::Lost, |(_, value)| CalloutReply::Answered {
+            status: 200,
+            body: json!({ "data": { "data": { "key": value, "token": value } } }).to_string().into_bytes(),
+        })
+    }
+
+    /// Passes so many seconds, and does what is due in the background after each.
+    fn pass(&mut self, seconds: u64) {
+        for _ in 0..seconds {
+            self.now = self.now.after(Duration::from_secs(1));
+            for task in self.pipeline.background().to_vec() {
+                let mut env = Env { now: self.now, host: &self.host, worker: &mut self.worker };
+                let Some(callout) = task.due(&mut env) else { continue };
+                let reply = self.answer(&callout);
+                let mut env = Env { now: self.now, host: &self.host, worker: &mut self.worker };
+                assert_eq!(task.arrived(&reply, &mut env), None);
+            }
+            let mut env = Env { now: self.now, host: &self.host, worker: &mut self.worker };
+            self.pipeline.tell_background(&mut env);
+        }
+    }
+
+    fn begin(&mut self, method: &str, path: &str, headers: &[(&str, String)]) -> (Passage, Next) {
+        let pairs = [(":method", method), (":path", path), (":authority", "h"), (":scheme", "https")];
+        let pairs = pairs.map(|(name, value)| (name, value.to_owned()));
+        let head = Head::from_pairs(pairs.iter().chain(headers).map(|(name, value)| (name, value)));
+        let mut env = Env { now: self.now, host: &self.host, worker: &mut self.worker };
+        self.pipeline.begin(head, true, &mut env)
+    }
+
+    /// Status, `Retry-After` and body of the reply; 200 for what goes on.
+    fn send(&mut self, method: &str, path: &str, headers: &[(&str, String)]) -> (u16, String, String) {
+        let (mut passage, mut next) = self.begin(method, path, headers);
+        while let Next::Call(callout) = next {
+            let reply = self.answer(&callout);
+            let mut env = Env { now: self.now, host: &self.host, worker: &mut self.worker };
+            next = self.pipeline.resume(&mut passage, Arrival::Reply(&reply), &mut env);
+        }
+        match next {
+            Next::Continue => (200, String::new(), String::new()),
+            Next::Reply(reply) => {
+                let retry = reply.headers.iter().find(|(name, _)| name == "retry-after");
+                (reply.status, retry.map_or_else(String::new, |(_, value)| value.to_string()), reply.body)
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn bearer(&mut self, key: &str) -> u16 {
+        self.send("GET", "/jwt", &[bearer(key, json!({}))]).0
+    }
+
+    fn signed(&mut self, key: &str) -> u16 {
+        use hmac::{Hmac, Mac};
+        let at = self.now.unix_seconds();
+        let mut mac = Hmac::<sha2::Sha256>::new_from_slice(key.as_bytes()).unwrap();
+        mac.update(format!("orders:{at}:order-token").as_bytes());
+        let mac: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        let headers = [("x-service-name", "orders"), ("x-service-token", "order-token"), ("x-signature", &mac)];
+        let mut headers = headers.map(|(name, value)| (name, value.to_owned())).to_vec();
+        headers.push(("x-timestamp", at.to_string()));
+        self.send("GET", "/service", &headers).0
+    }
+
+    fn told(&self) -> Vec<String> {
+        let lines = std::mem::take(&mut *self.host.lines.borrow_mut());
+        let of = |line: &String| {
+            let event: Value = serde_json::from_str(line).unwrap();
+            let words = [&event["event_type"], &event["details"]["reason"], &event["details"]["dependency"]];
+            words.iter().filter_map(|word| word.as_str()).collect::<Vec<_>>().join(" ")
+        };
+        lines.iter().map(of).collect()
+    }
+}
+
+fn bearer(key: &str, changes: Value) -> (&'static str, String) {
+    let mut claims = json!({ "sub": "7", "exp": START + 86_400 });
+    claims.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+    ("authorization", format!("Bearer {}", signed_with(Algorithm::Hs256, key, &claims)))
+}
+
+#[test]
+fn a_request_before_the_first_value_waits_for_it() {
+    let mut world = World::new().holds(OLD);
+    assert_eq!((world.bearer(OLD), world.asked), (200, 1));
+    assert_eq!((world.signed(OLD), world.asked), (200, 3), "the key and the token");
+    assert_eq!((world.bearer(OLD), world.signed(OLD), world.asked), (200, 200, 3));
+    assert_eq!((world.bearer(NEW), world.signed(NEW)), (401, 401));
+}
+
+#[test]
+fn the_credentials_stay_until_they_were_judged_and_go_no_further_then() {
+    let mut world = World::new().holds(OLD);
+    let (mut passage, next) = world.begin("GET", "/jwt", &[bearer(OLD, json!({}))]);
+    let Next::Call(callout) = next else { panic!("{next:?}") };
+    assert_eq!(callout.flight.as_deref(), Some("secrets/jwt_key"), "shared by all that wait");
+    assert!(passage.exchange.request_edits.is_empty());
+    let reply = world.answer(&callout);
+    let mut env = Env { now: world.now, host: &world.host, worker: &mut world.worker };
+    assert_eq!(world.pipeline.resume(&mut passage, Arrival::Reply(&reply), &mut env), Next::Continue);
+    assert!(!passage.exchange.request_edits.is_empty());
+}
+
+#[test]
+fn what_cannot_be_judged_without_a_secret_is_503_and_nobodys_fault() {
+    let mut world = World::new();
+    for _ in 0..5 {
+        let (status, retry_after, _) = world.send("GET", "/jwt", &[bearer(OLD, json!({}))]);
+        assert_eq!((status, &*retry_after), (503, "5"));
+    }
+    assert_eq!(world.asked, 1, "after a failure nobody waits in vain");
+    assert_eq!(world.signed(OLD), 503);
+    assert_eq!(world.told().first().map(String::as_str), Some("DEGRADED unavailable"));
+    world.store = World::new().holds(OLD).store;
+    world.pass(2);
+    assert_eq!((world.bearer(OLD), world.signed(OLD)), (200, 200));
+}
+
+#[test]
+fn what_no_secret_could_make_good_is_refused_without_one() {
+    let mut world = World::new();
+    assert_eq!(world.send("GET", "/jwt", &[("authorization", "Bearer x.y.z".to_owned())]).0, 401);
+    assert_eq!(world.send("GET", "/jwt", &[]).0, 401);
+    assert_eq!(world.asked, 0);
+}
+
+#[test]
+fn a_rotation_refuses_no_good_token_and_ends() {
+    let mut world = World::new().holds(OLD);
+    world.pass(1);
+    assert_eq!((world.bearer(OLD), world.signed(OLD)), (200, 200));
+    world = world.holds(NEW);
+    let (mut refused_new, mut accepted_both) = (0, 0);
+    for _ in 0..601 {
+        world.pass(1);
+        match (world.bearer(OLD), world.bearer(NEW), world.signed(OLD)) {
+            (200, 401, _) => refused_new += 1,
+            (200, 200, _) => accepted_both += 1,
+            (401, 200, _) => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    // The service's key was read again at a time of its own.
+    world.pass(60);
+    assert!((200..=300).contains(&refused_new), "{refused_new}: not yet read again");
+    assert!((290..=301).contains(&accepted_both), "{accepted_both}: the overlap");
+    assert_eq!((world.bearer(OLD), world.signed(OLD)), (401, 401), "a token that was remembered is none any more");
+    assert_eq!((world.bearer(NEW), world.signed(NEW)), (200, 200));
+}
+
+#[test]
+fn a_store_that_is_away_leaves_everything_as_it_was_and_is_told_once() {
+    let mut world = World::new().holds(OLD);
+    world.pass(1);
+    world.store.clear();
+    world.pass(900);
+    assert_eq!((world.bearer(OLD), world.signed(OLD)), (200, 200));
+    let secrets = ["jwt_key", "order_token", "service_key"];
+    let mut told = world.told();
+    told.sort();
+    assert_eq!(told, secrets.map(|name| format!("DEGRADED secret_unreachable secrets.{name}")));
+    world = world.holds(OLD);
+    world.pass(61);
+    let mut told = world.told();
+    told.sort();
+    assert_eq!(told, secrets.map(|name| format!("DEGRADED secret_recovered secrets.{name}")));
+}
+
+#[test]
+fn an_admin_and_nobody_else_has_every_secret_read_again() {
+    let mut world = World::new().holds(OLD);
+    world.pass(1);
+    world = world.holds(NEW);
+    let path = "/.portcullis/secrets/refresh";
+    let admin = [bearer(OLD, json!({ "roles": ["admin"] }))];
+    assert_eq!(world.send("POST", path, &[]).0, 401);
+    assert_eq!(world.send("POST", path, &[bearer(OLD, json!({}))]).0, 403);
+    assert_eq!(world.send("GET", path, &admin).0, 405);
+    assert_eq!(world.send("POST", &format!("{path}/x"), &admin).0, 404);
+    assert_eq!(world.send("POST", "/.portcullis/secrets", &admin).0, 404);
+    let asked = world.asked;
+    world.pass(5);
+    assert_eq!((world.asked, world.bearer(NEW)), (asked, 401));
+    let (status, _, body) = world.send("POST", path, &admin);
+    assert_eq!((status, &*body), (202, r#"{"refreshing":["jwt_key","order_token","service_key"]}"#));
+    world.pass(1);
+    assert_eq!((world.asked, world.bearer(NEW), world.bearer(OLD)), (asked + 3, 200, 200));
+}
+
+#[test]
+fn no_secret_is_in_shared_data_events_replies_or_what_is_printed() {
+    let mut world = World::new().holds(OLD);
+    world.pass(1);
+    let mut seen = String::new();
+    for key in [OLD, NEW] {
+        seen += &world.send("GET", "/jwt", &[bearer(key, json!({}))]).2;
+    }
+    world.store.clear();
+    world.pass(400);
+    seen += &format!("{:?}{:?}{:?}{:?}", world.secrets, world.worker, world.host.store, world.host.lines);
+    let (passage, next) = World::new().begin("GET", "/jwt", &[bearer(OLD, json!({}))]);
+    drop(passage);
+    seen += &format!("{next:?}");
+    for secret in [OLD, "order-token", "s.vault-token"] {
+        let bytes = format!("{:?}", secret.as_bytes());
+        assert!(!seen.contains(secret) && !seen.contains(bytes.trim_matches(['[', ']'])), "{secret}");
+    }
+}
