@@ -12,6 +12,7 @@ mod counter;
 mod expiring;
 mod hash;
 pub mod limiter;
+pub mod published;
 pub mod rate;
 pub mod replay;
 pub mod revocation;

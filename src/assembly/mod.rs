@@ -7,6 +7,7 @@ mod browser;
 mod inspection;
 mod intrusion;
 mod limits;
+mod remote;
 mod routes;
 mod secrets;
 
@@ -108,7 +109,7 @@ pub fn assemble(json: &[u8], surroundings: &Surroundings<'_>) -> Result<Assemble
 fn build(config: &Config, surroundings: &Surroundings<'_>, findings: &mut Findings) -> Option<Assembled> {
     let secrets = secrets::resolve(config, surroundings, findings);
     let shared = Shared { roles: Rc::new(roles(config, findings)), subjects: subjects(config) };
-    let authentication = authentication::compile(config, &secrets, &shared, findings);
+    let authentication = authentication::compile(config, &secrets, &shared, surroundings, findings);
     let limits = limits::compile(config, &shared, findings);
     let inspection = inspection::compile(config, findings);
     let intrusion = intrusion::compile(config, surroundings, findings);
@@ -135,9 +136,10 @@ fn build(config: &Config, surroundings: &Surroundings<'_>, findings: &mut Findin
         unmatched,
         unrouted: unrouted.into(),
         sensitive: sensitive?,
-        background: Vec::new(),
+        background: authentication.background(),
     };
-    let worker = worker(config, surroundings).map_err(|error| findings.error("tables", error.to_string())).ok()?;
+    let mut worker = worker(config, surroundings).map_err(|error| findings.error("tables", error.to_string())).ok()?;
+    (worker.key_sets, worker.accounts) = authentication.memory(surroundings);
     Some(Assembled { pipeline, worker, hold: config.bodies.hold, warnings: Vec::new() })
 }
 
@@ -147,6 +149,8 @@ fn worker(config: &Config, surroundings: &Surroundings<'_>) -> Result<Worker, Ta
     let space = space(config, "", surroundings)?;
     Ok(Worker {
         tokens: TokenCache::new(TOKENS.0, TOKENS.1, [first, second]),
+        key_sets: Vec::new(),
+        accounts: Vec::new(),
         limiter: Limiter::open(space, surroundings.store, sizes)?,
         pure_verifications: PureBudget::new(PURE_PER_SECOND, PURE_PER_SECOND),
         events: Sampler::new(config.events.sample.limit, config.events.sample.window),

@@ -1,8 +1,8 @@
 //! What the contract names and this version does not do yet: refused by name, so that nobody believes it is on.
 
 use super::{
-    Authenticate, Binding, Body, Condition, Config, ConfigError, DenyEntry, Jwks, JwtProvider, Limit, MethodRef,
-    Response, SecretSource, SignatureVersion, Verdict, tree,
+    Authenticate, Binding, Body, Condition, Config, ConfigError, DenyEntry, JwtProvider, Limit, MethodRef, Response,
+    SecretSource, SignatureVersion, Verdict, tree,
 };
 
 /// Every use of a feature that is not supported yet, by the path of the field.
@@ -18,8 +18,6 @@ const FEATURES: &[Uses] = &[
     |config| secrets(config, "vault", |source| matches!(source, SecretSource::Vault(_))),
     |config| secrets(config, "aws_secrets_manager", |source| matches!(source, SecretSource::AwsSecretsManager(_))),
     |config| secrets(config, "kubernetes", |source| matches!(source, SecretSource::Kubernetes(_))),
-    |config| jwt(config, "jwks.uri", |provider| matches!(provider.jwks, Some(Jwks::Remote(_)))),
-    |config| jwt(config, "account", |provider| provider.account.is_some()),
     |config| jwt(config, "bound_to_certificate", |provider| provider.bound_to_certificate == Binding::Required),
     |config| section("authentication.oauth2", !config.authentication.oauth2.is_empty()),
     |config| section("authentication.service.signatures", signs(config, SignatureVersion::V2)),

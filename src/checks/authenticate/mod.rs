@@ -3,7 +3,10 @@
 //! A credential that is present decides; one that is absent leaves the word to the next. What was not verified never
 //! becomes an identity, not even in monitor mode.
 
+pub mod account;
+pub mod endpoint;
 pub mod jwt;
+pub mod key_source;
 pub mod place;
 pub mod service;
 
@@ -49,12 +52,19 @@ pub enum Attempt {
     },
     /// They could not be judged.
     Fail(Failure),
+    /// They are good as far as could be told, but a part of the judgement was not to be had, and `on_error` of that part
+    /// is `allow`: the exchange goes on as nobody's.
+    Anonymous {
+        /// The reason code of the part.
+        without: &'static str,
+    },
     /// They cannot be judged before this is answered.
     Wait(Errand, Callout),
 }
 
-/// How often one exchange may wait: for keys and an account of two kinds of credentials.
-const MAX_WAITS: u8 = 4;
+/// How often one exchange may wait: for keys, twice where it joined a fetch that came too early, and an account, of two
+/// kinds of credentials.
+const MAX_WAITS: u8 = 6;
 
 /// What a route asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,10 +137,19 @@ impl Authenticate {
                 (Attempt::Absent, Requirement::All) => return self.refuse(AuthReason::Token(Reason::Missing)),
                 (Attempt::Absent, _) => {}
                 (Attempt::Refused(reason), _) => {
-                    if let Some(budget) = &self.unverified {
+                    // What a dependency of ours did not say is not the client's fault.
+                    let ours = reason == AuthReason::Token(Reason::Unavailable);
+                    if let Some(budget) = self.unverified.as_ref().filter(|_| !ours) {
                         budget.charge(exchange.client, env);
                     }
                     return self.refuse(reason);
+                }
+                (Attempt::Anonymous { without }, requirement) => {
+                    exchange.degraded = Some(without);
+                    if requirement != Requirement::All {
+                        return Step::Pass;
+                    }
+                    exchange.authentication.anonymous = true;
                 }
                 (Attempt::Busy { retry_after }, _) => {
                     return Step::Deny(Denial::UnverifiedCredentials { retry_after });
@@ -139,7 +158,9 @@ impl Authenticate {
                 (Attempt::Wait(..), _) => return Step::Fail(Failure::UnexpectedArrival),
             }
         }
+        let anonymous = exchange.authentication.anonymous;
         match (self.requirement, exchange.authentication.caller.take()) {
+            (Requirement::All, _) if anonymous => Step::Pass,
             (Requirement::All, Some(caller)) => {
                 exchange.caller = Some(caller);
                 Step::Pass
