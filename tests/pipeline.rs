@@ -17,3 +17,5 @@ mod limits;
 mod modes;
 #[path = "pipeline/order.rs"]
 mod order;
+#[path = "pipeline/remote.rs"]
+mod remote;
