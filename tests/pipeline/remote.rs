@@ -188,7 +188,7 @@ fn no_answer_ever_replaces_a_good_set() {
         answered(500, &key_set(&[2])),
         answered(204, &key_set(&[2])),
         text("<!doctype html>"),
-        text(&half[..half.len() / 2]),
+        text(half.split_at(half.len() / 2).0),
         text(&"[".repeat(1 << 20)),
         answered(200, &json!({ "keys": [] })),
         answered(200, &secret),
