@@ -202,6 +202,10 @@ pub trait Background {
 
     /// Takes the answer. Another callout may follow at once.
     fn arrived(&self, reply: &CalloutReply, env: &mut Env<'_>) -> Option<Callout>;
+
+    /// Hears the answer to what exchanges asked for together, once and before any of them, even when none of them waits
+    /// any more.
+    fn heard(&self, _flight: &str, _reply: &CalloutReply, _env: &mut Env<'_>) {}
 }
 
 /// Our own inability, or a dependency's.

@@ -111,12 +111,12 @@ pub struct Progress {
     pub at: usize,
     /// Who was verified so far, where every kind is needed.
     pub caller: Option<Rc<Identity>>,
+    /// One of the kinds could not be judged in full and is allowed all the same: nobody is calling.
+    pub anonymous: bool,
     /// What the answer that is awaited is about.
     pub errand: Option<Errand>,
     /// How often it waited.
     pub waits: u8,
-    /// Something could not be judged, and the request goes on as nobody's all the same.
-    pub waived: bool,
 }
 
 /// The request's target in canonical form.
@@ -205,7 +205,7 @@ impl Method {
 }
 
 /// A verified caller, complete: made once when credentials are verified, shared by every request that shows them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Identity {
     /// How.
     pub method: Method,

@@ -14,6 +14,7 @@
     )
 )]
 
+pub mod account;
 pub mod assembly;
 pub mod canonical;
 pub mod check;

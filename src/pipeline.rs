@@ -18,7 +18,7 @@ use crate::canonical::host::CanonicalHost;
 use crate::canonical::networks::Networks;
 use crate::canonical::path::{CanonicalPath, PathOptions};
 use crate::canonical::strip::StripSet;
-use crate::check::{Arrival, Await, Background, Callout, Check, Env, Failure, ResponseCheck, Step};
+use crate::check::{Arrival, Await, Background, Callout, CalloutReply, Check, Env, Failure, ResponseCheck, Step};
 use crate::checks::browser::preflight_method;
 use crate::checks::intrusion::{self, Intrusion};
 use crate::config::{self, Mode, Verdict};
@@ -183,6 +183,14 @@ impl Pipeline {
     /// What is fetched beside the requests.
     pub fn background(&self) -> &[Rc<dyn Background>] {
         &self.background
+    }
+
+    /// Lets work in the background hear the answer to a callout that exchanges share. Call it before any of them is
+    /// resumed, also when the host refused to send the callout.
+    pub fn heard(&self, flight: &str, reply: &CalloutReply, env: &mut Env<'_>) {
+        for task in &self.background {
+            task.heard(flight, reply, env);
+        }
     }
 
     /// Tells what was noted by work in the background: events of no exchange.

@@ -13,6 +13,7 @@ mod expiring;
 pub mod generation;
 mod hash;
 pub mod limiter;
+pub mod published;
 pub mod rate;
 pub mod replay;
 pub mod revocation;

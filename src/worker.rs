@@ -2,11 +2,14 @@
 
 use std::rc::Rc;
 
+use crate::account::{Accounts, Joined};
 use crate::event::{Notice, Sampler};
 use crate::exchange::Identity;
 use crate::injection::KnownHarmless;
 use crate::jose::budget::PureBudget;
 use crate::jose::cache::TokenCache;
+use crate::jose::fetched::FetchedKeys;
+use crate::jose::key::KeyId;
 use crate::jose::reason::Reason;
 use crate::jose::validate::Validity;
 use crate::table::limiter::Limiter;
@@ -16,7 +19,11 @@ use crate::time::Timestamp;
 #[derive(Debug)]
 pub struct Worker {
     /// Tokens that were verified with the keys of this configuration.
-    pub tokens: TokenCache<VerifiedToken>,
+    pub tokens: TokenCache<Rc<VerifiedToken>>,
+    /// Key sets of providers that publish them.
+    pub key_sets: Vec<FetchedKeys>,
+    /// What the services that keep accounts said.
+    pub accounts: Vec<Accounts>,
     /// What providers said of opaque tokens.
     pub answers: Answers,
     /// The counters that all workers share.
@@ -42,6 +49,31 @@ pub struct VerifiedToken {
     pub validity: Validity,
     /// The version of its provider's keys when it was verified; under another it is verified anew.
     pub keys: u64,
+    /// The key that verified it, where that may be withdrawn; looked at on every use.
+    pub signed_by: Option<SignedBy>,
+    /// Whose it is with the roles that the account has.
+    pub with_account: Joined<Identity>,
+}
+
+/// A key of a published set.
+#[derive(Clone, Copy, Debug)]
+pub struct SignedBy {
+    /// The place of the set.
+    pub key_set: usize,
+    /// The key.
+    pub key: KeyId,
+}
+
+impl Worker {
+    /// What is known of a token that was verified before, while it may be used and its key was not withdrawn.
+    pub fn verified(&mut self, token: &[u8], now: Timestamp) -> Option<Rc<VerifiedToken>> {
+        let Self { tokens, key_sets, .. } = self;
+        let is_held = |by: &SignedBy| key_sets.get(by.key_set).is_some_and(|set| set.holds(by.key));
+        let holds = |known: &Rc<VerifiedToken>| {
+            known.validity.check(now).is_ok() && known.signed_by.as_ref().is_none_or(is_held)
+        };
+        tokens.lookup(token, holds).cloned()
+    }
 }
 
 /// What stands for an opaque token and its provider: SHA-256 of both, so that no token is kept.

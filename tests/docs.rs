@@ -170,14 +170,9 @@ fn a_setting_is_marked_exactly_as_the_code_supports_it() {
         let used = |path: &String| path == feature || path.ends_with(&format!(".{feature}"));
         assert!(unsupported.iter().any(used), "neither the full example nor the rest uses {feature}");
     }
-    // What belongs to a set that is fetched is refused by its address.
-    let fetched = |path: &str| {
-        let set = path.strip_prefix("authentication.jwt.NAME.jwks.");
-        set.is_some_and(|field| ["cluster", "refresh", "timeout"].contains(&field))
-    };
     for (path, status) in &documented {
         let within = |section: &String| path == section || path.starts_with(&format!("{section}."));
-        let refused = fetched(path) || unsupported.iter().any(within);
+        let refused = unsupported.iter().any(within);
         let marked = match status.as_str() {
             "no" => refused,
             "partly" => unsupported.contains(path),

@@ -25,5 +25,7 @@ mod opaque;
 mod order;
 #[path = "pipeline/peers.rs"]
 mod peers;
+#[path = "pipeline/remote.rs"]
+mod remote;
 #[path = "pipeline/secrets.rs"]
 mod secrets;

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::secrets::Secrets;
-use super::{Findings, Shared, opaque};
+use super::{Findings, Shared, Surroundings, opaque, remote};
+use crate::account::Accounts;
+use crate::check::Background;
 use crate::checks::authenticate::api_keys::{ApiKey, ApiKeys};
 use crate::checks::authenticate::bearer::AnyBearer;
 use crate::checks::authenticate::identity::{Grants, Identities, Proven};
@@ -19,6 +21,7 @@ use crate::config::{self, Config, JwtProvider, MethodRef, SecretRef};
 use crate::exchange::Method;
 use crate::jose::algorithm::Algorithm;
 use crate::jose::claims::ClaimPath;
+use crate::jose::fetched::FetchedKeys;
 use crate::jose::jwk::{Jwks, Origin};
 use crate::jose::key::{Secret, VerifyingKey};
 use crate::jose::key_set::KeySet;
@@ -31,6 +34,7 @@ use crate::table::rate::Rate;
 pub(super) struct Authentication {
     providers: BTreeMap<String, Rc<Provider>>,
     opaque: BTreeMap<String, Rc<opaque_tokens::provider::Provider>>,
+    remote: remote::Remote,
     service: Option<Rc<ServiceSignatures>>,
     api_keys: Option<Rc<ApiKeys>>,
     certificates: Rc<Certificates>,
@@ -39,7 +43,13 @@ pub(super) struct Authentication {
     realm: String,
 }
 
-pub(super) fn compile(config: &Config, secrets: &Secrets, shared: &Shared, findings: &mut Findings) -> Authentication {
+pub(super) fn compile(
+    config: &Config,
+    secrets: &Secrets,
+    shared: &Shared,
+    surroundings: &Surroundings<'_>,
+    findings: &mut Findings,
+) -> Authentication {
     let identity = &config.headers.identity;
     let name = |name: &config::HeaderName| Some(Rc::from(name.as_str()));
     let told = Rc::new(Told {
@@ -52,15 +62,22 @@ pub(super) fn compile(config: &Config, secrets: &Secrets, shared: &Shared, findi
         .map_err(|error| findings.error("authentication.unverified_credentials", error.to_string()))
         .ok();
     let mut providers = BTreeMap::new();
+    let mut remote = remote::Remote::default();
     for (name, provider) in &config.authentication.jwt {
         let path = format!("authentication.jwt.{}", name.as_str());
         let compiled = compile_provider(name.as_str(), provider, &path, secrets, findings);
+        let compiled = compiled.map(|compiled| Provider {
+            published_keys: remote.key_source(config, name.as_str(), provider, &path, surroundings, findings),
+            account: remote.account(name.as_str(), provider, &path, findings),
+            ..compiled
+        });
         providers.extend(compiled.map(|compiled| (name.as_str().to_owned(), Rc::new(compiled))));
     }
     let unverified = unverified.map(|rate| Rc::new(AddressBudget(rate)));
     let identities = Rc::new(Identities { roles: shared.roles.clone(), told });
     Authentication {
         providers,
+        remote,
         opaque: opaque::compile(config, secrets, findings),
         service: compile_service(config, secrets, &identities.told, unverified.as_ref()),
         api_keys: compile_api_keys(config, secrets, &identities, unverified.as_ref(), findings),
@@ -72,6 +89,16 @@ pub(super) fn compile(config: &Config, secrets: &Secrets, shared: &Shared, findi
 }
 
 impl Authentication {
+    /// What is fetched beside the requests.
+    pub(super) fn background(&self) -> Vec<Rc<dyn Background>> {
+        self.remote.background()
+    }
+
+    /// What a worker keeps of keys and accounts.
+    pub(super) fn memory(&self, surroundings: &Surroundings<'_>) -> (Vec<FetchedKeys>, Vec<Accounts>) {
+        self.remote.memory(surroundings)
+    }
+
     /// The guard of one route; `None` when nobody is asked.
     pub(super) fn guard(&self, asked: &config::Authenticate) -> Option<Authenticate> {
         let requirement = match asked {
@@ -230,6 +257,8 @@ fn compile_provider(
         rules,
         algorithms: provider.algorithms.iter().copied().map(algorithm).collect(),
         keys,
+        published_keys: None,
+        account: None,
         places: provider.from.iter().map(place).collect(),
         forward: provider.forward == config::Verdict::Allow,
         grants: Grants { roles, scopes },
@@ -362,7 +391,7 @@ fn place(place: &config::Place) -> Place {
     }
 }
 
-const fn algorithm(algorithm: config::Algorithm) -> Algorithm {
+pub(super) const fn algorithm(algorithm: config::Algorithm) -> Algorithm {
     match algorithm {
         config::Algorithm::HS256 => Algorithm::Hs256,
         config::Algorithm::HS384 => Algorithm::Hs384,

@@ -8,6 +8,7 @@ mod inspection;
 mod intrusion;
 mod limits;
 mod opaque;
+mod remote;
 mod routes;
 mod secrets;
 
@@ -126,7 +127,7 @@ pub fn assemble(json: &[u8], surroundings: &Surroundings<'_>) -> Result<Assemble
 fn build(config: &Config, surroundings: &Surroundings<'_>, findings: &mut Findings) -> Option<Assembled> {
     let secrets = secrets::resolve(config, surroundings, findings);
     let shared = Shared { roles: Rc::new(roles(config, findings)), subjects: subjects(config) };
-    let authentication = authentication::compile(config, &secrets, &shared, findings);
+    let authentication = authentication::compile(config, &secrets, &shared, surroundings, findings);
     let limits = limits::compile(config, &shared, findings);
     let inspection = inspection::compile(config, findings);
     let intrusion = intrusion::compile(config, surroundings, findings);
@@ -155,9 +156,10 @@ fn build(config: &Config, surroundings: &Surroundings<'_>, findings: &mut Findin
         unmatched,
         unrouted: unrouted.into(),
         sensitive: sensitive?,
-        background: secrets.background(),
+        background: [secrets.background(), authentication.background()].concat(),
     };
-    let worker = worker(config, surroundings).map_err(|error| findings.error("tables", error.to_string())).ok()?;
+    let mut worker = worker(config, surroundings).map_err(|error| findings.error("tables", error.to_string())).ok()?;
+    (worker.key_sets, worker.accounts) = authentication.memory(surroundings);
     let (hold, secrets) = (config.bodies.hold, secrets.fetched());
     Some(Assembled { pipeline, worker, hold, warnings: Vec::new(), secrets })
 }
@@ -169,6 +171,8 @@ fn worker(config: &Config, surroundings: &Surroundings<'_>) -> Result<Worker, Ta
     Ok(Worker {
         tokens: TokenCache::new(TOKENS.0, TOKENS.1, [first, second]),
         answers: Answers::new(ANSWERS.0, ANSWERS.1, [first, second]),
+        key_sets: Vec::new(),
+        accounts: Vec::new(),
         limiter: Limiter::open(space, surroundings.store, sizes)?,
         pure_verifications: PureBudget::new(PURE_PER_SECOND, PURE_PER_SECOND),
         harmless: KnownHarmless::new(second),

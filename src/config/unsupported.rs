@@ -1,8 +1,6 @@
 //! What the contract names and this version does not do yet: refused by name, so that nobody believes it is on.
 
-use super::{
-    Authenticate, Body, Config, ConfigError, Jwks, JwtProvider, Limit, Response, SignatureVersion, Verdict, tree,
-};
+use super::{Authenticate, Body, Config, ConfigError, Limit, Response, SignatureVersion, Verdict, tree};
 
 /// Every use of a feature that is not supported yet, by the path of the field.
 pub fn unsupported(config: &Config) -> Vec<ConfigError> {
@@ -14,8 +12,6 @@ type Uses = fn(&Config) -> Vec<String>;
 
 /// One entry per feature. A feature that lands loses its entry.
 const FEATURES: &[Uses] = &[
-    |config| jwt(config, "jwks.uri", |provider| matches!(provider.jwks, Some(Jwks::Remote(_)))),
-    |config| jwt(config, "account", |provider| provider.account.is_some()),
     |config| section("authentication.service.signatures", signs(config, SignatureVersion::V2)),
     |config| section("authentication.service.replay.v1", signs(config, SignatureVersion::V1) && refuses_replay(config)),
     |config| section("authentication.revocation", config.authentication.revocation.is_some()),
@@ -37,11 +33,6 @@ const FEATURES: &[Uses] = &[
 
 fn section(path: &str, used: bool) -> Vec<String> {
     used.then(|| path.to_owned()).into_iter().collect()
-}
-
-fn jwt(config: &Config, field: &str, used: fn(&JwtProvider) -> bool) -> Vec<String> {
-    let entries = config.authentication.jwt.iter().filter(|(_, provider)| used(provider));
-    entries.map(|(name, _)| tree::under("authentication.jwt", name.as_str()) + "." + field).collect()
 }
 
 fn limits(config: &Config, field: &str, used: fn(&Limit) -> bool) -> Vec<String> {

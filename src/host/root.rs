@@ -131,12 +131,23 @@ impl Root {
 impl Serving {
     fn waiters(&self, token: u32, asker: Asker, reply: &CalloutReply) -> Waiters {
         match asker {
-            Asker::Streams { waiters, .. } => waiters.into_iter().map(|stream| (stream, token)).collect(),
+            Asker::Streams { flight, waiters } => {
+                self.heard(&flight, reply);
+                waiters.into_iter().map(|stream| (stream, token)).collect()
+            }
             Asker::Task(task) => {
                 self.work(task, Some(reply));
                 Waiters::new()
             }
         }
+    }
+
+    /// Lets work in the background hear what the streams of a flight are about to get.
+    pub fn heard(&self, flight: &str, reply: &CalloutReply) {
+        let (Some(now), Ok(mut worker)) = (now(), self.worker.try_borrow_mut()) else { return };
+        let mut env = Env { now, host: &self.environment, worker: &mut worker };
+        self.pipeline.heard(flight, reply, &mut env);
+        self.pipeline.tell_background(&mut env);
     }
 
     /// Asks a task what is due, or gives it the answer it waits for, and sends what it asks for next.

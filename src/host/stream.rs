@@ -231,7 +231,12 @@ impl Stream {
                 self.phase = Phase::AwaitingReply { token };
                 Action::Pause
             }
-            Err(_) => self.arrived(Arrival::Reply(&CalloutReply::Lost)),
+            Err(_) => {
+                if let Some(flight) = &callout.flight {
+                    serving.heard(flight, &CalloutReply::Lost);
+                }
+                self.arrived(Arrival::Reply(&CalloutReply::Lost))
+            }
         }
     }
 

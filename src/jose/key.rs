@@ -7,7 +7,7 @@ use jwt_compact::AlgorithmSignature;
 use jwt_compact::alg::{Ed25519, Es256, Rsa, RsaPublicKey, VerifyingKey as _};
 use jwt_compact::jwk::JsonWebKey;
 use p384::ecdsa::signature::Verifier as _;
-use sha2::{Sha256, Sha384, Sha512};
+use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
 use super::algorithm::{Algorithm, AlgorithmSet, Hash, KeyType};
 use super::der;
@@ -25,6 +25,10 @@ pub struct VerifyingKey {
     algorithms: AlgorithmSet,
     material: Material,
 }
+
+/// What makes two public keys the same: name, algorithms and material, as a digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyId([u8; 32]);
 
 /// A shared secret, kept as keyed HMAC states that are overwritten when dropped.
 pub struct Secret {
@@ -187,6 +191,25 @@ impl VerifyingKey {
     /// Whether the key may verify `algorithm`.
     pub fn allows(&self, algorithm: Algorithm) -> bool {
         self.algorithms.contains(algorithm)
+    }
+
+    /// What tells a public key from every other one; `None` for a shared secret.
+    pub fn id(&self) -> Option<KeyId> {
+        let material: &[u8] = match &self.material {
+            Material::Ed25519(key) => &key.0.as_bytes(),
+            _ => self.spki_der()?,
+        };
+        let mut digest = Sha256::new();
+        for algorithm in Algorithm::ALL.into_iter().filter(|algorithm| self.allows(*algorithm)) {
+            digest.update(algorithm.as_str());
+            digest.update([0]);
+        }
+        // A name has no length of its own: one that is absent is not an empty one.
+        digest.update([0, u8::from(self.kid.is_some())]);
+        digest.update((material.len() as u64).to_le_bytes());
+        digest.update(material);
+        digest.update(self.kid().unwrap_or_default());
+        Some(KeyId(digest.finalize().into()))
     }
 
     /// The shared secret, for a key of that type.

@@ -38,11 +38,11 @@ impl KeySet {
     ///
     /// A token without a `kid` may be any key's. One with a `kid` is only for keys of that name; where no key has it,
     /// keys without a name remain (shared secrets have none).
-    pub fn candidates<'a>(
+    pub fn candidates<'a, 'k>(
         &'a self,
-        kid: Option<&'a str>,
+        kid: Option<&'k str>,
         algorithm: Algorithm,
-    ) -> impl Iterator<Item = &'a VerifyingKey> {
+    ) -> impl Iterator<Item = &'a VerifyingKey> + use<'a, 'k> {
         let named = kid.is_some_and(|kid| self.knows(kid));
         let fits = move |key: &&VerifyingKey| {
             let name_fits = kid.is_none() || key.kid() == kid || (!named && key.kid().is_none());

@@ -10,6 +10,7 @@ pub mod cache;
 pub mod claims;
 pub mod compact;
 mod der;
+pub mod fetched;
 pub mod json;
 pub mod jwk;
 pub mod key;

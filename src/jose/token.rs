@@ -3,6 +3,7 @@
 use super::algorithm::AlgorithmSet;
 use super::claims::{Claims, ClaimsError};
 use super::compact::{Compact, CompactError, Header};
+use super::key::VerifyingKey;
 use super::key_set::KeySet;
 use super::reason::Reason;
 use super::verify::{Means, VerifyError, verify};
@@ -60,7 +61,20 @@ impl<'a> Token<'a> {
     /// # Errors
     /// [`VerifyError`].
     pub fn verify(self, keys: &KeySet, allowed: AlgorithmSet, means: &mut Means<'_>) -> Result<Claims, VerifyError> {
-        verify(&self.jws, keys, allowed, means)?;
-        Ok(self.claims)
+        self.verify_by(keys, allowed, means).map(|(claims, _)| claims)
+    }
+
+    /// The same, with the key that verified it.
+    ///
+    /// # Errors
+    /// [`VerifyError`].
+    pub fn verify_by<'k>(
+        self,
+        keys: &'k KeySet,
+        allowed: AlgorithmSet,
+        means: &mut Means<'_>,
+    ) -> Result<(Claims, &'k VerifyingKey), VerifyError> {
+        let key = verify(&self.jws, keys, allowed, means)?;
+        Ok((self.claims, key))
     }
 }

@@ -77,16 +77,16 @@ impl VerifyError {
     }
 }
 
-/// Verifies `jws` with the keys of a provider that allows the algorithms `allowed`.
+/// Verifies `jws` with the keys of a provider that allows the algorithms `allowed`: the key that verified it.
 ///
 /// # Errors
 /// [`VerifyError`]; at most [`super::key_set::MAX_CANDIDATES`] keys are tried.
-pub fn verify(
+pub fn verify<'k>(
     jws: &Compact<'_>,
-    keys: &KeySet,
+    keys: &'k KeySet,
     allowed: AlgorithmSet,
     means: &mut Means<'_>,
-) -> Result<(), VerifyError> {
+) -> Result<&'k VerifyingKey, VerifyError> {
     let (algorithm, kid) = (jws.header().algorithm, jws.header().kid.as_deref());
     if !allowed.contains(algorithm) {
         return Err(VerifyError::UnsupportedAlgorithm);
@@ -94,7 +94,7 @@ pub fn verify(
     let mut tried = false;
     for key in keys.candidates(kid, algorithm) {
         if verify_with(key, algorithm, jws.signing_input(), jws.signature(), means)? {
-            return Ok(());
+            return Ok(key);
         }
         tried = true;
     }

@@ -98,6 +98,19 @@ pub fn answer(status: u16, body: impl Into<Vec<u8>>) -> CalloutReply {
     CalloutReply::Answered { status, body: body.into() }
 }
 
+/// A request that may wait.
+pub struct Held {
+    passage: Passage,
+    next: Next,
+}
+
+impl Held {
+    /// What it waits for.
+    pub fn callout(&self) -> Option<&Callout> {
+        if let Next::Call(callout) = &self.next { Some(callout) } else { None }
+    }
+}
+
 /// What became of a request.
 pub struct Outcome {
     /// Status of a local reply; `None`: it went on.
@@ -149,7 +162,7 @@ impl Gate {
     }
 
     /// A request as far as it comes without waiting.
-    pub fn begin(&mut self, request: &Request) -> (Passage, Next) {
+    pub fn start(&mut self, request: &Request) -> (Passage, Next) {
         self.host.source_address = Some(format!("{}:50000", request.address));
         self.host.lines.borrow_mut().clear();
         let head = Head::from_pairs(request.pairs.iter().map(|(name, value)| (name, value)));
@@ -163,7 +176,7 @@ impl Gate {
     }
 
     pub fn send(&mut self, request: Request) -> Outcome {
-        let (mut passage, mut next) = self.begin(&request);
+        let (mut passage, mut next) = self.start(&request);
         loop {
             next = match next {
                 Next::AwaitBody { limit } => {
@@ -186,6 +199,51 @@ impl Gate {
                 }
             };
         }
+        self.outcome(Held { passage, next })
+    }
+
+    /// A request as far as it goes without waiting, to be answered later.
+    pub fn begin(&mut self, request: &Request) -> Held {
+        let (passage, next) = self.start(request);
+        Held { passage, next }
+    }
+
+    /// Gives the answer to one callout to the requests that share it.
+    pub fn answer<'h>(&mut self, held: impl IntoIterator<Item = &'h mut Held>, reply: &CalloutReply) {
+        let mut env = Env { now: self.now, host: &self.host, worker: &mut self.worker };
+        let mut held = held.into_iter().peekable();
+        let flight = held.peek().and_then(|first| first.callout().and_then(|callout| callout.flight.clone()));
+        if let Some(flight) = &flight {
+            self.pipeline.heard(flight, reply, &mut env);
+        }
+        for waiting in held {
+            assert_eq!(
+                waiting.callout().map(|callout| &callout.flight),
+                Some(&flight),
+                "they wait for different things"
+            );
+            waiting.next = self.pipeline.resume(&mut waiting.passage, Arrival::Reply(reply), &mut env);
+        }
+    }
+
+    /// One look at what is due in the background: what was asked for.
+    pub fn tick(&mut self, answer: impl Fn(&Callout) -> CalloutReply) -> Vec<Callout> {
+        let mut env = Env { now: self.now, host: &self.host, worker: &mut self.worker };
+        let mut asked = Vec::new();
+        for task in self.pipeline.background() {
+            let mut due = task.due(&mut env);
+            while let Some(callout) = due {
+                due = task.arrived(&answer(&callout), &mut env);
+                asked.push(callout);
+            }
+        }
+        self.pipeline.tell_background(&mut env);
+        asked
+    }
+
+    /// What became of a request that waits no more.
+    pub fn outcome(&mut self, held: Held) -> Outcome {
+        let Held { passage, next } = held;
         let text = |pairs: &[(std::borrow::Cow<'_, str>, std::borrow::Cow<'_, str>)]| {
             pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect::<Vec<_>>()
         };
@@ -267,6 +325,16 @@ impl Outcome {
     pub fn told(&self) -> Vec<String> {
         told(&self.events)
     }
+}
+
+/// What is wrong with a configuration.
+pub fn errors(yaml: &str) -> Vec<String> {
+    let found = document::configurations(yaml).unwrap();
+    let host = NativeHost::default();
+    let variable = |_: &str| Some(USERS_KEY.to_owned());
+    let surroundings = Surroundings { store: &host.store, variable: &variable, random: [1, 2, 3, 4] };
+    let assembled = assembly::assemble(found[0].json.as_ref().unwrap(), &surroundings);
+    assembled.err().unwrap_or_default().iter().map(ToString::to_string).collect()
 }
 
 pub fn told(events: &[Value]) -> Vec<String> {

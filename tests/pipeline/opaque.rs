@@ -193,7 +193,7 @@ fn an_answer_holds_for_its_time_and_never_past_the_end_of_the_token() {
 #[test]
 fn requests_that_wait_together_share_one_question_and_its_answer() {
     let mut gate = gate();
-    let mut waiting: Vec<_> = (0..3).map(|_| gate.begin(&get("/opaque").bearer("good-1"))).collect();
+    let mut waiting: Vec<_> = (0..3).map(|_| gate.start(&get("/opaque").bearer("good-1"))).collect();
     let Next::Call(question) = &waiting[0].1 else { panic!("{:?}", waiting[0].1) };
     let question = question.clone();
     assert!(question.flight.as_ref().is_some_and(|flight| !flight.contains("good-1")));
@@ -323,7 +323,7 @@ fn a_token_that_a_route_does_not_look_at_goes_no_further() {
 fn a_reply_that_nobody_waits_for_lets_nobody_through() {
     let mut gate = gate();
     let request: Request = get("/opaque").bearer("good-1");
-    let (mut passage, _) = gate.begin(&request);
+    let (mut passage, _) = gate.start(&request);
     let reply = answer(200, json!({ "active": false }).to_string());
     let Next::Reply(refused) = gate.resume_with(&mut passage, Arrival::Reply(&reply)) else { panic!("went on") };
     assert_eq!(refused.status, 401);

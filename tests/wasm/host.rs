@@ -33,6 +33,12 @@ pub struct Host {
     pub fault: Option<(&'static str, u32)>,
     /// How often the fault was met.
     pub faults_met: usize,
+    /// Callouts that were sent and not taken by the test.
+    pub callouts: Vec<Callout>,
+    /// How many callouts were sent.
+    pub last_token: u32,
+    /// Head and body of the answer that is being delivered.
+    pub callout_reply: Option<(Headers, Vec<u8>)>,
     /// How often each import was called.
     pub calls: HashMap<&'static str, usize>,
     /// Runs before each write of shared data, as another worker would.
@@ -113,6 +119,17 @@ impl SharedData {
             *version = self.last;
         }
     }
+}
+
+/// An HTTP callout as it was sent.
+#[derive(Clone, Debug)]
+pub struct Callout {
+    /// The context that sent it and gets the answer.
+    pub context: u32,
+    pub token: u32,
+    pub cluster: String,
+    pub headers: Headers,
+    pub timeout: u32,
 }
 
 /// What a local reply carries.

@@ -17,7 +17,7 @@ macro_rules! fault {
 type Guest<'a> = Caller<'a, Host>;
 
 /// The imports that the module calls while it serves; each can be made to fail.
-pub const SERVING: [&str; 18] = [
+pub const SERVING: [&str; 20] = [
     "proxy_log",
     "proxy_get_current_time_nanoseconds",
     "proxy_set_tick_period_milliseconds",
@@ -34,6 +34,8 @@ pub const SERVING: [&str; 18] = [
     "proxy_continue_stream",
     "proxy_send_local_response",
     "proxy_call_foreign_function",
+    "proxy_http_call",
+    "proxy_set_effective_context",
     "proxy_define_metric",
     "proxy_increment_metric",
 ];
@@ -44,6 +46,7 @@ pub fn linker(module: &Module) -> Linker<Host> {
     maps(&mut linker).unwrap();
     bytes(&mut linker).unwrap();
     rest(&mut linker).unwrap();
+    callouts(&mut linker).unwrap();
     wasi(&mut linker).unwrap();
     for import in module.imports() {
         let Some(ty) = import.ty().func() else { continue };
@@ -76,9 +79,12 @@ fn maps(linker: &mut Linker<Host>) -> Result<(), Error> {
         |mut guest: Guest<'_>, map: u32, key: u32, key_size: u32, data: u32, size: u32| -> Result<u32, Error> {
             fault!(guest, "proxy_get_header_map_value");
             let key = read(&guest, key, key_size);
-            let Some(headers) = guest.data_mut().stream().and_then(|stream| stream.map(map)) else {
-                return Ok(BAD_ARGUMENT);
+            let host = guest.data_mut();
+            let headers = match map {
+                6 => host.callout_reply.as_ref().map(|(headers, _)| headers.clone()),
+                _ => host.stream().and_then(|stream| stream.map(map)).cloned(),
             };
+            let Some(headers) = headers else { return Ok(BAD_ARGUMENT) };
             let found = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(&key));
             let Some(value) = found.map(|(_, value)| value.clone()) else { return Ok(NOT_FOUND) };
             give(&mut guest, &value, data, size)
@@ -135,6 +141,7 @@ fn bytes(linker: &mut Linker<Host>) -> Result<(), Error> {
             fault!(guest, "proxy_get_buffer_bytes");
             let buffer = match kind {
                 0 => guest.data_mut().stream().map(|stream| stream.body.clone()),
+                4 => guest.data().callout_reply.as_ref().map(|(_, body)| body.clone()),
                 7 => Some(guest.data().configuration.clone()),
                 _ => None,
             };
@@ -295,6 +302,46 @@ fn rest(linker: &mut Linker<Host>) -> Result<(), Error> {
             fault!(guest, "proxy_increment_metric");
             let Some((_, count)) = guest.data_mut().metrics.get_mut(id as usize) else { return Ok(NOT_FOUND) };
             *count += offset;
+            Ok(0)
+        },
+    )?;
+    Ok(())
+}
+
+fn callouts(linker: &mut Linker<Host>) -> Result<(), Error> {
+    linker.func_wrap(
+        "env",
+        "proxy_http_call",
+        |mut guest: Guest<'_>,
+         cluster: u32,
+         cluster_size: u32,
+         headers: u32,
+         headers_size: u32,
+         _: u32,
+         _: u32,
+         _: u32,
+         _: u32,
+         timeout: u32,
+         token: u32|
+         -> Result<u32, Error> {
+            fault!(guest, "proxy_http_call");
+            let cluster = String::from_utf8(read(&guest, cluster, cluster_size)).unwrap();
+            let headers = host::parse(&read(&guest, headers, headers_size));
+            let host = guest.data_mut();
+            host.last_token += 1;
+            let sent = host::Callout { context: host.current, token: host.last_token, cluster, headers, timeout };
+            let number = sent.token;
+            host.callouts.push(sent);
+            write(&mut guest, token, &number.to_le_bytes());
+            Ok(0)
+        },
+    )?;
+    linker.func_wrap(
+        "env",
+        "proxy_set_effective_context",
+        |mut guest: Guest<'_>, context: u32| -> Result<u32, Error> {
+            fault!(guest, "proxy_set_effective_context");
+            guest.data_mut().current = context;
             Ok(0)
         },
     )?;

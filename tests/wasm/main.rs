@@ -10,6 +10,7 @@
 )]
 
 mod body;
+mod callouts;
 mod faults;
 mod fuel;
 mod host;

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use wasmi::{CompilationMode, Config, Engine, Error, Instance, Module, Store, WasmParams, WasmResults};
 
-use crate::host::{Headers, Host, Reply, SharedData, Stream};
+use crate::host::{Callout, Headers, Host, Reply, SharedData, Stream};
 use crate::imports;
 use crate::requests::{End, Request};
 
@@ -109,7 +109,26 @@ impl Vm {
     }
 
     pub fn tick(&mut self, root: u32) {
+        self.host().current = root;
         self.call::<_, ()>("proxy_on_tick", root);
+    }
+
+    /// Answers a callout with status and body, or says that it is lost.
+    pub fn answer(&mut self, callout: &Callout, reply: Option<(u16, &[u8])>) {
+        let (headers, size) = (u32::from(reply.is_some()), reply.map_or(0, |(_, body)| body.len() as u32));
+        let head = |status: u16| vec![(b":status".to_vec(), status.to_string().into_bytes())];
+        self.host().callout_reply = reply.map(|(status, body)| (head(status), body.to_vec()));
+        self.host().current = callout.context;
+        self.call::<_, ()>("proxy_on_http_call_response", (callout.context, callout.token, headers, size, 0u32));
+        self.host().callout_reply = None;
+    }
+
+    /// The client goes away before anything is decided.
+    pub fn abandon(&mut self, context: u32) {
+        self.call::<_, u32>("proxy_on_done", context);
+        self.call::<_, ()>("proxy_on_log", context);
+        self.call::<_, ()>("proxy_on_delete", context);
+        self.host().streams.remove(&context);
     }
 
     /// A whole request under root context 1.
@@ -120,6 +139,12 @@ impl Vm {
     /// A whole request, its response and its log. The bodies' chunks arrive while the head is held
     /// (`allow_on_headers_stop_iteration`); what is paused is buffered.
     pub fn request_under(&mut self, root: u32, request: &Request) -> Outcome {
+        let (context, outcome) = self.open(root, request);
+        self.close(context, request, outcome)
+    }
+
+    /// The request's callbacks, as far as they go before somebody answers.
+    pub fn open(&mut self, root: u32, request: &Request) -> (u32, Outcome) {
         let context = self.context(root);
         let stream = Stream {
             request_headers: request.headers.clone(),
@@ -131,6 +156,13 @@ impl Vm {
         self.host().streams.insert(context, stream);
         let mut outcome = Outcome::default();
         outcome.passed = self.upload(context, request, &mut outcome);
+        (context, outcome)
+    }
+
+    /// What became of an opened request: its response and its log.
+    pub fn close(&mut self, context: u32, request: &Request, mut outcome: Outcome) -> Outcome {
+        let stream = self.stream(context);
+        outcome.passed |= stream.resumed && stream.replies.is_empty();
         self.respond(context, request, &mut outcome);
         self.stream(context).head_released = false;
         self.call::<_, u32>("proxy_on_done", context);

@@ -4,13 +4,17 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use crate::check::{CalloutReply, Env, Failure};
+use crate::account::{Account, Joined};
+use crate::check::{Callout, CalloutReply, Env};
+use crate::checks::authenticate::account::{AccountLookup, Standing};
 use crate::checks::authenticate::identity::{Grants, Identities, Proven};
+use crate::checks::authenticate::key_source::{self, KeySource, Unproven};
 use crate::checks::authenticate::{Attempt, Credential, await_secret, header_safe, secret_arrived, stopped};
 use crate::checks::limit::AddressBudget;
+use crate::config::Verdict;
 use crate::denial::AuthReason;
 use crate::exchange::{Errand, Exchange, Identity, Method};
-use crate::jose::algorithm::AlgorithmSet;
+use crate::jose::algorithm::{Algorithm, AlgorithmSet, KeyType};
 use crate::jose::claims::{ClaimPath, Claims};
 use crate::jose::key_set::KeySet;
 use crate::jose::reason::Reason;
@@ -32,8 +36,12 @@ pub struct Provider {
     pub rules: Rules,
     /// The only algorithms accepted, whatever the token says.
     pub algorithms: AlgorithmSet,
-    /// The keys, made anew when a secret among them changes.
+    /// The keys of the configuration, made anew when a secret among them changes.
     pub keys: Derived<KeySet>,
+    /// The public keys, where it publishes them.
+    pub published_keys: Option<Rc<KeySource>>,
+    /// Where its accounts are looked up.
+    pub account: Option<Rc<AccountLookup>>,
     /// Where its tokens may stand.
     pub places: Vec<Place>,
     /// The upstream gets the token as well.
@@ -60,26 +68,14 @@ pub struct BearerTokens {
 
 impl Credential for BearerTokens {
     fn attempt(&self, exchange: &mut Exchange, env: &mut Env<'_>) -> Attempt {
-        let found = place::find(&self.places(), exchange);
-        let stands_in = |provider: &Provider| found.iter().any(|f| provider.places.contains(f.place));
-        let attempt = match place::shown(&found) {
-            Shown::Nothing => return Attempt::Absent,
-            Shown::One(token) if !token.contains(&b',') => {
-                self.bound(self.judge(token, stands_in, exchange, env), exchange)
-            }
-            Shown::One(_) | Shown::Different => refused(Reason::Ambiguous),
-        };
-        // What is looked at again when the answer has arrived stays until then.
-        if !matches!(attempt, Attempt::Wait(..)) && !self.forwards(&attempt) {
-            place::strip_all(&found, exchange);
-        }
-        attempt
+        self.decide(None, exchange, env)
     }
 
     fn arrived(&self, errand: Errand, reply: &CalloutReply, exchange: &mut Exchange, env: &mut Env<'_>) -> Attempt {
-        let Errand::Secret(number) = errand else { return Attempt::Fail(Failure::UnexpectedArrival) };
-        self.secret_arrived(number, reply, env);
-        self.attempt(exchange, env)
+        if let Errand::Secret(number) = errand {
+            self.secret_arrived(number, reply, env);
+        }
+        self.decide(Some((errand, reply)), exchange, env)
     }
 
     fn withhold(&self, exchange: &mut Exchange) {
@@ -106,32 +102,56 @@ impl BearerTokens {
         places
     }
 
+    fn decide(&self, arrived: Option<Arrived<'_>>, exchange: &mut Exchange, env: &mut Env<'_>) -> Attempt {
+        let found = place::find(&self.places(), exchange);
+        let stands_in = |provider: &Provider| found.iter().any(|f| provider.places.contains(f.place));
+        let attempt = match place::shown(&found) {
+            Shown::Nothing => return Attempt::Absent,
+            Shown::One(token) if !token.contains(&b',') => {
+                self.bound(self.judge(token, stands_in, arrived, exchange, env), exchange)
+            }
+            Shown::One(_) | Shown::Different => refused(Reason::Ambiguous),
+        };
+        // While it waits it may still be needed.
+        if !matches!(attempt, Attempt::Wait(..)) && !self.forwards(&attempt) {
+            place::strip_all(&found, exchange);
+        }
+        attempt
+    }
+
     fn judge(
         &self,
         token: &[u8],
         stands_in: impl Fn(&Provider) -> bool,
+        arrived: Option<Arrived<'_>>,
         exchange: &Exchange,
         env: &mut Env<'_>,
     ) -> Attempt {
-        let now = env.now;
-        let known = env.worker.tokens.lookup(token, |known| {
-            known.validity.check(now).is_ok() && self.has_keys(&known.identity.provider, known.keys)
-        });
-        if let Some(known) = known {
-            let accepted = self.providers.iter().any(|p| p.name == known.identity.provider && stands_in(p));
-            return if accepted { Attempt::Verified(known.identity.clone()) } else { refused(Reason::UnknownIssuer) };
-        }
-        if let Some(stopped) = stopped(self.unverified.as_deref(), exchange.client, env) {
-            return stopped;
-        }
-        match self.verify(token, stands_in, env) {
-            Ok(verified) => {
-                let identity = verified.identity.clone();
-                let bytes = token.len() + identity.heap_bytes();
-                env.worker.tokens.insert(token, verified, bytes);
-                Attempt::Verified(identity)
+        let known = env.worker.verified(token, env.now).filter(|known| self.has_keys(known));
+        let known = match known {
+            Some(known) => known,
+            None => {
+                if let Some(stopped) = stopped(self.unverified.as_deref(), exchange.client, env) {
+                    return stopped;
+                }
+                let waited = arrived.is_some_and(|(errand, _)| errand == Errand::KeySet);
+                let shown = key_source::Shown { text: token, received: exchange.received, waited };
+                match self.verify(&shown, &stands_in, env) {
+                    Ok(known) => known,
+                    Err(refusal) => return refusal.attempt(env.now),
+                }
             }
-            Err(refusal) => refusal.attempt(env.now),
+        };
+        let provider = self.providers.iter().find(|p| p.name == known.identity.provider && stands_in(p));
+        let Some(provider) = provider else { return refused(Reason::UnknownIssuer) };
+        let Some(lookup) = &provider.account else { return Attempt::Verified(known.identity.clone()) };
+        let reply = arrived.filter(|(errand, _)| *errand == Errand::Account).map(|(_, reply)| reply);
+        match (lookup.standing(&known.identity.subject, reply, env), lookup.on_error) {
+            (Standing::Good(account), _) => Attempt::Verified(self.with_account(&known, &account)),
+            (Standing::Bad(reason), _) => refused(reason),
+            (Standing::Ask(question), _) => Attempt::Wait(Errand::Account, question),
+            (Standing::Unknown, Verdict::Deny) => refused(Reason::Unavailable),
+            (Standing::Unknown, Verdict::Allow) => Attempt::Anonymous { without: "account_unavailable" },
         }
     }
 
@@ -148,28 +168,33 @@ impl BearerTokens {
 
     fn verify(
         &self,
-        text: &[u8],
+        shown: &key_source::Shown<'_>,
         stands_in: impl Fn(&Provider) -> bool,
         env: &mut Env<'_>,
-    ) -> Result<VerifiedToken, Refusal> {
-        let token = Token::parse(text).map_err(|error| Refusal::Reason(error.reason()))?;
+    ) -> Result<Rc<VerifiedToken>, Refusal> {
+        let token = Token::parse(shown.text).map_err(|error| Refusal::Reason(error.reason()))?;
         let issuer = token.unverified_issuer();
         let provider = self.providers.iter().find(|p| p.rules.issuer.as_deref() == issuer && stands_in(p));
         let provider = provider.ok_or(Refusal::Reason(Reason::UnknownIssuer))?;
-        let budget = &mut env.worker.pure_verifications;
-        let mut means = Means { host: env.host.verifier(), budget, now: env.now };
         let keys = provider.keys.version();
-        let verified = token.verify(&provider.keys.current(), provider.algorithms, &mut means);
-        let claims = verified.map_err(|error| Refusal::of(error, provider))?;
-        let accepted = provider.rules.validate(&claims, env.now).map_err(Refusal::Reason)?;
-        let identity = self.identity(provider, accepted.subject.into(), claims, text).map_err(Refusal::Reason)?;
-        Ok(VerifiedToken { identity: Rc::new(identity), validity: accepted.validity, keys })
+        let proven = provider.prove(token, shown, env)?;
+        let accepted = provider.rules.validate(&proven.claims, env.now).map_err(Refusal::Reason)?;
+        let (subject, validity) = (accepted.subject.into(), accepted.validity);
+        let identity = self.identity(provider, subject, proven.claims, shown.text).map_err(Refusal::Reason)?;
+        let identities = if provider.account.is_some() { 2 } else { 1 };
+        let bytes = shown.text.len() + identities * identity.heap_bytes();
+        let identity = Rc::new(identity);
+        let (signed_by, with_account) = (proven.signed_by, Joined::default());
+        let known = Rc::new(VerifiedToken { identity, validity, keys, signed_by, with_account });
+        env.worker.tokens.insert(shown.text, known.clone(), bytes);
+        Ok(known)
     }
 
-    /// Whether the keys of a provider are still those of this version; of one that does not count here nothing is said.
-    fn has_keys(&self, provider: &str, version: u64) -> bool {
-        let provider = self.providers.iter().find(|known| *known.name == *provider);
-        provider.is_none_or(|provider| provider.keys.version() == version)
+    /// Whether the keys of its provider are still those that verified it; of a provider that does not count here nothing
+    /// is said.
+    fn has_keys(&self, known: &VerifiedToken) -> bool {
+        let provider = self.providers.iter().find(|provider| provider.name == known.identity.provider);
+        provider.is_none_or(|provider| provider.keys.version() == known.keys)
     }
 
     fn identity(&self, provider: &Provider, subject: String, claims: Claims, token: &[u8]) -> Result<Identity, Reason> {
@@ -185,6 +210,22 @@ impl BearerTokens {
         })
     }
 
+    /// The caller as its account says: roles that the account names stand instead of those of the token, which may be
+    /// older.
+    fn with_account(&self, known: &VerifiedToken, account: &Rc<Account>) -> Rc<Identity> {
+        let Some(roles) = &account.roles else { return known.identity.clone() };
+        known.with_account.with(account, || {
+            let mut identity = (*known.identity).clone();
+            identity.roles = self.identities.roles.set(roles.iter().map(String::as_str));
+            identity.role_names.clone_from(roles);
+            // The identity headers come first, and are as many for every caller.
+            let told = self.identities.told.headers(&identity);
+            let claims = identity.headers.split_off(told.len().min(identity.headers.len()));
+            identity.headers = [told, claims].concat();
+            identity
+        })
+    }
+
     fn forwards(&self, attempt: &Attempt) -> bool {
         let accepted = match attempt {
             Attempt::Verified(identity) => Some(&identity.provider),
@@ -194,12 +235,54 @@ impl BearerTokens {
     }
 }
 
+impl Provider {
+    fn prove(
+        &self,
+        token: Token<'_>,
+        shown: &key_source::Shown<'_>,
+        env: &mut Env<'_>,
+    ) -> Result<key_source::Proven, Refusal> {
+        let algorithm = token.header().algorithm;
+        match self.published_for(algorithm) {
+            Some(source) => source.prove(token, shown, env).map_err(Refusal::from),
+            None => {
+                let budget = &mut env.worker.pure_verifications;
+                let mut means = Means { host: env.host.verifier(), budget, now: env.now };
+                let verified = token.verify(&self.keys.current(), self.algorithms, &mut means);
+                let claims = verified.map_err(|error| Refusal::of(error, self))?;
+                Ok(key_source::Proven { claims, signed_by: None })
+            }
+        }
+    }
+
+    /// Where the keys for this algorithm are published. Shared secrets never are, and what the provider does not allow
+    /// needs no keys.
+    fn published_for(&self, algorithm: Algorithm) -> Option<&KeySource> {
+        let is_public = algorithm.key_type() != KeyType::Secret && self.algorithms.contains(algorithm);
+        self.published_keys.as_deref().filter(|_| is_public)
+    }
+}
+
+/// The answer to what an exchange waited for.
+type Arrived<'a> = (Errand, &'a CalloutReply);
+
 /// Why a token has no identity.
 enum Refusal {
     Reason(Reason),
     Verify(VerifyError),
     /// A key that might verify it has not arrived.
     Missing(Rc<SecretSlot>),
+    Wait(Box<Callout>),
+}
+
+impl From<Unproven> for Refusal {
+    fn from(unproven: Unproven) -> Self {
+        match unproven {
+            Unproven::Verify(error) => Self::Verify(error),
+            Unproven::Wait(callout) => Self::Wait(callout),
+            Unproven::Unavailable => Self::Reason(Reason::Unavailable),
+        }
+    }
 }
 
 impl Refusal {
@@ -214,6 +297,7 @@ impl Refusal {
         match self {
             Self::Missing(slot) => await_secret(&slot, now),
             Self::Reason(reason) => refused(reason),
+            Self::Wait(callout) => Attempt::Wait(Errand::KeySet, *callout),
             Self::Verify(VerifyError::Busy) => Attempt::Busy { retry_after: 1 },
             Self::Verify(error) => match error.reason() {
                 Some(reason) => refused(reason),

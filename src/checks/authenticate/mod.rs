@@ -3,10 +3,13 @@
 //! A credential that is present decides; one that is absent leaves the word to the next. What was not verified never
 //! becomes an identity, not even in monitor mode.
 
+pub mod account;
 pub mod api_keys;
 pub mod bearer;
+pub mod endpoint;
 pub mod identity;
 pub mod jwt;
+pub mod key_source;
 pub mod mtls;
 pub mod opaque;
 pub mod place;
@@ -56,14 +59,19 @@ pub enum Attempt {
     },
     /// They could not be judged.
     Fail(Failure),
-    /// They could not be judged, and the request goes on as nobody's: `on_error: allow`.
-    Waived,
+    /// They are good as far as could be told, but a part of the judgement was not to be had, and `on_error` of that part
+    /// is `allow`: the exchange goes on as nobody's.
+    Anonymous {
+        /// The reason code of the part.
+        without: &'static str,
+    },
     /// They cannot be judged before this is answered.
     Wait(Errand, Callout),
 }
 
-/// How often one exchange may wait: for keys and an account of two kinds of credentials.
-const MAX_WAITS: u8 = 4;
+/// How often one exchange may wait: for keys, twice where it joined a fetch that came too early, and an account, of two
+/// kinds of credentials.
+const MAX_WAITS: u8 = 6;
 
 /// What a route asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,8 +147,6 @@ impl Authenticate {
                 }
                 (Attempt::Absent, Requirement::All) => return self.refuse(AuthReason::Token(Reason::Missing)),
                 (Attempt::Absent, _) => {}
-                (Attempt::Waived, Requirement::All) => exchange.authentication.waived = true,
-                (Attempt::Waived, _) => return Step::Pass,
                 (Attempt::Refused(reason), _) => {
                     // The listener did the work for a certificate, and nobody's credentials are bad because we could not ask.
                     let unasked = reason == AuthReason::Token(Reason::Unavailable);
@@ -150,6 +156,13 @@ impl Authenticate {
                     }
                     return self.refuse(reason);
                 }
+                (Attempt::Anonymous { without }, requirement) => {
+                    exchange.degraded = Some(without);
+                    if requirement != Requirement::All {
+                        return Step::Pass;
+                    }
+                    exchange.authentication.anonymous = true;
+                }
                 (Attempt::Busy { retry_after }, _) => {
                     return Step::Deny(Denial::UnverifiedCredentials { retry_after });
                 }
@@ -157,10 +170,9 @@ impl Authenticate {
                 (Attempt::Wait(..), _) => return Step::Fail(Failure::UnexpectedArrival),
             }
         }
-        if exchange.authentication.waived {
-            return Step::Pass;
-        }
+        let anonymous = exchange.authentication.anonymous;
         match (self.requirement, exchange.authentication.caller.take()) {
+            (Requirement::All, _) if anonymous => Step::Pass,
             (Requirement::All, Some(caller)) => {
                 exchange.caller = Some(caller);
                 Step::Pass
@@ -286,7 +298,7 @@ mod tests {
                 "bad" => Attempt::Refused(AuthReason::Token(Reason::BadSignature)),
                 "busy" => Attempt::Busy { retry_after: 3 },
                 "lost" => Attempt::Fail(Failure::Store),
-                "waived" => Attempt::Waived,
+                "waived" => Attempt::Anonymous { without: "test" },
                 "asks" | "asks-again" => Attempt::Wait(Errand::Account, callout()),
                 name => Attempt::Verified(Rc::new(Identity::new(Method::Jwt, Rc::from("p"), name.to_owned()))),
             }

@@ -96,7 +96,7 @@ impl OpaqueTokens {
     }
 
     /// What the reply makes of the token that was asked about.
-    fn answered(&self, token: &[u8], reply: &CalloutReply, exchange: &mut Exchange, env: &mut Env<'_>) -> Attempt {
+    fn answered(&self, token: &[u8], reply: &CalloutReply, env: &mut Env<'_>) -> Attempt {
         let asked = match self.asked(token) {
             Ok(asked) => asked,
             Err(reason) => return refused(reason),
@@ -122,7 +122,7 @@ impl OpaqueTokens {
                 env.worker.answers.keep_bad(&asked.digest, Reason::NotYetValid, until.min(starts));
                 return refused(Reason::NotYetValid);
             }
-            Judgement::None => return unanswered(asked.provider, exchange),
+            Judgement::None => return unanswered(asked.provider),
         };
         env.worker.answers.keep_bad(&asked.digest, refusal, until);
         refused(refusal)
@@ -165,7 +165,7 @@ impl Credential for OpaqueTokens {
             self.secret_arrived(number, reply, env);
             return self.attempt(exchange, env);
         }
-        self.conclude(exchange, |token, exchange| self.answered(token, reply, exchange, env))
+        self.conclude(exchange, |token, _| self.answered(token, reply, env))
     }
 
     fn withhold(&self, exchange: &mut Exchange) {
@@ -192,12 +192,9 @@ pub fn place() -> Place {
 }
 
 /// What is said where the provider says nothing.
-fn unanswered(provider: &Provider, exchange: &mut Exchange) -> Attempt {
+const fn unanswered(provider: &Provider) -> Attempt {
     match provider.on_error {
-        Verdict::Allow => {
-            exchange.degraded = Some("oauth2_unavailable");
-            Attempt::Waived
-        }
+        Verdict::Allow => Attempt::Anonymous { without: "oauth2_unavailable" },
         Verdict::Deny => refused(Reason::Unavailable),
     }
 }

@@ -308,7 +308,8 @@ mod tests {
     #[test]
     fn questions_about_two_tokens_or_of_two_providers_never_meet() {
         let other = Provider { name: Rc::from("q"), ..introspection() };
-        let flight = |provider: &Provider, token: &str| provider.question(token, &provider.digest(token)).unwrap().flight;
+        let flight =
+            |provider: &Provider, token: &str| provider.question(token, &provider.digest(token)).unwrap().flight;
         assert_eq!(flight(&introspection(), "a"), flight(&introspection(), "a"));
         assert_ne!(flight(&introspection(), "a"), flight(&introspection(), "b"));
         assert_ne!(flight(&introspection(), "a"), flight(&other, "a"));

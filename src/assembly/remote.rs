@@ -1,0 +1,101 @@
+//! What providers have elsewhere: published key sets, and services that keep accounts.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::authentication::algorithm;
+use super::{Findings, Surroundings, space};
+use crate::account::Accounts;
+use crate::check::Background;
+use crate::checks::authenticate::account::{AccountLookup, PLACEHOLDER, TIMEOUT};
+use crate::checks::authenticate::endpoint::Endpoint;
+use crate::checks::authenticate::key_source::KeySource;
+use crate::config::{Config, Jwks, JwtProvider};
+use crate::jose::cache::TokenCache;
+use crate::jose::fetched::FetchedKeys;
+use crate::table::published::Published;
+
+/// Accounts of one provider that one VM remembers, and the bytes they may take.
+const ACCOUNTS: (usize, usize) = (16_384, 4 << 20);
+/// A set that is fetched more often than this is a load, not a refresh.
+const SHORTEST_REFRESH: Duration = Duration::from_secs(1);
+
+/// What all providers together have elsewhere.
+#[derive(Default)]
+pub(super) struct Remote {
+    key_sources: Vec<Rc<KeySource>>,
+    accounts: usize,
+}
+
+impl Remote {
+    /// The published keys of a provider; `None` when it publishes none, or what is wrong was reported.
+    pub(super) fn key_source(
+        &mut self,
+        config: &Config,
+        name: &str,
+        provider: &JwtProvider,
+        path: &str,
+        surroundings: &Surroundings<'_>,
+        findings: &mut Findings,
+    ) -> Option<Rc<KeySource>> {
+        let Some(Jwks::Remote(jwks)) = &provider.jwks else { return None };
+        let endpoint = endpoint(&jwks.cluster, &jwks.uri, jwks.timeout.0, &format!("{path}.jwks"), findings)?;
+        let space = space(config, "", surroundings);
+        let space = space.map_err(|error| findings.error("tables", error.to_string())).ok()?;
+        // Another address is another set: keys never pass from one to the other, not even over a new configuration.
+        let published = Published::new(&space, &format!("keys/{name}/{}/{}", jwks.cluster, jwks.uri));
+        let source = Rc::new(KeySource {
+            place: self.key_sources.len(),
+            flight: Rc::from(format!("keys/{name}")),
+            algorithms: provider.algorithms.iter().copied().map(algorithm).collect(),
+            endpoint,
+            refresh: jwks.refresh.0.max(SHORTEST_REFRESH),
+            published,
+        });
+        self.key_sources.push(source.clone());
+        Some(source)
+    }
+
+    /// Where a provider's accounts are looked up; `None` when they are not, or what is wrong was reported.
+    pub(super) fn account(
+        &mut self,
+        name: &str,
+        provider: &JwtProvider,
+        path: &str,
+        findings: &mut Findings,
+    ) -> Option<Rc<AccountLookup>> {
+        let account = provider.account.as_ref()?;
+        let path = format!("{path}.account");
+        let endpoint = endpoint(&account.cluster, &account.uri, TIMEOUT, &path, findings)?;
+        if endpoint.path().matches(PLACEHOLDER).count() != 1 {
+            findings.error(format!("{path}.uri"), "expected {subject} once, in the path or the query");
+            return None;
+        }
+        let place = self.accounts;
+        self.accounts += 1;
+        let (provider, keep) = (Rc::from(name), account.cache.0);
+        Some(Rc::new(AccountLookup { place, provider, endpoint, keep, on_error: account.on_error }))
+    }
+
+    pub(super) fn background(&self) -> Vec<Rc<dyn Background>> {
+        self.key_sources.iter().map(|source| source.clone() as Rc<dyn Background>).collect()
+    }
+
+    pub(super) fn memory(&self, surroundings: &Surroundings<'_>) -> (Vec<FetchedKeys>, Vec<Accounts>) {
+        let [first, second, ..] = surroundings.random;
+        let key_sets = self.key_sources.iter().map(|_| FetchedKeys::default()).collect();
+        let accounts = (0..self.accounts).map(|_| TokenCache::new(ACCOUNTS.0, ACCOUNTS.1, [second, first]));
+        (key_sets, accounts.collect())
+    }
+}
+
+fn endpoint(cluster: &str, uri: &str, timeout: Duration, path: &str, findings: &mut Findings) -> Option<Endpoint> {
+    if cluster.is_empty() {
+        findings.error(format!("{path}.cluster"), "expected the name of an Envoy cluster");
+    }
+    let endpoint = Endpoint::parse(cluster, uri, timeout);
+    if endpoint.is_none() {
+        findings.error(format!("{path}.uri"), "expected an address with scheme and host, such as https://host/path");
+    }
+    endpoint
+}

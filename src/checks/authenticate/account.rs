@@ -1,0 +1,106 @@
+//! The account behind a verified token, looked up at the service that keeps accounts. Answers, good and bad, are kept for
+//! a while; one question at a time goes out for each subject.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::account::{Account, Answer, KeptAnswer};
+use crate::check::{Callout, CalloutReply, Env};
+use crate::checks::authenticate::endpoint::{Endpoint, percent_encoded};
+use crate::checks::authenticate::header_safe;
+use crate::config::Verdict;
+use crate::jose::reason::Reason;
+use crate::time::Timestamp;
+
+/// What stands for the subject in the address.
+pub const PLACEHOLDER: &str = "{subject}";
+/// How long one question may take.
+pub const TIMEOUT: Duration = Duration::from_secs(5);
+/// How long nobody is asked about a subject after a question that was not answered: who comes meanwhile does not wait
+/// for another timeout.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The lookup of one provider's accounts.
+#[derive(Debug)]
+pub struct AccountLookup {
+    /// Its place among the accounts that a worker keeps.
+    pub place: usize,
+    /// The provider, by its name.
+    pub provider: Rc<str>,
+    /// Whom to ask; the path holds [`PLACEHOLDER`].
+    pub endpoint: Endpoint,
+    /// How long an answer is kept.
+    pub keep: Duration,
+    /// What happens when there is no answer.
+    pub on_error: Verdict,
+}
+
+/// How an account stands.
+#[derive(Debug)]
+pub enum Standing {
+    /// It may call.
+    Good(Rc<Account>),
+    /// It may not.
+    Bad(Reason),
+    /// Ask first.
+    Ask(Callout),
+    /// Nobody knows; `on_error` decides.
+    Unknown,
+}
+
+impl AccountLookup {
+    /// How the account of `subject` stands, given the answer if one has just arrived.
+    pub fn standing(&self, subject: &str, reply: Option<&CalloutReply>, env: &mut Env<'_>) -> Standing {
+        // As a segment these would lead out of the accounts, encoded or not.
+        if matches!(subject, "." | "..") {
+            return Standing::Bad(Reason::UnknownUser);
+        }
+        let answer = match (self.kept(subject, env), reply) {
+            // Of those that waited for one answer, the first has read it for all.
+            (Some(answer), _) => answer,
+            (None, Some(reply)) => self.keep(subject, read(reply), env),
+            (None, None) => return Standing::Ask(self.question(subject)),
+        };
+        match answer {
+            Answer::Active(account) => Standing::Good(account),
+            Answer::Inactive => Standing::Bad(Reason::Inactive),
+            Answer::Unknown => Standing::Bad(Reason::UnknownUser),
+            Answer::Nothing => Standing::Unknown,
+        }
+    }
+
+    fn kept(&self, subject: &str, env: &mut Env<'_>) -> Option<Answer> {
+        let now = env.now;
+        let accounts = env.worker.accounts.get_mut(self.place)?;
+        let longest = now.after(self.keep.max(PAUSE));
+        // What is kept for longer than anything was kept before the clock stepped back.
+        let is_current = |kept: &KeptAnswer| now < kept.until && kept.until <= longest;
+        Some(accounts.lookup(subject.as_bytes(), is_current)?.answer.clone())
+    }
+
+    fn keep(&self, subject: &str, answer: Answer, env: &mut Env<'_>) -> Answer {
+        let until: Timestamp = match answer {
+            Answer::Nothing => env.now.after(PAUSE),
+            _ => env.now.after(self.keep),
+        };
+        if let Some(accounts) = env.worker.accounts.get_mut(self.place) {
+            accounts.insert(subject.as_bytes(), KeptAnswer { answer: answer.clone(), until }, answer.heap_bytes());
+        }
+        answer
+    }
+
+    fn question(&self, subject: &str) -> Callout {
+        let path = self.endpoint.path().replace(PLACEHOLDER, &percent_encoded(subject));
+        let flight = Rc::from(format!("account/{}/{subject}", self.provider));
+        self.endpoint.get(&path, Some(flight))
+    }
+}
+
+/// Roles that cannot stand in a header are nothing that can be told to the upstream.
+fn read(reply: &CalloutReply) -> Answer {
+    let CalloutReply::Answered { status, body } = reply else { return Answer::Nothing };
+    match Answer::read(*status, body) {
+        Answer::Active(account) if account.roles.iter().flatten().any(|role| !header_safe(role)) => Answer::Nothing,
+        answer => answer,
+    }
+}
