@@ -29,6 +29,8 @@ pub struct Exchange {
     pub caller: Option<Rc<Identity>>,
     /// How far its authentication has come.
     pub authentication: Progress,
+    /// The quota that it waits for.
+    pub leasing: Leasing,
     /// Changes to the request's head, in order.
     pub request_edits: Vec<HeaderEdit>,
     /// Headers for the response, the upstream's or ours.
@@ -54,6 +56,7 @@ impl Exchange {
             client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             caller: None,
             authentication: Progress::default(),
+            leasing: Leasing::default(),
             request_edits: Vec::new(),
             response_headers: Vec::new(),
             degraded: None,
@@ -100,6 +103,17 @@ pub struct Progress {
     pub errand: Option<Errand>,
     /// How often it waited.
     pub waits: u8,
+}
+
+/// How one exchange waits for quota of a rate limit service.
+#[derive(Debug, Default)]
+pub struct Leasing {
+    /// The service, by its place among all, and the question whose answer is awaited.
+    pub asked: Option<(usize, u64)>,
+    /// When it began to wait.
+    pub since: Option<Timestamp>,
+    /// It waited in vain, and does not wait again.
+    pub lost: bool,
 }
 
 /// The request's target in canonical form.

@@ -35,6 +35,7 @@ pub mod metrics;
 pub mod native;
 pub mod pipeline;
 pub mod policy;
+pub mod quota;
 pub mod store;
 pub mod table;
 pub mod time;

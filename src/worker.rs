@@ -7,6 +7,8 @@ use crate::exchange::Identity;
 use crate::jose::budget::PureBudget;
 use crate::jose::cache::TokenCache;
 use crate::jose::validate::Validity;
+use crate::quota::client::Client;
+use crate::quota::leases::Leases;
 use crate::table::limiter::Limiter;
 
 /// One VM's own state, made anew with every configuration.
@@ -16,12 +18,18 @@ pub struct Worker {
     pub tokens: TokenCache<VerifiedToken>,
     /// The counters that all workers share.
     pub limiter: Limiter,
+    /// Quota of rate limit services, which all workers share.
+    pub leases: Leases,
+    /// What is known of each rate limit service, in the order in which limits name them.
+    pub quota_clients: Vec<Client>,
     /// How much pure-Rust cryptography this VM may still do.
     pub pure_verifications: PureBudget,
     /// Keeps floods out of the log.
     pub events: Sampler,
     /// What work in the background has to tell.
     pub notices: Vec<Notice>,
+    /// A request has made work in the background urgent.
+    pub stirred: bool,
     /// For decisions by lot, such as `enforce_percent`.
     pub lot: Lot,
 }

@@ -7,6 +7,8 @@
 mod access;
 #[path = "pipeline/credentials.rs"]
 mod credentials;
+#[path = "pipeline/fleet.rs"]
+mod fleet;
 #[path = "pipeline/gate.rs"]
 mod gate;
 #[path = "pipeline/inspection.rs"]

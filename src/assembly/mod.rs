@@ -24,6 +24,8 @@ use crate::jose::cache::TokenCache;
 use crate::pipeline::Pipeline;
 use crate::policy::roles::{MAX_ROLES, Roles};
 use crate::policy::route_table::PathPatterns;
+use crate::quota::client::Client;
+use crate::quota::leases::Leases;
 use crate::store::SharedStore;
 use crate::table::limiter::{Limiter, Sizes};
 use crate::table::{Space, TableError};
@@ -135,22 +137,27 @@ fn build(config: &Config, surroundings: &Surroundings<'_>, findings: &mut Findin
         unmatched,
         unrouted: unrouted.into(),
         sensitive: sensitive?,
-        background: Vec::new(),
+        background: limits.background().collect(),
     };
-    let worker = worker(config, surroundings).map_err(|error| findings.error("tables", error.to_string())).ok()?;
+    let worker = worker(config, limits.services(), surroundings)
+        .map_err(|error| findings.error("tables", error.to_string()))
+        .ok()?;
     Some(Assembled { pipeline, worker, hold: config.bodies.hold, warnings: Vec::new() })
 }
 
-fn worker(config: &Config, surroundings: &Surroundings<'_>) -> Result<Worker, TableError> {
+fn worker(config: &Config, services: usize, surroundings: &Surroundings<'_>) -> Result<Worker, TableError> {
     let [first, second, _, lot] = surroundings.random;
     let sizes = Sizes { addresses: config.tables.addresses.0, named: config.tables.limits.0 };
     let space = space(config, "", surroundings)?;
     Ok(Worker {
         tokens: TokenCache::new(TOKENS.0, TOKENS.1, [first, second]),
-        limiter: Limiter::open(space, surroundings.store, sizes)?,
+        limiter: Limiter::open(space.clone(), surroundings.store, sizes)?,
+        leases: Leases::new(space, config.tables.limits.0),
+        quota_clients: (0..services).map(|_| Client::default()).collect(),
         pure_verifications: PureBudget::new(PURE_PER_SECOND, PURE_PER_SECOND),
         events: Sampler::new(config.events.sample.limit, config.events.sample.window),
         notices: Vec::new(),
+        stirred: false,
         lot: Lot::new(lot),
     })
 }

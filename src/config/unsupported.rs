@@ -1,8 +1,8 @@
 //! What the contract names and this version does not do yet: refused by name, so that nobody believes it is on.
 
 use super::{
-    Authenticate, Binding, Body, Condition, Config, ConfigError, DenyEntry, Jwks, JwtProvider, Limit, MethodRef,
-    Response, SecretSource, SignatureVersion, Verdict, tree,
+    Authenticate, Binding, Body, Condition, Config, ConfigError, DenyEntry, Jwks, JwtProvider, MethodRef, Response,
+    SecretSource, SignatureVersion, Verdict, tree,
 };
 
 /// Every use of a feature that is not supported yet, by the path of the field.
@@ -31,7 +31,6 @@ const FEATURES: &[Uses] = &[
     |config| methods(config, |method| *method == MethodRef::ApiKeys),
     |config| methods(config, |method| *method == MethodRef::Mtls),
     |config| section("tokens", config.tokens.is_some()),
-    |config| limits(config, "rate_limit_service", |limit| limit.rate_limit_service.is_some()),
     |config| section("encryption", config.encryption.is_some()),
     |config| section("headers.csrf", config.headers.csrf.is_some()),
     |config| section("headers.cookies", config.headers.cookies.is_some()),
@@ -60,11 +59,6 @@ fn secrets(config: &Config, field: &str, used: fn(&SecretSource) -> bool) -> Vec
 fn jwt(config: &Config, field: &str, used: fn(&JwtProvider) -> bool) -> Vec<String> {
     let entries = config.authentication.jwt.iter().filter(|(_, provider)| used(provider));
     entries.map(|(name, _)| tree::under("authentication.jwt", name.as_str()) + "." + field).collect()
-}
-
-fn limits(config: &Config, field: &str, used: fn(&Limit) -> bool) -> Vec<String> {
-    let entries = config.limits.iter().filter(|(_, limit)| used(limit));
-    entries.map(|(name, _)| tree::under("limits", name.as_str()) + "." + field).collect()
 }
 
 fn signs(config: &Config, version: SignatureVersion) -> bool {

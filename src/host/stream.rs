@@ -91,7 +91,11 @@ impl Stream {
         let Ok(mut worker) = serving.worker.try_borrow_mut() else { return self.refuse() };
         let mut env = Env { now, host: &serving.environment, worker: &mut worker };
         let next = serving.pipeline.resume(passage, arrival, &mut env);
+        let stirred = std::mem::take(&mut worker.stirred);
         drop(worker);
+        if stirred {
+            serving.stir(self.context);
+        }
         self.apply(next)
     }
 
@@ -219,7 +223,11 @@ impl Stream {
         let Ok(mut worker) = serving.worker.try_borrow_mut() else { return self.refuse() };
         let mut env = Env { now, host: &serving.environment, worker: &mut worker };
         let (passage, next) = serving.pipeline.begin(head, end_of_stream, &mut env);
+        let stirred = std::mem::take(&mut worker.stirred);
         drop(worker);
+        if stirred {
+            serving.stir(self.context);
+        }
         self.passage = Some(passage);
         self.body.ended = end_of_stream;
         self.apply(next)
