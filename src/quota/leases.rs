@@ -145,7 +145,7 @@ fn encode(entries: &[Entry]) -> Vec<u8> {
 /// Bytes of another format hold no lease; so do those that are damaged, from there on.
 fn decode(value: &[u8]) -> Vec<Entry> {
     let Some((&FORMAT, entries)) = value.split_first() else { return Vec::new() };
-    entries.as_chunks::<ENTRY>().0.iter().take(WAYS).filter_map(|entry| read(entry)).collect()
+    entries.as_chunks::<ENTRY>().0.iter().take(WAYS).filter_map(read).collect()
 }
 
 fn read(entry: &[u8; ENTRY]) -> Option<Entry> {

@@ -286,7 +286,7 @@ mod tests {
             "0801ff",                   // a tag that is cut
             "08011204220208",           // a duration that is cut
             "0801120222ff",             // a length that is cut
-            "08011202280d",             // a field that is cut
+            "080112022d01",             // a field that is cut
             "48544d4c",                 // text
         ] {
             // The code may come before what is broken: then nothing is believed all the same.

@@ -1,9 +1,9 @@
-"""Limits of a whole fleet: two Envoys of two workers, one real service with a real Redis, and what becomes of them."""
+"""Limits of a whole fleet: two Envoys of two workers, one real service, and what becomes of them."""
 
 import pytest
 from harness.configuration import plugin
 from harness.dependency import closed_port, eventually
-from harness.ratelimit import Load, RateLimitService, Redis, prepare
+from harness.ratelimit import Load, RateLimitService, prepare
 
 RATE, TIMEOUT = 1_000, 0.1
 LIMIT = 3_000
@@ -36,18 +36,14 @@ routes:
 LIMITS = (f"caller={LIMIT}/10", "user=5/3600")
 
 
-@pytest.fixture(scope="module", params=["redis", "memory"])
+@pytest.fixture(scope="module", params=["bare", "statuses"])
 def fleet(request, start):
-    """Two gateways, their service, and its storage."""
+    """Two gateways and their service."""
     prepare()
-    redis = Redis() if request.param == "redis" else None
-    service = RateLimitService(*LIMITS, redis=redis, answers="bare" if redis else "statuses")
-    for process in filter(None, (redis, service)):
-        process.start()
-    gateways = [start(PLUGIN, clusters={"ratelimit": service.port}, grpc=("ratelimit",)) for _ in range(2)]
-    yield gateways, service, redis
-    for process in filter(None, (service, redis)):
-        process.kill()
+    service = RateLimitService(*LIMITS, answers=request.param)
+    service.start()
+    yield [start(PLUGIN, clusters={"ratelimit": service.port}, grpc=("ratelimit",)) for _ in range(2)], service
+    service.kill()
 
 
 def calls(gateways):
@@ -61,7 +57,7 @@ def told(gateways, reason):
 
 
 def test_two_envoys_admit_the_number_that_the_service_counts_and_hardly_ever_ask(fleet):
-    gateways, _, _ = fleet
+    gateways, _ = fleet
     before = calls(gateways)
     load = Load(gateways, "/direct/fleet/1", [("x-caller", "exact")], RATE, 6)
     assert set(load.statuses) == {200, 429}
@@ -71,28 +67,15 @@ def test_two_envoys_admit_the_number_that_the_service_counts_and_hardly_ever_ask
 
 
 def test_a_dead_service_costs_one_request_in_a_hundred_the_timeout_and_recovers_by_itself(fleet):
-    gateways, service, redis = fleet
+    gateways, service = fleet
     faults = {
         "hangs": (service.hang, service.go_on),
         "killed": (service.kill, service.start),
     }
-    if redis:
-        faults["redis"] = (redis.kill, redis.start)
-
-        def both():
-            service.kill()
-            redis.kill()
-
-        def neither():
-            redis.start()
-            service.start()
-
-        faults["both"] = (both, neither)
     for fault, (breaks, mends) in faults.items():
         before = told(gateways, "unavailable"), told(gateways, "recovered")
-        caller = [("x-caller", f"{fault}-{redis is not None}")]
         breaks()
-        load = Load(gateways, "/direct/fleet/1", caller, 600, 3)
+        load = Load(gateways, "/direct/fleet/1", [("x-caller", fault)], 600, 3)
         assert set(load.statuses) <= {200, 429}, (fault, load.statuses)
         # A quarter of the limit for each of two proxies.
         assert 0.9 * LIMIT / 2 <= load.admitted <= LIMIT / 2, (fault, load.statuses)
@@ -110,7 +93,7 @@ def test_a_dead_service_costs_one_request_in_a_hundred_the_timeout_and_recovers_
 
 
 def test_after_all_that_the_count_is_exact_again(fleet):
-    gateways, _, _ = fleet
+    gateways, _ = fleet
     load = Load(gateways, "/direct/fleet/1", [("x-caller", "again")], RATE, 5)
     assert LIMIT * 0.98 <= load.admitted <= LIMIT * 1.02, load.statuses
 
@@ -118,7 +101,7 @@ def test_after_all_that_the_count_is_exact_again(fleet):
 def test_the_last_permits_reach_whoever_asks(fleet):
     from harness.credentials import bearer
 
-    gateways, _, _ = fleet
+    gateways, _ = fleet
     ann = [bearer(user_id="ann")]
     answers = [gateways[n % 2].get("/direct/users/1", ann) for n in range(12)]
     statuses = [answer.status for answer in answers]

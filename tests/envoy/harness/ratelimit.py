@@ -1,7 +1,6 @@
-"""A real rate limit service with its Redis, and clients that send at a steady pace and measure how long answers take."""
+"""A real rate limit service, and clients that send at a steady pace and measure how long answers take."""
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -15,11 +14,10 @@ from .dependency import closed_port, eventually
 from .gateway import _die_with_the_parent
 
 ROOT = Path(__file__).resolve().parents[3]
-LIBRARIES = ROOT / "target" / "redis" / "usr" / "lib" / f"{os.uname().machine}-linux-gnu"
 
 
 def prepare():
-    """Builds the service and gets Redis, once."""
+    """Builds the service, once."""
     subprocess.run([ROOT / ".ci" / "ratelimit"], check=True)
 
 
@@ -31,7 +29,7 @@ class Process:
 
     def start(self):
         self.process = subprocess.Popen(
-            self.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=self.environment(),
+            self.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={"PATH": os.environ["PATH"]},
             preexec_fn=_die_with_the_parent)
         assert eventually(self.is_up, 20), f"{self.command()[0]} did not start: {self.process.poll()}"
 
@@ -41,9 +39,6 @@ class Process:
         except OSError:
             return False
         return True
-
-    def environment(self):
-        return {"PATH": os.environ["PATH"]}
 
     def kill(self):
         if self.process:
@@ -59,26 +54,16 @@ class Process:
         self.process.send_signal(signal.SIGCONT)
 
 
-class Redis(Process):
-    def command(self):
-        binary = shutil.which("redis-server") or ROOT / "target" / "redis" / "usr" / "bin" / "redis-server"
-        return [str(binary), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-
-    def environment(self):
-        return {**super().environment(), "LD_LIBRARY_PATH": str(LIBRARIES)}
-
-
 class RateLimitService(Process):
     """Limitador behind Envoy's protocol; `limits` as DESCRIPTOR=LIMIT/SECONDS."""
 
-    def __init__(self, *limits, redis=None, answers="bare"):
+    def __init__(self, *limits, answers):
         super().__init__()
-        self.limits, self.redis, self.answers = limits, redis, answers
+        self.limits, self.answers = limits, answers
 
     def command(self):
-        storage = f"redis://127.0.0.1:{self.redis.port}" if self.redis else "memory"
         binary = ROOT / "target" / "ratelimit" / "release" / "ratelimit"
-        return [str(binary), str(self.port), storage, self.answers, "portcullis", *self.limits]
+        return [str(binary), str(self.port), self.answers, "portcullis", *self.limits]
 
 
 class Load:

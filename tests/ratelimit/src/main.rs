@@ -1,8 +1,8 @@
 //! A rate limit service for the tests: Limitador's counters behind `envoy.service.ratelimit.v3.RateLimitService`.
 //!
-//! `ratelimit PORT STORAGE ANSWERS DOMAIN DESCRIPTOR=LIMIT/SECONDS ...`
+//! `ratelimit PORT ANSWERS DOMAIN DESCRIPTOR=LIMIT/SECONDS ...`
 //!
-//! STORAGE is `memory` or the URL of a Redis. ANSWERS is `bare`, as Limitador's own server answers (a code and nothing
+//! ANSWERS is `bare`, as Limitador's own server answers (a code and nothing
 //! more), or `statuses`, as envoyproxy/ratelimit answers (what is left, and until when). Whatever is not a POST is
 //! answered with the number of calls and of hits so far.
 
@@ -12,21 +12,16 @@ use std::collections::HashMap;
 use std::error::Error;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use h2::RecvStream;
 use h2::server::SendResponse;
 use http::{HeaderMap, Method, Request, Response};
 use limitador::limit::{Context, Expression, Limit, Namespace};
-use limitador::storage::Storage;
-use limitador::storage::in_memory::InMemoryStorage;
-use limitador::storage::redis::AsyncRedisStorage;
-use limitador::{AsyncRateLimiter, CheckResult, RateLimiter};
+use limitador::{CheckResult, RateLimiter};
 use prost::Message;
 use protocol::{Code, CurrentLimit, DescriptorStatus, RateLimitRequest, RateLimitResponse};
 use tokio::net::TcpListener;
-use tokio::sync::Mutex;
 
 type Failed = Box<dyn Error>;
 
@@ -34,19 +29,9 @@ const OK: &str = "0";
 const INVALID: &str = "3";
 const UNAVAILABLE: &str = "14";
 
-/// Within which the storage must have answered.
-const STORAGE_TIMEOUT: Duration = Duration::from_millis(200);
-
-enum Limiter {
-    Memory(RateLimiter),
-    Redis(AsyncRateLimiter),
-}
-
 struct Service {
-    limiter: Limiter,
+    limiter: RateLimiter,
     statuses: bool,
-    /// Limitador looks first and counts then; one after the other, so that the tests have an exact service.
-    turn: Mutex<()>,
     calls: AtomicU64,
     hits: AtomicU64,
 }
@@ -54,21 +39,16 @@ struct Service {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Failed> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [port, storage, answers, domain, limits @ ..] = arguments.as_slice() else {
-        return Err("ratelimit PORT STORAGE ANSWERS DOMAIN DESCRIPTOR=LIMIT/SECONDS ...".into());
+    let [port, answers, domain, limits @ ..] = arguments.as_slice() else {
+        return Err("ratelimit PORT ANSWERS DOMAIN DESCRIPTOR=LIMIT/SECONDS ...".into());
     };
-    let limiter = limiter(storage).await?;
+    let limiter = RateLimiter::new(10_000);
     for text in limits {
-        let limit = limit(domain, text)?;
-        match &limiter {
-            Limiter::Memory(limiter) => limiter.add_limit(limit),
-            Limiter::Redis(limiter) => limiter.add_limit(limit),
-        };
+        limiter.add_limit(limit(domain, text)?);
     }
     let service = Rc::new(Service {
         limiter,
         statuses: answers == "statuses",
-        turn: Mutex::new(()),
         calls: AtomicU64::new(0),
         hits: AtomicU64::new(0),
     });
@@ -90,16 +70,6 @@ async fn main() -> Result<(), Failed> {
     .await
 }
 
-async fn limiter(storage: &str) -> Result<Limiter, Failed> {
-    if storage == "memory" {
-        return Ok(Limiter::Memory(RateLimiter::with_storage(Storage::with_counter_storage(Box::new(
-            InMemoryStorage::new(10_000),
-        )))));
-    }
-    let redis = AsyncRedisStorage::new(storage).await?;
-    Ok(Limiter::Redis(AsyncRateLimiter::new_with_storage(Box::new(redis))))
-}
-
 /// One limit per value of the descriptor.
 fn limit(domain: &str, text: &str) -> Result<Limit, Failed> {
     let (descriptor, rate) = text.split_once('=').ok_or("DESCRIPTOR=LIMIT/SECONDS")?;
@@ -119,7 +89,7 @@ async fn answer(service: Rc<Service>, request: Request<RecvStream>, mut respond:
         return;
     }
     let (message, status) = match body(request.into_body()).await {
-        Ok(message) => service.decide(&message).await,
+        Ok(message) => service.decide(&message),
         Err(_) => (None, INVALID),
     };
     let head = Response::builder().header("content-type", "application/grpc").body(()).expect("a valid head");
@@ -151,7 +121,7 @@ async fn body(mut stream: RecvStream) -> Result<Bytes, Failed> {
 }
 
 impl Service {
-    async fn decide(&self, message: &[u8]) -> (Option<Vec<u8>>, &'static str) {
+    fn decide(&self, message: &[u8]) -> (Option<Vec<u8>>, &'static str) {
         let Ok(request) = RateLimitRequest::decode(message) else { return (None, INVALID) };
         self.calls.fetch_add(1, Ordering::Relaxed);
         let hits = u64::from(request.hits_addend.max(1));
@@ -162,24 +132,12 @@ impl Service {
         let mut context = Context::default();
         context.list_binding("descriptors".to_owned(), descriptors);
         let namespace = Namespace::from(request.domain.as_str());
-        let _turn = self.turn.lock().await;
-        let Ok(result) = tokio::time::timeout(STORAGE_TIMEOUT, self.take(&namespace, &context, hits)).await else {
-            return (None, UNAVAILABLE);
-        };
+        let result = self.limiter.check_rate_limited_and_update(&namespace, &context, hits);
         let Ok(result) = result else { return (None, UNAVAILABLE) };
         if !result.limited {
             self.hits.fetch_add(hits, Ordering::Relaxed);
         }
         (Some(self.response(&result).encode_to_vec()), OK)
-    }
-
-    async fn take(&self, namespace: &Namespace, context: &Context<'_>, hits: u64) -> Result<CheckResult, Failed> {
-        Ok(match &self.limiter {
-            Limiter::Memory(limiter) => {
-                limiter.check_rate_limited_and_update(namespace, context, hits, self.statuses)?
-            }
-            Limiter::Redis(limiter) => limiter.check_rate_limited_and_update(namespace, context, hits).await?,
-        })
     }
 
     fn response(&self, result: &CheckResult) -> RateLimitResponse {
