@@ -200,6 +200,12 @@ pub trait Background {
     /// What is to be asked now. Called at the start and about once a second while nothing is on its way.
     fn due(&self, env: &mut Env<'_>) -> Option<Callout>;
 
+    /// What is to be asked without waiting for the next second. Called after a request that set
+    /// [`Worker::stirred`], while nothing is on its way.
+    fn urgent(&self, _env: &mut Env<'_>) -> Option<Callout> {
+        None
+    }
+
     /// Takes the answer. Another callout may follow at once.
     fn arrived(&self, reply: &CalloutReply, env: &mut Env<'_>) -> Option<Callout>;
 

@@ -36,6 +36,8 @@ pub struct Exchange {
     pub caller: Option<Rc<Identity>>,
     /// How far its authentication has come.
     pub authentication: Progress,
+    /// The quota that it waits for.
+    pub leasing: Leasing,
     /// Changes to the request's head, in order.
     pub request_edits: Vec<HeaderEdit>,
     /// The body that the upstream receives; `None`: the one that was sent.
@@ -66,6 +68,7 @@ impl Exchange {
             peer_digest: None,
             caller: None,
             authentication: Progress::default(),
+            leasing: Leasing::default(),
             request_edits: Vec::new(),
             rewritten_body: None,
             response_headers: Vec::new(),
@@ -117,6 +120,17 @@ pub struct Progress {
     pub errand: Option<Errand>,
     /// How often it waited.
     pub waits: u8,
+}
+
+/// How one exchange waits for quota of a rate limit service.
+#[derive(Debug, Default)]
+pub struct Leasing {
+    /// The service, by its place among all, and the question whose answer is awaited.
+    pub asked: Option<(usize, u64)>,
+    /// When it began to wait.
+    pub since: Option<Timestamp>,
+    /// It waited in vain, and does not wait again.
+    pub lost: bool,
 }
 
 /// The request's target in canonical form.

@@ -38,6 +38,7 @@ pub mod native;
 pub mod peer;
 pub mod pipeline;
 pub mod policy;
+pub mod quota;
 pub mod response;
 pub mod secrets;
 pub mod store;

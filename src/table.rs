@@ -26,7 +26,7 @@ use std::fmt;
 use std::time::Duration;
 
 /// How often an operation starts anew after somebody else wrote first.
-const MAX_TRIES: usize = 128;
+pub(crate) const MAX_TRIES: usize = 128;
 
 /// How long after its end a set's last entry is cleared away by a reader: a clock that jumped ahead must not lose it.
 const LINGER: Duration = Duration::from_secs(3600);
@@ -76,6 +76,13 @@ impl Space {
         let prefix = format!("{plugin}/{LAYOUT}/");
         let seed = agreed_seed(store, &format!("{prefix}seed"), random)?;
         Ok(Self { prefix, seed })
+    }
+
+    /// Where `parts` belong in a table of `sets` stored values under the one letter `table`: the stored key, and what
+    /// tells them from others in it.
+    pub(crate) fn place(&self, table: &str, parts: &[&[u8]], sets: u64) -> (String, u64) {
+        let [place, tag] = self.hash(&Message::of(&[table.as_bytes()]).and(parts));
+        (self.key(table, place % sets), tag)
     }
 
     /// A part of its own for tables that must not meet others of their kind.

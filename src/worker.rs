@@ -12,6 +12,8 @@ use crate::jose::fetched::FetchedKeys;
 use crate::jose::key::KeyId;
 use crate::jose::reason::Reason;
 use crate::jose::validate::Validity;
+use crate::quota::client::Client;
+use crate::quota::leases::Leases;
 use crate::table::limiter::Limiter;
 use crate::time::Timestamp;
 
@@ -28,6 +30,10 @@ pub struct Worker {
     pub answers: Answers,
     /// The counters that all workers share.
     pub limiter: Limiter,
+    /// Quota of rate limit services, which all workers share.
+    pub leases: Leases,
+    /// What is known of each rate limit service, in the order in which limits name them.
+    pub quota_clients: Vec<Client>,
     /// How much pure-Rust cryptography this VM may still do.
     pub pure_verifications: PureBudget,
     /// Values of headers that were inspected before.
@@ -36,6 +42,8 @@ pub struct Worker {
     pub events: Sampler,
     /// What work in the background has to tell.
     pub notices: Vec<Notice>,
+    /// A request has made work in the background urgent.
+    pub stirred: bool,
     /// For decisions by lot, such as `enforce_percent`.
     pub lot: Lot,
 }

@@ -11,6 +11,8 @@ mod api_keys;
 mod credentials;
 #[path = "pipeline/examples.rs"]
 mod examples;
+#[path = "pipeline/fleet.rs"]
+mod fleet;
 #[path = "pipeline/gate.rs"]
 mod gate;
 #[path = "pipeline/inspection.rs"]

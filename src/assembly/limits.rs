@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::{Findings, Shared, access};
-use crate::checks::limit::{EnforceLimits, Headers, KeyPart, Limit, Tier};
+use crate::check::Background;
+use crate::checks::limit::{EnforceLimits, Headers, KeyPart, Limit, Refill, Service, Tier};
 use crate::config::{self, Config, Mode, Name, RateLimitHeaders, RateText};
 use crate::table::rate::Rate;
 
@@ -12,12 +13,20 @@ use crate::table::rate::Rate;
 pub(super) struct Limits {
     by_name: BTreeMap<String, (Rc<Limit>, Option<Mode>)>,
     headers: Headers,
+    /// Who counts for the whole fleet, by [`Service::index`].
+    services: Vec<Rc<Service>>,
 }
 
 pub(super) fn compile(config: &Config, shared: &Shared, findings: &mut Findings) -> Limits {
     let mut by_name = BTreeMap::new();
+    let mut services = Vec::new();
     for (name, limit) in &config.limits {
-        let compiled = compile_limit(name.as_str(), limit, shared, findings);
+        let mut compiled = compile_limit(name.as_str(), limit, shared, findings);
+        if let Some(counts) = &limit.rate_limit_service {
+            let service = Rc::new(service(services.len(), &compiled.name, counts));
+            compiled.service = Some(service.clone());
+            services.push(service);
+        }
         by_name.insert(name.as_str().to_owned(), (Rc::new(compiled), limit.mode));
     }
     let headers = match config.headers.rate_limit {
@@ -26,10 +35,20 @@ pub(super) fn compile(config: &Config, shared: &Shared, findings: &mut Findings)
         RateLimitHeaders::Both => Headers { draft: true, x: true },
         RateLimitHeaders::Off => Headers { draft: false, x: false },
     };
-    Limits { by_name, headers }
+    Limits { by_name, headers, services }
 }
 
 impl Limits {
+    /// How many services count for the whole fleet.
+    pub(super) fn services(&self) -> usize {
+        self.services.len()
+    }
+
+    /// What renews their leases.
+    pub(super) fn background(&self) -> impl Iterator<Item = Rc<dyn Background>> {
+        self.services.iter().map(|service| Rc::new(Refill(service.clone())) as Rc<dyn Background>)
+    }
+
     /// The guards of a route with these limits, one for each mode: what is only monitored must not hold back what
     /// is enforced, nor what the client is told of it.
     pub(super) fn guards(&self, names: &[Name], inherited: Mode) -> Vec<(EnforceLimits, Mode)> {
@@ -67,7 +86,27 @@ fn compile_limit(name: &str, limit: &config::Limit, shared: &Shared, findings: &
         let rate = rate(anonymous.rate, &format!("{path}.anonymous.rate"), findings)?;
         Some((anonymous.key.iter().map(key_part).collect(), rate))
     });
-    Limit { name: Rc::from(name), key: limit.key.iter().map(key_part).collect(), tiers, burst, anonymous }
+    Limit {
+        name: Rc::from(name),
+        key: limit.key.iter().map(key_part).collect(),
+        tiers,
+        burst,
+        anonymous,
+        service: None,
+    }
+}
+
+fn service(index: usize, limit: &Rc<str>, counts: &config::RateLimitService) -> Service {
+    Service {
+        index,
+        limit: limit.clone(),
+        cluster: Rc::from(counts.cluster.as_str()),
+        domain: Rc::from(counts.domain.as_str()),
+        descriptor: Rc::from(counts.descriptor.as_str()),
+        lease: counts.lease.0,
+        timeout: counts.timeout.0,
+        local_share: counts.local_share.0,
+    }
 }
 
 fn rate(text: RateText, path: &str, findings: &mut Findings) -> Option<Rate> {

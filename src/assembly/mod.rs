@@ -28,6 +28,8 @@ use crate::jose::cache::TokenCache;
 use crate::pipeline::Pipeline;
 use crate::policy::roles::{MAX_ROLES, Roles};
 use crate::policy::route_table::PathPatterns;
+use crate::quota::client::Client;
+use crate::quota::leases::Leases;
 use crate::secrets::SecretSlot;
 use crate::store::SharedStore;
 use crate::table::limiter::{Limiter, Sizes};
@@ -156,15 +158,16 @@ fn build(config: &Config, surroundings: &Surroundings<'_>, findings: &mut Findin
         unmatched,
         unrouted: unrouted.into(),
         sensitive: sensitive?,
-        background: [secrets.background(), authentication.background()].concat(),
+        background: [secrets.background(), authentication.background(), limits.background().collect()].concat(),
     };
-    let mut worker = worker(config, surroundings).map_err(|error| findings.error("tables", error.to_string())).ok()?;
+    let worker = worker(config, limits.services(), surroundings);
+    let mut worker = worker.map_err(|error| findings.error("tables", error.to_string())).ok()?;
     (worker.key_sets, worker.accounts) = authentication.memory(surroundings);
     let (hold, secrets) = (config.bodies.hold, secrets.fetched());
     Some(Assembled { pipeline, worker, hold, warnings: Vec::new(), secrets })
 }
 
-fn worker(config: &Config, surroundings: &Surroundings<'_>) -> Result<Worker, TableError> {
+fn worker(config: &Config, services: usize, surroundings: &Surroundings<'_>) -> Result<Worker, TableError> {
     let [first, second, _, lot] = surroundings.random;
     let sizes = Sizes { addresses: config.tables.addresses.0, named: config.tables.limits.0 };
     let space = space(config, "", surroundings)?;
@@ -173,11 +176,14 @@ fn worker(config: &Config, surroundings: &Surroundings<'_>) -> Result<Worker, Ta
         answers: Answers::new(ANSWERS.0, ANSWERS.1, [first, second]),
         key_sets: Vec::new(),
         accounts: Vec::new(),
-        limiter: Limiter::open(space, surroundings.store, sizes)?,
+        limiter: Limiter::open(space.clone(), surroundings.store, sizes)?,
+        leases: Leases::new(space, config.tables.limits.0),
+        quota_clients: (0..services).map(|_| Client::default()).collect(),
         pure_verifications: PureBudget::new(PURE_PER_SECOND, PURE_PER_SECOND),
         harmless: KnownHarmless::new(second),
         events: Sampler::new(config.events.sample.limit, config.events.sample.window),
         notices: Vec::new(),
+        stirred: false,
         lot: Lot::new(lot),
     })
 }

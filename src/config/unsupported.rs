@@ -1,6 +1,6 @@
 //! What the contract names and this version does not do yet: refused by name, so that nobody believes it is on.
 
-use super::{Authenticate, Body, Config, ConfigError, Limit, Response, SignatureVersion, Verdict, tree};
+use super::{Authenticate, Body, Config, ConfigError, Response, SignatureVersion, Verdict};
 
 /// Every use of a feature that is not supported yet, by the path of the field.
 pub fn unsupported(config: &Config) -> Vec<ConfigError> {
@@ -16,7 +16,6 @@ const FEATURES: &[Uses] = &[
     |config| section("authentication.service.replay.v1", signs(config, SignatureVersion::V1) && refuses_replay(config)),
     |config| section("authentication.revocation", config.authentication.revocation.is_some()),
     |config| section("tokens", config.tokens.is_some()),
-    |config| limits(config, "rate_limit_service", |limit| limit.rate_limit_service.is_some()),
     |config| section("encryption", config.encryption.is_some()),
     |config| section("headers.csrf", config.headers.csrf.is_some()),
     |config| section("headers.cookies", config.headers.cookies.is_some()),
@@ -33,11 +32,6 @@ const FEATURES: &[Uses] = &[
 
 fn section(path: &str, used: bool) -> Vec<String> {
     used.then(|| path.to_owned()).into_iter().collect()
-}
-
-fn limits(config: &Config, field: &str, used: fn(&Limit) -> bool) -> Vec<String> {
-    let entries = config.limits.iter().filter(|(_, limit)| used(limit));
-    entries.map(|(name, _)| tree::under("limits", name.as_str()) + "." + field).collect()
 }
 
 fn signs(config: &Config, version: SignatureVersion) -> bool {

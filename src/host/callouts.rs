@@ -54,11 +54,20 @@ impl Callouts {
         if let Some(token) = self.join(flight, stream) {
             return Ok(token);
         }
+        let sent = self.as_root(stream, || dispatch(callout))?;
+        self.expect(sent?, Asker::Streams { flight: flight.clone(), waiters: vec![stream] }, callout, now)
+    }
+
+    /// Does `work` as the root context, within a callback of `stream`.
+    ///
+    /// # Errors
+    /// The host's status where it does not change contexts.
+    pub fn as_root<T>(&self, stream: u32, work: impl FnOnce() -> T) -> Result<T, Status> {
         abi::set_effective_context(self.root)?;
-        let sent = dispatch(callout);
+        let done = work();
         // A call on its way is waited for, whatever the host says to this.
         let _ = abi::set_effective_context(stream);
-        self.expect(sent?, Asker::Streams { flight: flight.clone(), waiters: vec![stream] }, callout, now)
+        Ok(done)
     }
 
     /// Sends a task's callout. Only from a callback of the root context.

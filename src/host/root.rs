@@ -47,6 +47,16 @@ pub struct Root {
     ticks: Cell<u32>,
 }
 
+/// Why a task in the background gets its turn.
+enum Occasion<'a> {
+    /// A second has passed.
+    Tick,
+    /// A request made something urgent.
+    Urgent,
+    /// What it waited for.
+    Reply(&'a CalloutReply),
+}
+
 /// Streams, each with the token that it waits for.
 type Waiters = Vec<(u32, u32)>;
 
@@ -107,7 +117,7 @@ impl Root {
         }
         for task in 0..serving.pipeline.background().len() {
             if !serving.callouts.runs(task) {
-                serving.work(task, None);
+                serving.work(task, Occasion::Tick);
             }
         }
         if ticks.is_multiple_of(STATEMENT_TICKS) {
@@ -136,7 +146,7 @@ impl Serving {
                 waiters.into_iter().map(|stream| (stream, token)).collect()
             }
             Asker::Task(task) => {
-                self.work(task, Some(reply));
+                self.work(task, Occasion::Reply(reply));
                 Waiters::new()
             }
         }
@@ -150,14 +160,22 @@ impl Serving {
         self.pipeline.tell_background(&mut env);
     }
 
+    /// Starts what a request of `stream` has made urgent. Only from a callback of that stream.
+    pub fn stir(&self, stream: u32) {
+        let urgent: Vec<usize> =
+            (0..self.pipeline.background().len()).filter(|task| !self.callouts.runs(*task)).collect();
+        let _ = self.callouts.as_root(stream, || urgent.into_iter().for_each(|task| self.work(task, Occasion::Urgent)));
+    }
+
     /// Asks a task what is due, or gives it the answer it waits for, and sends what it asks for next.
-    fn work(&self, task: usize, reply: Option<&CalloutReply>) {
+    fn work(&self, task: usize, occasion: Occasion<'_>) {
         let Some(background) = self.pipeline.background().get(task) else { return };
         let (Some(now), Ok(mut worker)) = (now(), self.worker.try_borrow_mut()) else { return };
         let mut env = Env { now, host: &self.environment, worker: &mut worker };
-        let mut callout = match reply {
-            Some(reply) => background.arrived(reply, &mut env),
-            None => background.due(&mut env),
+        let mut callout = match occasion {
+            Occasion::Reply(reply) => background.arrived(reply, &mut env),
+            Occasion::Tick => background.due(&mut env),
+            Occasion::Urgent => background.urgent(&mut env),
         };
         // A call that the host refuses is lost at once; the task then waits for its next turn.
         if let Some(mut asked) = callout.take() {

@@ -113,7 +113,13 @@ impl Stream {
         let passage = self.passage.as_mut()?;
         let mut worker = serving.worker.try_borrow_mut().ok()?;
         let mut env = Env { now: now()?, host: &serving.environment, worker: &mut worker };
-        Some(serving.pipeline.resume(passage, arrival, &mut env))
+        let next = serving.pipeline.resume(passage, arrival, &mut env);
+        let stirred = std::mem::take(&mut worker.stirred);
+        drop(worker);
+        if stirred {
+            serving.stir(self.context);
+        }
+        Some(next)
     }
 
     fn apply(&mut self, next: Next) -> Action {
@@ -277,7 +283,11 @@ impl Stream {
         let Ok(mut worker) = serving.worker.try_borrow_mut() else { return self.refuse() };
         let mut env = Env { now, host: &serving.environment, worker: &mut worker };
         let (passage, next) = serving.pipeline.begin(head, end_of_stream, &mut env);
+        let stirred = std::mem::take(&mut worker.stirred);
         drop(worker);
+        if stirred {
+            serving.stir(self.context);
+        }
         self.passage = Some(passage);
         self.body.ended = end_of_stream;
         self.apply(next)

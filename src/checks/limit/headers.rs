@@ -1,0 +1,83 @@
+//! The headers that tell a client where it stands (draft-ietf-httpapi-ratelimit-headers-10, RFC 9110 section 10.2.3).
+
+use std::time::Duration;
+
+use crate::denial::made;
+use crate::exchange::Exchange;
+use crate::table::rate::Rate;
+
+/// Which headers tell a client its limits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Headers {
+    /// `RateLimit` and `RateLimit-Policy`.
+    pub draft: bool,
+    /// `X-RateLimit-*`.
+    pub x: bool,
+}
+
+/// One window as the client is told of it.
+pub(super) struct Told<'a> {
+    /// The limit's name.
+    pub(super) limit: &'a str,
+    pub(super) is_burst: bool,
+    pub(super) rate: Rate,
+    /// `None`: only the service that counts knows, and it has not said.
+    pub(super) remaining: Option<u32>,
+    pub(super) reset_after: Duration,
+}
+
+impl Headers {
+    /// Tells the client about `refused`, or else the window with the smallest share left, and the policy of all.
+    pub(super) fn tell(self, exchange: &mut Exchange, windows: &[Told<'_>], refused: Option<usize>) {
+        if self.draft && !windows.is_empty() {
+            let policies: Vec<String> = windows.iter().map(policy).collect();
+            exchange.response_headers.push(made("ratelimit-policy", policies.join(", ")));
+        }
+        let shown = match refused {
+            Some(refused) => windows.get(refused),
+            None => windows.iter().filter(|window| window.remaining.is_some()).min_by_key(|window| window.share()),
+        };
+        let Some(shown) = shown else { return };
+        let (remaining, reset) = (shown.remaining.unwrap_or_default(), whole_seconds(shown.reset_after));
+        if self.draft {
+            exchange.response_headers.push(made("ratelimit", format!("\"{}\";r={remaining};t={reset}", shown.name())));
+        }
+        if self.x {
+            exchange.response_headers.push(made("x-ratelimit-limit", shown.rate.limit().to_string()));
+            exchange.response_headers.push(made("x-ratelimit-remaining", remaining.to_string()));
+            exchange.response_headers.push(made("x-ratelimit-reset", reset.to_string()));
+        }
+    }
+}
+
+impl Told<'_> {
+    /// The policy's name.
+    fn name(&self) -> String {
+        format!("{}{}", self.limit, if self.is_burst { "-burst" } else { "" })
+    }
+
+    fn share(&self) -> u64 {
+        u64::from(self.remaining.unwrap_or_default()) * (1 << 32) / u64::from(self.rate.limit())
+    }
+}
+
+fn policy(window: &Told<'_>) -> String {
+    format!("\"{}\";q={};w={}", window.name(), window.rate.limit(), window.rate.window_seconds())
+}
+
+/// Seconds that suffice for a wait.
+pub(super) fn whole_seconds(span: Duration) -> u64 {
+    (span.as_secs() + u64::from(span.subsec_nanos() > 0)).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_told_in_whole_seconds_that_suffice() {
+        for (millis, seconds) in [(0, 1), (1, 1), (1_000, 1), (1_001, 2), (59_999, 60)] {
+            assert_eq!(whole_seconds(Duration::from_millis(millis)), seconds, "{millis}");
+        }
+    }
+}
