@@ -79,9 +79,12 @@ fn element(text: &[u8]) -> Result<(Names<'_>, Option<&[u8]>), Malformed> {
     }
 }
 
+/// A value, the separator after it, and the rest.
+type Value<'t> = (&'t [u8], Option<u8>, &'t [u8]);
+
 /// A value without its quotes, the separator after it, and what follows that. Escapes stay as they are: a subject is
 /// escaped already (RFC 2253) and is then the same text as on a connection of its own; nothing else needs them.
-fn value(text: &[u8]) -> Result<(&[u8], Option<u8>, &[u8]), Malformed> {
+fn value(text: &[u8]) -> Result<Value<'_>, Malformed> {
     let Some(quoted) = text.strip_prefix(b"\"") else {
         let end = text.iter().position(|byte| b",;".contains(byte)).unwrap_or(text.len());
         let (value, rest) = text.split_at_checked(end).ok_or(Malformed)?;
