@@ -57,7 +57,8 @@ test-native: build ## Runs the tests of the core and of the module in an interpr
 test-envoy: build envoy ## Runs the tests in real Envoy
 	@.ci/ratelimit
 	@echo "test-envoy: the module in real Envoy"
-	@$(PYTEST) tests/envoy
+	@$(PYTEST) tests/envoy -m 'not alone' -n 3 --dist loadfile
+	@$(PYTEST) tests/envoy -m alone
 
 .PHONY: corpus
 corpus: ## Scores `portcullis scan` on labelled files: CORPUS=DIR

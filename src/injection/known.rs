@@ -5,8 +5,6 @@ use super::{ClassSet, fast, scan};
 
 /// Values that are remembered; a power of two.
 const SLOTS: usize = 1024;
-/// A shorter value costs no more to look at, in bytes.
-const SHORTEST: usize = 8;
 /// A longer value is not kept, in bytes: with all slots taken they fill half a megabyte.
 const LONGEST: usize = 512;
 
@@ -34,7 +32,7 @@ impl KnownHarmless {
         if classes.is_empty() || fast::is_harmless(value) {
             return true;
         }
-        if !(SHORTEST..=LONGEST).contains(&value.len()) {
+        if value.len() > LONGEST {
             return scan(value, classes).is_none();
         }
         let position = self.position(value);

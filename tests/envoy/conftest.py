@@ -10,6 +10,7 @@ from harness.upstream import Upstream
 
 
 def pytest_configure(config):
+    config.addinivalue_line("markers", "alone: measures time or memory, so that nothing else may run beside it")
     for name, what in (("PORTCULLIS_WASM", "the module"), ("ENVOY", "the Envoy binary")):
         path = os.environ.get(name, "")
         if not path or not Path(path).is_file():

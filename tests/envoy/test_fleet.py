@@ -8,6 +8,8 @@ from harness.ratelimit import Load, RateLimitService, prepare
 RATE, TIMEOUT = 1_000, 0.1
 LIMIT = 3_000
 
+pytestmark = pytest.mark.alone
+
 PLUGIN = plugin(f"""
 limits:
   fleet:

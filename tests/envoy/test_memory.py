@@ -4,9 +4,12 @@ import os
 import struct
 from socket import inet_ntoa
 
+import pytest
 from harness.configuration import plugin
 from harness.expect import refused
 from harness.flood import PIPELINED, flood
+
+pytestmark = pytest.mark.alone
 
 REQUESTS = int(os.environ.get("FLOOD_REQUESTS", "1000000"))
 SLACK = 24 << 20

@@ -364,14 +364,20 @@ def own_addresses():
 
 
 def free_port():
-    """A port that nobody listens on and that no other gateway of this run was given."""
-    while True:
+    """A port that nobody listens on and that no other gateway of this run was given. Each process of a parallel run has
+    ports of its own, below those that the system gives to whoever asks for any."""
+    process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+    for port in range(16_000 + process * 1_000, 16_000 + (process + 1) * 1_000):
+        if port in _ports:
+            continue
         with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        if port not in _ports:
-            _ports.add(port)
-            return port
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        _ports.add(port)
+        return port
+    raise RuntimeError("no port is left")
 
 
 def _die_with_the_parent():
