@@ -337,6 +337,7 @@ impl Pipeline {
             Step::Await(Await::Body { limit }) => return Some(Next::AwaitBody { limit }),
             Step::Await(Await::Callout(callout)) => return Some(Next::Call(callout)),
             Step::Answer(reply) => return Some(Next::Reply(passage.answer(reply))),
+            Step::Refuse(denial) => return Some(self.refuse(passage, denial, env)),
             Step::Fail(failure) if guard.on_error == Verdict::Allow && failure.may_be_allowed() => {
                 self.report_failure(passage, failure, env);
                 passage.at += 1;
@@ -491,6 +492,7 @@ impl Pipeline {
                     self.report(&mut passage.exchange, &denial, "monitor", env);
                     continue;
                 }
+                Step::Refuse(denial) => denial,
                 Step::Fail(failure) => Denial::Unavailable { what: failure.as_str() },
                 Step::Await(_) | Step::Answer(_) => Denial::Unavailable { what: Failure::NoWordForAResponse.as_str() },
             };
