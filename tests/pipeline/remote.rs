@@ -16,6 +16,7 @@ const INSTANT: Duration = Duration::from_millis(1);
 const ISSUER: &str = "https://idp.example.com";
 
 const KEYS: &str = r#"
+events: { sample: 100000/s }
 service: user-service
 authentication:
   jwt:
