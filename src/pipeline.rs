@@ -180,6 +180,15 @@ impl Pipeline {
         }
     }
 
+    /// Refuses nothing that a check decides: every step is heard, and reports only. For tools.
+    pub fn monitor_all(&mut self) {
+        for route in self.routes.values_mut().chain([&mut self.unmatched]) {
+            let Route { ref guards, answers_preflights, rewrites_body, ref response, .. } = **route;
+            let (guards, response) = (guards.clone(), response.clone());
+            *route = Rc::new(Route { guards, enforce_percent: 0, answers_preflights, rewrites_body, response });
+        }
+    }
+
     /// What is fetched beside the requests.
     pub fn background(&self) -> &[Rc<dyn Background>] {
         &self.background
