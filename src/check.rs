@@ -45,6 +45,8 @@ pub enum Step {
     Pass,
     /// A rule refuses the exchange.
     Deny(Denial),
+    /// The exchange would lose its protection: it is refused whatever the mode.
+    Refuse(Denial),
     /// A rule would refuse the exchange, but is itself only in monitor mode: report, and pass.
     Observe(Denial),
     /// The exchange is answered here: a CORS preflight.
@@ -214,6 +216,15 @@ pub trait Background {
     fn heard(&self, _flight: &str, _reply: &CalloutReply, _env: &mut Env<'_>) {}
 }
 
+/// Why it cannot be told whether a signature was seen before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplayFault {
+    /// The table has no room: what is not recorded would be good again.
+    Full,
+    /// The table could not be read or written.
+    Unavailable,
+}
+
 /// Our own inability, or a dependency's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
@@ -223,6 +234,10 @@ pub enum Failure {
     Dependency(&'static str),
     /// A secret that the decision needs has not arrived. No setting lets a request pass without it.
     Secret,
+    /// Whether a signature was seen before cannot be told. No setting lets a request pass without it.
+    Replay(ReplayFault),
+    /// The host has no random bytes.
+    Random,
     /// Something arrived for which nobody waited.
     UnexpectedArrival,
     /// A check asked more often than it may.
@@ -234,7 +249,7 @@ pub enum Failure {
 impl Failure {
     /// Whether `on_error: allow` may let the exchange go on.
     pub const fn may_be_allowed(self) -> bool {
-        !matches!(self, Self::Secret)
+        !matches!(self, Self::Secret | Self::Replay(_) | Self::Random)
     }
 
     /// The reason code, out of a closed list.
@@ -243,6 +258,9 @@ impl Failure {
             Self::Store => "shared_data_unavailable",
             Self::Dependency(what) => what,
             Self::Secret => "unavailable",
+            Self::Replay(ReplayFault::Full) => "replay_table_full",
+            Self::Replay(ReplayFault::Unavailable) => "replay_table_unavailable",
+            Self::Random => "no_randomness",
             Self::UnexpectedArrival | Self::TooManyCallouts | Self::NoWordForAResponse => "internal",
         }
     }
@@ -258,12 +276,14 @@ pub struct Env<'a> {
     pub worker: &'a mut Worker,
 }
 
-/// What the host can do: shared data, signatures, the connection, logging and counting.
+/// What the host can do: shared data, signatures, randomness, the connection, logging and counting.
 pub trait Host: Connection + Telemetry {
     /// The shared data.
     fn store(&self) -> &dyn SharedStore;
     /// Signature verification.
     fn verifier(&self) -> &dyn HostVerifier;
+    /// Random bytes fit for cryptography. `None` where the host has none.
+    fn random_block(&self) -> Option<[u8; 16]>;
 }
 
 /// What is known of the connection. Each read is a host call: ask only when the answer is needed.

@@ -36,11 +36,48 @@ pub enum ServiceReason {
     UnknownService,
     /// The signature does not match.
     BadServiceSignature,
+    /// The form of the signature is none that counts here.
+    UnsupportedSignature,
+    /// Version 2: the nonce is missing, too short, too long, or of other characters.
+    InvalidNonce,
+    /// Version 2: the digest is not in the one form that counts.
+    InvalidDigest,
+    /// Version 2: there is a body, and no digest of it was signed.
+    UnsignedBody,
+    /// Version 2: the body is not the one whose digest was signed.
+    WrongBody,
+    /// The signature was seen before.
+    Replayed,
 }
 
 impl ServiceReason {
-    const ALL: [Self; 4] =
-        [Self::InvalidTimestamp, Self::TimestampTooOld, Self::UnknownService, Self::BadServiceSignature];
+    const ALL: [Self; 10] = [
+        Self::InvalidTimestamp,
+        Self::TimestampTooOld,
+        Self::UnknownService,
+        Self::BadServiceSignature,
+        Self::UnsupportedSignature,
+        Self::InvalidNonce,
+        Self::InvalidDigest,
+        Self::UnsignedBody,
+        Self::WrongBody,
+        Self::Replayed,
+    ];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidTimestamp => "invalid_timestamp",
+            Self::TimestampTooOld => "timestamp_too_old",
+            Self::UnknownService => "unknown_service",
+            Self::BadServiceSignature => "bad_service_signature",
+            Self::UnsupportedSignature => "unsupported_signature",
+            Self::InvalidNonce => "invalid_nonce",
+            Self::InvalidDigest => "invalid_digest",
+            Self::UnsignedBody => "unsigned_body",
+            Self::WrongBody => "wrong_body",
+            Self::Replayed => "replayed",
+        }
+    }
 }
 
 /// Why there is no client certificate that counts: the client cannot tell which.
@@ -96,10 +133,7 @@ impl AuthReason {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Token(reason) => reason.as_str(),
-            Self::Service(ServiceReason::InvalidTimestamp) => "invalid_timestamp",
-            Self::Service(ServiceReason::TimestampTooOld) => "timestamp_too_old",
-            Self::Service(ServiceReason::UnknownService) => "unknown_service",
-            Self::Service(ServiceReason::BadServiceSignature) => "bad_service_signature",
+            Self::Service(reason) => reason.as_str(),
             Self::Certificate(reason) => reason.as_str(),
             Self::Upstream => "upstream_401",
         }
@@ -117,6 +151,12 @@ impl AuthReason {
             Self::Token(_) => "Invalid token",
             Self::Service(ServiceReason::InvalidTimestamp) => "Invalid timestamp",
             Self::Service(ServiceReason::TimestampTooOld) => "Request timestamp too old",
+            Self::Service(ServiceReason::UnsupportedSignature) => "Unsupported signature",
+            Self::Service(ServiceReason::InvalidNonce) => "Invalid nonce",
+            Self::Service(ServiceReason::InvalidDigest) => "Invalid content digest",
+            Self::Service(ServiceReason::UnsignedBody) => "The body is not signed",
+            Self::Service(ServiceReason::WrongBody) => "The body is not the one that was signed",
+            Self::Service(ServiceReason::Replayed) => "Request was seen before",
             Self::Service(_) => "Invalid service credentials",
             Self::Certificate(_) => "Invalid client certificate",
             Self::Upstream => "Unauthorized",
@@ -458,6 +498,9 @@ impl Denial {
             Self::HttpsRequired { .. } | Self::Admin(_) => None,
             Self::Malformed(_) | Self::Injection(_) | Self::Body(_) => Some(EventType::SuspiciousRequest),
             Self::AddressBlocked | Self::Unmatched | Self::Forbidden { .. } => Some(EventType::AccessDenied),
+            Self::Unauthenticated { reason: AuthReason::Service(ServiceReason::Replayed), .. } => {
+                Some(EventType::Replay)
+            }
             Self::Unauthenticated { .. } | Self::Certificate(_) => Some(EventType::AuthFailure),
             Self::UnverifiedCredentials { .. } | Self::RateLimited { .. } => Some(EventType::RateLimited),
             Self::Response(_) | Self::Unavailable { .. } => Some(EventType::Degraded),

@@ -11,6 +11,7 @@ use crate::head::Head;
 use crate::jose::claims::Claims;
 use crate::peer::Peer;
 use crate::policy::roles::RoleSet;
+use crate::signature::digest::BodyDigest;
 use crate::time::Timestamp;
 
 /// One exchange from the head of its request to its log entry.
@@ -34,6 +35,8 @@ pub struct Exchange {
     pub peer_digest: Option<[u8; 32]>,
     /// Who is calling; nobody when anonymous.
     pub caller: Option<Rc<Identity>>,
+    /// What its body must be, as its caller signed it.
+    pub signed_body: Option<SignedBody>,
     /// How far its authentication has come.
     pub authentication: Progress,
     /// The quota that it waits for.
@@ -67,6 +70,7 @@ impl Exchange {
             peer: Err(CertificateReason::Missing),
             peer_digest: None,
             caller: None,
+            signed_body: None,
             authentication: Progress::default(),
             leasing: Leasing::default(),
             request_edits: Vec::new(),
@@ -77,6 +81,15 @@ impl Exchange {
             notices: Vec::new(),
             lines: Vec::new(),
         }
+    }
+
+    /// A stream that ends when the connection does. A request with content stays a request although it asks for an upgrade:
+    /// who does not know the protocol answers it as if it did not.
+    pub fn is_tunnel(&self) -> bool {
+        let head = &self.head;
+        let content =
+            head.contains("transfer-encoding") || head.first("content-length").is_some_and(|length| length != b"0");
+        head.method() == Some(b"CONNECT") || head.contains("upgrade") && head.method() == Some(b"GET") && !content
     }
 
     /// The path for events, without the query: the canonical one, or what was sent where that has no canonical form.
@@ -92,6 +105,15 @@ impl Exchange {
     pub fn request_id(&self) -> Cow<'_, str> {
         self.head.first("x-request-id").map(String::from_utf8_lossy).unwrap_or_default()
     }
+}
+
+/// What a caller signed of the body that follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignedBody {
+    /// There is none.
+    Nothing,
+    /// It has this digest.
+    Digest(BodyDigest),
 }
 
 /// What credentials wait for; the kind that asked gets it back with the answer.

@@ -41,6 +41,7 @@ pub mod policy;
 pub mod quota;
 pub mod response;
 pub mod secrets;
+pub mod signature;
 pub mod store;
 pub mod table;
 pub mod time;

@@ -180,6 +180,15 @@ impl Pipeline {
         }
     }
 
+    /// Refuses nothing that a check decides: every step is heard, and reports only. For tools.
+    pub fn monitor_all(&mut self) {
+        for route in self.routes.values_mut().chain([&mut self.unmatched]) {
+            let Route { ref guards, answers_preflights, rewrites_body, ref response, .. } = **route;
+            let (guards, response) = (guards.clone(), response.clone());
+            *route = Rc::new(Route { guards, enforce_percent: 0, answers_preflights, rewrites_body, response });
+        }
+    }
+
     /// What is fetched beside the requests.
     pub fn background(&self) -> &[Rc<dyn Background>] {
         &self.background
@@ -337,6 +346,7 @@ impl Pipeline {
             Step::Await(Await::Body { limit }) => return Some(Next::AwaitBody { limit }),
             Step::Await(Await::Callout(callout)) => return Some(Next::Call(callout)),
             Step::Answer(reply) => return Some(Next::Reply(passage.answer(reply))),
+            Step::Refuse(denial) => return Some(self.refuse(passage, denial, env)),
             Step::Fail(failure) if guard.on_error == Verdict::Allow && failure.may_be_allowed() => {
                 self.report_failure(passage, failure, env);
                 passage.at += 1;
@@ -491,6 +501,7 @@ impl Pipeline {
                     self.report(&mut passage.exchange, &denial, "monitor", env);
                     continue;
                 }
+                Step::Refuse(denial) => denial,
                 Step::Fail(failure) => Denial::Unavailable { what: failure.as_str() },
                 Step::Await(_) | Step::Answer(_) => Denial::Unavailable { what: Failure::NoWordForAResponse.as_str() },
             };

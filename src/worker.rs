@@ -15,6 +15,7 @@ use crate::jose::validate::Validity;
 use crate::quota::client::Client;
 use crate::quota::leases::Leases;
 use crate::table::limiter::Limiter;
+use crate::table::replay::ReplaySet;
 use crate::time::Timestamp;
 
 /// One VM's own state, made anew with every configuration.
@@ -30,6 +31,8 @@ pub struct Worker {
     pub answers: Answers,
     /// The counters that all workers share.
     pub limiter: Limiter,
+    /// The signatures that were seen, by any worker.
+    pub replay: ReplaySet,
     /// Quota of rate limit services, which all workers share.
     pub leases: Leases,
     /// What is known of each rate limit service, in the order in which limits name them.

@@ -226,3 +226,206 @@ fn explain_says_what_each_step_makes_of_a_request() {
         assert!(!err.is_empty());
     }
 }
+
+/// As [`portcullis`], with the variables of the secrets set.
+fn with_secrets(args: &[&str]) -> (i32, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+    command.args(args).env("SIGN_KEY", "service-key").env("SIGN_TOKEN", "tok").env("JWT_KEY", JWT_KEY);
+    let output = command.output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+const JWT_KEY: &str = "jwt-key-0123456789abcdef0123456789abcdef0123456789";
+
+const SIGN: [&str; 7] = ["sign", "--service", "order-service", "--token-env", "SIGN_TOKEN", "--key-env", "SIGN_KEY"];
+
+#[test]
+fn sign_prints_the_headers_of_the_worked_example() {
+    let body = File::new("signed.json", "{}");
+    let page = std::fs::read_to_string("docs/signatures.md").unwrap();
+    let request = "POST https://users.example.com/api/v1/users?page=2&q=a%20b";
+    let more = [
+        "--timestamp",
+        "1700000000.25",
+        "--nonce",
+        "3b1f6c0c9d2e4a7f8a5b",
+        "--request",
+        request,
+        "--body",
+        body.path(),
+    ];
+    let (code, out, err) = with_secrets(&[&SIGN[..], &more].concat());
+    assert_eq!((code, err.as_str()), (0, ""));
+    let signature = out.lines().find(|line| line.starts_with("X-Signature: v2=")).unwrap();
+    assert!(page.contains(&format!("`{signature}`")), "{signature}");
+    for line in [
+        "X-Service-Name: order-service",
+        "X-Service-Token: tok",
+        "X-Timestamp: 1700000000.25",
+        "X-Nonce: 3b1f6c0c9d2e4a7f8a5b",
+        "Content-Digest: sha-256=:RBNvo1WzZ4oRRq0W9+hknpT7T8If536DEMBg9hyq/4o=:",
+    ] {
+        assert!(out.lines().any(|found| found == line), "{line}");
+        assert!(line.starts_with("X-Service-Token") || page.contains(line.split_once(": ").unwrap().1), "{line}");
+    }
+    let (_, curl, _) = with_secrets(&[&SIGN[..], &more, &["--curl"]].concat());
+    assert!(curl.contains(&format!("-H '{signature}'")), "{curl}");
+}
+
+#[test]
+fn sign_makes_the_first_form_as_python_does() {
+    let more = ["--signature", "v1", "--timestamp", "1700000000"];
+    let (code, out, _) = with_secrets(&[&SIGN[..], &more].concat());
+    // `hmac.new(b"service-key", b"order-service:1700000000:tok", sha256).hexdigest()`
+    assert_eq!(code, 0);
+    assert!(out.contains("X-Signature: 40fe832b0a647c07c886f12f086ec8d7350bae78bd0c1ffcccd85a4487d0c257\n"), "{out}");
+    assert!(!out.contains("X-Nonce"));
+}
+
+#[test]
+fn sign_says_what_it_lacks_and_never_a_secret() {
+    for (more, problem) in [
+        (&[][..], "--request is missing"),
+        (&["--request", "GET"], "expected 'METHOD URL'"),
+        (&["--request", "GET /a%2fb"], "--request: "),
+        (&["--request", "GET /", "--nonce", "short"], "--nonce: expected"),
+        (&["--signature", "v3"], "expected v1 or v2"),
+        (&["--timestamp", "now"], "--timestamp: expected"),
+        (&["--service", "x"], "given twice"),
+        (&["--what"], "unknown option --what"),
+    ] {
+        let (code, out, err) = with_secrets(&[&SIGN[..], more].concat());
+        assert_eq!((code, out.as_str()), (2, ""), "{more:?}");
+        assert!(err.contains(problem) && !err.contains("service-key"), "{err}");
+    }
+    let unset = ["sign", "--service", "a", "--token-env", "SIGN_TOKEN", "--key-env", "PORTCULLIS_NOT_SET"];
+    assert!(with_secrets(&unset).2.contains("PORTCULLIS_NOT_SET to be set"));
+}
+
+const PROVIDER: &str = "
+secrets: { k: { env: JWT_KEY } }
+authentication:
+  jwt:
+    users:
+      issuer: https://auth.example.com
+      audiences: [api]
+      algorithms: [HS384]
+      keys: [{ secret: k }]
+      claims: { subject: sub, roles: roles, type: type }
+routes: [{ match: { path: /** }, authenticate: [jwt], allow: [{ roles: [admin] }] }]";
+
+#[test]
+fn token_makes_one_that_the_configuration_takes() {
+    let file = File::new("provider.yaml", PROVIDER);
+    let made = |claims: &str| {
+        let (code, out, err) = with_secrets(&["token", file.path(), "--provider", "users", "--claims", claims]);
+        assert_eq!((code, err.as_str()), (0, ""));
+        out.trim().to_owned()
+    };
+    let explained = |token: &str| {
+        let header = format!("authorization: Bearer {token}");
+        with_secrets(&["explain", file.path(), "--request", "GET /x", "--header", &header]).0
+    };
+    assert_eq!(explained(&made(r#"{"sub":"ann","roles":["admin"]}"#)), 0);
+    assert_eq!(explained(&made(r#"{"sub":"ann"}"#)), 1);
+    assert_eq!(explained(&made(r#"{"sub":"ann","roles":["admin"],"type":null}"#)), 1);
+    assert_eq!(explained(&made(r#"{"sub":"ann","roles":["admin"],"exp":1}"#)), 1);
+    let first = made("{}");
+    assert_ne!(first, made("{}"), "each has an identifier of its own");
+}
+
+#[test]
+fn token_says_what_it_lacks() {
+    let file = File::new("no-provider.yaml", PROVIDER);
+    for (args, problem) in [
+        (&["token"][..], "--key-env is missing"),
+        (&["token", "--key-env", "JWT_KEY", "--algorithm", "RS256"], "expected HS256"),
+        (&["token", "--key-env", "JWT_KEY", "--claims", "[]"], "--claims: expected a JSON object"),
+        (&["token", "--provider", "users"], "--provider needs FILE"),
+        (&["token", file.path(), "--provider", "other"], "is called other"),
+    ] {
+        let (code, out, err) = with_secrets(args);
+        assert_eq!((code, out.as_str()), (2, ""), "{args:?}");
+        assert!(err.contains(problem) && !err.contains(JWT_KEY), "{err}");
+    }
+}
+
+const REPLAYED: &str = "
+secrets: { k: { env: K } }
+authentication: { jwt: { users: { algorithms: [HS256], keys: [{ secret: k }] } } }
+limits:
+  per_address: { key: [client_ip], rate: 3/m }
+  per_user: { key: [subject], rate: 1/m }
+inspection: { classes: { sqli: enforce, xss: monitor } }
+routes:
+  - match: { path: /users/** }
+    authenticate: [jwt]
+    allow: [{ roles: [admin] }]
+    limits: [per_user]
+  - match: { path: /admin/** }
+    deny: [{ client_ip: [0.0.0.0/0], except: { client_ip: [10.0.0.0/8] } }]
+  - match: { path: /search }
+    limits: [per_address]";
+
+#[test]
+fn replay_says_what_would_have_been_refused_and_what_a_log_cannot_tell() {
+    let file = File::new("replayed.yaml", REPLAYED);
+    let line = |second: u32, target: &str, client: &str| {
+        format!(
+            "[2026-01-31T12:00:{second:02}.000Z] \"GET {target} HTTP/1.1\" 200 - 0 5 3 2 \"{client}\" \"curl/8\" \"id\" \"api.example.com\" \"10.0.0.9:80\"\n"
+        )
+    };
+    let json = r#"{"start_time":"2026-01-31T12:00:30.000Z","method":"GET","path":"/search?q=1'%20OR%201=1--%20","authority":"h","response_code":200,"downstream_remote_address":"203.0.113.9:4000"}"#;
+    let mut log = String::new();
+    for second in 0..5 {
+        log += &line(second, "/search?q=x", "203.0.113.7");
+    }
+    log += &line(6, "/users/7?token=s3cr3t", "203.0.113.8");
+    log += &line(7, "/admin/x", "203.0.113.8");
+    log += &line(8, "/admin/x", "10.1.2.3");
+    log += &line(9, "/nowhere", "203.0.113.8");
+    log += &line(10, "/a%2fb", "203.0.113.8");
+    log += &line(11, "/search?q=%3Cscript%3Ealert(1)%3C/script%3E", "203.0.113.10");
+    log += &format!("{json}\nnonsense\n{}\n", "x".repeat(200_000));
+    // A minute later the limit has room again.
+    log += "[2026-01-31T12:05:00.000Z] \"GET /search HTTP/2\" 200 - 0 5 3 2 \"203.0.113.7\" \"-\" \"-\" \"-\" \"-\"\n";
+    let log = File::new("access.log", &log);
+    let (code, out, err) = portcullis(&["replay", file.path(), "--log", log.path()], "");
+    assert_eq!((code, err.as_str()), (0, ""));
+    let of = |what: &str| {
+        let found = out.lines().find(|line| line.contains(what)).unwrap_or_else(|| panic!("{what} in {out}"));
+        found.split_whitespace().find_map(|word| word.parse::<u64>().ok()).unwrap()
+    };
+    for (what, expected) in [
+        ("requests  ", 13),
+        ("lines not understood", 2),
+        ("would pass", 6),
+        ("would be refused", 6),
+        ("not decided", 1),
+        ("authenticate", 1),
+        ("rate_limit             per_address", 2),
+        ("forbidden              routes[1].deny[0]", 1),
+        ("no_route               unmatched", 1),
+        ("injection              sql", 1),
+        ("injection              xss", 1),
+    ] {
+        assert_eq!(of(what), expected, "{what}: {out}");
+    }
+    assert!(out.contains("GET /a%2fb at ") && !out.contains("s3cr3t"), "{out}");
+}
+
+#[test]
+fn replay_needs_a_configuration_and_a_log() {
+    let file = File::new("replay-good.yaml", REPLAYED);
+    for (args, problem) in [
+        (&["replay"][..], "usage: portcullis replay"),
+        (&["replay", file.path()], "usage: portcullis replay"),
+        (&["replay", file.path(), "--log", "/nowhere.log"], "/nowhere.log: "),
+        (&["replay", "/nowhere.yaml", "--log", file.path()], "/nowhere.yaml: "),
+    ] {
+        let (code, out, err) = portcullis(args, "");
+        assert_eq!((code, out.as_str()), (2, ""), "{args:?}");
+        assert!(err.contains(problem), "{err}");
+    }
+}

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use portcullis::check::Failure;
+use portcullis::check::{Failure, ReplayFault};
 use portcullis::cli::{check, document, schema};
 use portcullis::config::{self, Config};
 use portcullis::denial::{AuthReason, BlockReason, Denial};
@@ -127,7 +127,6 @@ fn every_setting_is_documented_and_nothing_else() {
 
 /// Uses what the full example leaves out of what a version may not support.
 const REST: &str = r#"{
-    "authentication": { "service": { "keys": [{ "secret": "k" }], "signatures": ["v1"], "replay": { "v1": "deny" } } },
     "defaults": {
         "authenticate": ["mtls"], "allow": [{ "principals": ["spiffe://a"] }],
         "deny": [{ "principals": ["spiffe://a"], "except": { "principals": ["spiffe://a"] } }]
@@ -196,7 +195,15 @@ fn every_published_name_stands_in_the_page_of_events() {
     let types = EventType::ALL.iter().map(|event| event.as_str());
     let names = types.chain(AuthReason::all().map(AuthReason::as_str));
     let names = names.chain(BlockReason::ALL.iter().map(|reason| reason.as_str()));
-    let names = names.chain([Failure::Store, Failure::UnexpectedArrival, Failure::Secret].map(Failure::as_str));
+    let failures = [
+        Failure::Store,
+        Failure::UnexpectedArrival,
+        Failure::Secret,
+        Failure::Replay(ReplayFault::Full),
+        Failure::Replay(ReplayFault::Unavailable),
+        Failure::Random,
+    ];
+    let names = names.chain(failures.map(Failure::as_str));
     let names = names.chain(Fault::ALL.map(Fault::as_str)).chain([RECOVERED]);
     for name in names {
         assert!(codes.contains(name), "{name}");

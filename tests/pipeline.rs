@@ -31,3 +31,5 @@ mod peers;
 mod remote;
 #[path = "pipeline/secrets.rs"]
 mod secrets;
+#[path = "pipeline/signatures.rs"]
+mod signatures;

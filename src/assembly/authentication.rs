@@ -14,10 +14,11 @@ use crate::checks::authenticate::jwt::{BearerTokens, Provider};
 use crate::checks::authenticate::mtls::{Certificates, ClientCertificate, ReadPeer};
 use crate::checks::authenticate::opaque::{self as opaque_tokens, OpaqueTokens};
 use crate::checks::authenticate::place::Place;
-use crate::checks::authenticate::service::ServiceSignatures;
+use crate::checks::authenticate::service::{ServiceSignatures, Terms, Uses};
+use crate::checks::authenticate::signed_body::CheckSignedBody;
 use crate::checks::authenticate::{Authenticate, Credential, Requirement, Told, Withhold};
 use crate::checks::limit::AddressBudget;
-use crate::config::{self, Config, JwtProvider, MethodRef, SecretRef};
+use crate::config::{self, Config, JwtProvider, MethodRef, SecretRef, SignatureVersion};
 use crate::exchange::Method;
 use crate::jose::algorithm::Algorithm;
 use crate::jose::claims::ClaimPath;
@@ -41,6 +42,8 @@ pub(super) struct Authentication {
     identities: Rc<Identities>,
     unverified: Option<Rc<AddressBudget>>,
     realm: String,
+    /// Bytes of a signed body; `None`: no body is signed.
+    signed_bodies: Option<usize>,
 }
 
 pub(super) fn compile(
@@ -74,6 +77,8 @@ pub(super) fn compile(
         providers.extend(compiled.map(|compiled| (name.as_str().to_owned(), Rc::new(compiled))));
     }
     let unverified = unverified.map(|rate| Rc::new(AddressBudget(rate)));
+    let service = config.authentication.service.as_ref();
+    let signs_bodies = service.is_some_and(|service| service.signatures.contains(&SignatureVersion::V2));
     let identities = Rc::new(Identities { roles: shared.roles.clone(), told });
     Authentication {
         providers,
@@ -85,6 +90,7 @@ pub(super) fn compile(
         identities,
         unverified,
         realm: config.service.as_str().to_owned(),
+        signed_bodies: signs_bodies.then(|| usize::try_from(config.inspection.body_limit.0).unwrap_or(usize::MAX)),
     }
 }
 
@@ -129,13 +135,25 @@ impl Authentication {
             let needed = requirement == Requirement::All || (requirement == Requirement::Any && credentials.is_empty());
             credentials.push(Rc::new(ClientCertificate { needed, told: self.identities.told.clone() }));
         }
+        let challenge = self.challenge(asked);
+        Some(Authenticate { requirement, credentials, unverified: self.unverified.clone(), challenge })
+    }
+
+    /// `WWW-Authenticate` of a route.
+    fn challenge(&self, asked: &config::Authenticate) -> Rc<str> {
+        let is_token = |method: &MethodRef| matches!(method, MethodRef::Jwt(_) | MethodRef::Oauth2(_));
         let scheme = match asked.methods().first() {
-            _ if bearer => "Bearer",
+            _ if asked.methods().iter().any(is_token) => "Bearer",
             Some(MethodRef::ApiKeys) => "ApiKey",
             _ => "Signature",
         };
-        let challenge = Rc::from(format!("{scheme} realm=\"{}\"", self.realm));
-        Some(Authenticate { requirement, credentials, unverified: self.unverified.clone(), challenge })
+        Rc::from(format!("{scheme} realm=\"{}\"", self.realm))
+    }
+
+    /// What compares the body with what the caller signed of it; `None` where no caller of the route can sign one.
+    pub(super) fn signed_body(&self, asked: &config::Authenticate) -> Option<CheckSignedBody> {
+        let limit = self.signed_bodies.filter(|_| asked.methods().contains(&MethodRef::Service))?;
+        Some(CheckSignedBody { limit, challenge: self.challenge(asked) })
     }
 
     /// Who holds the peer's certificate, where `methods` or a rule need it: what is not asked for is not read.
@@ -328,8 +346,17 @@ fn compile_service(
     let service = config.authentication.service.as_ref()?;
     let services = service.services.iter();
     let tokens = services.filter_map(|(name, known)| Some((name.as_str().to_owned(), secrets.slot(&known.token)?)));
-    let skew = service.max_clock_skew.0;
-    Some(Rc::new(ServiceSignatures::new(secrets.slots(&service.keys), tokens, skew, told.clone(), unverified.cloned())))
+    let uses = |version, replay| {
+        let uses = if replay == config::Verdict::Allow { Uses::Many } else { Uses::Once };
+        service.signatures.contains(&version).then_some(uses)
+    };
+    let terms = Terms {
+        max_clock_skew: service.max_clock_skew.0,
+        v1: uses(SignatureVersion::V1, service.replay.v1),
+        v2: uses(SignatureVersion::V2, service.replay.v2),
+    };
+    let keys = secrets.slots(&service.keys);
+    Some(Rc::new(ServiceSignatures::new(keys, tokens, terms, told.clone(), unverified.cloned())))
 }
 
 fn compile_api_keys(

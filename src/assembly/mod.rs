@@ -8,6 +8,7 @@ mod inspection;
 mod intrusion;
 mod limits;
 mod opaque;
+mod outbound;
 mod remote;
 mod routes;
 mod secrets;
@@ -18,8 +19,7 @@ use std::rc::Rc;
 use crate::canonical::networks::Networks;
 use crate::canonical::path::PathOptions;
 use crate::canonical::strip::StripSet;
-use crate::checks::authenticate::service;
-use crate::config::{self, Config, ConfigError, Hold, Mode, Network, Verdict};
+use crate::config::{self, Config, ConfigError, Hold, Mode, Network, SignatureVersion, Verdict};
 use crate::event::Sampler;
 use crate::exchange::Method;
 use crate::injection::KnownHarmless;
@@ -31,8 +31,10 @@ use crate::policy::route_table::PathPatterns;
 use crate::quota::client::Client;
 use crate::quota::leases::Leases;
 use crate::secrets::SecretSlot;
+use crate::signature;
 use crate::store::SharedStore;
 use crate::table::limiter::{Limiter, Sizes};
+use crate::table::replay::ReplaySet;
 use crate::table::{Space, TableError};
 use crate::worker::{Answers, Lot, Worker};
 
@@ -133,6 +135,7 @@ fn build(config: &Config, surroundings: &Surroundings<'_>, findings: &mut Findin
     let limits = limits::compile(config, &shared, findings);
     let inspection = inspection::compile(config, findings);
     let intrusion = intrusion::compile(config, surroundings, findings);
+    let signing = outbound::compile(config, &secrets, findings);
     let parts = routes::Parts {
         config,
         shared: &shared,
@@ -141,6 +144,7 @@ fn build(config: &Config, surroundings: &Surroundings<'_>, findings: &mut Findin
         inspection: &inspection,
         intrusion: intrusion.as_ref(),
         secrets: &secrets,
+        signing: signing.as_ref(),
     };
     let routes = parts.compile(findings);
     let sensitive = sensitive_paths(config, findings);
@@ -177,6 +181,7 @@ fn worker(config: &Config, services: usize, surroundings: &Surroundings<'_>) -> 
         key_sets: Vec::new(),
         accounts: Vec::new(),
         limiter: Limiter::open(space.clone(), surroundings.store, sizes)?,
+        replay: ReplaySet::new(space.clone(), config.tables.replay.0),
         leases: Leases::new(space, config.tables.limits.0),
         quota_clients: (0..services).map(|_| Client::default()).collect(),
         pure_verifications: PureBudget::new(PURE_PER_SECOND, PURE_PER_SECOND),
@@ -238,8 +243,19 @@ fn strip_set(config: &Config) -> StripSet {
     let providers = config.authentication.jwt.values();
     let claims = providers.flat_map(|p| p.claim_to_headers.keys().chain(p.payload_header.as_ref()));
     let names = identity.into_iter().chain(claims).map(config::HeaderName::as_str);
-    let signed = if config.authentication.service.is_some() { &service::HEADERS[..] } else { &[] };
-    StripSet::new(names.chain(signed.iter().copied()).chain(CERTIFICATES).chain(OVERRIDES))
+    StripSet::new(names.chain(signatures(config)).chain(CERTIFICATES).chain(OVERRIDES))
+}
+
+/// The headers of signatures: those of a client go no further than here, and none passes for one of ours.
+fn signatures(config: &Config) -> Vec<&'static str> {
+    let inbound = config.authentication.service.as_ref();
+    let outbound = config.outbound.as_ref().map(|outbound| outbound.sign.signature);
+    let any = inbound.is_some() || outbound.is_some();
+    let nonce = inbound.is_some_and(|service| service.signatures.contains(&SignatureVersion::V2));
+    let headers = if any { &signature::HEADERS[..] } else { &[] };
+    let nonce = (nonce || outbound.is_some()).then_some(signature::NONCE);
+    let digest = (outbound == Some(SignatureVersion::V2)).then_some(signature::CONTENT_DIGEST);
+    headers.iter().copied().chain(nonce).chain(digest).collect()
 }
 
 fn sensitive_paths(config: &Config, findings: &mut Findings) -> Option<PathPatterns> {

@@ -13,6 +13,7 @@ use crate::checks::browser::HttpsOnly;
 use crate::checks::intrusion::Intrusion;
 use crate::checks::intrusion::admin::BlockedAddresses;
 use crate::checks::secrets::RefreshSecrets;
+use crate::checks::sign::SignRequests;
 use crate::config::{self, Config, Mode, Verdict};
 use crate::pipeline::{Guard, ResponseGuards, Route};
 use crate::policy::route_table::{HeaderCondition, RouteMatch, RouteTable};
@@ -26,6 +27,7 @@ pub(super) struct Parts<'c> {
     pub(super) inspection: &'c Inspection,
     pub(super) intrusion: Option<&'c Rc<Intrusion>>,
     pub(super) secrets: &'c Secrets,
+    pub(super) signing: Option<&'c Rc<SignRequests>>,
 }
 
 impl Parts<'_> {
@@ -118,6 +120,7 @@ impl Parts<'_> {
         if let Some(withhold) = self.authentication.withhold(asked) {
             guards.push(guard("withhold", withhold, Mode::Enforce));
         }
+        let signed_body = authenticate.and_then(|asked| self.authentication.signed_body(asked));
         if let Some(authenticate) = authenticate.and_then(|asked| self.authentication.guard(asked)) {
             guards.push(guard("authenticate", authenticate, authenticate_mode));
         }
@@ -127,10 +130,20 @@ impl Parts<'_> {
             guards.push(guard("limit", limits, mode));
         }
         let inspection = route.and_then(|route| route.inspection.as_ref());
+        let mut inspect_body = None;
         if let Some((head, body, mode)) = self.inspection.guards(inspection, path, mode, findings) {
             guards.push(guard("inspect head", head, mode));
-            guards.push(guard("inspect body", body, mode));
+            inspect_body = Some(guard("inspect body", body, mode));
         }
+        // Whom the head's signature names was let in already: only where all of that is monitored, a wrong body is too.
+        let signed_body_mode = match (authenticate_mode, mode) {
+            (Mode::Monitor, Mode::Monitor | Mode::Off) => Mode::Monitor,
+            (Mode::Off, _) => Mode::Off,
+            _ => Mode::Enforce,
+        };
+        guards.extend(signed_body.map(|check| guard("signed body", check, signed_body_mode)));
+        guards.extend(inspect_body);
+        guards.extend(self.signing.map(|check| shared("sign", check.clone(), Mode::Enforce)));
         // What is off does not decide; what only speaks to browsers is never off.
         guards.retain(|guard| guard.mode != Mode::Off);
         guards.into()
@@ -175,7 +188,11 @@ pub(super) fn browser_guards(
 }
 
 fn guard(step: &'static str, check: impl Check + 'static, mode: Mode) -> Guard {
-    Guard { step, check: Rc::new(check), mode, on_error: Verdict::Deny }
+    shared(step, Rc::new(check), mode)
+}
+
+fn shared(step: &'static str, check: Rc<dyn Check>, mode: Mode) -> Guard {
+    Guard { step, check, mode, on_error: Verdict::Deny }
 }
 
 fn matching(matching: &config::Match) -> RouteMatch {

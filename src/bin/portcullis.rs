@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use portcullis::cli::{check, explain, scan, schema};
+use portcullis::cli::{check, explain, replay, scan, schema, sign, token};
 
 const USAGE: &str = "usage: portcullis COMMAND
 
@@ -12,6 +12,12 @@ const USAGE: &str = "usage: portcullis COMMAND
   explain FILE --request 'METHOD URL' [--header 'NAME: VALUE']... [--body BODY_FILE] [--client ADDRESS]
                           what each step says of one request and why; exits 1 if it is answered before the upstream
   scan [--jsonl] < VALUES the injection filter's verdict on each value
+  replay FILE --log ACCESS_LOG
+                          what a configuration would have refused of the requests in an access log
+  sign --service NAME --token-env VARIABLE --key-env VARIABLE [--signature v1|v2] [--request 'METHOD URL']
+                          the headers of a signed request
+  token [FILE --provider NAME] --key-env VARIABLE [--claims JSON]
+                          a JSON Web Token made with a shared secret
   schema                  the JSON Schema of the configuration
 
   --help, --version
@@ -46,6 +52,9 @@ fn run(args: &[String], out: &mut dyn Write) -> io::Result<ExitCode> {
         ["check", file] => check::run(Path::new(file), out, &mut io::stderr().lock()).map(ExitCode::from),
         ["schema"] => schema::run(out).map(ExitCode::from),
         ["explain", ..] => explain::run(rest, out, &mut io::stderr().lock()).map(ExitCode::from),
+        ["replay", ..] => replay::run(rest, out, &mut io::stderr().lock()).map(ExitCode::from),
+        ["sign", ..] => sign::run(rest, out, &mut io::stderr().lock()).map(ExitCode::from),
+        ["token", ..] => token::run(rest, out, &mut io::stderr().lock()).map(ExitCode::from),
         ["scan", ..] => scan::run(rest, io::stdin().lock(), out),
         [] => misused("a command is missing"),
         ["check", ..] => misused("check takes one file"),

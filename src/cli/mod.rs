@@ -3,5 +3,9 @@
 pub mod check;
 pub mod document;
 pub mod explain;
+mod options;
+pub mod replay;
 pub mod scan;
 pub mod schema;
+pub mod sign;
+pub mod token;

@@ -1,6 +1,6 @@
 //! What the contract names and this version does not do yet: refused by name, so that nobody believes it is on.
 
-use super::{Authenticate, Body, Config, ConfigError, Response, SignatureVersion, Verdict};
+use super::{Authenticate, Body, Config, ConfigError, Response};
 
 /// Every use of a feature that is not supported yet, by the path of the field.
 pub fn unsupported(config: &Config) -> Vec<ConfigError> {
@@ -12,8 +12,6 @@ type Uses = fn(&Config) -> Vec<String>;
 
 /// One entry per feature. A feature that lands loses its entry.
 const FEATURES: &[Uses] = &[
-    |config| section("authentication.service.signatures", signs(config, SignatureVersion::V2)),
-    |config| section("authentication.service.replay.v1", signs(config, SignatureVersion::V1) && refuses_replay(config)),
     |config| section("authentication.revocation", config.authentication.revocation.is_some()),
     |config| section("tokens", config.tokens.is_some()),
     |config| section("encryption", config.encryption.is_some()),
@@ -27,20 +25,10 @@ const FEATURES: &[Uses] = &[
     |config| responses(config, "decrypt", |response| !response.decrypt.is_empty()),
     |config| responses(config, "decrypt_whole", |response| response.decrypt_whole),
     |config| responses(config, "owner", |response| response.owner.is_some()),
-    |config| section("outbound", config.outbound.is_some()),
 ];
 
 fn section(path: &str, used: bool) -> Vec<String> {
     used.then(|| path.to_owned()).into_iter().collect()
-}
-
-fn signs(config: &Config, version: SignatureVersion) -> bool {
-    config.authentication.service.as_ref().is_some_and(|service| service.signatures.contains(&version))
-}
-
-/// The replay setting of v2 says nothing while v2 itself is refused.
-fn refuses_replay(config: &Config) -> bool {
-    config.authentication.service.as_ref().is_some_and(|service| service.replay.v1 == Verdict::Deny)
 }
 
 /// The step between `authenticate` and its list.

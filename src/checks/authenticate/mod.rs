@@ -14,6 +14,7 @@ pub mod mtls;
 pub mod opaque;
 pub mod place;
 pub mod service;
+pub mod signed_body;
 
 use std::net::IpAddr;
 use std::rc::Rc;

@@ -1,49 +1,84 @@
-//! Service-to-service signatures, version 1: a lower-case hexadecimal HMAC-SHA256 over `name:timestamp:token`.
+//! Service-to-service signatures (`docs/signatures.md`): version 1 over name, timestamp and token, version 2 over the
+//! whole request.
 //!
-//! An unknown service, a wrong token and a wrong signature cost the same and say the same.
+//! An unknown service, a wrong token and a wrong signature cost the same and say the same. Where a signature counts
+//! once, it is recorded when it was seen to be good, before anybody learns whose it is.
 
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
-use crate::check::{CalloutReply, Env, Failure};
+use crate::check::{CalloutReply, Env, Failure, ReplayFault};
 use crate::checks::authenticate::{Attempt, Credential, Told, await_secret, secret_arrived, stopped};
 use crate::checks::limit::AddressBudget;
 use crate::denial::{AuthReason, ServiceReason};
-use crate::exchange::{Errand, Exchange, Identity, Method};
+use crate::exchange::{Errand, Exchange, Identity, Method, SignedBody};
 use crate::head::Head;
 use crate::jose::reason::Reason;
 use crate::secrets::{Derived, SecretSlot, SecretValue};
+use crate::signature::request::{SignedRequest, is_nonce};
+use crate::signature::{self, Key, Mac, digest, is_one_of, parse_timestamp, unhex};
+use crate::table::replay::Inserted;
 use crate::time::Timestamp;
-
-/// The headers of a signature. They go no further.
-pub const HEADERS: [&str; 4] = ["x-service-token", "x-service-name", "x-timestamp", "x-signature"];
 
 /// Callers that sign with a shared key.
 pub struct ServiceSignatures {
     keys: Derived<Vec<Key>>,
     tokens: HashMap<String, Derived<Vec<Digested>>>,
-    max_clock_skew: Duration,
+    terms: Terms,
     told: Rc<Told>,
     /// How many bad credentials an address may show.
     unverified: Option<Rc<AddressBudget>>,
 }
 
-/// The keyed state that stands for a key, overwritten when dropped.
-struct Key(Hmac<Sha256>);
+/// What counts as a signature.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// How far its timestamp may be from now.
+    pub max_clock_skew: Duration,
+    /// `None`: version 1 does not count.
+    pub v1: Option<Uses>,
+    /// `None`: version 2 does not count.
+    pub v2: Option<Uses>,
+}
+
+/// How often one signature counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Uses {
+    /// Whenever it comes, until it is too old.
+    Many,
+    /// The first time.
+    Once,
+}
 
 /// SHA-256 of a service's token: compared in constant time whatever the lengths.
 type Digested = [u8; 32];
 
+#[derive(Clone, Copy)]
 struct Signature<'h> {
     name: &'h str,
     timestamp: &'h str,
     token: &'h [u8],
-    mac: &'h [u8],
+    code: &'h [u8],
+    form: Form<'h>,
+}
+
+#[derive(Clone, Copy)]
+enum Form<'h> {
+    V1,
+    V2(SignedRequest<'h>),
+}
+
+/// A signature that is good, unless it was seen before.
+struct Good {
+    mac: Mac,
+    /// The last moment at which it is.
+    until: Timestamp,
+    uses: Uses,
+    body: Option<SignedBody>,
 }
 
 impl ServiceSignatures {
@@ -51,7 +86,7 @@ impl ServiceSignatures {
     pub fn new(
         keys: Vec<Rc<SecretSlot>>,
         tokens: impl Iterator<Item = (String, Rc<SecretSlot>)>,
-        max_clock_skew: Duration,
+        terms: Terms,
         told: Rc<Told>,
         unverified: Option<Rc<AddressBudget>>,
     ) -> Self {
@@ -62,40 +97,51 @@ impl ServiceSignatures {
             })
         };
         let tokens = tokens.map(|(name, slot)| (name, digested(slot))).collect();
-        Self { keys, tokens, max_clock_skew, told, unverified }
+        Self { keys, tokens, terms, told, unverified }
     }
 
-    fn verify(&self, signature: &Signature<'_>, now: Timestamp) -> Result<(), ServiceReason> {
+    fn verify(&self, signature: &Signature<'_>, now: Timestamp) -> Result<Good, ServiceReason> {
+        let uses = match signature.form {
+            Form::V1 => self.terms.v1,
+            Form::V2(_) => self.terms.v2,
+        };
+        let uses = uses.ok_or(ServiceReason::UnsupportedSignature)?;
         let signed_at = parse_timestamp(signature.timestamp).ok_or(ServiceReason::InvalidTimestamp)?;
         let distance = if signed_at > now { signed_at.since(now) } else { now.since(signed_at) };
-        if distance > self.max_clock_skew {
+        if distance > self.terms.max_clock_skew {
             return Err(ServiceReason::TimestampTooOld);
         }
+        let body = match &signature.form {
+            Form::V1 => None,
+            Form::V2(request) => Some(signed_body(request)?),
+        };
+        // What is no code is compared like one that is wrong.
+        let mac = unhex(signature.code);
         let known = self.tokens.get(signature.name);
         let expected = known.map_or_else(|| Rc::new(vec![Digested::default()]), Derived::current);
         let token: Digested = Sha256::digest(signature.token).into();
         let right = expected.iter().fold(Choice::from(0), |any, expected| any | token.ct_eq(expected));
-        let right = right & self.signed(signature);
-        match (known, bool::from(right)) {
-            (Some(_), true) => Ok(()),
-            (Some(_), false) => Err(ServiceReason::BadServiceSignature),
-            (None, _) => Err(ServiceReason::UnknownService),
+        let right = right & self.made(signature, &mac.unwrap_or_default()) & Choice::from(u8::from(mac.is_some()));
+        match (known, mac, bool::from(right)) {
+            (Some(_), Some(mac), true) => {
+                let until = signed_at.after(self.terms.max_clock_skew);
+                Ok(Good { mac, until, uses, body })
+            }
+            (Some(_), ..) => Err(ServiceReason::BadServiceSignature),
+            (None, ..) => Err(ServiceReason::UnknownService),
         }
     }
 
     /// Whether any key made the signature; every key is tried.
-    fn signed(&self, signature: &Signature<'_>) -> Choice {
-        self.keys.current().iter().fold(Choice::from(0), |any, key| {
-            let mut mac = key.0.clone();
-            for part in [signature.name.as_bytes(), b":", signature.timestamp.as_bytes(), b":", signature.token] {
-                mac.update(part);
-            }
-            any | hex(&mac.finalize().into_bytes().into()).ct_eq(signature.mac)
-        })
+    fn made(&self, signature: &Signature<'_>, mac: &Mac) -> Choice {
+        let keys = self.keys.current();
+        let codes = keys.iter().map(|key| match &signature.form {
+            Form::V1 => key.v1(signature.name, signature.timestamp, signature.token),
+            Form::V2(request) => key.v2(request),
+        });
+        is_one_of(mac, codes)
     }
-}
 
-impl ServiceSignatures {
     /// A secret that has not arrived and without which a signature of this service cannot be called bad.
     fn missing(&self, service: &str) -> Option<&Rc<SecretSlot>> {
         self.keys.missing().or_else(|| self.tokens.get(service)?.missing())
@@ -107,25 +153,9 @@ fn accepted(slots: &[Rc<SecretSlot>]) -> impl Iterator<Item = SecretValue> {
     slots.iter().flat_map(|slot| slot.accepted())
 }
 
-impl Key {
-    /// HMAC takes keys of any length.
-    fn new(key: &[u8]) -> Option<Self> {
-        Hmac::new_from_slice(key).ok().map(Self)
-    }
-}
-
-impl Drop for Key {
-    fn drop(&mut self) {
-        if let Ok(nothing) = Hmac::new_from_slice(&[]) {
-            self.0 = nothing;
-            std::hint::black_box(self);
-        }
-    }
-}
-
 impl Credential for ServiceSignatures {
     fn attempt(&self, exchange: &mut Exchange, env: &mut Env<'_>) -> Attempt {
-        let signature = match read(&exchange.head) {
+        let signature = match read(exchange) {
             Ok(Some(signature)) => signature,
             Ok(None) => return Attempt::Absent,
             Err(reason) => return Attempt::Refused(reason),
@@ -133,15 +163,22 @@ impl Credential for ServiceSignatures {
         if let Some(stopped) = stopped(self.unverified.as_deref(), exchange.client, env) {
             return stopped;
         }
-        if let Err(reason) = self.verify(&signature, env.now) {
-            let missing = self.missing(signature.name).filter(|_| reason == ServiceReason::BadServiceSignature);
-            return match missing {
-                Some(slot) => await_secret(slot, env.now),
-                None => Attempt::Refused(AuthReason::Service(reason)),
-            };
+        let good = match self.verify(&signature, env.now) {
+            Ok(good) => good,
+            Err(reason) => {
+                let missing = self.missing(signature.name).filter(|_| reason == ServiceReason::BadServiceSignature);
+                return match missing {
+                    Some(slot) => await_secret(slot, env.now),
+                    None => Attempt::Refused(AuthReason::Service(reason)),
+                };
+            }
+        };
+        if let Some(refused) = seen(&good, env) {
+            return refused;
         }
         let mut identity = Identity::new(Method::Service, Rc::from("service"), signature.name.to_owned());
         identity.headers = self.told.headers(&identity);
+        exchange.signed_body = good.body;
         Attempt::Verified(Rc::new(identity))
     }
 
@@ -153,12 +190,41 @@ impl Credential for ServiceSignatures {
     }
 }
 
-/// The four headers, or `None` when one of them is missing: then the method does not apply.
-fn read(head: &Head) -> Result<Option<Signature<'_>>, AuthReason> {
-    let field = |name| head.single(name).map_err(|_| AuthReason::Token(Reason::Ambiguous));
-    let [token, name, timestamp, mac] = HEADERS;
-    let (Some(token), Some(name), Some(timestamp), Some(mac)) =
-        (field(token)?, field(name)?, field(timestamp)?, field(mac)?)
+/// Records a signature that counts once; what is said where it does not count any more, or that cannot be told.
+fn seen(good: &Good, env: &mut Env<'_>) -> Option<Attempt> {
+    if good.uses == Uses::Many {
+        return None;
+    }
+    // It is good until then and no longer: one second more, so that no moment is left in between.
+    let until = good.until.after(Duration::from_secs(1));
+    match env.worker.replay.insert(env.host.store(), &good.mac, until, env.now) {
+        Ok(Inserted::New) => None,
+        Ok(Inserted::Seen) => Some(Attempt::Refused(AuthReason::Service(ServiceReason::Replayed))),
+        Ok(Inserted::Full) => Some(Attempt::Fail(Failure::Replay(ReplayFault::Full))),
+        Err(_) => Some(Attempt::Fail(Failure::Replay(ReplayFault::Unavailable))),
+    }
+}
+
+/// What a request of version 2 may have as its body; a reason where it is no such request.
+fn signed_body(request: &SignedRequest<'_>) -> Result<SignedBody, ServiceReason> {
+    if !is_nonce(request.nonce) {
+        return Err(ServiceReason::InvalidNonce);
+    }
+    if !request.is_unambiguous() {
+        return Err(ServiceReason::BadServiceSignature);
+    }
+    match request.digest {
+        "" => Ok(SignedBody::Nothing),
+        value => digest::parse(value).map(SignedBody::Digest).ok_or(ServiceReason::InvalidDigest),
+    }
+}
+
+/// The signature of a request, or `None` when one of its four headers is missing: then the method does not apply.
+fn read(exchange: &Exchange) -> Result<Option<Signature<'_>>, AuthReason> {
+    let head = &exchange.head;
+    let [token, name, timestamp, code] = signature::HEADERS;
+    let (Some(token), Some(name), Some(timestamp), Some(code)) =
+        (field(head, token)?, field(head, name)?, field(head, timestamp)?, field(head, code)?)
     else {
         return Ok(None);
     };
@@ -166,29 +232,34 @@ fn read(head: &Head) -> Result<Option<Signature<'_>>, AuthReason> {
     let name = std::str::from_utf8(name).ok().filter(|name| !name.is_empty() && !name.contains(':'));
     let name = name.ok_or(AuthReason::Service(ServiceReason::UnknownService))?;
     let timestamp = std::str::from_utf8(timestamp).map_err(|_| AuthReason::Service(ServiceReason::InvalidTimestamp))?;
-    Ok(Some(Signature { name, timestamp, token, mac }))
+    let Some(code) = code.strip_prefix(signature::V2_MARK.as_bytes()) else {
+        return Ok(Some(Signature { name, timestamp, token, code, form: Form::V1 }));
+    };
+    let text = |name, reason| {
+        let value = field(head, name)?.unwrap_or_default();
+        std::str::from_utf8(value).map_err(|_| AuthReason::Service(reason))
+    };
+    let request = SignedRequest {
+        name,
+        timestamp,
+        nonce: text(signature::NONCE, ServiceReason::InvalidNonce)?,
+        method: head.method().unwrap_or_default(),
+        path: exchange.target.path(),
+        query: query(head),
+        digest: text(signature::CONTENT_DIGEST, ServiceReason::InvalidDigest)?,
+    };
+    Ok(Some(Signature { name, timestamp, token, code, form: Form::V2(request) }))
 }
 
-/// Decimal seconds with an optional fraction; no exponent, sign, `inf` or `nan`.
-fn parse_timestamp(text: &str) -> Option<Timestamp> {
-    let (seconds, fraction) = text.split_once('.').unwrap_or((text, "0"));
-    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    if !digits(seconds) || !digits(fraction) || seconds.len() > 12 || fraction.len() > 30 {
-        return None;
-    }
-    let nanos = fraction.bytes().chain(std::iter::repeat(b'0')).take(9);
-    let nanos = nanos.fold(0, |nanos: u64, digit| nanos * 10 + u64::from(digit - b'0'));
-    let whole = Timestamp::from_unix_seconds(seconds.parse().ok()?);
-    Some(whole.after(Duration::from_nanos(nanos)))
+fn field<'h>(head: &'h Head, name: &str) -> Result<Option<&'h [u8]>, AuthReason> {
+    head.single(name).map_err(|_| AuthReason::Token(Reason::Ambiguous))
 }
 
-fn hex(bytes: &[u8; 32]) -> [u8; 64] {
-    let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
-    let mut text = [0; 64];
-    for (pair, byte) in text.as_chunks_mut::<2>().0.iter_mut().zip(bytes) {
-        *pair = [digit(byte >> 4), digit(byte & 15)];
-    }
-    text
+/// The query as it was sent, from its `?` on: whatever else was taken out of it since.
+fn query(head: &Head) -> &[u8] {
+    let target = head.path().unwrap_or_default();
+    let start = target.iter().position(|byte| *byte == b'?').unwrap_or(target.len());
+    target.get(start..).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -201,18 +272,18 @@ mod tests {
         let fixed = |value: &str| SecretSlot::fixed("s", SecretValue::new(value.into()).unwrap());
         let tokens = [("order-service".to_owned(), fixed("tok-order"))];
         let keys = ["new-key", "old-key"].map(fixed).into();
-        ServiceSignatures::new(keys, tokens.into_iter(), Duration::from_secs(300), Rc::default(), None)
+        let terms = Terms { max_clock_skew: Duration::from_secs(300), v1: Some(Uses::Many), v2: Some(Uses::Once) };
+        ServiceSignatures::new(keys, tokens.into_iter(), terms, Rc::default(), None)
     }
 
     fn sign(key: &[u8], name: &str, timestamp: &str, token: &str) -> String {
-        let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
-        mac.update(format!("{name}:{timestamp}:{token}").as_bytes());
-        mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+        signature::hex(&Key::new(key).unwrap().v1(name, timestamp, token.as_bytes()))
     }
 
     fn verdict(name: &str, timestamp: &str, token: &str, mac: &str) -> Result<(), ServiceReason> {
-        let signature = Signature { name, timestamp, token: token.as_bytes(), mac: mac.as_bytes() };
-        services().verify(&signature, NOW)
+        let (token, code) = (token.as_bytes(), mac.as_bytes());
+        let signature = Signature { name, timestamp, token, code, form: Form::V1 };
+        services().verify(&signature, NOW).map(|good| assert_eq!((good.uses, good.body), (Uses::Many, None)))
     }
 
     /// `hmac.new(b"new-key", b"order-service:1700000000.25:tok-order", sha256).hexdigest()` in Python.
@@ -265,14 +336,16 @@ mod tests {
     #[test]
     fn all_four_headers_or_the_method_does_not_apply() {
         let whole = [("x-service-token", "t"), ("x-service-name", "n"), ("x-timestamp", "1"), ("x-signature", "s")];
-        assert!(matches!(read(&Head::from_pairs(whole)), Ok(Some(_))));
+        let exchange = |pairs: &[(&str, &str)]| Exchange::new(Head::from_pairs(pairs.iter().copied()), NOW);
+        assert!(matches!(read(&exchange(&whole)), Ok(Some(_))));
         for missing in 0..4 {
-            let rest = whole.iter().enumerate().filter(|(at, _)| *at != missing).map(|(_, pair)| *pair);
-            assert!(matches!(read(&Head::from_pairs(rest)), Ok(None)));
+            let rest: Vec<_> =
+                whole.iter().enumerate().filter(|(at, _)| *at != missing).map(|(_, pair)| *pair).collect();
+            assert!(matches!(read(&exchange(&rest)), Ok(None)));
         }
-        let twice = whole.into_iter().chain([("x-service-name", "m")]);
-        assert!(matches!(read(&Head::from_pairs(twice)), Err(AuthReason::Token(Reason::Ambiguous))));
+        let twice: Vec<_> = whole.into_iter().chain([("x-service-name", "m")]).collect();
+        assert!(matches!(read(&exchange(&twice)), Err(AuthReason::Token(Reason::Ambiguous))));
         let colon = whole.map(|(name, value)| (name, if value == "n" { "a:b" } else { value }));
-        assert!(read(&Head::from_pairs(colon)).is_err());
+        assert!(read(&exchange(&colon)).is_err());
     }
 }

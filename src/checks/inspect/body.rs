@@ -44,7 +44,7 @@ enum Stop {
 
 impl Check for InspectBody {
     fn start(&self, exchange: &mut Exchange, _env: &mut Env<'_>) -> Step {
-        if exchange.ends_with_head || is_tunnel(exchange) {
+        if exchange.ends_with_head || exchange.is_tunnel() {
             return Step::Pass;
         }
         let limit = if is_grpc(exchange) { GRPC_PREFIX - 1 } else { self.limits.body };
@@ -171,13 +171,4 @@ fn is_grpc(exchange: &Exchange) -> bool {
 /// The flag says plain or compressed; a call without any message is one too.
 fn is_grpc_message(start: &[u8]) -> bool {
     matches!(start.first(), None | Some(0 | 1))
-}
-
-/// A stream that ends when the connection does. A request with content stays a request although it asks for an upgrade:
-/// who does not know the protocol answers it as if it did not.
-fn is_tunnel(exchange: &Exchange) -> bool {
-    let head = &exchange.head;
-    let content =
-        head.contains("transfer-encoding") || head.first("content-length").is_some_and(|length| length != b"0");
-    head.method() == Some(b"CONNECT") || head.contains("upgrade") && head.method() == Some(b"GET") && !content
 }

@@ -96,7 +96,9 @@ pub fn failure(denial: &Denial) -> Option<Failure> {
     match denial {
         Denial::Unauthenticated { reason, .. } => match reason {
             AuthReason::Token(Reason::BadSignature) => Some(Failure::BadSignature),
-            AuthReason::Service(ServiceReason::BadServiceSignature) => Some(Failure::BadSignature),
+            AuthReason::Service(ServiceReason::BadServiceSignature | ServiceReason::WrongBody) => {
+                Some(Failure::BadSignature)
+            }
             AuthReason::Service(ServiceReason::UnknownService) => Some(Failure::UnknownService),
             _ => None,
         },

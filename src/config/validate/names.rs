@@ -149,6 +149,13 @@ impl Checker<'_> {
         let Some(outbound) = &self.config.outbound else { return };
         self.secret(&outbound.sign.token, "outbound.sign.token");
         self.keys(&outbound.sign.keys, "outbound.sign.keys");
+        let signs_bodies = outbound.sign.signature == crate::config::SignatureVersion::V2;
+        if signs_bodies && self.config.bodies.hold == crate::config::Hold::BufferFilter {
+            self.error(
+                "outbound.sign.signature",
+                "expected v1, or bodies.hold: headers: v2 signs the body in the head",
+            );
+        }
     }
 }
 

@@ -1,0 +1,25 @@
+//! The signing of requests that leave.
+
+use std::rc::Rc;
+
+use super::Findings;
+use super::secrets::Secrets;
+use crate::checks::sign::{Form, SignRequests};
+use crate::config::{Config, SignatureVersion};
+
+/// What signs every request; `None` where nothing is to be signed.
+pub(super) fn compile(config: &Config, secrets: &Secrets, findings: &mut Findings) -> Option<Rc<SignRequests>> {
+    let sign = &config.outbound.as_ref()?.sign;
+    // What has no slot was reported.
+    let token = secrets.slot(&sign.token)?;
+    let key = secrets.slot(sign.keys.first()?)?;
+    if token.current().is_some_and(|token| token.as_header_text().is_none()) {
+        findings.error("outbound.sign.token", "expected visible ASCII only, without spaces or line ends");
+    }
+    let limit = usize::try_from(config.inspection.body_limit.0).unwrap_or(usize::MAX);
+    let form = match sign.signature {
+        SignatureVersion::V1 => Form::V1,
+        SignatureVersion::V2 => Form::V2 { limit },
+    };
+    Some(Rc::new(SignRequests::new(Rc::from(sign.service.as_str()), token, key, form)))
+}
