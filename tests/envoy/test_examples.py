@@ -2,11 +2,13 @@
 replayed natively."""
 
 import os
+import ssl
 import time
 from pathlib import Path
 
 import pytest
 import yaml
+from harness.certificates import Authority
 from harness.configuration import PROXIES
 from harness.credentials import bearer
 from harness.expect import passed, refused
@@ -69,3 +71,39 @@ def test_known_callers_get_the_rate_of_their_group(throttles, roles, rate):
     answer = throttles.get("/api/a", [bearer(user_id=f"member-{rate}", roles=roles)])
     passed(answer)
     assert f"q={rate};w=3600" in answer.header("ratelimit-policy")
+
+
+AUTHORITY = Authority()
+ACCOUNTS = "spiffe://cluster.local/ns/microservices/sa/"
+PEERS = {name: AUTHORITY.issue(ACCOUNTS + name) for name in ["order-service", "api-gateway", "cart-service"]}
+PEERS["of another namespace"] = AUTHORITY.issue("spiffe://cluster.local/ns/default/sa/order-service")
+PEERS["of another domain"] = AUTHORITY.issue("spiffe://example.org/ns/microservices/sa/order-service")
+ALLOWED = {"order-service", "api-gateway"}
+
+
+@pytest.fixture(scope="module")
+def policy(start):
+    return start(example("service-policy.yaml"), tls=True, client_ca=AUTHORITY.path)
+
+
+@pytest.mark.parametrize("peer", [*PEERS, None])
+def test_the_service_policy_lets_two_services_in_and_nobody_else(policy, peer):
+    shown = {"tls": True, "certificate": PEERS[peer].path if peer else None}
+    for method in ["GET", "POST", "PUT", "DELETE"]:
+        answer = policy.send(method, "/api/v1/users/7", **shown)
+        if peer in ALLOWED:
+            assert passed(answer).header("x-auth-peer") == ACCOUNTS + peer
+        else:
+            refused(answer, 403)
+    for method, target in [("PATCH", "/api/v1/users/7"), ("GET", "/api/v1/users"), ("GET", "/api/v1/orders/7"),
+                           ("GET", "/api/v1/users/7/../../orders"), ("GET", "/")]:
+        refused(policy.send(method, target, **shown), 403)
+
+
+def test_the_service_policy_believes_certificates_only(policy):
+    claimed = [("X-Forwarded-Client-Cert", f"URI={ACCOUNTS}order-service"), ("X-Auth-Peer", ACCOUNTS + "order-service")]
+    refused(policy.get("/api/v1/users/7", claimed), 403)
+    refused(policy.get("/api/v1/users/7", claimed, tls=True, certificate=PEERS["cart-service"].path), 403)
+    forged = Authority("Another CA").issue(ACCOUNTS + "order-service")
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        policy.get("/api/v1/users/7", tls=True, certificate=forged.path)
