@@ -14,11 +14,13 @@ from .dependency import closed_port, eventually
 from .gateway import _die_with_the_parent
 
 ROOT = Path(__file__).resolve().parents[3]
+REDIS = ROOT / "target" / "redis"
 
 
-def prepare():
-    """Builds the service, once."""
-    subprocess.run([ROOT / ".ci" / "ratelimit"], check=True)
+def prepare(*what):
+    """Builds or unpacks what tests run, once: `ratelimit`, `redis`, `tables`."""
+    for name in what:
+        subprocess.run([ROOT / ".ci" / name], check=True)
 
 
 class Process:
@@ -29,9 +31,12 @@ class Process:
 
     def start(self):
         self.process = subprocess.Popen(
-            self.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={"PATH": os.environ["PATH"]},
-            preexec_fn=_die_with_the_parent)
+            self.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            env={"PATH": os.environ["PATH"], **self.environment()}, preexec_fn=_die_with_the_parent)
         assert eventually(self.is_up, 20), f"{self.command()[0]} did not start: {self.process.poll()}"
+
+    def environment(self):
+        return {}
 
     def is_up(self):
         try:
@@ -54,8 +59,19 @@ class Process:
         self.process.send_signal(signal.SIGCONT)
 
 
+class Redis(Process):
+    """Debian's Redis, which keeps nothing on disk."""
+
+    def command(self):
+        return [str(REDIS / "usr/bin/redis-server"), "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
+
+    def environment(self):
+        return {"LD_LIBRARY_PATH": ":".join(map(str, REDIS.glob("usr/lib/*-linux-gnu")))}
+
+
 class RateLimitService(Process):
-    """Limitador behind Envoy's protocol; `limits` as DESCRIPTOR=LIMIT/SECONDS."""
+    """Counters behind Envoy's protocol: Limitador's, or those in the Redis of `redis:PORT`; `limits` as
+    DESCRIPTOR=LIMIT/SECONDS."""
 
     def __init__(self, *limits, answers):
         super().__init__()
