@@ -56,6 +56,7 @@ test-native: build ## Runs the tests of the core and of the module in an interpr
 .PHONY: test-envoy
 test-envoy: build envoy ## Runs the tests in real Envoy
 	@.ci/ratelimit
+	@.ci/redis
 	@echo "test-envoy: the module in real Envoy"
 	@$(PYTEST) tests/envoy -m 'not alone' -n 3 --dist loadfile
 	@$(PYTEST) tests/envoy -m alone

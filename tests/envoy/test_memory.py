@@ -1,12 +1,14 @@
-"""A flood from a million addresses: memory stays what it was, and nobody's count is forgotten."""
+"""Floods of distinct addresses, IPv4 and IPv6: memory stays what it was, nobody's count is forgotten, no block is lifted,
+and strangers are served."""
 
 import os
 import struct
-from socket import inet_ntoa
+from socket import AF_INET6, inet_ntoa, inet_ntop
 
 import pytest
-from harness.configuration import plugin
-from harness.expect import refused
+from harness.configuration import merged, plugin
+from harness.credentials import bearer
+from harness.expect import passed, refused
 from harness.flood import PIPELINED, flood
 
 pytestmark = pytest.mark.alone
@@ -35,7 +37,16 @@ def address(n):
     return inet_ntoa(struct.pack("!I", n * MULTIPLIER & 0xFFFF_FFFF)).encode()
 
 
-def blocks(process, start, requests):
+def network(n):
+    """A client of a /64 of its own."""
+    return inet_ntop(AF_INET6, struct.pack("!QQ", 0x2400 << 48 | n * MULTIPLIER & 0xFFFF_FFFF_FFFF, n)).encode()
+
+
+def either(n):
+    return address(n) if n % 2 else network(n)
+
+
+def blocks(process, start, requests, address=address):
     """Connections that send `requests` requests together, each from an address of its own."""
     share = requests // PROCESSES // CONNECTIONS
     def connection(first):
@@ -45,8 +56,8 @@ def blocks(process, start, requests):
     return [connection((process * CONNECTIONS + c) * share) for c in range(CONNECTIONS)]
 
 
-def send(gateway, start, requests):
-    counts, seconds = flood(gateway.port, lambda process: blocks(process, start, requests), PROCESSES)
+def send(gateway, start, requests, address=address):
+    counts, seconds = flood(gateway.port, lambda process: blocks(process, start, requests, address), PROCESSES)
     assert set(counts) <= {200, 429}, counts
     return counts, seconds
 
@@ -65,3 +76,50 @@ def test_a_million_addresses_cost_no_memory_and_free_nobody(gateway):
     refused(gateway.get("/direct/1", exhausted), 429)
     degraded = [event for event in gateway.logged_events() if event["event_type"] == "DEGRADED"]
     assert degraded, "a full table says so"
+
+
+# The limit of public routes, blocks, and tables that a shorter flood fills.
+MIXED = merged(PLUGIN, {
+    "limits": {"per_address": {"rate": "100/15m"}},
+    "tables": {"addresses": 4096},
+    "intrusion": {"failures": 5, "within": "1h", "block_for": "1h"},
+})
+FORGED = bearer(key="another-secret-that-is-long-enough-for-hs256")
+CLIENTS = {"IPv4": "203.0.113.%d", "IPv6": "2001:db8:0:%x::1"}
+STRANGERS = 20
+
+
+def client(kind, number):
+    return ("x-forwarded-for", CLIENTS[kind] % number)
+
+
+@pytest.fixture(scope="module")
+def flooded(start):
+    """A gateway after a flood of both kinds, with an exhausted and a blocked client of each kind from before."""
+    routes = [{"match": {"path": "/token"}}, *MIXED["routes"]]
+    gateway = start({**MIXED, "routes": routes})
+    for kind in CLIENTS:
+        statuses = [gateway.get("/direct/1", [client(kind, 1)]).status for _ in range(102)]
+        assert statuses == [200] * 100 + [429] * 2
+        assert [gateway.get("/token", [client(kind, 2), FORGED]).status for _ in range(6)] == [401] * 5 + [403]
+    first = REQUESTS // 20
+    send(gateway, 1, first, either)
+    before = gateway.rss()
+    counts, seconds = send(gateway, 1 + first, REQUESTS // 10, either)
+    print(f"{counts} in {seconds:.1f} s")
+    return gateway, gateway.rss() - before
+
+
+def test_a_flood_of_both_kinds_costs_no_memory(flooded):
+    assert flooded[1] < SLACK
+    assert [event for event in flooded[0].logged_events() if event["event_type"] == "DEGRADED"], "a full table says so"
+
+
+@pytest.mark.parametrize("kind", CLIENTS)
+def test_a_flood_of_both_kinds_frees_no_victim_and_shuts_out_no_stranger(flooded, kind):
+    gateway, _ = flooded
+    refused(gateway.get("/direct/1", [client(kind, 1)]), 429)
+    refused(gateway.get("/direct/1", [client(kind, 2)]), 403)
+    for number in range(10, 10 + STRANGERS):
+        assert gateway.get("/direct/1", [client(kind, number)]).status == 200
+    passed(gateway.get("/token", [client(kind, 3), bearer()]))

@@ -1,17 +1,20 @@
-//! A rate limit service for the tests: Limitador's counters behind `envoy.service.ratelimit.v3.RateLimitService`.
+//! A rate limit service for the tests: counters behind `envoy.service.ratelimit.v3.RateLimitService`.
 //!
 //! `ratelimit PORT ANSWERS DOMAIN DESCRIPTOR=LIMIT/SECONDS ...`
 //!
 //! ANSWERS is `bare`, as Limitador's own server answers (a code and nothing
-//! more), or `statuses`, as envoyproxy/ratelimit answers (what is left, and until when). Whatever is not a POST is
+//! more), or `statuses`, as envoyproxy/ratelimit answers (what is left, and until when), both with Limitador's counters
+//! in memory; or `redis:PORT`, as envoyproxy/ratelimit answers and counts, in that Redis. Whatever is not a POST is
 //! answered with the number of calls and of hits so far.
 
 mod protocol;
+mod redis;
 
 use std::collections::HashMap;
 use std::error::Error;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use h2::RecvStream;
@@ -21,6 +24,7 @@ use limitador::limit::{Context, Expression, Limit, Namespace};
 use limitador::{CheckResult, RateLimiter};
 use prost::Message;
 use protocol::{Code, CurrentLimit, DescriptorStatus, RateLimitRequest, RateLimitResponse};
+use redis::{Counted, Redis, Window};
 use tokio::net::TcpListener;
 
 type Failed = Box<dyn Error>;
@@ -30,10 +34,15 @@ const INVALID: &str = "3";
 const UNAVAILABLE: &str = "14";
 
 struct Service {
-    limiter: RateLimiter,
-    statuses: bool,
+    counters: Counters,
     calls: AtomicU64,
     hits: AtomicU64,
+}
+
+enum Counters {
+    /// In memory; with `statuses` it says what is left.
+    Limitador { limiter: RateLimiter, statuses: bool },
+    Redis(Redis),
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -42,16 +51,8 @@ async fn main() -> Result<(), Failed> {
     let [port, answers, domain, limits @ ..] = arguments.as_slice() else {
         return Err("ratelimit PORT ANSWERS DOMAIN DESCRIPTOR=LIMIT/SECONDS ...".into());
     };
-    let limiter = RateLimiter::new(10_000);
-    for text in limits {
-        limiter.add_limit(limit(domain, text)?);
-    }
-    let service = Rc::new(Service {
-        limiter,
-        statuses: answers == "statuses",
-        calls: AtomicU64::new(0),
-        hits: AtomicU64::new(0),
-    });
+    let service =
+        Rc::new(Service { counters: counters(answers, domain, limits)?, calls: AtomicU64::new(0), hits: AtomicU64::new(0) });
     let listener = TcpListener::bind(("127.0.0.1", port.parse()?)).await?;
     let here = tokio::task::LocalSet::new();
     here.run_until(async move {
@@ -70,12 +71,26 @@ async fn main() -> Result<(), Failed> {
     .await
 }
 
+fn counters(answers: &str, domain: &str, limits: &[String]) -> Result<Counters, Failed> {
+    let windows = limits.iter().map(|text| window(domain, text));
+    if let Some(port) = answers.strip_prefix("redis:") {
+        return Ok(Counters::Redis(Redis::new(port.parse()?, windows.collect::<Result<_, _>>()?)));
+    }
+    let limiter = RateLimiter::new(10_000);
+    for window in windows {
+        let Window { domain, descriptor, limit, seconds } = window?;
+        let variable = Expression::parse(format!("descriptors[0].{descriptor}")).map_err(|error| error.to_string())?;
+        limiter.add_limit(Limit::new(domain, limit, seconds, [], [variable]));
+    }
+    Ok(Counters::Limitador { limiter, statuses: answers == "statuses" })
+}
+
 /// One limit per value of the descriptor.
-fn limit(domain: &str, text: &str) -> Result<Limit, Failed> {
+fn window(domain: &str, text: &str) -> Result<Window, Failed> {
     let (descriptor, rate) = text.split_once('=').ok_or("DESCRIPTOR=LIMIT/SECONDS")?;
-    let (most, seconds) = rate.split_once('/').ok_or("LIMIT/SECONDS")?;
-    let variable = Expression::parse(format!("descriptors[0].{descriptor}")).map_err(|error| error.to_string())?;
-    Ok(Limit::new(domain, most.parse()?, seconds.parse()?, [], [variable]))
+    let (limit, seconds) = rate.split_once('/').ok_or("LIMIT/SECONDS")?;
+    let (domain, descriptor) = (domain.to_owned(), descriptor.to_owned());
+    Ok(Window { domain, descriptor, limit: limit.parse()?, seconds: seconds.parse()? })
 }
 
 /// One call: a message of five bytes more than protobuf, and a status in the trailers.
@@ -89,7 +104,7 @@ async fn answer(service: Rc<Service>, request: Request<RecvStream>, mut respond:
         return;
     }
     let (message, status) = match body(request.into_body()).await {
-        Ok(message) => service.decide(&message),
+        Ok(message) => service.decide(&message).await,
         Err(_) => (None, INVALID),
     };
     let head = Response::builder().header("content-type", "application/grpc").body(()).expect("a valid head");
@@ -121,39 +136,70 @@ async fn body(mut stream: RecvStream) -> Result<Bytes, Failed> {
 }
 
 impl Service {
-    fn decide(&self, message: &[u8]) -> (Option<Vec<u8>>, &'static str) {
+    async fn decide(&self, message: &[u8]) -> (Option<Vec<u8>>, &'static str) {
         let Ok(request) = RateLimitRequest::decode(message) else { return (None, INVALID) };
         self.calls.fetch_add(1, Ordering::Relaxed);
         let hits = u64::from(request.hits_addend.max(1));
-        let entries = |entries: &[protocol::Entry]| -> HashMap<String, String> {
-            entries.iter().map(|entry| (entry.key.clone(), entry.value.clone())).collect()
+        let response = match &self.counters {
+            Counters::Limitador { limiter, statuses } => in_memory(limiter, *statuses, &request, hits),
+            Counters::Redis(redis) => in_redis(redis, &request, hits).await.ok(),
         };
-        let descriptors = request.descriptors.iter().map(|descriptor| entries(&descriptor.entries)).collect();
-        let mut context = Context::default();
-        context.list_binding("descriptors".to_owned(), descriptors);
-        let namespace = Namespace::from(request.domain.as_str());
-        let result = self.limiter.check_rate_limited_and_update(&namespace, &context, hits);
-        let Ok(result) = result else { return (None, UNAVAILABLE) };
-        if !result.limited {
+        let Some(response) = response else { return (None, UNAVAILABLE) };
+        if response.overall_code == Code::Ok as i32 {
             self.hits.fetch_add(hits, Ordering::Relaxed);
         }
-        (Some(self.response(&result).encode_to_vec()), OK)
+        (Some(response.encode_to_vec()), OK)
     }
+}
 
-    fn response(&self, result: &CheckResult) -> RateLimitResponse {
-        let code = if result.limited { Code::OverLimit } else { Code::Ok } as i32;
-        let statuses = result.counters.iter().filter(|_| self.statuses).map(|counter| DescriptorStatus {
-            code,
-            current_limit: Some(CurrentLimit {
-                requests_per_unit: u32::try_from(counter.max_value()).unwrap_or(u32::MAX),
-                unit: 0,
-            }),
-            limit_remaining: u32::try_from(counter.remaining().unwrap_or_default()).unwrap_or(u32::MAX),
-            duration_until_reset: counter.expires_in().map(|left| protocol::Duration {
-                seconds: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
-                nanos: i32::try_from(left.subsec_nanos()).unwrap_or(0),
-            }),
-        });
-        RateLimitResponse { overall_code: code, statuses: statuses.collect() }
+fn in_memory(
+    limiter: &RateLimiter,
+    with_statuses: bool,
+    request: &RateLimitRequest,
+    hits: u64,
+) -> Option<RateLimitResponse> {
+    let entries = |entries: &[protocol::Entry]| -> HashMap<String, String> {
+        entries.iter().map(|entry| (entry.key.clone(), entry.value.clone())).collect()
+    };
+    let descriptors = request.descriptors.iter().map(|descriptor| entries(&descriptor.entries)).collect();
+    let mut context = Context::default();
+    context.list_binding("descriptors".to_owned(), descriptors);
+    let namespace = Namespace::from(request.domain.as_str());
+    let result: CheckResult = limiter.check_rate_limited_and_update(&namespace, &context, hits).ok()?;
+    let code = code(result.limited);
+    let statuses = result.counters.iter().filter(|_| with_statuses).map(|counter| {
+        let reset = counter.expires_in().unwrap_or_default();
+        status(code, counter.max_value(), counter.remaining().unwrap_or_default(), reset)
+    });
+    Some(RateLimitResponse { overall_code: code as i32, statuses: statuses.collect() })
+}
+
+async fn in_redis(redis: &Redis, request: &RateLimitRequest, hits: u64) -> Result<RateLimitResponse, Failed> {
+    let mut statuses = Vec::new();
+    for entry in request.descriptors.iter().flat_map(|descriptor| &descriptor.entries) {
+        let counted = redis.count(&request.domain, &entry.key, &entry.value, hits).await?;
+        if let Some(Counted { limit, used, reset_after }) = counted {
+            let left = limit.saturating_sub(used);
+            statuses.push(status(code(used > limit), limit, left, Duration::from_secs(reset_after)));
+        }
+    }
+    let limited = statuses.iter().any(|status| status.code == Code::OverLimit as i32);
+    Ok(RateLimitResponse { overall_code: code(limited) as i32, statuses })
+}
+
+fn code(limited: bool) -> Code {
+    if limited { Code::OverLimit } else { Code::Ok }
+}
+
+fn status(code: Code, limit: u64, left: u64, reset: Duration) -> DescriptorStatus {
+    let number = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
+    DescriptorStatus {
+        code: code as i32,
+        current_limit: Some(CurrentLimit { requests_per_unit: number(limit), unit: 0 }),
+        limit_remaining: number(left),
+        duration_until_reset: Some(protocol::Duration {
+            seconds: i64::try_from(reset.as_secs()).unwrap_or(i64::MAX),
+            nanos: i32::try_from(reset.subsec_nanos()).unwrap_or(0),
+        }),
     }
 }
