@@ -61,6 +61,12 @@ test-envoy: build envoy ## Runs the tests in real Envoy
 	@$(PYTEST) tests/envoy -m 'not alone' -n 3 --dist loadfile
 	@$(PYTEST) tests/envoy -m alone
 
+.PHONY: interop
+interop: build envoy ## Holds the module in real Envoy against programs from PyPI, npm and Debian
+	@.ci/interop
+	@echo "interop: an OpenID provider, AWS Secrets Manager, Django services and OpenSSL, with the module in real Envoy"
+	@INTEROP=$(CURDIR)/target/interop $(PYTEST) tests/interop
+
 .PHONY: corpus
 corpus: ## Scores `portcullis scan` on labelled files: CORPUS=DIR
 	@[ -n "$(CORPUS)" ] || { echo "corpus: give CORPUS=DIR, a directory of CLASS.jsonl files"; exit 2; }

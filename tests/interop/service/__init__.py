@@ -1,0 +1,1 @@
+"""A user service as a plain Django project has it; it knows nothing of a proxy before it."""

@@ -1,0 +1,78 @@
+"""The endpoints of users."""
+
+import jwt
+from django.contrib.auth import authenticate
+from django.contrib.auth.models import User
+from rest_framework import generics, serializers
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.permissions import AllowAny, IsAuthenticated
+from rest_framework.response import Response
+from rest_framework.throttling import AnonRateThrottle
+from rest_framework.views import APIView
+
+from . import tokens
+
+
+class UserSerializer(serializers.ModelSerializer):
+    class Meta:
+        model = User
+        fields = ["id", "username", "email", "password"]
+        extra_kwargs = {"password": {"write_only": True}}
+
+    def create(self, validated_data):
+        return User.objects.create_user(**validated_data)
+
+
+class Users(generics.ListCreateAPIView):
+    queryset = User.objects.order_by("id")
+    serializer_class = UserSerializer
+
+    def get_permissions(self):
+        return [AllowAny() if self.request.method == "POST" else IsAuthenticated()]
+
+
+class UserDetail(generics.RetrieveAPIView):
+    queryset = User.objects.all()
+    serializer_class = UserSerializer
+
+
+class Login(APIView):
+    authentication_classes, permission_classes = [], [AllowAny]
+
+    def post(self, request):
+        user = authenticate(username=request.data.get("username"), password=request.data.get("password"))
+        if user is None:
+            raise AuthenticationFailed("Invalid credentials")
+        access, refresh = tokens.generate(user)
+        return Response({"access_token": access, "refresh_token": refresh, "user": UserSerializer(user).data})
+
+
+class Refresh(APIView):
+    authentication_classes, permission_classes = [], [AllowAny]
+
+    def post(self, request):
+        try:
+            claims = tokens.read(request.data.get("refresh_token", ""))
+        except jwt.InvalidTokenError as error:
+            raise AuthenticationFailed("Invalid refresh token") from error
+        user = User.objects.filter(id=claims["user_id"]).first()
+        if claims.get("type") != "refresh" or user is None:
+            raise AuthenticationFailed("Invalid refresh token")
+        return Response({"access_token": tokens.generate(user)[0]})
+
+
+class Caller(APIView):
+    """Who the service takes the caller for, by its own means, and what else it was told in headers."""
+
+    permission_classes = [AllowAny]
+
+    def get(self, request):
+        told = {name.lower(): value for name, value in request.headers.items() if name.lower().startswith("x-auth-")}
+        return Response({"username": request.user.username, "told": told, "authorization": "Authorization" in request.headers})
+
+
+class Throttled(APIView):
+    authentication_classes, permission_classes, throttle_classes = [], [AllowAny], [AnonRateThrottle]
+
+    def get(self, request):
+        return Response({})

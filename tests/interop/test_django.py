@@ -1,0 +1,204 @@
+"""A Django service with Django REST framework behind the module: its users' tokens, its service client, its throttle."""
+
+import sys
+import time
+from types import SimpleNamespace
+
+import jwt
+import pytest
+import requests
+from counterpart import HERE, answers
+from harness.configuration import plugin
+from harness.gateway import ENVIRONMENT, free_port
+from service.client import ServiceClient
+
+# The provider `django` stands alone, as in a system that has no other.
+PLUGIN = plugin("""
+authentication:
+  service:
+    keys: [{ secret: service_key }]
+    services: { order-service: { token: { secret: order_token } } }
+    signatures: [v1]
+    replay: { v1: allow }
+limits: { three: { key: [client_ip], rate: 3/m } }
+defaults: { authenticate: [jwt, service] }
+routes:
+  - match: { path: "/api/v1/auth/**" }
+    authenticate: none
+  - match: { path: /api/v1/users, methods: [POST] }
+    authenticate: none
+  - match: { path: /api/v1/users, methods: [GET] }
+    allow: [{ roles: [admin] }, { principals: ["service:order-service"] }]
+  - match: { path: "/api/v1/users/{id}" }
+    allow: [{ owner: { path: id, claim: user_id } }, { roles: [admin] }]
+  - match: { path: /api/v1/caller }
+  - match: { path: /kept/api/v1/caller }
+    authenticate: [jwt]
+  - match: { path: /limited }
+    authenticate: none
+    limits: [three]
+  - match: { path: /throttled }
+    authenticate: none
+""")
+PROVIDER = {"algorithms": ["HS256"], "keys": [{"secret": "jwt_secret"}], "type": "access",
+            "claims": {"subject": "user_id", "type": "type", "roles": "roles"}}
+
+
+def settings(**provider):
+    authentication = {**PLUGIN["authentication"], "jwt": {"django": {**PROVIDER, **provider}}}
+    return {**PLUGIN, "authentication": authentication}
+
+
+class Django:
+    """The service by way of a gateway."""
+
+    def __init__(self, port):
+        self.url = f"http://127.0.0.1:{port}"
+
+    def get(self, path, token=None):
+        headers = {"authorization": f"Bearer {token}"} if token else {}
+        return requests.get(self.url + path, headers=headers, timeout=30)
+
+    def post(self, path, **members):
+        return requests.post(self.url + path, json=members, timeout=30)
+
+    def log_in(self, username, password):
+        answer = self.post("/api/v1/auth/login", username=username, password=password)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def client(self, **changes):
+        made = {"service_name": "order-service", "service_token": ENVIRONMENT["ORDER_SERVICE_TOKEN"],
+                "secret_key": ENVIRONMENT["SERVICE_SECRET_KEY"]}
+        return ServiceClient(self.url, **(made | changes))
+
+
+@pytest.fixture(scope="module")
+def service(run):
+    port = free_port()
+    run(sys.executable, "-m", "service.serve", port, ready=lambda _: answers(f"http://127.0.0.1:{port}/limited"), environment={
+        **ENVIRONMENT, "PYTHONPATH": path(), "DATABASE": "users.sqlite3", "DJANGO_SUPERUSER_USERNAME": "root",
+        "DJANGO_SUPERUSER_PASSWORD": "Root-password-1", "DJANGO_SUPERUSER_EMAIL": "root@example.com"})
+    # What `start` takes for an upstream.
+    return SimpleNamespace(port=port, by_marker={})
+
+
+def path():
+    from counterpart import INTEROP
+    import os
+
+    return os.pathsep.join([os.environ["PYTHONPATH"], str(INTEROP / "python"), str(HERE)])
+
+
+@pytest.fixture(scope="module")
+def serve(service):
+    """Gateways before the service, by the settings of its provider."""
+    from harness.gateway import Gateway
+
+    started = []
+
+    def serve(**provider):
+        started.append(Gateway(settings(**provider), service))
+        return Django(started[-1].port)
+
+    yield serve
+    trapped = [line for gateway in started for line in gateway.trapped()]
+    for gateway in started:
+        gateway.close()
+    assert not trapped
+
+
+@pytest.fixture(scope="module")
+def django(serve):
+    made = serve()
+    assert made.post("/api/v1/users", username="ann", email="ann@example.com", password="Ann-password-1").status_code == 201
+    return made
+
+
+@pytest.fixture(scope="module")
+def ann(django):
+    return django.log_in("ann", "Ann-password-1")
+
+
+@pytest.fixture(scope="module")
+def root(django):
+    return django.log_in("root", "Root-password-1")
+
+
+def test_tokens_that_django_made_open_what_their_users_may_have(django, ann, root):
+    claims = jwt.decode(ann["access_token"], options={"verify_signature": False})
+    assert {"iss", "aud"}.isdisjoint(claims) and isinstance(claims["user_id"], int)
+    own, others = f"/api/v1/users/{ann['user']['id']}", f"/api/v1/users/{root['user']['id']}"
+    # The service does not see the token, and answers 403 to whom it does not know itself.
+    told = django.get("/api/v1/caller", ann["access_token"]).json()
+    assert told["authorization"] is False
+    assert (told["told"]["x-auth-subject"], told["told"]["x-auth-roles"]) == (str(ann["user"]["id"]), "user")
+    assert told["told"]["x-auth-method"].startswith("jwt")
+    for path, token, status in [(others, ann["access_token"], 403), ("/api/v1/users", ann["access_token"], 403),
+                                (own, None, 401), (own, ann["refresh_token"], 401), ("/api/v1/users", ann["refresh_token"], 401)]:
+        answer = django.get(path, token)
+        assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json"), (path, answer.text)
+
+
+def test_a_service_that_reads_tokens_itself_keeps_them(serve, ann, root):
+    django = serve(forward="allow")
+    caller = django.get("/kept/api/v1/caller", ann["access_token"]).json()
+    assert (caller["username"], caller["told"]["x-auth-subject"]) == ("ann", str(ann["user"]["id"]))
+    own = f"/api/v1/users/{ann['user']['id']}"
+    assert django.get(own, ann["access_token"]).json()["username"] == "ann"
+    assert django.get(own, root["access_token"]).status_code == 200
+    listed = django.get("/api/v1/users", root["access_token"]).json()
+    assert {user["username"] for user in listed} == {"ann", "root"} and not any("password" in user for user in listed)
+
+
+def test_refresh_tokens_open_nothing_but_a_refresh(django, ann):
+    assert django.get("/api/v1/caller", ann["refresh_token"]).json()["detail"] == "Invalid token"
+    answer = django.post("/api/v1/auth/refresh", refresh_token=ann["refresh_token"])
+    fresh = answer.json()["access_token"]
+    assert django.get("/api/v1/caller", fresh).json()["told"]["x-auth-subject"] == str(ann["user"]["id"])
+    assert django.post("/api/v1/auth/refresh", refresh_token=ann["access_token"]).status_code == 401
+
+
+def test_the_module_and_the_service_refuse_the_same_tokens(django, serve, service, ann):
+    """What one of them takes and the other does not would be a way around."""
+    direct, now = Django(service.port), int(time.time())
+    good = jwt.decode(ann["access_token"], options={"verify_signature": False})
+    secret = ENVIRONMENT["JWT_SECRET_KEY"]
+    made = lambda key=secret, algorithm="HS256", **changes: jwt.encode(good | changes, key, algorithm)
+    shown = {
+        "good": (ann["access_token"], 200), "remade": (made(), 200), "expired": (made(exp=now - 120), 401),
+        "another key": (made("another-secret-that-is-long-enough-for-hs256"), 401), "unsigned": (made(None, "none"), 401),
+        "HS512": (made(algorithm="HS512"), 401), "from tomorrow": (made(nbf=now + 86_400), 401),
+        "refresh": (ann["refresh_token"], 401), "garbage": ("garbage", 401), "cut": (ann["access_token"][:-2], 401),
+    }
+    for name, (token, status) in shown.items():
+        assert direct.get("/api/v1/caller", token).status_code == status, name
+        assert django.get("/api/v1/caller", token).status_code == status, name
+
+
+def test_a_failed_login_at_the_service_is_the_services_answer(django):
+    answer = django.post("/api/v1/auth/login", username="ann", password="guessed")
+    assert answer.status_code in (401, 403)
+    assert answer.json() == {"detail": "Invalid credentials"}
+
+
+def test_the_service_client_is_accepted_as_it_is(django, service):
+    caller = django.client().get("/api/v1/caller")
+    assert caller.status_code == 200, caller.text
+    assert (caller.json()["told"]["x-auth-subject"], caller.json()["told"]["x-auth-method"]) == ("order-service", "service")
+    # The service's own check says the same of each.
+    direct = Django(service.port)
+    assert direct.client().get("/api/v1/caller").json()["username"] == "order-service"
+    for wrong in [{"service_name": "stranger"}, {"service_token": "guessed"}, {"secret_key": "guessed"}]:
+        refusal = django.client(**wrong).get("/api/v1/caller")
+        assert (refusal.status_code, refusal.json()["detail"]) == (401, "Invalid service credentials"), wrong
+        assert direct.client(**wrong).get("/api/v1/caller").status_code in (401, 403)
+    # Signed by the right key, and not among those who may.
+    assert django.client().get("/api/v1/users/1").status_code == 403
+
+
+def test_a_limit_admits_as_many_as_django_rest_framework_does(django):
+    for path in ["/throttled", "/limited"]:
+        answers = [django.get(path) for _ in range(5)]
+        assert [answer.status_code for answer in answers] == [200, 200, 200, 429, 429], path
+        assert 0 < int(answers[-1].headers["retry-after"]) <= 61
