@@ -22,6 +22,7 @@ pub mod checks;
 pub mod cli;
 pub mod config;
 pub mod denial;
+pub mod document;
 pub mod endpoint;
 pub mod event;
 pub mod exchange;

@@ -1,8 +1,8 @@
 //! What the contract names and this version does not do yet: refused by name, so that nobody believes it is on.
 
 use super::{
-    Authenticate, Body, Config, ConfigError, Jwks, JwtProvider, Limit, MethodRef, Response, SecretSource,
-    SignatureVersion, Verdict, tree,
+    Authenticate, Body, Config, ConfigError, Jwks, JwtProvider, Limit, Response, SecretSource, SignatureVersion,
+    Verdict, tree,
 };
 
 /// Every use of a feature that is not supported yet, by the path of the field.
