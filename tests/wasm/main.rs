@@ -16,6 +16,7 @@ mod host;
 mod hostile;
 mod imports;
 mod requests;
+mod responses;
 mod serving;
 mod vm;
 mod workers;

@@ -26,10 +26,10 @@ impl OwnedByCaller {
         exchange.caller.as_ref().is_some_and(|caller| caller.roles.intersects(self.unless))
     }
 
-    /// Every object in the document is the caller's. An answer that is no success and says of nothing whose it is holds
+    /// Every object in the document is the caller's. An answer that is no success (a status that is not known is one) and says of nothing whose it is holds
     /// no object: it is an error message.
     pub(super) fn holds(&self, document: &Document<'_>, status: u16, exchange: &Exchange) -> bool {
-        if !(200..300).contains(&status) && document.places(&self.field).is_empty() {
+        if (300..600).contains(&status) && document.places(&self.field).is_empty() {
             return true;
         }
         let claimed = self.claim.of(exchange).filter(|claimed| !claimed.is_empty());
