@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use zeroize::Zeroize;
 
-use crate::denial::{Denial, LocalReply};
+use crate::denial::{Denial, LocalReply, ResponseRejection};
 use crate::event::Severity;
 use crate::exchange::Exchange;
 use crate::jose::verify::HostVerifier;
@@ -33,9 +33,14 @@ pub trait Check {
 
 /// One decision about the upstream's response, with its whole body.
 pub trait ResponseCheck {
-    /// Decides, and may rewrite the body. Only [`Step::Pass`], [`Step::Deny`], [`Step::Observe`] and [`Step::Fail`] are
-    /// words for a response.
+    /// Decides, and may rewrite the body, which also holds where its refusal is only reported. [`Step::Await`] and
+    /// [`Step::Answer`] are no words for a response.
     fn decide(&self, response: &mut Response, exchange: &mut Exchange, env: &mut Env<'_>) -> Step;
+
+    /// Decides about a response whose body it will not see.
+    fn unreadable(&self, why: ResponseRejection) -> Step {
+        Step::Refuse(Denial::Response(why))
+    }
 }
 
 /// What a check says.

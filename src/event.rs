@@ -159,6 +159,8 @@ pub struct Notice {
     pub event: EventType,
     /// Reason code out of a closed list.
     pub reason: &'static str,
+    /// As in [`Details`].
+    pub parameter: Option<String>,
     /// Whom it is about; `None`: the client.
     pub address: Option<IpAddr>,
     /// As in [`Details`].
@@ -179,6 +181,7 @@ impl Notice {
         Self {
             event,
             reason,
+            parameter: None,
             address: None,
             dependency: None,
             network: None,

@@ -23,9 +23,11 @@ pub mod checks;
 pub mod cli;
 pub mod config;
 pub mod denial;
+pub mod document;
 pub mod endpoint;
 pub mod event;
 pub mod exchange;
+pub mod fernet;
 pub mod head;
 #[cfg(target_family = "wasm")]
 mod host;

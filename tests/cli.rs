@@ -48,7 +48,7 @@ fn check(name: &str, text: &str) -> (i32, String, String) {
 fn says_how_it_is_called_and_which_version_it_is() {
     let (code, out, err) = portcullis(&["--help"], "");
     assert_eq!((code, err.as_str()), (0, ""));
-    for command in ["check FILE", "explain FILE", "scan", "schema"] {
+    for command in ["check FILE", "explain FILE", "scan", "schema", "encrypt FILE", "decrypt FILE"] {
         assert!(out.contains(command), "{command}");
     }
     assert_eq!(portcullis(&["--version"], "").1, concat!("portcullis ", env!("CARGO_PKG_VERSION"), "\n"));
@@ -232,6 +232,19 @@ fn with_secrets(args: &[&str]) -> (i32, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
     command.args(args).env("SIGN_KEY", "service-key").env("SIGN_TOKEN", "tok").env("JWT_KEY", JWT_KEY);
     let output = command.output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+/// Runs a command with a key in its environment.
+fn sealed(args: &[&str], input: &str) -> (i32, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+    command.args(args).env("A_KEY", "cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4=");
+    command.env("B_KEY", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=").env("NO_KEY", "s3cret");
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // Whoever does not read does not mind.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let output = child.wait_with_output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
@@ -428,4 +441,55 @@ fn replay_needs_a_configuration_and_a_log() {
         assert_eq!((code, out.as_str()), (2, ""), "{args:?}");
         assert!(err.contains(problem), "{err}");
     }
+}
+
+#[test]
+fn encrypts_and_decrypts_files() {
+    let plain = File::new("plain.txt", "größer\n");
+    let (code, token, err) = sealed(&["encrypt", plain.path(), "--key", "A_KEY"], "");
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(token.starts_with("gAAAAA"), "{token}");
+    assert_ne!(sealed(&["encrypt", plain.path(), "--key", "A_KEY"], "").1, token);
+    let token = File::new("token.txt", &format!("{token}\n"));
+    let keys = ["decrypt", token.path(), "--key", "B_KEY", "--key", "A_KEY", "--ttl", "60"];
+    assert_eq!(sealed(&keys, ""), (0, "größer\n".to_owned(), String::new()));
+    let (code, out, err) = sealed(&["decrypt", token.path(), "--key", "B_KEY"], "");
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(err.contains("none of the keys made it"), "{err}");
+    let made_in_1985 =
+        "gAAAAAAdwJ6wAAECAwQFBgcICQoLDA0ODy021cpGVWKZ_eEwCGM4BLLF_5CV9dOPmrhuVUPgJobwOz7JcbmrR64jVmpU4IwqDA==";
+    assert_eq!(sealed(&["decrypt", "-", "--key", "A_KEY"], made_in_1985).1, "hello");
+    assert_eq!(sealed(&["decrypt", "-", "--key", "A_KEY", "--ttl", "60"], made_in_1985).0, 1);
+}
+
+#[test]
+fn exits_2_for_a_bad_key_and_never_prints_it() {
+    for args in [
+        &["encrypt"][..],
+        &["encrypt", "-"],
+        &["encrypt", "-", "--key"],
+        &["encrypt", "-", "--key", "NO_KEY"],
+        &["encrypt", "-", "--key", "NOT_SET_AT_ALL"],
+        &["encrypt", "-", "--key", "A_KEY", "--ttl", "1"],
+        &["decrypt", "-", "--key", "A_KEY", "--ttl", "soon"],
+        &["decrypt", "/nowhere/at/all", "--key", "A_KEY"],
+        &["decrypt", "a", "b", "--key", "A_KEY"],
+    ] {
+        let (code, out, err) = sealed(args, "");
+        assert_eq!((code, out.as_str()), (2, ""), "{args:?}");
+        assert!(err.starts_with("portcullis: ") && !err.contains("s3cret"), "{args:?}: {err}");
+    }
+}
+
+#[test]
+fn check_takes_the_keys_of_encryption_for_granted_and_not_an_inline_one() {
+    let with = |secret: &str| {
+        let encryption =
+            "encryption: { keys: [{ secret: a }] }\nroutes: [{ match: { path: /a }, body: { encrypt: [b] } }]";
+        check("sealed.yaml", &format!("secrets: {{ a: {{ {secret} }} }}\n{encryption}"))
+    };
+    assert_eq!(with("env: A").0, 0);
+    let (code, _, err) = with("inline: s3cret");
+    assert_eq!(code, 2);
+    assert!(err.contains("encryption.keys[0]: the secret a is no Fernet key") && !err.contains("s3cret"), "{err}");
 }

@@ -7,6 +7,8 @@
 mod access;
 #[path = "pipeline/api_keys.rs"]
 mod api_keys;
+#[path = "pipeline/bodies.rs"]
+mod bodies;
 #[path = "pipeline/credentials.rs"]
 mod credentials;
 #[path = "pipeline/examples.rs"]

@@ -4,6 +4,7 @@ use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
+use portcullis::cli::seal::{self, Direction};
 use portcullis::cli::{check, explain, replay, scan, schema, sign, token};
 
 const USAGE: &str = "usage: portcullis COMMAND
@@ -19,6 +20,10 @@ const USAGE: &str = "usage: portcullis COMMAND
   token [FILE --provider NAME] --key-env VARIABLE [--claims JSON]
                           a JSON Web Token made with a shared secret
   schema                  the JSON Schema of the configuration
+  encrypt FILE --key VARIABLE
+                          the Fernet token of a file (- for the standard input), with the key in an environment variable
+  decrypt FILE --key VARIABLE [--key VARIABLE]... [--ttl SECONDS]
+                          what the Fernet token in a file says; exits 1 if none of the keys made it, or too long ago
 
   --help, --version
 
@@ -55,6 +60,8 @@ fn run(args: &[String], out: &mut dyn Write) -> io::Result<ExitCode> {
         ["replay", ..] => replay::run(rest, out, &mut io::stderr().lock()).map(ExitCode::from),
         ["sign", ..] => sign::run(rest, out, &mut io::stderr().lock()).map(ExitCode::from),
         ["token", ..] => token::run(rest, out, &mut io::stderr().lock()).map(ExitCode::from),
+        ["encrypt", ..] => seal::run(Direction::Encrypt, rest, out, &mut io::stderr().lock()).map(ExitCode::from),
+        ["decrypt", ..] => seal::run(Direction::Decrypt, rest, out, &mut io::stderr().lock()).map(ExitCode::from),
         ["scan", ..] => scan::run(rest, io::stdin().lock(), out),
         [] => misused("a command is missing"),
         ["check", ..] => misused("check takes one file"),

@@ -7,5 +7,6 @@ mod options;
 pub mod replay;
 pub mod scan;
 pub mod schema;
+pub mod seal;
 pub mod sign;
 pub mod token;

@@ -326,7 +326,7 @@ impl Stream {
         drop(worker);
         match next {
             ResponseNext::AwaitBody { limit } => self.await_response(limit, end_of_stream),
-            next => self.apply_to_response(next),
+            next => self.apply_to_response(next, 0),
         }
     }
 
@@ -334,10 +334,11 @@ impl Stream {
     pub fn on_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
         match &mut self.response {
             ResponseIs::Passing => Action::Continue,
-            ResponseIs::Replaced => {
-                let _ = abi::replace_buffer(Buffer::ResponseBody, b"");
-                Action::Continue
-            }
+            // What cannot be dropped is kept.
+            ResponseIs::Replaced => match abi::replace_buffer(Buffer::ResponseBody, b"") {
+                Err(_) if size > 0 => Action::Pause,
+                _ => Action::Continue,
+            },
             ResponseIs::Awaited { limit, size: held, .. } => {
                 *held = size;
                 if end_of_stream || size > *limit { self.response_arrived() } else { Action::Pause }
@@ -377,7 +378,9 @@ impl Stream {
         if !self.behind_buffer_filter() {
             return Action::Pause;
         }
-        let _ = abi::remove_header(Map::ResponseHeaders, b"content-length");
+        for name in DIGESTS.into_iter().chain([&b"content-length"[..]]) {
+            let _ = abi::remove_header(Map::ResponseHeaders, name);
+        }
         Action::Continue
     }
 
@@ -398,7 +401,7 @@ impl Stream {
             }
         };
         let next = self.response_decided(arrival);
-        self.apply_to_response(next)
+        self.apply_to_response(next, size)
     }
 
     fn response_decided(&mut self, arrival: ResponseArrival) -> ResponseNext {
@@ -409,23 +412,33 @@ impl Stream {
         serving.pipeline.response_body(passage, arrival, &mut env)
     }
 
-    fn apply_to_response(&mut self, next: ResponseNext) -> Action {
-        self.response = match next {
-            ResponseNext::Continue => ResponseIs::Passing,
+    /// `held` bytes of the body wait at the host: where they cannot be replaced they go nowhere.
+    fn apply_to_response(&mut self, next: ResponseNext, held: usize) -> Action {
+        let replaced = match next {
+            ResponseNext::Continue => {
+                self.response = ResponseIs::Passing;
+                return Action::Continue;
+            }
             ResponseNext::AwaitBody { .. } => return Action::Pause,
             ResponseNext::Rewrite(body) => {
                 for name in DIGESTS {
                     let _ = abi::remove_header(Map::ResponseHeaders, name);
                 }
-                replace_response_body(&body, ResponseIs::Passing)
+                self.response = ResponseIs::Passing;
+                replace_response_body(&body)
             }
             ResponseNext::Replace(reply) => {
                 self.status = Some(reply.status);
+                self.response = ResponseIs::Replaced;
                 replace_response_head(&reply);
-                replace_response_body(reply.body.as_bytes(), ResponseIs::Replaced)
+                replace_response_body(reply.body.as_bytes())
             }
         };
-        Action::Continue
+        if replaced {
+            return Action::Continue;
+        }
+        self.response = ResponseIs::Replaced;
+        if held > 0 { Action::Pause } else { Action::Continue }
     }
 
     /// Trailers say nothing that only the proxy may say, either.
@@ -453,14 +466,13 @@ fn replace_response_head(reply: &LocalReply) {
     }
 }
 
-/// Puts another body into the response, and says its length. A response that came without a body stays without one.
-fn replace_response_body(body: &[u8], then: ResponseIs) -> ResponseIs {
-    let (length, state) = match abi::replace_buffer(Buffer::ResponseBody, body) {
-        Ok(()) => (body.len(), then),
-        Err(_) => (0, ResponseIs::Replaced),
-    };
+/// Puts another body into the response, and says its length. False when the host refuses, as it does where a response
+/// came without a body: it stays without one.
+fn replace_response_body(body: &[u8]) -> bool {
+    let replaced = abi::replace_buffer(Buffer::ResponseBody, body).is_ok();
+    let length = if replaced { body.len() } else { 0 };
     let _ = abi::set_header(Map::ResponseHeaders, b"content-length", length.to_string().as_bytes());
-    state
+    replaced
 }
 
 /// Without a clock no credential can be judged: at the epoch none has expired.

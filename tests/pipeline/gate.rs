@@ -13,7 +13,8 @@ use portcullis::jose::key::Secret;
 use portcullis::jose::sign::sign;
 use portcullis::metrics::Counter;
 use portcullis::native::NativeHost;
-use portcullis::pipeline::{Next, Passage, Pipeline};
+use portcullis::pipeline::{Next, Passage, Pipeline, ResponseArrival, ResponseNext};
+use portcullis::response::Response;
 use portcullis::time::Timestamp;
 use portcullis::worker::Worker;
 use serde_json::{Value, json};
@@ -26,7 +27,7 @@ pub const SERVICE_KEY: &str = "service-key-0123456789abcdef0123456789abcdef";
 pub const ORDER_TOKEN: &str = "order-token";
 
 /// Two issuers, one provider of tokens without an issuer, and a signing service.
-const CALLERS: &str = r#"
+pub const CALLERS: &str = r#"
 service: user-service
 secrets:
   users_key: { env: USERS_KEY }
@@ -144,6 +145,7 @@ impl Gate {
             "PARTNERS_KEY" => Some(PARTNERS_KEY.to_owned()),
             "SERVICE_KEY" => Some(SERVICE_KEY.to_owned()),
             "ORDER_TOKEN" => Some(ORDER_TOKEN.to_owned()),
+            "PII_KEY" => Some("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=".to_owned()),
             _ => None,
         };
         let surroundings = Surroundings { store: &host.store, variable: &variable, random: [1, 2, 3, 4] };
@@ -269,6 +271,22 @@ impl Gate {
         }
         self.pipeline.record(&mut outcome.passage, Some(status), &mut env);
         self.events()
+    }
+
+    /// The upstream's response with its whole body: what is done with it, and the events.
+    pub fn respond(&mut self, outcome: &mut Outcome, status: u16, body: &str) -> (ResponseNext, Vec<Value>) {
+        self.host.lines.borrow_mut().clear();
+        let mut env = Env { now: self.now, host: &self.host, worker: &mut self.worker };
+        let mut next = self.pipeline.response_head(&mut outcome.passage, status, &mut env);
+        if let ResponseNext::AwaitBody { limit } = next {
+            let arrival = if body.len() > limit {
+                ResponseArrival::OverLimit
+            } else {
+                ResponseArrival::Whole(Response::new(status, Head::default(), body.as_bytes().to_vec()))
+            };
+            next = self.pipeline.response_body(&mut outcome.passage, arrival, &mut env);
+        }
+        (next, self.events())
     }
 
     /// What arrives although nobody waits for it.

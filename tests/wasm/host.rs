@@ -158,6 +158,8 @@ pub struct Stream {
     pub request_trailers: Option<Headers>,
     pub response_headers: Option<Headers>,
     pub body: Vec<u8>,
+    /// What waits of the response's body; `None` outside the callbacks about it.
+    pub response_body: Option<Vec<u8>>,
     /// The head went to the next filter and cannot be changed any more.
     pub head_released: bool,
     pub source_address: Option<String>,

@@ -17,11 +17,12 @@ macro_rules! fault {
 type Guest<'a> = Caller<'a, Host>;
 
 /// The imports that the module calls while it serves; each can be made to fail.
-pub const SERVING: [&str; 20] = [
+pub const SERVING: [&str; 21] = [
     "proxy_log",
     "proxy_get_current_time_nanoseconds",
     "proxy_set_tick_period_milliseconds",
     "proxy_get_buffer_bytes",
+    "proxy_set_buffer_bytes",
     "proxy_get_header_map_pairs",
     "proxy_get_header_map_value",
     "proxy_replace_header_map_value",
@@ -142,6 +143,7 @@ fn bytes(linker: &mut Linker<Host>) -> Result<(), Error> {
             let buffer = match kind {
                 0 => guest.data_mut().stream().map(|stream| stream.body.clone()),
                 4 => guest.data().callout_reply.as_ref().map(|(_, body)| body.clone()),
+                1 => guest.data_mut().stream().and_then(|stream| stream.response_body.clone()),
                 7 => Some(guest.data().configuration.clone()),
                 _ => None,
             };
@@ -149,6 +151,23 @@ fn bytes(linker: &mut Linker<Host>) -> Result<(), Error> {
             let start = buffer.len().min(start as usize);
             let end = buffer.len().min(start.saturating_add(max as usize));
             give(&mut guest, &buffer[start..end], data, size)
+        },
+    )?;
+    linker.func_wrap(
+        "env",
+        "proxy_set_buffer_bytes",
+        |mut guest: Guest<'_>, kind: u32, start: u32, size: u32, data: u32, length: u32| -> Result<u32, Error> {
+            fault!(guest, "proxy_set_buffer_bytes");
+            let bytes = read(&guest, data, length);
+            let buffer = guest.data_mut().stream().and_then(|stream| match kind {
+                0 => Some(&mut stream.body),
+                1 => stream.response_body.as_mut(),
+                _ => None,
+            });
+            let Some(buffer) = buffer else { return Ok(NOT_FOUND) };
+            assert!(start == 0 && size as usize >= buffer.len(), "only whole buffers are replaced");
+            *buffer = bytes;
+            Ok(0)
         },
     )?;
     linker.func_wrap(

@@ -17,6 +17,7 @@ mod host;
 mod hostile;
 mod imports;
 mod requests;
+mod responses;
 mod serving;
 mod vm;
 mod workers;

@@ -81,6 +81,11 @@ pub struct Request {
     pub end: End,
     pub source_address: Option<String>,
     pub upstream_status: u16,
+    /// Of the upstream's response.
+    pub response_headers: Headers,
+    /// Of the upstream's response; none: it ends with its head.
+    pub response_chunks: Vec<Vec<u8>>,
+    pub response_trailers: bool,
 }
 
 impl Request {
@@ -93,6 +98,9 @@ impl Request {
             end: End::Head,
             source_address: Some("203.0.113.7:40000".to_owned()),
             upstream_status: 200,
+            response_headers: Headers::new(),
+            response_chunks: Vec::new(),
+            response_trailers: false,
         };
         for (name, value) in [
             (":method", method),
@@ -137,6 +145,13 @@ impl Request {
     pub fn trailers(mut self, trailers: &[(&str, &str)]) -> Self {
         self.end = End::Trailers;
         self.trailers = trailers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        self
+    }
+
+    /// Answered by the upstream with a JSON body in these chunks.
+    pub fn answered(mut self, chunks: &[&[u8]]) -> Self {
+        self.response_headers = vec![(b"content-type".to_vec(), b"application/json".to_vec())];
+        self.response_chunks = chunks.iter().map(|chunk| chunk.to_vec()).collect();
         self
     }
 

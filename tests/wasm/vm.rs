@@ -46,7 +46,13 @@ pub struct Outcome {
     /// The head as the next filter sees it.
     pub head: Headers,
     pub trailers: Headers,
+    /// The request's body as the next filter sees it, where it went on at once.
+    pub body: Vec<u8>,
     pub response: Headers,
+    /// What the client gets of the upstream's body.
+    pub client_body: Vec<u8>,
+    /// The response ended for the client.
+    pub complete: bool,
     /// What the access log finds in `portcullis`.
     pub property: String,
 }
@@ -197,8 +203,9 @@ impl Vm {
             if goes_on {
                 let stream = self.stream(context);
                 stream.head_released = true;
-                let sent = std::mem::take(&mut stream.body).len();
-                outcome.leaked += if ends { 0 } else { sent };
+                let sent = std::mem::take(&mut stream.body);
+                outcome.leaked += if ends { 0 } else { sent.len() };
+                outcome.body.extend(sent);
             }
         }
         if request.end == End::Trailers && !self.answered(context) {
@@ -214,12 +221,43 @@ impl Vm {
             Some(reply) => {
                 [vec![(b":status".to_vec(), reply.status.to_string().into_bytes())], reply.headers.clone()].concat()
             }
-            None if outcome.passed => vec![(b":status".to_vec(), request.upstream_status.to_string().into_bytes())],
+            None if outcome.passed => {
+                let status = (b":status".to_vec(), request.upstream_status.to_string().into_bytes());
+                [vec![status], request.response_headers.clone()].concat()
+            }
             None => return,
         };
+        let bodiless = !stream.replies.is_empty() || request.response_chunks.is_empty();
         let count = headers.len() as u32;
         stream.response_headers = Some(headers);
-        assert!(self.act("proxy_on_response_headers", (context, count, 1)), "a response is never held");
+        let goes_on = self.act("proxy_on_response_headers", (context, count, u32::from(bodiless)));
+        if bodiless {
+            outcome.complete = goes_on;
+        } else {
+            self.download(context, request, outcome);
+        }
+    }
+
+    /// The callbacks about the body of a response; what is paused is buffered.
+    fn download(&mut self, context: u32, request: &Request, outcome: &mut Outcome) {
+        self.stream(context).response_body = Some(Vec::new());
+        for (at, chunk) in request.response_chunks.iter().enumerate() {
+            let ends = !request.response_trailers && at + 1 == request.response_chunks.len();
+            let held = self.stream(context).response_body.as_mut().unwrap();
+            held.extend(chunk);
+            let size = held.len() as u32;
+            outcome.complete = self.act("proxy_on_response_body", (context, size, u32::from(ends)));
+            if outcome.complete {
+                outcome.client_body.append(self.stream(context).response_body.as_mut().unwrap());
+            }
+        }
+        if request.response_trailers {
+            outcome.complete = self.act("proxy_on_response_trailers", (context, 1));
+            if outcome.complete {
+                outcome.client_body.append(self.stream(context).response_body.as_mut().unwrap());
+            }
+        }
+        self.stream(context).response_body = None;
     }
 
     fn answered(&mut self, context: u32) -> bool {

@@ -147,6 +147,29 @@ pub enum Step<'w> {
     Index(usize),
 }
 
+/// Who is shown a document. A closure is one that sees tokens only.
+pub trait Visitor {
+    /// What it breaks off with.
+    type Break;
+
+    /// A key, string, number or literal.
+    fn token(&mut self, token: Token<'_>, location: &Location<'_>) -> ControlFlow<Self::Break>;
+
+    /// An array or object begins.
+    fn open(&mut self, _container: Container) {}
+
+    /// The array or object that began last ends.
+    fn close(&mut self) {}
+}
+
+impl<B, F: FnMut(Token<'_>, &Location<'_>) -> ControlFlow<B>> Visitor for F {
+    type Break = B;
+
+    fn token(&mut self, token: Token<'_>, location: &Location<'_>) -> ControlFlow<B> {
+        self(token, location)
+    }
+}
+
 /// Walks the whole document, or until `visit` breaks off; what follows a break is not validated.
 ///
 /// Memory: one frame per open level, and the longest escaped string; with `unique_keys` also the keys of open objects.
@@ -159,7 +182,15 @@ pub fn walk<B>(
     limits: &Limits,
     visit: impl FnMut(Token<'_>, &Location<'_>) -> ControlFlow<B>,
 ) -> Result<ControlFlow<B>, Error> {
-    walker::Walker::new(document, limits, visit).run()
+    build(document, limits, visit)
+}
+
+/// [`walk`] for a visitor that sees arrays and objects begin and end as well.
+///
+/// # Errors
+/// As of [`walk`].
+pub fn build<V: Visitor>(document: &[u8], limits: &Limits, visitor: V) -> Result<ControlFlow<V::Break>, Error> {
+    walker::Walker::new(document, limits, visitor).run()
 }
 
 /// An open array or object.
@@ -174,8 +205,11 @@ struct Frame<'a> {
     owner: usize,
 }
 
+/// What holds other values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Container {
+pub enum Container {
+    /// `[...]`
     Array,
+    /// `{...}`
     Object,
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::ops::ControlFlow;
 
 use super::string::{self, Raw};
-use super::{Container, Error, Frame, Limits, Location, Text, Token};
+use super::{Container, Error, Frame, Limits, Location, Text, Token, Visitor};
 
 /// No frame: what an array at the top is named after.
 const NOBODY: usize = usize::MAX;
@@ -41,13 +41,13 @@ impl<B> From<Error> for Stop<B> {
     }
 }
 
-impl<'a, B, V: FnMut(Token<'_>, &Location<'_>) -> ControlFlow<B>> Walker<'a, V> {
+impl<'a, V: Visitor> Walker<'a, V> {
     pub(super) fn new(document: &'a [u8], limits: &'a Limits, visit: V) -> Self {
         let (frames, scratch, keys) = (Vec::new(), Vec::new(), Vec::new());
         Self { document, at: 0, limits, entries: 0, frames, scratch, keys, visit }
     }
 
-    pub(super) fn run(mut self) -> Result<ControlFlow<B>, Error> {
+    pub(super) fn run(mut self) -> Result<ControlFlow<V::Break>, Error> {
         match self.document() {
             Ok(()) => Ok(ControlFlow::Continue(())),
             Err(Stop::Broken(with)) => Ok(ControlFlow::Break(with)),
@@ -55,7 +55,7 @@ impl<'a, B, V: FnMut(Token<'_>, &Location<'_>) -> ControlFlow<B>> Walker<'a, V> 
         }
     }
 
-    fn document(&mut self) -> Result<(), Stop<B>> {
+    fn document(&mut self) -> Result<(), Stop<V::Break>> {
         loop {
             let entered = self.value()?;
             if !entered && !self.next_entry()? {
@@ -69,7 +69,7 @@ impl<'a, B, V: FnMut(Token<'_>, &Location<'_>) -> ControlFlow<B>> Walker<'a, V> 
     }
 
     /// Reads a scalar, an empty container, or the beginning of a container: true when a value inside it is next.
-    fn value(&mut self) -> Result<bool, Stop<B>> {
+    fn value(&mut self) -> Result<bool, Stop<V::Break>> {
         match self.peek() {
             Some(b'"') => self.string()?,
             Some(b'{') => return self.open(Container::Object),
@@ -84,7 +84,7 @@ impl<'a, B, V: FnMut(Token<'_>, &Location<'_>) -> ControlFlow<B>> Walker<'a, V> 
     }
 
     /// After a value: closes what ends here and begins the next member or element; false at the end of the document.
-    fn next_entry(&mut self) -> Result<bool, Stop<B>> {
+    fn next_entry(&mut self) -> Result<bool, Stop<V::Break>> {
         loop {
             let Some(container) = self.frames.last().map(|frame| frame.container) else { return Ok(false) };
             match (container, self.peek()) {
@@ -104,7 +104,7 @@ impl<'a, B, V: FnMut(Token<'_>, &Location<'_>) -> ControlFlow<B>> Walker<'a, V> 
         }
     }
 
-    fn open(&mut self, container: Container) -> Result<bool, Stop<B>> {
+    fn open(&mut self, container: Container) -> Result<bool, Stop<V::Break>> {
         let depth = self.frames.len();
         if depth >= self.limits.depth {
             return Err(Error::TooDeep { offset: self.at }.into());
@@ -115,6 +115,7 @@ impl<'a, B, V: FnMut(Token<'_>, &Location<'_>) -> ControlFlow<B>> Walker<'a, V> 
             Container::Array => self.frames.last().map_or(NOBODY, |frame| frame.owner),
         };
         self.frames.push(Frame { container, count: 0, key: Cow::Borrowed(&[]), owner });
+        self.visit.open(container);
         match (container, self.peek()) {
             (Container::Object, Some(b'}')) | (Container::Array, Some(b']')) => {
                 self.close()?;
@@ -126,8 +127,9 @@ impl<'a, B, V: FnMut(Token<'_>, &Location<'_>) -> ControlFlow<B>> Walker<'a, V> 
         Ok(true)
     }
 
-    fn close(&mut self) -> Result<(), Stop<B>> {
+    fn close(&mut self) -> Result<(), Stop<V::Break>> {
         self.at += 1;
+        self.visit.close();
         let closed = self.frames.pop();
         if self.limits.unique_keys
             && let Some(Frame { container: Container::Object, count, .. }) = closed
@@ -151,14 +153,14 @@ impl<'a, B, V: FnMut(Token<'_>, &Location<'_>) -> ControlFlow<B>> Walker<'a, V> 
         Ok(())
     }
 
-    fn element(&mut self) -> Result<(), Stop<B>> {
+    fn element(&mut self) -> Result<(), Stop<V::Break>> {
         // Skip the space first: the limit names the element.
         self.peek();
         self.count_entry()?;
         Ok(())
     }
 
-    fn key(&mut self) -> Result<(), Stop<B>> {
+    fn key(&mut self) -> Result<(), Stop<V::Break>> {
         if self.peek() != Some(b'"') {
             return Err(self.malformed());
         }
@@ -174,7 +176,7 @@ impl<'a, B, V: FnMut(Token<'_>, &Location<'_>) -> ControlFlow<B>> Walker<'a, V> 
         }
         let location = Location { frames: &self.frames, span: (start, self.at) };
         let text = Text { bytes: location.name(), lone_surrogate };
-        broken((self.visit)(Token::Key(text), &location))?;
+        broken(self.visit.token(Token::Key(text), &location))?;
         if self.peek() != Some(b':') {
             return Err(self.malformed());
         }
@@ -197,7 +199,7 @@ impl<'a, B, V: FnMut(Token<'_>, &Location<'_>) -> ControlFlow<B>> Walker<'a, V> 
         Ok((key, lone_surrogate))
     }
 
-    fn string(&mut self) -> Result<(), Stop<B>> {
+    fn string(&mut self) -> Result<(), Stop<V::Break>> {
         let start = self.at;
         let raw = self.quoted()?;
         let mut text = Text { bytes: raw.bytes, lone_surrogate: false };
@@ -210,7 +212,7 @@ impl<'a, B, V: FnMut(Token<'_>, &Location<'_>) -> ControlFlow<B>> Walker<'a, V> 
             return Err(Error::StringTooLong { offset: start }.into());
         }
         let location = Location { frames: &self.frames, span: (start, self.at) };
-        broken((self.visit)(Token::String(text), &location))
+        broken(self.visit.token(Token::String(text), &location))
     }
 
     /// The string at its opening quote; moves past the closing one.
@@ -220,7 +222,7 @@ impl<'a, B, V: FnMut(Token<'_>, &Location<'_>) -> ControlFlow<B>> Walker<'a, V> 
         Ok(raw)
     }
 
-    fn number(&mut self) -> Result<(), Stop<B>> {
+    fn number(&mut self) -> Result<(), Stop<V::Break>> {
         let start = self.at;
         self.skip(b'-');
         if !self.skip(b'0') {
@@ -241,14 +243,14 @@ impl<'a, B, V: FnMut(Token<'_>, &Location<'_>) -> ControlFlow<B>> Walker<'a, V> 
         self.scalar(Token::Number(written), start)
     }
 
-    fn digits(&mut self) -> Result<(), Stop<B>> {
+    fn digits(&mut self) -> Result<(), Stop<V::Break>> {
         let rest = self.document.get(self.at..).unwrap_or_default();
         let count = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
         self.at += count;
         if count == 0 { Err(self.malformed()) } else { Ok(()) }
     }
 
-    fn literal(&mut self, written: &[u8], token: Token<'_>) -> Result<(), Stop<B>> {
+    fn literal(&mut self, written: &[u8], token: Token<'_>) -> Result<(), Stop<V::Break>> {
         let start = self.at;
         for byte in written {
             if !self.skip(*byte) {
@@ -258,8 +260,8 @@ impl<'a, B, V: FnMut(Token<'_>, &Location<'_>) -> ControlFlow<B>> Walker<'a, V> 
         self.scalar(token, start)
     }
 
-    fn scalar(&mut self, token: Token<'_>, start: usize) -> Result<(), Stop<B>> {
-        broken((self.visit)(token, &Location { frames: &self.frames, span: (start, self.at) }))
+    fn scalar(&mut self, token: Token<'_>, start: usize) -> Result<(), Stop<V::Break>> {
+        broken(self.visit.token(token, &Location { frames: &self.frames, span: (start, self.at) }))
     }
 
     fn count_entry(&mut self) -> Result<(), Error> {
@@ -291,7 +293,7 @@ impl<'a, B, V: FnMut(Token<'_>, &Location<'_>) -> ControlFlow<B>> Walker<'a, V> 
         matches
     }
 
-    fn malformed(&self) -> Stop<B> {
+    fn malformed(&self) -> Stop<V::Break> {
         Error::Malformed { offset: self.at }.into()
     }
 }

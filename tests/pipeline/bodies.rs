@@ -1,0 +1,162 @@
+//! Bodies that are changed on their way: for whom, in which mode, and what is told.
+
+use portcullis::pipeline::ResponseNext;
+use serde_json::{Value, json};
+
+use crate::gate::{Gate, Outcome, get, partner, post, told, user};
+
+/// The usual callers, with a key for encryption.
+fn gate(sections: &str) -> Gate {
+    let usual = "secrets:\n  users_key: { env: USERS_KEY }";
+    let callers =
+        crate::gate::CALLERS.replace(usual, "secrets:\n  pii_key: { env: PII_KEY }\n  users_key: { env: USERS_KEY }");
+    assert!(callers.contains("pii_key"));
+    Gate::bare(&format!("{callers}encryption: {{ keys: [{{ secret: pii_key }}] }}\n{sections}"))
+}
+
+/// What the client gets: the body as it is now, or the status of what takes its place.
+fn shown(next: &ResponseNext, sent: &str) -> Result<String, u16> {
+    match next {
+        ResponseNext::Continue => Ok(sent.to_owned()),
+        ResponseNext::Rewrite(body) => Ok(String::from_utf8(body.clone()).unwrap()),
+        ResponseNext::Replace(reply) => Err(reply.status),
+        other => panic!("{other:?}"),
+    }
+}
+
+const PERSON: &str = r#"{"id":1,"email":"e","password":"x"}"#;
+
+#[test]
+fn a_role_gets_all_but_the_denied_fields() {
+    let mut gate = gate(
+        "
+roles: { root: [admin] }
+routes:
+  - match: { path: /a }
+    authenticate: { optional: [jwt.users] }
+    response: { fields: { deny: [password], allow: [id, password], allow_all: { roles: [admin] } } }",
+    );
+    let mut asked = |roles: Option<Value>| {
+        let request = roles.map_or(get("/a"), |roles| get("/a").bearer(&user(json!({ "roles": roles }))));
+        let mut outcome = gate.send(request);
+        assert_eq!(outcome.upstream("accept-encoding"), Some("identity"));
+        let (next, events) = gate.respond(&mut outcome, 200, PERSON);
+        assert_eq!(events, Vec::<Value>::new());
+        shown(&next, PERSON).unwrap()
+    };
+    let all = r#"{"id":1,"email":"e"}"#;
+    assert_eq!([asked(Some(json!(["admin"]))), asked(Some(json!(["root"])))], [all, all]);
+    assert_eq!([asked(Some(json!(["user"]))), asked(None)], [r#"{"id":1}"#, r#"{"id":1}"#]);
+}
+
+#[test]
+fn neither_monitor_nor_off_nor_a_share_disables_projection_and_encryption() {
+    for mode in ["mode: monitor", "mode: \"off\"", "enforce_percent: 0"] {
+        let mut gate = gate(&format!(
+            "
+routes:
+  - match: {{ path: /a }}
+    authenticate: none
+    {mode}
+    body: {{ encrypt: [ssn] }}
+    response: {{ fields: {{ deny: [password] }}, owner: {{ field: id, claim: user_id }} }}",
+        ));
+        let mut outcome = gate.send(post("/a").body("application/json", r#"{"ssn":"078"}"#));
+        assert_eq!(outcome.status, None, "{mode}");
+        let stored = String::from_utf8(outcome.passage.exchange.rewritten_body.clone().unwrap()).unwrap();
+        assert!(stored.starts_with(r#"{"ssn":"gAAAAA"#), "{mode}: {stored}");
+        let (next, _) = gate.respond(&mut outcome, 200, PERSON);
+        assert_eq!(shown(&next, ""), Ok(r#"{"id":1,"email":"e"}"#.to_owned()), "{mode}");
+        let unreadable = format!("{}{}", "x".repeat(2 << 20), PERSON);
+        for body in ["password=x", unreadable.as_str()] {
+            let mut outcome = gate.send(get("/a"));
+            assert_eq!(shown(&gate.respond(&mut outcome, 200, body).0, ""), Err(502), "{mode}");
+        }
+        let mut outcome = gate.send(get("/a"));
+        assert_eq!(shown(&gate.respond(&mut outcome, 101, "").0, ""), Err(502), "{mode}");
+        let form = post("/a").body("application/x-www-form-urlencoded", "ssn=078");
+        assert_eq!(gate.status(form), Some(400), "{mode}");
+    }
+}
+
+#[test]
+fn only_the_caller_whose_it_is_sees_an_object() {
+    let mut gate = gate(
+        "
+routes:
+  - match: { path: /open }
+    authenticate: none
+  - match: { path: /a }
+    authenticate: { optional: [jwt] }
+    response: { owner: { field: owner.id, claim: user_id, unless: { roles: [admin] } } }
+  - match: { path: /b }
+    authenticate: none
+    mode: monitor
+    response: { owner: { field: id, claim: user_id } }",
+    );
+    let mine = r#"{"owner":{"id":7}}"#;
+    let by = |claims: Value| get("/a").bearer(&user(claims));
+    for (request, body, expected) in [
+        (by(json!({})), mine, Ok(())),
+        (by(json!({})), r#"{"owner":[{"id":"7"},{"id":7}]}"#, Ok(())),
+        (by(json!({})), r#"{"owner":{"id":8}}"#, Err(403)),
+        (by(json!({})), r#"{"owner":[{"id":7},{}]}"#, Err(403)),
+        (by(json!({})), r#"{"owner":{"id":7.0}}"#, Err(403)),
+        (by(json!({})), "nothing", Err(502)),
+        (by(json!({ "roles": ["admin"] })), r#"{"owner":{"id":8}}"#, Ok(())),
+        (by(json!({ "roles": ["admin"] })), "anything", Ok(())),
+        (get("/a"), mine, Err(403)),
+        // Partner 7 is another caller than user 7, whose subject that claim is.
+        (get("/a").bearer(&partner(json!({ "user_id": 7 }))), mine, Err(403)),
+    ] {
+        let mut outcome = gate.send(request);
+        let (next, events) = gate.respond(&mut outcome, 200, body);
+        assert_eq!(shown(&next, body).map(|_| ()), expected, "{body}");
+        if expected == Err(403) {
+            assert_eq!(told(&events), ["ACCESS_DENIED forbidden"]);
+            assert_eq!(events[0]["details"]["rule"], "routes[1].response.owner");
+        }
+    }
+    let mut monitored = gate.send(get("/b"));
+    let (next, events) = gate.respond(&mut monitored, 200, PERSON);
+    assert_eq!(
+        (shown(&next, PERSON), told(&events)),
+        (Ok(PERSON.to_owned()), vec!["ACCESS_DENIED forbidden monitor".to_owned()])
+    );
+    let mut monitored = gate.send(get("/b"));
+    let (next, events) = gate.respond(&mut monitored, 200, "text");
+    assert_eq!(
+        (shown(&next, "text"), told(&events)),
+        (Ok("text".to_owned()), vec!["DEGRADED response_malformed monitor".to_owned()])
+    );
+    let mut free: Outcome = gate.send(get("/open").header("accept-encoding", "gzip"));
+    assert_eq!(free.upstream("accept-encoding"), Some("gzip"));
+    assert_eq!(gate.respond(&mut free, 101, "").0, ResponseNext::Continue);
+}
+
+#[test]
+fn a_whole_body_is_encrypted_and_comes_back() {
+    let mut gate = gate(
+        "
+routes:
+  - { match: { path: /f, methods: [PUT] }, authenticate: none, body: { encrypt_whole: true } }
+  - { match: { path: /f }, authenticate: none, response: { decrypt_whole: true } }",
+    );
+    let put = |headers: &[(&str, &str)]| {
+        let request = crate::gate::Request::new("PUT", "/f");
+        headers.iter().fold(request, |request, (name, value)| request.header(name, value)).body("image/png", "bytes")
+    };
+    let outcome = gate.send(put(&[("content-digest", "x"), ("digest", "y")]));
+    assert_eq!((outcome.upstream("content-digest"), outcome.upstream("digest")), (None, None));
+    let stored = String::from_utf8(outcome.passage.exchange.rewritten_body.clone().unwrap()).unwrap();
+    let mut read = gate.send(get("/f"));
+    assert_eq!(shown(&gate.respond(&mut read, 200, &stored).0, ""), Ok("bytes".to_owned()));
+    let (next, events) = gate.respond(&mut read, 200, "no token");
+    assert_eq!(
+        (shown(&next, "no token"), told(&events)),
+        (Ok("no token".to_owned()), vec!["DEGRADED decrypt_failed".to_owned()])
+    );
+    assert_eq!(gate.status(put(&[("content-encoding", "gzip")])), Some(415));
+    gate.host.without_random = true;
+    assert_eq!(gate.status(put(&[])), Some(503));
+}

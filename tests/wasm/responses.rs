@@ -1,0 +1,133 @@
+//! Responses that are held, and bodies that are changed: what goes out however they arrive and whatever the host answers.
+
+use serde_json::{Value, json};
+
+use crate::imports::SERVING;
+use crate::requests::{Request, configuration};
+use crate::vm::{Outcome, Vm};
+
+const KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+const ORDER: &[u8] = br#"{"user_id":"ada","password":"s3cret","total":1.50}"#;
+const SHOWN: &str = r#"{"user_id":"ada","total":1.50}"#;
+
+fn rules(hold: &str) -> Vm {
+    let mut configuration = configuration();
+    configuration["bodies"] = json!({ "hold": hold });
+    configuration["secrets"]["pii_key"] = json!({ "inline": KEY });
+    configuration["encryption"] = json!({ "keys": [{ "secret": "pii_key" }] });
+    configuration["routes"] = json!([{
+        "match": { "path": "/api/**" },
+        "body": { "encrypt": ["ssn"] },
+        "response": {
+            "fields": { "deny": ["password"] },
+            "owner": { "field": "user_id", "claim": "user_id" },
+        },
+    }]);
+    Vm::serving(&configuration.to_string())
+}
+
+fn header(outcome: &Outcome, name: &str) -> Option<String> {
+    let found = outcome.response.iter().find(|(known, _)| known == name.as_bytes());
+    found.map(|(_, value)| String::from_utf8_lossy(value).into_owned())
+}
+
+/// The same body whole, byte by byte, before an empty end, before trailers.
+fn arrivals(body: &[u8]) -> Vec<Request> {
+    let bytes: Vec<&[u8]> = body.chunks(1).collect();
+    let mut requests = Vec::new();
+    for chunks in [vec![body], bytes, vec![body, b""], vec![b"", body]] {
+        for trailers in [false, true] {
+            let mut request = Request::get("/api/a").by("ada").answered(&chunks);
+            request.response_headers.push((b"etag".to_vec(), b"1".to_vec()));
+            request.response_trailers = trailers;
+            requests.push(request);
+        }
+    }
+    requests
+}
+
+#[test]
+fn a_response_goes_out_projected_with_its_length_however_it_arrives() {
+    let mut vm = rules("headers");
+    for request in arrivals(ORDER) {
+        let outcome = vm.request(&request);
+        assert_eq!(String::from_utf8_lossy(&outcome.client_body), SHOWN);
+        assert_eq!(header(&outcome, "content-length").as_deref(), Some("30"));
+        assert!(outcome.complete && header(&outcome, "etag").is_none());
+        assert_eq!(outcome.upstream("accept-encoding").as_deref(), Some("identity"));
+    }
+}
+
+#[test]
+fn what_is_not_the_callers_or_cannot_be_read_is_replaced() {
+    let mut vm = rules("headers");
+    let theirs = String::from_utf8_lossy(ORDER).replace("ada", "bob");
+    let long = format!("{}{}", String::from_utf8_lossy(ORDER), " ".repeat(128 << 10));
+    for (body, status) in [(theirs.as_str(), "403"), ("{\"password\":\"s3cret\"", "502"), (&long, "502")] {
+        let requests =
+            if body.len() > 1000 { arrivals(body.as_bytes())[..2].to_vec() } else { arrivals(body.as_bytes()) };
+        for request in requests {
+            let outcome = vm.request(&request);
+            assert_eq!(header(&outcome, ":status").as_deref(), Some(status));
+            let problem: Value = serde_json::from_slice(&outcome.client_body).unwrap();
+            assert_eq!(problem["status"].to_string(), status);
+            assert_eq!(header(&outcome, "content-length"), Some(outcome.client_body.len().to_string()));
+        }
+    }
+}
+
+#[test]
+fn an_upgrade_shows_nothing() {
+    let mut vm = rules("headers");
+    let mut request = Request::get("/api/a").by("ada").answered(&[b"s3cret", b"s3cret"]);
+    request.upstream_status = 101;
+    let outcome = vm.request(&request);
+    assert_eq!((header(&outcome, ":status").as_deref(), outcome.client_body.as_slice()), (Some("502"), &b""[..]));
+}
+
+#[test]
+fn behind_a_buffer_filter_the_head_goes_on_without_a_length() {
+    let mut vm = rules("buffer_filter");
+    for mut request in arrivals(ORDER) {
+        request.response_headers.push((b"content-length".to_vec(), ORDER.len().to_string().into_bytes()));
+        let outcome = vm.request(&request);
+        assert_eq!(String::from_utf8_lossy(&outcome.client_body), SHOWN);
+        assert!(header(&outcome, "etag").is_none());
+    }
+}
+
+#[test]
+fn nothing_that_is_withheld_goes_out_whatever_the_host_answers() {
+    for hold in ["headers", "buffer_filter"] {
+        let mut vm = rules(hold);
+        for import in SERVING {
+            for status in [1, 2, 10, 99] {
+                vm.host().fault = Some((import, status));
+                for request in arrivals(ORDER) {
+                    let outcome = vm.request(&request);
+                    let got = String::from_utf8_lossy(&outcome.client_body).into_owned();
+                    assert!(!got.contains("s3cret"), "{hold}: {got} with {import} answering {status}");
+                }
+                let sent = Request::post("/api/a", &[r#"{"ssn":""#, r#"078-05-1120"}"#]).by("ada");
+                let outcome = vm.request(&sent);
+                assert!(
+                    !outcome.passed || !String::from_utf8_lossy(&outcome.body).contains("078"),
+                    "{import} {status}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_upstream_gets_fields_encrypted() {
+    let mut vm = rules("headers");
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        let outcome = vm.request(&Request::post("/api/a", &[r#"{"ssn":""#, r#"078-05-1120","a":1.0}"#]).by("ada"));
+        let body: Value = serde_json::from_slice(&outcome.body).unwrap();
+        assert!(outcome.passed && body["ssn"].as_str().unwrap().starts_with("gAAAAA"));
+        seen.push(body["ssn"].to_string());
+    }
+    assert_ne!(seen[0], seen[1]);
+}
