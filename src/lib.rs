@@ -39,6 +39,7 @@ pub mod peer;
 pub mod pipeline;
 pub mod policy;
 pub mod response;
+pub mod sanitize;
 pub mod schema;
 pub mod store;
 pub mod table;
