@@ -7,7 +7,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::denial::{Denial, LocalReply};
+use crate::denial::{Denial, LocalReply, ResponseRejection};
 use crate::event::Severity;
 use crate::exchange::Exchange;
 use crate::jose::verify::HostVerifier;
@@ -30,9 +30,14 @@ pub trait Check {
 
 /// One decision about the upstream's response, with its whole body.
 pub trait ResponseCheck {
-    /// Decides, and may rewrite the body. Only [`Step::Pass`], [`Step::Deny`], [`Step::Observe`] and [`Step::Fail`] are
-    /// words for a response.
+    /// Decides, and may rewrite the body, which also holds where its refusal is only reported. [`Step::Await`] and
+    /// [`Step::Answer`] are no words for a response.
     fn decide(&self, response: &mut Response, exchange: &mut Exchange, env: &mut Env<'_>) -> Step;
+
+    /// Decides about a response whose body it will not see.
+    fn unreadable(&self, why: ResponseRejection) -> Step {
+        Step::Refuse(Denial::Response(why))
+    }
 }
 
 /// What a check says.
@@ -42,6 +47,8 @@ pub enum Step {
     Pass,
     /// A rule refuses the exchange.
     Deny(Denial),
+    /// The exchange would lose its protection: it is refused whatever the mode.
+    Refuse(Denial),
     /// A rule would refuse the exchange, but is itself only in monitor mode: report, and pass.
     Observe(Denial),
     /// The exchange is answered here: a CORS preflight.
@@ -190,12 +197,14 @@ pub struct Env<'a> {
     pub worker: &'a mut Worker,
 }
 
-/// What the host can do: shared data, signatures, the connection, logging and counting.
+/// What the host can do: shared data, signatures, randomness, the connection, logging and counting.
 pub trait Host: Connection + Telemetry {
     /// The shared data.
     fn store(&self) -> &dyn SharedStore;
     /// Signature verification.
     fn verifier(&self) -> &dyn HostVerifier;
+    /// Random bytes fit for cryptography. `None` where the host has none.
+    fn random_block(&self) -> Option<[u8; 16]>;
 }
 
 /// What is known of the connection. Each read is a host call: ask only when the answer is needed.

@@ -155,6 +155,8 @@ pub struct Notice {
     pub event: EventType,
     /// Reason code out of a closed list.
     pub reason: &'static str,
+    /// As in [`Details`].
+    pub parameter: Option<String>,
     /// Whom it is about; `None`: the client.
     pub address: Option<IpAddr>,
     /// As in [`Details`].
@@ -170,7 +172,16 @@ pub struct Notice {
 impl Notice {
     /// About the client, with nothing but a reason.
     pub const fn new(event: EventType, reason: &'static str) -> Self {
-        Self { event, reason, address: None, network: None, until: None, failed_attempts: None, mode: "" }
+        Self {
+            event,
+            reason,
+            parameter: None,
+            address: None,
+            network: None,
+            until: None,
+            failed_attempts: None,
+            mode: "",
+        }
     }
 }
 

@@ -26,6 +26,7 @@ pub mod document;
 pub mod endpoint;
 pub mod event;
 pub mod exchange;
+pub mod fernet;
 pub mod head;
 #[cfg(target_family = "wasm")]
 mod host;

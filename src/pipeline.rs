@@ -328,6 +328,7 @@ impl Pipeline {
             Step::Await(Await::Body { limit }) => return Some(Next::AwaitBody { limit }),
             Step::Await(Await::Callout(callout)) => return Some(Next::Call(callout)),
             Step::Answer(reply) => return Some(Next::Reply(passage.answer(reply))),
+            Step::Refuse(denial) => return Some(self.refuse(passage, denial, env)),
             Step::Fail(failure) if guard.on_error == Verdict::Allow => {
                 self.report_failure(passage, failure, env);
                 passage.at += 1;
@@ -397,6 +398,7 @@ impl Pipeline {
             let details = Details {
                 ip_address: &address,
                 network: notice.network.as_deref().unwrap_or_default(),
+                parameter: notice.parameter.as_deref().unwrap_or_default(),
                 until: notice.until,
                 failed_attempts: notice.failed_attempts,
                 reason: notice.reason,
@@ -445,7 +447,7 @@ impl Pipeline {
         }
         // What follows a switch of protocols is no response whose fields could be read.
         if status == 101 {
-            return self.replace(passage, Denial::Response(ResponseRejection::Upgraded), env);
+            return self.unreadable(passage, ResponseRejection::Upgraded, env);
         }
         ResponseNext::AwaitBody { limit: passage.response.limit }
     }
@@ -469,25 +471,52 @@ impl Pipeline {
     /// Decides about a response that was held.
     pub fn response_body(&self, passage: &mut Passage, arrival: ResponseArrival, env: &mut Env<'_>) -> ResponseNext {
         let ResponseArrival::Whole(mut response) = arrival else {
-            return self.replace(passage, Denial::Response(ResponseRejection::TooLarge), env);
+            return self.unreadable(passage, ResponseRejection::TooLarge, env);
         };
         let guards = passage.response.guards.clone();
         for guard in guards.iter() {
             let step = guard.check.decide(&mut response, &mut passage.exchange, env);
-            self.tell(&mut passage.exchange, env);
-            let denial = match step {
-                Step::Pass => continue,
-                Step::Deny(denial) if guard.mode == Mode::Enforce && !passage.monitored => denial,
-                Step::Deny(denial) | Step::Observe(denial) => {
-                    self.report(&mut passage.exchange, &denial, "monitor", env);
-                    continue;
-                }
-                Step::Fail(failure) => Denial::Unavailable { what: failure.as_str() },
-                Step::Await(_) | Step::Answer(_) => Denial::Unavailable { what: Failure::NoWordForAResponse.as_str() },
-            };
-            return self.replace(passage, denial, env);
+            if let Some(denial) = self.settle_response(passage, guard, step, env) {
+                return self.replace(passage, denial, env);
+            }
         }
         response.rewritten().map_or(ResponseNext::Continue, ResponseNext::Rewrite)
+    }
+
+    /// Decides about a response whose body cannot be shown to the guards.
+    fn unreadable(&self, passage: &mut Passage, why: ResponseRejection, env: &mut Env<'_>) -> ResponseNext {
+        let guards = passage.response.guards.clone();
+        for guard in guards.iter() {
+            let step = guard.check.unreadable(why);
+            if let Some(denial) = self.settle_response(passage, guard, step, env) {
+                return self.replace(passage, denial, env);
+            }
+        }
+        ResponseNext::Continue
+    }
+
+    /// Applies monitor mode to a check's word about a response. `None`: on to the next guard.
+    fn settle_response(
+        &self,
+        passage: &mut Passage,
+        guard: &ResponseGuard,
+        step: Step,
+        env: &mut Env<'_>,
+    ) -> Option<Denial> {
+        self.tell(&mut passage.exchange, env);
+        match step {
+            Step::Pass => None,
+            Step::Refuse(denial) => Some(denial),
+            Step::Deny(denial) if guard.mode == Mode::Enforce && !passage.monitored => Some(denial),
+            Step::Deny(denial) | Step::Observe(denial) => {
+                self.report(&mut passage.exchange, &denial, "monitor", env);
+                None
+            }
+            Step::Fail(failure) => Some(Denial::Unavailable { what: failure.as_str() }),
+            Step::Await(_) | Step::Answer(_) => {
+                Some(Denial::Unavailable { what: Failure::NoWordForAResponse.as_str() })
+            }
+        }
     }
 
     fn replace(&self, passage: &mut Passage, denial: Denial, env: &mut Env<'_>) -> ResponseNext {

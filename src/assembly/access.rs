@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::{Findings, Shared, networks};
-use crate::checks::authorize::{Authorize, Condition, Entry, Principal};
+use crate::checks::authorize::{Authorize, Condition, Entry, OwnClaim, Principal};
 use crate::config::{self, ClaimValue, DenyEntry, Network, Owner};
 use crate::jose::claims::ClaimPath;
 use crate::peer::spiffe;
@@ -90,16 +90,20 @@ fn conditions(asked: &Asked<'_>, path: &str, shared: &Shared, findings: &mut Fin
         compiled.push(Condition::Client(networks(asked.client_ip)));
     }
     if let Some(owner) = asked.owner {
-        match ClaimPath::parse(&owner.claim) {
-            Some(claim) => {
-                let parameter = owner.path.as_str().to_owned();
-                let providers = shared.subjects.get(&owner.claim).cloned().unwrap_or_default();
-                compiled.push(Condition::Owner { parameter, claim, providers });
-            }
-            None => findings.error(format!("{path}.owner.claim"), "expected the name of a claim"),
+        if let Some(claim) = own_claim(&owner.claim, &format!("{path}.owner.claim"), shared, findings) {
+            compiled.push(Condition::Owner { parameter: owner.path.as_str().to_owned(), claim });
         }
     }
     compiled
+}
+
+/// The claim `name`, which says what is a caller's own.
+pub(super) fn own_claim(name: &str, path: &str, shared: &Shared, findings: &mut Findings) -> Option<OwnClaim> {
+    let Some(claim) = ClaimPath::parse(name) else {
+        findings.error(path, "expected the name of a claim");
+        return None;
+    };
+    Some(OwnClaim { claim, providers: shared.subjects.get(name).cloned().unwrap_or_default() })
 }
 
 /// A condition for each claim.

@@ -3,6 +3,7 @@
 
 mod access;
 mod authentication;
+mod bodies;
 mod browser;
 mod inspection;
 mod intrusion;
@@ -116,6 +117,7 @@ fn build(config: &Config, surroundings: &Surroundings<'_>, findings: &mut Findin
     let authentication = authentication::compile(config, &secrets, &shared, findings);
     let limits = limits::compile(config, &shared, findings);
     let inspection = inspection::compile(config, findings);
+    let bodies = bodies::compile(config, &secrets, findings);
     let intrusion = intrusion::compile(config, surroundings, findings);
     let parts = routes::Parts {
         config,
@@ -123,6 +125,7 @@ fn build(config: &Config, surroundings: &Surroundings<'_>, findings: &mut Findin
         authentication: &authentication,
         limits: &limits,
         inspection: &inspection,
+        bodies: &bodies,
         intrusion: intrusion.as_ref(),
     };
     let routes = parts.compile(findings);
@@ -180,7 +183,11 @@ fn roles(config: &Config, findings: &mut Findings) -> Roles {
     let denials = routes.chain(config.defaults.deny.iter().flatten());
     let denied = denials.flat_map(|entry| entry.roles.iter().chain(entry.except.iter().flat_map(|e| &e.roles)));
     let admins = config.intrusion.iter().flat_map(|intrusion| &intrusion.admin).flat_map(|admin| &admin.roles);
-    let named = tiers.chain(allowed.chain(denied).chain(admins).map(String::as_str));
+    let responses = config.routes.iter().filter_map(|route| route.response.as_ref());
+    let unless = responses.clone().filter_map(|response| response.owner.as_ref()?.unless.as_ref());
+    let readers = responses.filter_map(|response| response.fields.as_ref()?.allow_all.as_ref());
+    let readers = readers.chain(unless).flat_map(|roles| &roles.roles);
+    let named = tiers.chain(allowed.chain(denied).chain(admins).chain(readers).map(String::as_str));
     Roles::compile(hierarchy, named).unwrap_or_else(|_| {
         findings.error("roles", format!("expected at most {MAX_ROLES} different roles in the whole configuration"));
         Roles::default()

@@ -3,11 +3,13 @@
 use std::rc::Rc;
 
 use super::authentication::Authentication;
+use super::bodies::{Bodies, RequestBody};
 use super::inspection::Inspection;
 use super::limits::Limits;
 use super::{Findings, Shared, access, browser, intrusion};
 use crate::check::Check;
 use crate::checks::authorize::RefuseUnmatched;
+use crate::checks::body::response::AskForPlain;
 use crate::checks::browser::HttpsOnly;
 use crate::checks::intrusion::Intrusion;
 use crate::checks::intrusion::admin::BlockedAddresses;
@@ -22,6 +24,7 @@ pub(super) struct Parts<'c> {
     pub(super) authentication: &'c Authentication,
     pub(super) limits: &'c Limits,
     pub(super) inspection: &'c Inspection,
+    pub(super) bodies: &'c Bodies,
     pub(super) intrusion: Option<&'c Rc<Intrusion>>,
 }
 
@@ -78,19 +81,35 @@ impl Parts<'_> {
 
     /// One route; `None`: what no route matches.
     fn route(&self, route: Option<&config::Route>, path: &str, findings: &mut Findings) -> Route {
+        let body = self.bodies.request(route.and_then(|route| route.body.as_ref()), path, findings);
+        let rewrites_body = body.rewrites();
+        let response = route.and_then(|route| route.response.as_ref());
+        let response = self.bodies.response(response, (path, self.mode(route)), self.shared, findings);
+        let asks_for_plain = !response.guards.is_empty();
         Route {
-            guards: self.guards(route, path, findings),
+            guards: self.guards(route, path, asks_for_plain, body, findings),
             enforce_percent: route.map_or(100, |route| u8::try_from(route.enforce_percent.0).unwrap_or(100)),
             answers_preflights: route.is_some_and(|route| route.cors.is_some()) || self.config.headers.cors.is_some(),
-            rewrites_body: false,
-            response: ResponseGuards::none(),
+            rewrites_body,
+            response,
         }
     }
 
+    fn mode(&self, route: Option<&config::Route>) -> Mode {
+        route.and_then(|route| route.mode).or(self.config.defaults.mode).unwrap_or(self.config.mode)
+    }
+
     /// The order of a request from its route on. Denials that come after the browser's headers carry them.
-    fn guards(&self, route: Option<&config::Route>, path: &str, findings: &mut Findings) -> Rc<[Guard]> {
+    fn guards(
+        &self,
+        route: Option<&config::Route>,
+        path: &str,
+        asks_for_plain: bool,
+        body: RequestBody,
+        findings: &mut Findings,
+    ) -> Rc<[Guard]> {
         let (config, defaults) = (self.config, &self.config.defaults);
-        let mode = route.and_then(|route| route.mode).or(defaults.mode).unwrap_or(config.mode);
+        let mode = self.mode(route);
         let mut guards = browser_guards(config, route, path, findings);
         if config.headers.https_redirect {
             guards.push(guard("https", HttpsOnly, mode));
@@ -116,11 +135,18 @@ impl Parts<'_> {
         for (limits, mode) in limits.map(|names| self.limits.guards(names, mode)).unwrap_or_default() {
             guards.push(guard("limit", limits, mode));
         }
+        if asks_for_plain {
+            guards.push(guard("ask for plain", AskForPlain, Mode::Enforce));
+        }
         let inspection = route.and_then(|route| route.inspection.as_ref());
         if let Some((head, body, mode)) = self.inspection.guards(inspection, path, mode, findings) {
             guards.push(guard("inspect head", head, mode));
             guards.push(guard("inspect body", body, mode));
         }
+        // Encryption is never off; what else looks at fields is left out there already.
+        let never_off = if mode == Mode::Off { Mode::Enforce } else { mode };
+        guards.extend(body.fields.map(|check| guard("body", check, never_off)));
+        guards.extend(body.whole.map(|check| guard("encrypt body", check, Mode::Enforce)));
         // What is off does not decide; what only speaks to browsers is never off.
         guards.retain(|guard| guard.mode != Mode::Off);
         guards.into()

@@ -4,6 +4,7 @@ use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
+use portcullis::cli::seal::{self, Direction};
 use portcullis::cli::{check, explain, scan, schema};
 
 const USAGE: &str = "usage: portcullis COMMAND
@@ -13,6 +14,10 @@ const USAGE: &str = "usage: portcullis COMMAND
                           what each step says of one request and why; exits 1 if it is answered before the upstream
   scan [--jsonl] < VALUES the injection filter's verdict on each value
   schema                  the JSON Schema of the configuration
+  encrypt FILE --key VARIABLE
+                          the Fernet token of a file (- for the standard input), with the key in an environment variable
+  decrypt FILE --key VARIABLE [--key VARIABLE]... [--ttl SECONDS]
+                          what the Fernet token in a file says; exits 1 if none of the keys made it, or too long ago
 
   --help, --version
 
@@ -46,6 +51,8 @@ fn run(args: &[String], out: &mut dyn Write) -> io::Result<ExitCode> {
         ["check", file] => check::run(Path::new(file), out, &mut io::stderr().lock()).map(ExitCode::from),
         ["schema"] => schema::run(out).map(ExitCode::from),
         ["explain", ..] => explain::run(rest, out, &mut io::stderr().lock()).map(ExitCode::from),
+        ["encrypt", ..] => seal::run(Direction::Encrypt, rest, out, &mut io::stderr().lock()).map(ExitCode::from),
+        ["decrypt", ..] => seal::run(Direction::Decrypt, rest, out, &mut io::stderr().lock()).map(ExitCode::from),
         ["scan", ..] => scan::run(rest, io::stdin().lock(), out),
         [] => misused("a command is missing"),
         ["check", ..] => misused("check takes one file"),

@@ -1,12 +1,13 @@
 //! May they: `deny` entries first, then any `allow` entry; within an entry every condition.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use crate::canonical::networks::Networks;
 use crate::check::{Check, Env, Step};
 use crate::config::ClaimValue;
 use crate::denial::Denial;
-use crate::exchange::{Exchange, Identity, Method};
+use crate::exchange::{Exchange, Method};
 use crate::jose::claims::{ClaimPath, Claims};
 use crate::peer::{Peer, spiffe};
 use crate::policy::roles::RoleSet;
@@ -55,12 +56,19 @@ pub enum Condition {
     Owner {
         /// Path parameter.
         parameter: String,
-        /// Claim.
-        claim: ClaimPath,
-        /// The providers whose subject that claim is; empty: of none, and any provider's word counts. Equal subjects of
-        /// two providers are two callers.
-        providers: Vec<(Method, Rc<str>)>,
+        /// The claim.
+        claim: OwnClaim,
     },
+}
+
+/// The claim that says what is a caller's own.
+#[derive(Debug)]
+pub struct OwnClaim {
+    /// Which.
+    pub claim: ClaimPath,
+    /// The providers whose subject that claim is; empty: of none, and any provider's word counts. Equal subjects of two
+    /// providers are two callers.
+    pub providers: Vec<(Method, Rc<str>)>,
 }
 
 /// A calling service or a peer, exactly or by its beginning. What one calls itself never matches the other.
@@ -131,19 +139,22 @@ impl Condition {
                 caller.is_some_and(|caller| scopes.iter().all(|scope| caller.scopes.contains(scope)))
             }
             Self::Claim { claim, value } => claims.is_some_and(|claims| holds(claims, claim, value)),
-            Self::Owner { parameter, claim, providers } => {
-                let counts = |caller: &Identity| {
-                    let is_its = |(method, provider): &(Method, Rc<str>)| {
-                        (*method, provider) == (caller.method, &caller.provider)
-                    };
-                    providers.is_empty() || providers.iter().any(is_its)
-                };
-                let claims = claims.filter(|_| caller.is_some_and(counts));
+            Self::Owner { parameter, claim } => {
                 let owner = exchange.target.parameter(parameter);
-                let claimed = claims.and_then(|claims| claims.text(claim));
+                let claimed = claim.of(exchange);
                 matches!((owner, claimed), (Some(owner), Some(claimed)) if !owner.is_empty() && claimed == owner)
             }
         }
+    }
+}
+
+impl OwnClaim {
+    /// What the caller's own claim says, where its word counts.
+    pub fn of<'e>(&self, exchange: &'e Exchange) -> Option<Cow<'e, str>> {
+        let caller = exchange.caller.as_deref()?;
+        let is_its = |(method, provider): &(Method, Rc<str>)| (*method, provider) == (caller.method, &caller.provider);
+        let counts = self.providers.is_empty() || self.providers.iter().any(is_its);
+        caller.claims.as_ref().filter(|_| counts)?.text(&self.claim)
     }
 }
 

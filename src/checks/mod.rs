@@ -2,6 +2,7 @@
 
 pub mod authenticate;
 pub mod authorize;
+pub mod body;
 pub mod browser;
 pub mod inspect;
 pub mod intrusion;

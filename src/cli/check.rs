@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::document::{self, Found};
 use crate::assembly::{self, Assembled, Surroundings};
-use crate::config::ConfigError;
+use crate::config::{Config, ConfigError, SecretSource};
 use crate::store::MemoryStore;
 
 /// The configuration is good.
@@ -76,9 +76,28 @@ pub fn check(name: &str, text: &str, out: &mut dyn Write, err: &mut dyn Write) -
 /// environment is the proxy's and is not here: every variable counts as set, each to something else.
 fn assembled(json: &[u8]) -> Result<Assembled, Vec<ConfigError>> {
     let store = MemoryStore::default();
-    let variable = |name: &str| Some(format!("{PLACEHOLDER}{name}"));
+    let sealing = sealing_variables(json);
+    let variable = |name: &str| {
+        let seals = sealing.iter().any(|known| known == name);
+        Some(if seals { FERNET_PLACEHOLDER.to_owned() } else { format!("{PLACEHOLDER}{name}") })
+    };
     assembly::assemble(json, &Surroundings { store: &store, variable: &variable, random: [1, 2, 3, 4] })
 }
+
+/// The variables with keys of `encryption`, which have a form of their own.
+fn sealing_variables(json: &[u8]) -> Vec<String> {
+    let Ok(config) = Config::from_json(json) else { return Vec::new() };
+    let keys = config.encryption.iter().flat_map(|encryption| &encryption.keys);
+    let sources = keys.filter_map(|key| config.secrets.get(&key.secret)).map(|secret| &secret.source);
+    let variables = sources.filter_map(|source| match source {
+        SecretSource::Env(variable) => Some(variable.clone()),
+        _ => None,
+    });
+    variables.collect()
+}
+
+/// 32 bytes in base64url.
+const FERNET_PLACEHOLDER: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 
 /// Long enough for every algorithm, so that nothing is said about a secret that is not known.
 const PLACEHOLDER: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";

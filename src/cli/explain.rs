@@ -198,6 +198,7 @@ impl Watcher for Notes {
                 None => "passes".to_owned(),
             },
             Step::Deny(denial) => format!("refuses: {}{monitored}", why(denial)),
+            Step::Refuse(denial) => format!("refuses: {}", why(denial)),
             Step::Observe(denial) => format!("only reports: {}", why(denial)),
             Step::Answer(reply) => format!("answers {}", reply.status),
             Step::Await(Await::Body { .. }) => "waits for the body".to_owned(),

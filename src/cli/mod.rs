@@ -5,3 +5,4 @@ pub mod document;
 pub mod explain;
 pub mod scan;
 pub mod schema;
+pub mod seal;

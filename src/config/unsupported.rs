@@ -1,8 +1,7 @@
 //! What the contract names and this version does not do yet: refused by name, so that nobody believes it is on.
 
 use super::{
-    Authenticate, Body, Config, ConfigError, Jwks, JwtProvider, Limit, Response, SecretSource, SignatureVersion,
-    Verdict, tree,
+    Authenticate, Body, Config, ConfigError, Jwks, JwtProvider, Limit, SecretSource, SignatureVersion, Verdict, tree,
 };
 
 /// Every use of a feature that is not supported yet, by the path of the field.
@@ -25,17 +24,10 @@ const FEATURES: &[Uses] = &[
     |config| section("authentication.revocation", config.authentication.revocation.is_some()),
     |config| section("tokens", config.tokens.is_some()),
     |config| limits(config, "rate_limit_service", |limit| limit.rate_limit_service.is_some()),
-    |config| section("encryption", config.encryption.is_some()),
     |config| section("headers.csrf", config.headers.csrf.is_some()),
     |config| section("headers.cookies", config.headers.cookies.is_some()),
     |config| bodies(config, "schema", |body| body.schema.is_some()),
     |config| bodies(config, "sanitize_html", |body| body.sanitize_html.is_some()),
-    |config| bodies(config, "encrypt", |body| !body.encrypt.is_empty()),
-    |config| bodies(config, "encrypt_whole", |body| body.encrypt_whole),
-    |config| responses(config, "fields", |response| response.fields.is_some()),
-    |config| responses(config, "decrypt", |response| !response.decrypt.is_empty()),
-    |config| responses(config, "decrypt_whole", |response| response.decrypt_whole),
-    |config| responses(config, "owner", |response| response.owner.is_some()),
     |config| section("outbound", config.outbound.is_some()),
 ];
 
@@ -79,9 +71,4 @@ pub(super) fn form_of(authenticate: &Authenticate) -> &'static str {
 fn bodies(config: &Config, field: &str, used: fn(&Body) -> bool) -> Vec<String> {
     let routes = config.routes.iter().enumerate().filter(|(_, route)| route.body.as_ref().is_some_and(used));
     routes.map(|(index, _)| format!("routes[{index}].body.{field}")).collect()
-}
-
-fn responses(config: &Config, field: &str, used: fn(&Response) -> bool) -> Vec<String> {
-    let routes = config.routes.iter().enumerate().filter(|(_, route)| route.response.as_ref().is_some_and(used));
-    routes.map(|(index, _)| format!("routes[{index}].response.{field}")).collect()
 }

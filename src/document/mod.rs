@@ -6,13 +6,14 @@
 
 mod path;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod tree;
 
 use std::borrow::Cow;
 
 pub use crate::media::json::Limits;
 use crate::media::json::{self, Container};
+pub(crate) use path::Word;
 pub use path::{FieldPath, PathError, PathSet, Reading};
 
 /// A parsed document, which borrows what it did not have to decode.
@@ -135,6 +136,11 @@ impl<'a> Document<'a> {
         self.nodes.get(place.0)?.key.as_ref().map(|key| &*key.decoded)
     }
 
+    /// The array or object that `place` is in; `None` of the root.
+    pub fn parent(&self, place: Place) -> Option<Place> {
+        self.nodes.get(place.0).filter(|_| place != self.root()).map(|node| Place(node.parent))
+    }
+
     /// The members of an object or the elements of an array, less the removed ones; nothing in anything else.
     pub fn children(&self, place: Place) -> impl Iterator<Item = Place> {
         let end = self.nodes.get(place.0).map_or(0, |node| node.end);
@@ -167,6 +173,12 @@ impl<'a> Document<'a> {
     /// Every place that `path` names, the outermost where one is in another; [`Reading::Wide`].
     pub fn places(&self, path: &FieldPath) -> Vec<Place> {
         PathSet::new([path.clone()]).places(self)
+    }
+
+    /// The places that `path` names, where it leads to its end everywhere: in every element of every array on its way;
+    /// `None` where it does not. An empty array is no place, and is no hindrance.
+    pub fn at_every(&self, path: &FieldPath) -> Option<Vec<Place>> {
+        path::at_every(self, path)
     }
 
     /// The JSON Pointer (RFC 6901) of a place in the document as it was parsed. Linear in its length.

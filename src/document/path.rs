@@ -177,3 +177,26 @@ impl PathSet {
         if within.is_empty() { Word::Elsewhere } else { Word::Towards(within) }
     }
 }
+
+/// As [`Document::at_every`] says; [`Reading::Narrow`].
+pub(super) fn at_every(document: &Document<'_>, path: &FieldPath) -> Option<Vec<Place>> {
+    let mut found = Vec::new();
+    let mut ahead = vec![(document.root(), 0)];
+    while let Some((place, at)) = ahead.pop() {
+        let container = document.nodes.get(place.0).map(|node| &node.content);
+        match (path.steps.get(at), container) {
+            (None, _) => found.push(place),
+            (Some(Step::Name(name)), Some(Content::Container(Container::Object))) => {
+                ahead.push((document.member(place, name)?, at + 1));
+            }
+            (Some(Step::Name(_)), Some(Content::Container(Container::Array))) => {
+                ahead.extend(document.children(place).map(|child| (child, at)));
+            }
+            (Some(Step::Every), Some(Content::Container(_))) => {
+                ahead.extend(document.children(place).map(|child| (child, at + 1)));
+            }
+            _ => return None,
+        }
+    }
+    Some(found)
+}

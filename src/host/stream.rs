@@ -358,7 +358,9 @@ impl Stream {
         if !self.behind_buffer_filter() {
             return Action::Pause;
         }
-        let _ = abi::remove_header(Map::ResponseHeaders, b"content-length");
+        for name in DIGESTS.into_iter().chain([&b"content-length"[..]]) {
+            let _ = abi::remove_header(Map::ResponseHeaders, name);
+        }
         Action::Continue
     }
 

@@ -175,7 +175,7 @@ fn is_grpc_message(start: &[u8]) -> bool {
 
 /// A stream that ends when the connection does. A request with content stays a request although it asks for an upgrade:
 /// who does not know the protocol answers it as if it did not.
-fn is_tunnel(exchange: &Exchange) -> bool {
+pub(crate) fn is_tunnel(exchange: &Exchange) -> bool {
     let head = &exchange.head;
     let content =
         head.contains("transfer-encoding") || head.first("content-length").is_some_and(|length| length != b"0");

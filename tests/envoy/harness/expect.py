@@ -2,7 +2,8 @@
 
 from contextlib import contextmanager
 
-TITLES = {400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 413: "Content Too Large", 429: "Too Many Requests"}
+TITLES = {400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 413: "Content Too Large",
+          415: "Unsupported Media Type", 429: "Too Many Requests", 502: "Bad Gateway"}
 BLOCKED = {401: "invalid_credentials", 403: "forbidden", 429: "rate_limit"}
 
 

@@ -37,12 +37,15 @@ class Seen:
 class Upstream:
     """Serves HTTP/1.1 on a free port of the loopback.
 
-    `/status/N` anywhere in the path answers N; everything else 200 with what was seen as JSON.
+    `/status/N` anywhere in the path answers N; everything else 200 with what was seen as JSON. Paths in `scripted` are
+    answered by their functions, which get the request and a function that sends bytes; what they return says whether
+    the connection stays open.
     """
 
     def __init__(self):
         self.seen = []
         self.by_marker = {}
+        self.scripted = {}
         outer = self
 
         class Handler(socketserver.StreamRequestHandler):
@@ -85,6 +88,8 @@ class Upstream:
             if len(seen.body) < length:
                 return False
         seen.complete = True
+        if target in self.scripted:
+            return self.scripted[target](seen, lambda raw: (wfile.write(raw), wfile.flush()))
         status = 200
         if b"/status/" in target:
             status = int(target.split(b"/status/")[1][:3])

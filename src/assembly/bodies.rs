@@ -1,0 +1,156 @@
+//! What is made of bodies, for each route: fields that are encrypted, decrypted or left out.
+
+use std::rc::Rc;
+
+use super::access::own_claim;
+use super::secrets::Secrets;
+use super::{Findings, Shared};
+use crate::checks::body::decrypt::DecryptFields;
+use crate::checks::body::encrypt::{EncryptFields, EncryptWhole};
+use crate::checks::body::owner::OwnedByCaller;
+use crate::checks::body::project::Projection;
+use crate::checks::body::request::{BodyStep, TransformBody};
+use crate::checks::body::response::TransformResponse;
+use crate::config::{self, Config, Mode, ResponseOwner};
+use crate::document::{FieldPath, Limits, PathSet};
+use crate::fernet::{Key, Keys};
+use crate::pipeline::{ResponseGuard, ResponseGuards};
+use crate::policy::roles::RoleSet;
+
+/// What the bodies of every route are changed with.
+pub(super) struct Bodies {
+    /// `None`: there is no `encryption`, or something is wrong with it.
+    keys: Option<Rc<Keys>>,
+    document: Limits,
+    /// Bytes of a body that can be held.
+    limit: usize,
+}
+
+/// What is made of the requests of one route; the order is that of the fields.
+#[derive(Default)]
+pub(super) struct RequestBody {
+    /// Fields are looked at or changed.
+    pub(super) fields: Option<TransformBody>,
+    /// All of it is encrypted.
+    pub(super) whole: Option<EncryptWhole>,
+}
+
+impl RequestBody {
+    /// The upstream may get another body than was sent.
+    pub(super) fn rewrites(&self) -> bool {
+        self.fields.is_some() || self.whole.is_some()
+    }
+}
+
+pub(super) fn compile(config: &Config, secrets: &Secrets, findings: &mut Findings) -> Bodies {
+    let size = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
+    let bodies = &config.bodies;
+    Bodies {
+        keys: keys(config, secrets, findings).map(Rc::new),
+        document: Limits {
+            depth: size(bodies.json_depth.0),
+            entries: size(bodies.json_entries.0),
+            string_length: size(bodies.string_length.0),
+            unique_keys: true,
+            ..Limits::default()
+        },
+        limit: size(config.inspection.body_limit.0),
+    }
+}
+
+/// The keys of `encryption`, in their order.
+fn keys(config: &Config, secrets: &Secrets, findings: &mut Findings) -> Option<Keys> {
+    let mut keys = Vec::new();
+    for (at, reference) in config.encryption.iter().flat_map(|encryption| &encryption.keys).enumerate() {
+        let Some(value) = secrets.value(reference) else { continue };
+        match Key::parse(value) {
+            Some(key) => keys.push(key),
+            None => findings.error(
+                format!("encryption.keys[{at}]"),
+                format!("the secret {} is no Fernet key: expected 32 bytes in base64url", reference.secret.as_str()),
+            ),
+        }
+    }
+    Keys::new(keys)
+}
+
+impl Bodies {
+    /// What is made of a route's requests. Encryption is never off.
+    pub(super) fn request(&self, body: Option<&config::Body>, path: &str, findings: &mut Findings) -> RequestBody {
+        let Some(body) = body else { return RequestBody::default() };
+        let mut steps: Vec<Rc<dyn BodyStep>> = Vec::new();
+        if let Some(keys) = self.keys.clone().filter(|_| !body.encrypt.is_empty()) {
+            let fields = paths(&body.encrypt, &format!("{path}.body.encrypt"), findings);
+            steps.push(Rc::new(EncryptFields { fields, keys }));
+        }
+        let (limits, limit) = (self.document, self.limit);
+        let whole = self.keys.clone().filter(|_| body.encrypt_whole);
+        RequestBody {
+            fields: (!steps.is_empty()).then_some(TransformBody { steps, limits, limit }),
+            whole: whole.map(|keys| EncryptWhole { keys, limit }),
+        }
+    }
+
+    /// What decides about a route's responses. Projection is never off; whose a response is, is a rule of access.
+    pub(super) fn response(
+        &self,
+        response: Option<&config::Response>,
+        (path, mode): (&str, Mode),
+        shared: &Shared,
+        findings: &mut Findings,
+    ) -> ResponseGuards {
+        let Some(response) = response else { return ResponseGuards::none() };
+        let path = format!("{path}.response");
+        let owner = response.owner.as_ref().filter(|_| mode != Mode::Off);
+        let decrypt = self.keys.clone().filter(|_| !response.decrypt.is_empty());
+        let check = TransformResponse {
+            whole: self.keys.clone().filter(|_| response.decrypt_whole),
+            owner: owner.and_then(|owner| owned_by_caller(owner, &format!("{path}.owner"), shared, findings)),
+            fields: response.fields.as_ref().map(|fields| projection(fields, &path, shared, findings)),
+            decrypt: decrypt.map(|keys| DecryptFields {
+                fields: paths(&response.decrypt, &format!("{path}.decrypt"), findings),
+                keys,
+            }),
+            limits: self.document,
+        };
+        if check.whole.is_none() && check.owner.is_none() && check.fields.is_none() && check.decrypt.is_none() {
+            return ResponseGuards::none();
+        }
+        let guard = ResponseGuard { check: Rc::new(check), mode };
+        ResponseGuards { guards: Rc::from([guard]), limit: self.limit }
+    }
+}
+
+fn projection(fields: &config::Fields, path: &str, shared: &Shared, findings: &mut Findings) -> Projection {
+    let allow = fields.allow.as_ref().map(|allow| paths(allow, &format!("{path}.fields.allow"), findings));
+    Projection {
+        deny: paths(&fields.deny, &format!("{path}.fields.deny"), findings),
+        allow,
+        allow_all: roles(fields.allow_all.as_ref(), shared),
+    }
+}
+
+fn owned_by_caller(
+    owner: &ResponseOwner,
+    path: &str,
+    shared: &Shared,
+    findings: &mut Findings,
+) -> Option<OwnedByCaller> {
+    let field = self::path(&owner.field, &format!("{path}.field"), findings);
+    let claim = own_claim(&owner.claim, &format!("{path}.claim"), shared, findings);
+    let unless = roles(owner.unless.as_ref(), shared);
+    Some(OwnedByCaller { rule: Rc::from(path), field: field?, claim: claim?, unless })
+}
+
+fn roles(roles: Option<&config::Roles>, shared: &Shared) -> RoleSet {
+    shared.roles.asked(roles.iter().flat_map(|roles| &roles.roles).map(String::as_str))
+}
+
+fn paths(fields: &[String], at: &str, findings: &mut Findings) -> PathSet {
+    let fields = fields.iter().enumerate();
+    PathSet::new(fields.filter_map(|(index, field)| path(field, &format!("{at}[{index}]"), findings)))
+}
+
+fn path(field: &str, at: &str, findings: &mut Findings) -> Option<FieldPath> {
+    FieldPath::parse(field).map_err(|error| findings.error(at, error.to_string())).ok()
+}

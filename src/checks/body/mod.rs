@@ -1,0 +1,13 @@
+//! Bodies that are changed on their way: fields of requests are encrypted, those of responses decrypted or left out.
+//!
+//! However many rules there are, a body is parsed once and written once, as a [`crate::document::Document`]. What cannot
+//! be parsed where a rule protects something is refused in every mode.
+
+pub mod decrypt;
+pub mod encrypt;
+pub mod owner;
+pub mod project;
+pub mod request;
+pub mod response;
+#[cfg(test)]
+mod tests;

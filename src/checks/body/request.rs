@@ -1,0 +1,129 @@
+//! The request's body as a JSON document, changed step by step: what the upstream receives.
+
+use std::rc::Rc;
+
+use crate::check::{Arrival, Await, BodyArrival, Check, Env, Failure, Step};
+use crate::checks::inspect::body::is_tunnel;
+use crate::denial::{BodyRejection, Denial};
+use crate::document::{Document, Error, Limits};
+use crate::exchange::{Exchange, HeaderEdit};
+use crate::media::content_type::{Charset, ContentType, Media};
+use crate::media::json;
+
+/// One rule about the fields of a request's body.
+pub trait BodyStep {
+    /// Looks at the document and may change it. A refusal does not keep the next steps from their work: it may only be
+    /// reported. [`Step::Await`] and [`Step::Answer`] are no words for a document.
+    fn apply(&self, document: &mut Document<'_>, exchange: &mut Exchange, env: &mut Env<'_>) -> Step;
+
+    /// A body whose fields cannot be found goes on in no mode.
+    fn protects(&self) -> bool {
+        false
+    }
+}
+
+/// Changes the body of a request, in the order of `steps`. An empty body has no fields, and goes on.
+pub struct TransformBody {
+    /// The rules.
+    pub steps: Vec<Rc<dyn BodyStep>>,
+    /// The bounds of the document.
+    pub limits: Limits,
+    /// Bytes of a body that can be held.
+    pub limit: usize,
+}
+
+impl Check for TransformBody {
+    fn start(&self, exchange: &mut Exchange, _env: &mut Env<'_>) -> Step {
+        if exchange.ends_with_head {
+            return Step::Pass;
+        }
+        if is_tunnel(exchange) {
+            return self.unreadable(BodyRejection::Malformed("upgrade"));
+        }
+        withdraw_digests(exchange);
+        Step::Await(Await::Body { limit: self.limit })
+    }
+
+    fn resume(&self, exchange: &mut Exchange, arrival: Arrival<'_>, env: &mut Env<'_>) -> Step {
+        match arrival {
+            Arrival::Body(BodyArrival::Whole(b"")) => Step::Pass,
+            Arrival::Body(BodyArrival::Whole(body)) => match self.parse(exchange, body) {
+                Ok(document) => self.apply(document, exchange, env),
+                Err(rejection) => self.unreadable(rejection),
+            },
+            Arrival::Body(BodyArrival::OverLimit(_)) => self.unreadable(BodyRejection::TooLarge),
+            Arrival::Reply(_) => Step::Fail(Failure::UnexpectedArrival),
+        }
+    }
+}
+
+impl TransformBody {
+    fn parse<'b>(&self, exchange: &Exchange, body: &'b [u8]) -> Result<Document<'b>, BodyRejection> {
+        if is_encoded(exchange) {
+            return Err(BodyRejection::Encoded);
+        }
+        if !may_be_json(exchange) {
+            return Err(BodyRejection::Malformed("content_type"));
+        }
+        Document::parse(body, &self.limits).map_err(rejection)
+    }
+
+    fn apply(&self, mut document: Document<'_>, exchange: &mut Exchange, env: &mut Env<'_>) -> Step {
+        let mut word = Step::Pass;
+        for step in &self.steps {
+            match step.apply(&mut document, exchange, env) {
+                Step::Pass => {}
+                said @ (Step::Deny(_) | Step::Observe(_)) => word = first_refusal(word, said),
+                ends => return ends,
+            }
+        }
+        if document.is_changed() {
+            exchange.rewritten_body = Some(document.to_bytes());
+        }
+        word
+    }
+
+    fn unreadable(&self, why: BodyRejection) -> Step {
+        let denial = Denial::Body(why);
+        if self.steps.iter().any(|step| step.protects()) { Step::Refuse(denial) } else { Step::Deny(denial) }
+    }
+}
+
+/// What is refused outweighs what is only reported; else the first word stays.
+fn first_refusal(word: Step, said: Step) -> Step {
+    match (&word, &said) {
+        (Step::Pass, _) | (Step::Observe(_), Step::Deny(_)) => said,
+        _ => word,
+    }
+}
+
+fn rejection(error: Error) -> BodyRejection {
+    match error {
+        Error::Json(json::Error::DuplicateKey { .. }) => BodyRejection::Malformed("json_duplicate_key"),
+        error if error.is_limit() => BodyRejection::TooComplex("json_limits"),
+        _ => BodyRejection::Malformed("json"),
+    }
+}
+
+/// It is compressed: neither are its fields there to be found, nor does a coding fit what is made of it.
+pub(super) fn is_encoded(exchange: &Exchange) -> bool {
+    exchange.head.all("content-encoding").any(|coding| !coding.eq_ignore_ascii_case(b"identity"))
+}
+
+/// A form that happens to be JSON as well would have other fields for the upstream than it has here.
+fn may_be_json(exchange: &Exchange) -> bool {
+    match exchange.head.first("content-type").map(ContentType::parse) {
+        None => true,
+        Some(Ok(declared)) => declared.media == Media::Json && declared.charset != Charset::Other,
+        Some(Err(_)) => false,
+    }
+}
+
+/// What vouches for the bytes that were sent does not for those that are received.
+pub(super) fn withdraw_digests(exchange: &mut Exchange) {
+    let told = DIGESTS.into_iter().filter(|name| exchange.head.contains(name));
+    let edits: Vec<_> = told.map(|name| HeaderEdit::Remove(name.as_bytes().to_vec())).collect();
+    exchange.request_edits.extend(edits);
+}
+
+const DIGESTS: [&str; 4] = ["content-digest", "repr-digest", "digest", "content-md5"];

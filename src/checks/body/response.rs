@@ -1,0 +1,124 @@
+//! The upstream's response as a JSON document: whose it is, which fields go out, what is decrypted.
+
+use std::rc::Rc;
+
+use super::decrypt::{self, DecryptFields};
+use super::owner::OwnedByCaller;
+use super::project::Projection;
+use crate::check::{Check, Env, ResponseCheck, Step};
+use crate::denial::{Denial, ResponseRejection};
+use crate::document::{Document, Limits};
+use crate::exchange::{Exchange, HeaderEdit};
+use crate::fernet::Keys;
+use crate::response::Response;
+
+/// The rules about one route's responses. One without a body (204, 304, to HEAD) has nothing to hide, and goes out.
+#[derive(Default)]
+pub struct TransformResponse {
+    /// Decrypts all of it, before its fields are looked at.
+    pub whole: Option<Rc<Keys>>,
+    /// Whose it must be; a rule like those of access.
+    pub owner: Option<OwnedByCaller>,
+    /// Which fields go out: whatever the mode.
+    pub fields: Option<Projection>,
+    /// What is decrypted.
+    pub decrypt: Option<DecryptFields>,
+    /// The bounds of the document.
+    pub limits: Limits,
+}
+
+impl ResponseCheck for TransformResponse {
+    fn decide(&self, response: &mut Response, exchange: &mut Exchange, _env: &mut Env<'_>) -> Step {
+        if response.body().is_empty() {
+            return Step::Pass;
+        }
+        if let Some(keys) = &self.whole
+            && let Some(plain) = decrypt::whole(keys, response.body(), exchange)
+        {
+            response.rewrite(plain);
+            if response.body().is_empty() {
+                return Step::Pass;
+            }
+        }
+        if self.owner.is_none() && self.fields.is_none() && self.decrypt.is_none() {
+            return Step::Pass;
+        }
+        match self.transformed(response, exchange) {
+            Ok((changed, word)) => {
+                if let Some(body) = changed {
+                    response.rewrite(body);
+                }
+                word
+            }
+            Err(why) => self.unreadable_for(why, exchange),
+        }
+    }
+
+    fn unreadable(&self, why: ResponseRejection) -> Step {
+        let denial = Denial::Response(why);
+        // Who only asks whose it is may do so in monitor mode.
+        let protects = self.fields.is_some() || self.owner.is_none();
+        if protects { Step::Refuse(denial) } else { Step::Deny(denial) }
+    }
+}
+
+impl TransformResponse {
+    /// The body that goes out, where it is another one, and the word about the response.
+    fn transformed(
+        &self,
+        response: &Response,
+        exchange: &mut Exchange,
+    ) -> Result<(Option<Vec<u8>>, Step), ResponseRejection> {
+        if response.is_encoded() {
+            return Err(ResponseRejection::Encoded);
+        }
+        let parsed = Document::parse(response.body(), &self.limits);
+        let mut document = parsed.map_err(|_| ResponseRejection::Malformed)?;
+        let word = self.owned(&document, response.status, exchange);
+        if let Some(fields) = &self.fields {
+            fields.apply(&mut document, exchange).map_err(|_| ResponseRejection::Malformed)?;
+        }
+        if let Some(decrypt) = &self.decrypt {
+            decrypt.apply(&mut document, exchange);
+        }
+        Ok((document.is_changed().then(|| document.to_bytes()), word))
+    }
+
+    fn owned(&self, document: &Document<'_>, status: u16, exchange: &Exchange) -> Step {
+        match &self.owner {
+            Some(owner) if !owner.spares(exchange) && !owner.holds(document, status, exchange) => {
+                Step::Deny(Denial::Forbidden { rule: owner.rule.clone() })
+            }
+            _ => Step::Pass,
+        }
+    }
+
+    /// Where nothing is withheld, what cannot be read stays as it is: it was not to be decrypted, or not for this caller.
+    fn unreadable_for(&self, why: ResponseRejection, exchange: &mut Exchange) -> Step {
+        let withholds = self.fields.is_some() || self.owner.as_ref().is_some_and(|owner| !owner.spares(exchange));
+        if withholds {
+            return self.unreadable(why);
+        }
+        if self.decrypt.is_some() {
+            exchange.notices.push(decrypt::failure(None));
+        }
+        Step::Pass
+    }
+}
+
+/// Asks the upstream for a response that can be read: whole and not compressed.
+#[derive(Clone, Copy, Debug)]
+pub struct AskForPlain;
+
+impl Check for AskForPlain {
+    fn start(&self, exchange: &mut Exchange, _env: &mut Env<'_>) -> Step {
+        let plain = HeaderEdit::Set(Rc::from("accept-encoding"), b"identity".to_vec());
+        let parts = PARTS.into_iter().filter(|name| exchange.head.contains(name));
+        let parts = parts.map(|name| HeaderEdit::Remove(name.as_bytes().to_vec())).collect::<Vec<_>>();
+        exchange.request_edits.extend([plain].into_iter().chain(parts));
+        Step::Pass
+    }
+}
+
+/// Headers that ask for a part of a response, which is no document.
+const PARTS: [&str; 2] = ["range", "if-range"];
