@@ -25,3 +25,5 @@ mod opaque;
 mod order;
 #[path = "pipeline/peers.rs"]
 mod peers;
+#[path = "pipeline/validation.rs"]
+mod validation;

@@ -11,6 +11,7 @@ mod limits;
 mod opaque;
 mod routes;
 mod secrets;
+mod validation;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;

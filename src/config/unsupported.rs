@@ -1,7 +1,7 @@
 //! What the contract names and this version does not do yet: refused by name, so that nobody believes it is on.
 
 use super::{
-    Authenticate, Body, Config, ConfigError, Jwks, JwtProvider, Limit, SecretSource, SignatureVersion, Verdict, tree,
+    Authenticate, Config, ConfigError, Jwks, JwtProvider, Limit, SecretSource, SignatureVersion, Verdict, tree,
 };
 
 /// Every use of a feature that is not supported yet, by the path of the field.
@@ -26,8 +26,6 @@ const FEATURES: &[Uses] = &[
     |config| limits(config, "rate_limit_service", |limit| limit.rate_limit_service.is_some()),
     |config| section("headers.csrf", config.headers.csrf.is_some()),
     |config| section("headers.cookies", config.headers.cookies.is_some()),
-    |config| bodies(config, "schema", |body| body.schema.is_some()),
-    |config| bodies(config, "sanitize_html", |body| body.sanitize_html.is_some()),
     |config| section("outbound", config.outbound.is_some()),
 ];
 
@@ -66,9 +64,4 @@ pub(super) fn form_of(authenticate: &Authenticate) -> &'static str {
         Authenticate::All(_) => ".all",
         Authenticate::Optional(_) => ".optional",
     }
-}
-
-fn bodies(config: &Config, field: &str, used: fn(&Body) -> bool) -> Vec<String> {
-    let routes = config.routes.iter().enumerate().filter(|(_, route)| route.body.as_ref().is_some_and(used));
-    routes.map(|(index, _)| format!("routes[{index}].body.{field}")).collect()
 }

@@ -39,7 +39,7 @@ pub struct Schema {
 type DynamicAnchor = (u32, Box<str>, NodeId);
 
 /// One way in which a document is not what the schema says. It never holds a value of the document.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Violation {
     /// JSON Pointer (RFC 6901) of the value; of the missing member for `required`. At most 256 bytes: of an outer value
     /// where it would be longer.
