@@ -61,7 +61,7 @@ impl Decimal {
             return false;
         };
         let remainder = self.digits.iter().fold(0, |rest, digit| (rest * 10 + u128::from(digit - b'0')) % divisor);
-        remainder * power_of_ten(zeros, divisor) % divisor == 0
+        (remainder * power_of_ten(zeros, divisor)).is_multiple_of(divisor)
     }
 
     /// Whether [`Decimal::is_multiple_of`] can take it as a step.

@@ -4,6 +4,12 @@ use super::decimal::Decimal;
 use super::format::Format;
 use super::pattern::Pattern;
 
+/// Names, sorted.
+pub(super) type Names = Box<[Box<str>]>;
+
+/// Something for each of several names.
+pub(super) type Named<T> = Box<[(Box<str>, T)]>;
+
 /// A schema's place in the arena.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct NodeId(pub(super) u32);
@@ -59,12 +65,11 @@ pub(super) enum Keyword {
     },
     MaxProperties(u64),
     MinProperties(u64),
-    /// Sorted.
-    Required(Box<[Box<str>]>),
-    DependentRequired(Box<[(Box<str>, Box<[Box<str>]>)]>),
+    Required(Names),
+    DependentRequired(Named<Names>),
     Properties(Properties),
     PropertyNames(NodeId),
-    DependentSchemas(Box<[(Box<str>, NodeId)]>),
+    DependentSchemas(Named<NodeId>),
     AllOf(Box<[NodeId]>),
     AnyOf(Box<[NodeId]>),
     OneOf(Box<[NodeId]>),
@@ -86,7 +91,7 @@ pub(super) enum Keyword {
 #[derive(Debug, Default)]
 pub(super) struct Properties {
     /// Sorted by name.
-    pub(super) named: Box<[(Box<str>, NodeId)]>,
+    pub(super) named: Named<NodeId>,
     pub(super) patterns: Box<[(Pattern, NodeId)]>,
     pub(super) additional: Option<NodeId>,
 }

@@ -6,7 +6,7 @@ use super::super::Problem;
 use super::super::canonical;
 use super::super::decimal::Decimal;
 use super::super::format::Format;
-use super::super::node::{Keyword, NodeId, Properties, Types};
+use super::super::node::{Keyword, Named, Names, NodeId, Properties, Types};
 use super::super::pattern::Pattern;
 use super::{Compiler, DIALECT, Pending, Scope, below};
 use crate::document::{Document, Limits};
@@ -265,7 +265,7 @@ impl Compiler {
     }
 
     /// Sorted.
-    fn names(&mut self, value: &Value, at: &str) -> Option<Box<[Box<str>]>> {
+    fn names(&mut self, value: &Value, at: &str) -> Option<Names> {
         let names: Option<Vec<Box<str>>> =
             value.as_array().and_then(|names| names.iter().map(|name| name.as_str().map(Box::from)).collect());
         let mut names = names.or_else(|| self.expected(at, "a list of names"))?;
@@ -287,7 +287,7 @@ impl Compiler {
     }
 
     /// Schemas by name, sorted.
-    fn named(&mut self, value: &Value, at: &str, scope: Scope) -> Option<Box<[(Box<str>, NodeId)]>> {
+    fn named(&mut self, value: &Value, at: &str, scope: Scope) -> Option<Named<NodeId>> {
         let Some(members) = value.as_object() else { return self.expected(at, "an object of schemas") };
         let schemas = members
             .iter()
