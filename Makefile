@@ -49,7 +49,9 @@ test: test-native test-envoy ## Runs every test: native, the module in an interp
 
 # nextest runs everything but the examples in the documentation.
 .PHONY: test-native
+test-native: export JSON_SCHEMA_SUITE := $(CURDIR)/target/json-schema
 test-native: build ## Runs the tests of the core and of the module in an interpreter
+	@.ci/json-schema-suite
 	@echo "test-native: the core, the tool, and the module in an interpreter"
 	@if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --no-tests=pass && cargo test --doc; else cargo test; fi
 

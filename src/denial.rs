@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::canonical::Rejection;
 use crate::event::EventType;
 use crate::jose::reason::Reason;
+use crate::schema::Violation;
 
 /// Why credentials were refused: the published closed list of tokens, those of service signatures and certificates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -267,6 +268,8 @@ pub enum BodyRejection {
     Malformed(&'static str),
     /// 415: compressed, so that it cannot be looked at.
     Encoded,
+    /// 415: no JSON where the fields of JSON are looked at.
+    NotJson,
     /// 413: nested too deep, too many entries or parts, or too long a string.
     TooComplex(&'static str),
 }
@@ -374,6 +377,8 @@ pub enum Denial {
     Injection(Box<Detection>),
     /// 400 or 413: the body.
     Body(BodyRejection),
+    /// 422: the body is not what the route's schema says.
+    Invalid(Box<[Violation]>),
     /// 502: the upstream's response.
     Response(ResponseRejection),
     /// 503: a part that the decision needs could not do its work.
@@ -410,6 +415,8 @@ struct Problem<'a> {
     detail: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
     request_id: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [Violation],
 }
 
 impl Denial {
@@ -421,8 +428,9 @@ impl Denial {
             Self::Unauthenticated { .. } => 401,
             Self::AddressBlocked | Self::Unmatched | Self::Forbidden { .. } => 403,
             Self::Certificate(_) | Self::Injection(_) => 403,
-            Self::Body(BodyRejection::Encoded) => 415,
+            Self::Body(BodyRejection::Encoded | BodyRejection::NotJson) => 415,
             Self::Body(BodyRejection::TooLarge | BodyRejection::TooComplex(_)) => 413,
+            Self::Invalid(_) => 422,
             Self::UnverifiedCredentials { .. } | Self::RateLimited { .. } => 429,
             Self::Response(_) => 502,
             Self::Unavailable { .. } => 503,
@@ -444,7 +452,9 @@ impl Denial {
             Self::Body(BodyRejection::TooLarge) => "The body is too large",
             Self::Body(BodyRejection::TooComplex(_)) => "The body is too complex",
             Self::Body(BodyRejection::Encoded) => "The body must not be compressed",
+            Self::Body(BodyRejection::NotJson) => "The body must be JSON",
             Self::Body(BodyRejection::Malformed(_)) => "The body is malformed",
+            Self::Invalid(_) => "The body is not what is expected",
             Self::Response(_) => "The response cannot be shown",
             Self::Unavailable { .. } => "The request cannot be decided at the moment",
             Self::Admin(refusal) => refusal.detail(),
@@ -466,6 +476,8 @@ impl Denial {
             Self::Injection(_) => "injection",
             Self::Body(BodyRejection::TooLarge) => "body_too_large",
             Self::Body(BodyRejection::Encoded) => "body_encoded",
+            Self::Body(BodyRejection::NotJson) => "body_not_json",
+            Self::Invalid(_) => "body_invalid",
             Self::Body(BodyRejection::Malformed(what) | BodyRejection::TooComplex(what)) => what,
             Self::Response(rejection) => rejection.as_str(),
             Self::Unavailable { what } => what,
@@ -488,6 +500,7 @@ impl Denial {
             Self::Forbidden { rule } => rule,
             Self::Unmatched => "unmatched",
             Self::Injection(detection) => &detection.rule,
+            Self::Invalid(violations) => violations.first().map_or("", |violation| violation.keyword),
             _ => "",
         }
     }
@@ -496,7 +509,9 @@ impl Denial {
     pub fn event(&self) -> Option<EventType> {
         match self {
             Self::HttpsRequired { .. } | Self::Admin(_) => None,
-            Self::Malformed(_) | Self::Injection(_) | Self::Body(_) => Some(EventType::SuspiciousRequest),
+            Self::Malformed(_) | Self::Injection(_) | Self::Body(_) | Self::Invalid(_) => {
+                Some(EventType::SuspiciousRequest)
+            }
             Self::AddressBlocked | Self::Unmatched | Self::Forbidden { .. } => Some(EventType::AccessDenied),
             Self::Unauthenticated { reason: AuthReason::Service(ServiceReason::Replayed), .. } => {
                 Some(EventType::Replay)
@@ -517,7 +532,7 @@ impl Denial {
             Self::Unauthenticated { .. } | Self::Certificate(_) => Some(BlockReason::InvalidCredentials),
             Self::UnverifiedCredentials { .. } | Self::RateLimited { .. } => Some(BlockReason::RateLimit),
             Self::Injection(_) => Some(BlockReason::Injection),
-            Self::Body(_) => Some(BlockReason::Body),
+            Self::Body(_) | Self::Invalid(_) => Some(BlockReason::Body),
             Self::Response(_) | Self::Unavailable { .. } => Some(BlockReason::Unavailable),
         }
     }
@@ -525,7 +540,8 @@ impl Denial {
     /// The whole reply. `request_id` may be empty.
     pub fn reply(&self, request_id: &str) -> LocalReply {
         let status = self.status();
-        let problem = Problem { title: title(status), status, detail: self.detail(), request_id };
+        let errors = if let Self::Invalid(violations) = self { &**violations } else { &[] };
+        let problem = Problem { title: title(status), status, detail: self.detail(), request_id, errors };
         let mut headers = vec![fixed("content-type", "application/problem+json")];
         match self {
             Self::HttpsRequired { location } => headers.push(made("location", location.clone())),

@@ -42,6 +42,8 @@ pub mod pipeline;
 pub mod policy;
 pub mod quota;
 pub mod response;
+pub mod sanitize;
+pub mod schema;
 pub mod secrets;
 pub mod signature;
 pub mod store;

@@ -22,7 +22,7 @@ use crate::check::{Arrival, Await, Background, Callout, CalloutReply, Check, Env
 use crate::checks::browser::preflight_method;
 use crate::checks::intrusion::{self, Intrusion};
 use crate::config::{self, Mode, Verdict};
-use crate::denial::{AuthReason, BlockReason, Denial, LocalReply, ResponseRejection};
+use crate::denial::{AuthReason, BlockReason, Denial, LocalReply, Place, ResponseRejection};
 use crate::event::{self, Details, EventType, Sample};
 use crate::exchange::{Exchange, HeaderEdit, Target};
 use crate::head::Head;
@@ -390,6 +390,10 @@ impl Pipeline {
         details.status = Some(denial.status()).filter(|_| mode.is_empty());
         if let Denial::RateLimited { limit, .. } = denial {
             details.limit = limit;
+        }
+        if let Denial::Invalid(violations) = denial {
+            details.parameter = violations.first().map_or("", |violation| &violation.pointer);
+            details.place = Place::Body.as_str();
         }
         if let Denial::Injection(detection) = denial {
             details.class = detection.class;

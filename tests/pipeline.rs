@@ -35,3 +35,5 @@ mod remote;
 mod secrets;
 #[path = "pipeline/signatures.rs"]
 mod signatures;
+#[path = "pipeline/validation.rs"]
+mod validation;

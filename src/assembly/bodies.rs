@@ -85,10 +85,15 @@ fn key_ring(slots: &[Rc<SecretSlot>]) -> Option<Keys> {
 }
 
 impl Bodies {
-    /// What is made of a route's requests. Encryption is never off.
-    pub(super) fn request(&self, body: Option<&config::Body>, path: &str, findings: &mut Findings) -> RequestBody {
+    /// What is made of a route's requests, after `steps`. Encryption is never off.
+    pub(super) fn request(
+        &self,
+        body: Option<&config::Body>,
+        mut steps: Vec<Rc<dyn BodyStep>>,
+        path: &str,
+        findings: &mut Findings,
+    ) -> RequestBody {
         let Some(body) = body else { return RequestBody::default() };
-        let mut steps: Vec<Rc<dyn BodyStep>> = Vec::new();
         if let Some(keys) = self.keys.clone().filter(|_| !body.encrypt.is_empty()) {
             let fields = paths(&body.encrypt, &format!("{path}.body.encrypt"), findings);
             steps.push(Rc::new(EncryptFields { fields, keys }));
@@ -101,22 +106,24 @@ impl Bodies {
         }
     }
 
-    /// What decides about a route's responses. Projection is never off; whose a response is, is a rule of access.
+    /// What decides about a route's responses; nobody gets what is `write_only`. Projection is never off; whose a response is, is a rule of access.
     pub(super) fn response(
         &self,
         response: Option<&config::Response>,
+        write_only: Vec<FieldPath>,
         (path, mode): (&str, Mode),
         shared: &Shared,
         findings: &mut Findings,
     ) -> ResponseGuards {
-        let Some(response) = response else { return ResponseGuards::none() };
+        let nothing = config::Response::default();
+        let response = response.unwrap_or(&nothing);
         let path = format!("{path}.response");
         let owner = response.owner.as_ref().filter(|_| mode != Mode::Off);
         let decrypt = self.keys.clone().filter(|_| !response.decrypt.is_empty());
         let check = TransformResponse {
             whole: self.keys.clone().filter(|_| response.decrypt_whole),
             owner: owner.and_then(|owner| owned_by_caller(owner, &format!("{path}.owner"), shared, findings)),
-            fields: response.fields.as_ref().map(|fields| projection(fields, &path, shared, findings)),
+            fields: projection(response.fields.as_ref(), write_only, &path, shared, findings),
             decrypt: decrypt.map(|keys| DecryptFields {
                 fields: paths(&response.decrypt, &format!("{path}.decrypt"), findings),
                 keys,
@@ -131,13 +138,23 @@ impl Bodies {
     }
 }
 
-fn projection(fields: &config::Fields, path: &str, shared: &Shared, findings: &mut Findings) -> Projection {
+fn projection(
+    fields: Option<&config::Fields>,
+    mut deny: Vec<FieldPath>,
+    path: &str,
+    shared: &Shared,
+    findings: &mut Findings,
+) -> Option<Projection> {
+    let Some(fields) = fields else {
+        return (!deny.is_empty()).then(|| Projection {
+            deny: PathSet::new(deny),
+            allow: None,
+            allow_all: RoleSet::default(),
+        });
+    };
+    deny.extend(list(&fields.deny, &format!("{path}.fields.deny"), findings));
     let allow = fields.allow.as_ref().map(|allow| paths(allow, &format!("{path}.fields.allow"), findings));
-    Projection {
-        deny: paths(&fields.deny, &format!("{path}.fields.deny"), findings),
-        allow,
-        allow_all: roles(fields.allow_all.as_ref(), shared),
-    }
+    Some(Projection { deny: PathSet::new(deny), allow, allow_all: roles(fields.allow_all.as_ref(), shared) })
 }
 
 fn owned_by_caller(
@@ -157,8 +174,12 @@ fn roles(roles: Option<&config::Roles>, shared: &Shared) -> RoleSet {
 }
 
 fn paths(fields: &[String], at: &str, findings: &mut Findings) -> PathSet {
+    PathSet::new(list(fields, at, findings))
+}
+
+fn list(fields: &[String], at: &str, findings: &mut Findings) -> Vec<FieldPath> {
     let fields = fields.iter().enumerate();
-    PathSet::new(fields.filter_map(|(index, field)| path(field, &format!("{at}[{index}]"), findings)))
+    fields.filter_map(|(index, field)| path(field, &format!("{at}[{index}]"), findings)).collect()
 }
 
 fn path(field: &str, at: &str, findings: &mut Findings) -> Option<FieldPath> {

@@ -70,19 +70,27 @@ fn limits(config: &Config) -> Limits {
 }
 
 impl Inspection {
-    /// The guards of one route: head and body, in the mode of the route, or none when that is off.
+    /// The guards of one route: head and body, in the mode of the route, or none when that is off. Script in `sanitized`
+    /// fields of a body is left to the sanitiser.
     pub(super) fn guards(
         &self,
         route: Option<&RouteInspection>,
         path: &str,
         inherited: Mode,
+        sanitized: &[Box<str>],
         findings: &mut Findings,
     ) -> Option<(InspectHead, InspectBody, Mode)> {
         let mode = route.and_then(|route| route.mode).or(self.mode).unwrap_or(inherited);
         if mode == Mode::Off {
             return None;
         }
-        let exclusions = route.map(|route| self.exclusions(route, path, findings)).unwrap_or_default();
+        let mut exclusions = route.map(|route| self.exclusions(route, path, findings)).unwrap_or_default();
+        exclusions.extend(sanitized.iter().map(|name| Exclusion {
+            parameter: Some(Box::from(name.as_bytes())),
+            classes: [Class::Xss].into_iter().collect(),
+            place: Some(Place::Body),
+            ..Exclusion::default()
+        }));
         let in_mode = |wanted: Mode| {
             self.classes
                 .iter()
@@ -122,6 +130,7 @@ impl Inspection {
                 parameter: exclusion.parameter.as_ref().map(|name| Box::from(name.as_bytes())),
                 classes: exclusion.classes.iter().map(|class| self::class(*class)).collect(),
                 rules,
+                place: None,
                 pattern,
             });
         }

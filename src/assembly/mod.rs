@@ -13,6 +13,7 @@ mod outbound;
 mod remote;
 mod routes;
 mod secrets;
+mod validation;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;

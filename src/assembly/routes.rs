@@ -7,7 +7,7 @@ use super::bodies::{Bodies, RequestBody};
 use super::inspection::Inspection;
 use super::limits::Limits;
 use super::secrets::Secrets;
-use super::{Findings, Shared, access, browser, intrusion};
+use super::{Findings, Shared, access, browser, intrusion, validation};
 use crate::check::Check;
 use crate::checks::authorize::RefuseUnmatched;
 use crate::checks::body::response::AskForPlain;
@@ -93,13 +93,19 @@ impl Parts<'_> {
 
     /// One route; `None`: what no route matches.
     fn route(&self, route: Option<&config::Route>, path: &str, findings: &mut Findings) -> Route {
-        let body = self.bodies.request(route.and_then(|route| route.body.as_ref()), path, findings);
+        let (body, mode) = (route.and_then(|route| route.body.as_ref()), self.mode(route));
+        let mut validation = validation::compile(body, path, findings);
+        if mode == Mode::Off {
+            validation.steps.clear();
+            validation.sanitized.clear();
+        }
+        let body = self.bodies.request(body, validation.steps, path, findings);
         let rewrites_body = body.rewrites();
         let response = route.and_then(|route| route.response.as_ref());
-        let response = self.bodies.response(response, (path, self.mode(route)), self.shared, findings);
+        let response = self.bodies.response(response, validation.write_only, (path, mode), self.shared, findings);
         let asks_for_plain = !response.guards.is_empty();
         Route {
-            guards: self.guards(route, path, asks_for_plain, body, findings),
+            guards: self.guards(route, path, asks_for_plain, (body, &validation.sanitized), findings),
             enforce_percent: route.map_or(100, |route| u8::try_from(route.enforce_percent.0).unwrap_or(100)),
             answers_preflights: route.is_some_and(|route| route.cors.is_some()) || self.config.headers.cors.is_some(),
             rewrites_body,
@@ -117,7 +123,7 @@ impl Parts<'_> {
         route: Option<&config::Route>,
         path: &str,
         asks_for_plain: bool,
-        body: RequestBody,
+        (body, sanitized): (RequestBody, &[Box<str>]),
         findings: &mut Findings,
     ) -> Rc<[Guard]> {
         let (config, defaults) = (self.config, &self.config.defaults);
@@ -153,7 +159,7 @@ impl Parts<'_> {
         }
         let inspection = route.and_then(|route| route.inspection.as_ref());
         let mut inspect_body = None;
-        if let Some((head, body, mode)) = self.inspection.guards(inspection, path, mode, findings) {
+        if let Some((head, body, mode)) = self.inspection.guards(inspection, path, mode, sanitized, findings) {
             guards.push(guard("inspect head", head, mode));
             inspect_body = Some(guard("inspect body", body, mode));
         }

@@ -1,6 +1,6 @@
 //! What the contract names and this version does not do yet: refused by name, so that nobody believes it is on.
 
-use super::{Authenticate, Body, Config, ConfigError};
+use super::{Authenticate, Config, ConfigError};
 
 /// Every use of a feature that is not supported yet, by the path of the field.
 pub fn unsupported(config: &Config) -> Vec<ConfigError> {
@@ -16,8 +16,6 @@ const FEATURES: &[Uses] = &[
     |config| section("tokens", config.tokens.is_some()),
     |config| section("headers.csrf", config.headers.csrf.is_some()),
     |config| section("headers.cookies", config.headers.cookies.is_some()),
-    |config| bodies(config, "schema", |body| body.schema.is_some()),
-    |config| bodies(config, "sanitize_html", |body| body.sanitize_html.is_some()),
 ];
 
 fn section(path: &str, used: bool) -> Vec<String> {
@@ -31,9 +29,4 @@ pub(super) fn form_of(authenticate: &Authenticate) -> &'static str {
         Authenticate::All(_) => ".all",
         Authenticate::Optional(_) => ".optional",
     }
-}
-
-fn bodies(config: &Config, field: &str, used: fn(&Body) -> bool) -> Vec<String> {
-    let routes = config.routes.iter().enumerate().filter(|(_, route)| route.body.as_ref().is_some_and(used));
-    routes.map(|(index, _)| format!("routes[{index}].body.{field}")).collect()
 }

@@ -1,4 +1,4 @@
-//! Bodies that are changed on their way: fields of requests are encrypted, those of responses decrypted or left out.
+//! Bodies that are judged and changed on their way: requests are held against a schema, their fields sanitised and encrypted, those of responses decrypted or left out.
 //!
 //! However many rules there are, a body is parsed once and written once, as a [`crate::document::Document`]. What cannot
 //! be parsed where a rule protects something is refused in every mode.
@@ -9,8 +9,10 @@ pub mod owner;
 pub mod project;
 pub mod request;
 pub mod response;
+pub mod sanitize;
 #[cfg(test)]
 mod tests;
+pub mod validate;
 
 use crate::fernet::Keys;
 use crate::secrets::Derived;

@@ -15,13 +15,19 @@ pub trait BodyStep {
     /// reported. [`Step::Await`] and [`Step::Answer`] are no words for a document.
     fn apply(&self, document: &mut Document<'_>, exchange: &mut Exchange, env: &mut Env<'_>) -> Step;
 
+    /// There must be a JSON document: any other content is refused, and so is none where the method has content.
+    fn requires_json(&self) -> bool {
+        false
+    }
+
     /// A body whose fields cannot be found goes on in no mode.
     fn protects(&self) -> bool {
         false
     }
 }
 
-/// Changes the body of a request, in the order of `steps`. An empty body has no fields, and goes on.
+/// Changes the body of a request, in the order of `steps`. An empty body has no fields: it goes on unless a step requires
+/// a document.
 pub struct TransformBody {
     /// The rules.
     pub steps: Vec<Rc<dyn BodyStep>>,
@@ -34,7 +40,7 @@ pub struct TransformBody {
 impl Check for TransformBody {
     fn start(&self, exchange: &mut Exchange, _env: &mut Env<'_>) -> Step {
         if exchange.ends_with_head {
-            return Step::Pass;
+            return self.nothing(exchange);
         }
         if exchange.is_tunnel() {
             return self.unreadable(BodyRejection::Malformed("upgrade"));
@@ -45,7 +51,7 @@ impl Check for TransformBody {
 
     fn resume(&self, exchange: &mut Exchange, arrival: Arrival<'_>, env: &mut Env<'_>) -> Step {
         match arrival {
-            Arrival::Body(BodyArrival::Whole(b"")) => Step::Pass,
+            Arrival::Body(BodyArrival::Whole(b"")) => self.nothing(exchange),
             Arrival::Body(BodyArrival::Whole(body)) => match self.parse(exchange, body) {
                 Ok(document) => self.apply(document, exchange, env),
                 Err(rejection) => self.unreadable(rejection),
@@ -62,9 +68,23 @@ impl TransformBody {
             return Err(BodyRejection::Encoded);
         }
         if !may_be_json(exchange) {
-            return Err(BodyRejection::Malformed("content_type"));
+            let strict = self.requires_json();
+            return Err(if strict { BodyRejection::NotJson } else { BodyRejection::Malformed("content_type") });
         }
         Document::parse(body, &self.limits).map_err(rejection)
+    }
+
+    fn requires_json(&self) -> bool {
+        self.steps.iter().any(|step| step.requires_json())
+    }
+
+    /// There is no content, so there are no fields.
+    fn nothing(&self, exchange: &Exchange) -> Step {
+        let method = exchange.head.method().unwrap_or_default();
+        if self.requires_json() && !WITHOUT_CONTENT.contains(&method) {
+            return Step::Deny(Denial::Body(BodyRejection::Malformed("json")));
+        }
+        Step::Pass
     }
 
     fn apply(&self, mut document: Document<'_>, exchange: &mut Exchange, env: &mut Env<'_>) -> Step {
@@ -87,6 +107,9 @@ impl TransformBody {
         if self.steps.iter().any(|step| step.protects()) { Step::Refuse(denial) } else { Step::Deny(denial) }
     }
 }
+
+/// Methods whose requests need no content (RFC 9110 section 9.3).
+const WITHOUT_CONTENT: [&[u8]; 6] = [b"GET", b"HEAD", b"DELETE", b"OPTIONS", b"TRACE", b"CONNECT"];
 
 /// What is refused outweighs what is only reported; else the first word stays.
 fn first_refusal(word: Step, said: Step) -> Step {

@@ -42,13 +42,16 @@ pub struct Exclusion {
     pub classes: ClassSet,
     /// These rules only; empty: whatever rule.
     pub rules: RuleSet,
+    /// In this part of the request only.
+    pub place: Option<Place>,
     /// This pattern of the operator only.
     pub pattern: Option<Rc<str>>,
 }
 
 impl Exclusion {
-    fn concerns(&self, parameter: &[u8]) -> bool {
-        self.parameter.as_deref().is_none_or(|named| named == parameter)
+    fn concerns(&self, place: Place, parameter: &[u8]) -> bool {
+        self.place.is_none_or(|named| named == place)
+            && self.parameter.as_deref().is_none_or(|named| named == parameter)
     }
 
     /// Whether it leaves out this pattern of the operator, by name or with everything else.
@@ -131,21 +134,23 @@ impl Inspector {
     }
 
     fn find(&self, classes: ClassSet, place: Place, enforced: bool, item: Item<'_>) -> Option<Hit> {
-        let (classes, rules) = self.without_exclusions(classes, item.name);
+        let (classes, rules) = self.without_exclusions(classes, place, item.name);
         let scanned = if classes.is_empty() { None } else { scan_except(item.value, classes, &rules) };
         scanned.map(Hit::from).or_else(|| {
             let patterns = self.patterns.iter().filter(|(_, refuses)| *refuses == enforced);
             let mut here = patterns.map(|(pattern, _)| pattern).filter(|pattern| pattern.places.contains(&place));
             let left_out = |pattern: &Pattern| {
-                self.exclusions.iter().any(|exclusion| exclusion.concerns(item.name) && exclusion.leaves_out(pattern))
+                self.exclusions
+                    .iter()
+                    .any(|exclusion| exclusion.concerns(place, item.name) && exclusion.leaves_out(pattern))
             };
             here.find(|pattern| pattern.matches(item.value) && !left_out(pattern)).map(|pattern| pattern.hit())
         })
     }
 
-    fn without_exclusions(&self, mut classes: ClassSet, parameter: &[u8]) -> (ClassSet, RuleSet) {
+    fn without_exclusions(&self, mut classes: ClassSet, place: Place, parameter: &[u8]) -> (ClassSet, RuleSet) {
         let mut rules = RuleSet::default();
-        for exclusion in self.exclusions.iter().filter(|exclusion| exclusion.concerns(parameter)) {
+        for exclusion in self.exclusions.iter().filter(|exclusion| exclusion.concerns(place, parameter)) {
             if exclusion.pattern.is_some() {
                 continue;
             }

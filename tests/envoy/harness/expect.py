@@ -3,7 +3,7 @@
 from contextlib import contextmanager
 
 TITLES = {400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 413: "Content Too Large",
-          415: "Unsupported Media Type", 429: "Too Many Requests", 502: "Bad Gateway"}
+          415: "Unsupported Media Type", 422: "Unprocessable Content", 429: "Too Many Requests", 502: "Bad Gateway"}
 BLOCKED = {401: "invalid_credentials", 403: "forbidden", 429: "rate_limit"}
 
 

@@ -1,0 +1,67 @@
+//! What the bodies of a route's requests must be: its schema, and the fields that are sanitised.
+
+use std::rc::Rc;
+
+use super::Findings;
+use crate::checks::body::request::BodyStep;
+use crate::checks::body::sanitize::SanitizeFields;
+use crate::checks::body::validate::ValidateBody;
+use crate::config;
+use crate::document::{FieldPath, PathSet};
+use crate::sanitize::Sanitizer;
+use crate::schema::Schema;
+
+/// What is made of a route's `body` before its fields are encrypted.
+#[derive(Default)]
+pub(super) struct Validation {
+    /// In the order in which they look at a body.
+    pub(super) steps: Vec<Rc<dyn BodyStep>>,
+    /// What the sanitised fields are called: script in them is no matter for the inspection.
+    pub(super) sanitized: Vec<Box<str>>,
+    /// What no response of the route may show.
+    pub(super) write_only: Vec<FieldPath>,
+}
+
+pub(super) fn compile(body: Option<&config::Body>, path: &str, findings: &mut Findings) -> Validation {
+    let mut validation = Validation::default();
+    let Some(body) = body else { return validation };
+    if let Some(schema) = self::schema(body, path, findings) {
+        validation.write_only = schema.write_only().to_vec();
+        validation.steps.push(Rc::new(ValidateBody { schema }));
+    }
+    if let Some(sanitize) = &body.sanitize_html
+        && let Some(step) = self::sanitize(sanitize, &format!("{path}.body.sanitize_html"), findings)
+    {
+        validation.sanitized.clone_from(&step.names);
+        validation.steps.push(Rc::new(step));
+    }
+    validation
+}
+
+fn schema(body: &config::Body, path: &str, findings: &mut Findings) -> Option<Schema> {
+    let schema = Schema::compile(&serde_json::Value::Object(body.schema.clone()?));
+    let refuse = |errors: Vec<crate::schema::SchemaError>| {
+        for error in errors {
+            findings.error(format!("{path}.body.schema"), error.to_string());
+        }
+    };
+    schema.map_err(refuse).ok()
+}
+
+fn sanitize(sanitize: &config::SanitizeHtml, path: &str, findings: &mut Findings) -> Option<SanitizeFields> {
+    let mut fields = Vec::new();
+    for (at, field) in sanitize.fields.iter().enumerate() {
+        match FieldPath::parse(field) {
+            Ok(field) => fields.push(field),
+            Err(error) => findings.error(format!("{path}.fields[{at}]"), error.to_string()),
+        }
+    }
+    let names = fields.iter().filter_map(|field| field.name().map(Box::from)).collect();
+    match Sanitizer::new(&sanitize.tags) {
+        Ok(sanitizer) => Some(SanitizeFields { fields: PathSet::new(fields), names, sanitizer }),
+        Err((at, error)) => {
+            findings.error(format!("{path}.tags[{at}]"), error.to_string());
+            None
+        }
+    }
+}

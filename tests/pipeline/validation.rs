@@ -1,0 +1,125 @@
+//! What bodies must be: schemas, fields that no request can set, HTML of which only harmless tags stay.
+
+use serde_json::{Value, json};
+
+use crate::gate::{Gate, Outcome, Request, get, post};
+
+const SIGN_UP: &str = "
+routes:
+  - match: { path: /users, methods: [POST] }
+    authenticate: none
+    body:
+      schema:
+        type: object
+        additionalProperties: false
+        required: [id, username, password]
+        properties:
+          id: { type: integer, readOnly: true }
+          username: { type: string, format: username }
+          password: { type: string, format: password, minLength: 8, writeOnly: true }
+          bio: { type: string, maxLength: 2000 }
+          links: { items: { properties: { bio: { type: string } } } }
+      sanitize_html: { fields: [bio] }
+  - match: { path: /any }
+    authenticate: none
+    body: { schema: { minProperties: 1 } }
+";
+
+fn gate(more: &str) -> Gate {
+    Gate::new(&format!("{more}{SIGN_UP}"))
+}
+
+fn sign_up(body: &str) -> Request {
+    post("/users").body("application/json", body)
+}
+
+fn received(outcome: &Outcome) -> Option<String> {
+    assert_eq!(outcome.status, None, "{}", outcome.body);
+    outcome.passage.exchange.rewritten_body.clone().map(|body| String::from_utf8(body).unwrap())
+}
+
+#[test]
+fn a_violation_is_answered_with_pointer_and_keyword_and_reported_without_suspicion() {
+    let mut gate = gate("intrusion: { failures: 2 }\n");
+    for _ in 0..5 {
+        let outcome = gate.send(sign_up(r#"{"username":"joe","password":"weakword","x":"hunter2"}"#));
+        assert_eq!(outcome.status, Some(422));
+        let problem: Value = serde_json::from_str(&outcome.body).unwrap();
+        assert_eq!(problem["title"], "Unprocessable Content");
+        let expected = json!([{ "pointer": "/password", "keyword": "format" }, { "pointer": "/x", "keyword": "additionalProperties" }]);
+        assert_eq!(problem["errors"], expected);
+        let details = &outcome.events[0]["details"];
+        assert_eq!(outcome.told(), ["SUSPICIOUS_REQUEST body_invalid"]);
+        assert_eq!(
+            (&details["rule"], &details["parameter"], &details["in"]),
+            (&json!("format"), &json!("/password"), &json!("body"))
+        );
+        let told = format!("{}{:?}", outcome.body, outcome.events);
+        assert!(!told.contains("hunter2") && !told.contains("weakword"), "{told}");
+    }
+}
+
+#[test]
+fn fields_that_no_request_can_set_are_dropped_and_the_rest_keeps_its_spelling() {
+    let mut gate = gate("");
+    let body = r#"{ "id": "x", "username": "j\u006fe", "password": "Passw0rd!" }"#;
+    let outcome = gate.send(sign_up(body));
+    assert_eq!(received(&outcome).unwrap(), r#"{"username":"j\u006fe","password":"Passw0rd!"}"#);
+    let untouched = gate.send(sign_up(r#"{ "username": "joe", "password": "Passw0rd!" }"#));
+    assert_eq!(received(&untouched), None);
+}
+
+#[test]
+fn sanitised_fields_keep_harmless_tags_and_are_no_matter_for_the_inspection() {
+    let mut gate = gate("");
+    let bio = r#""<p onclick=alert(1)>Hi <b>you</b></p><script>alert(1)</script>""#;
+    let user = |rest: &str| format!(r#"{{"username":"joe","password":"Passw0rd!",{rest}}}"#);
+    let outcome = gate.send(sign_up(&user(&format!(r#""bio":{bio}"#))));
+    assert_eq!(received(&outcome).unwrap(), user(r#""bio":"<p>Hi you</p>""#));
+    // A field that is called the same is sanitised as well: the inspection would not look at it.
+    let outcome = gate.send(sign_up(&user(&format!(r#""links":[{{"bio":{bio}}}]"#))));
+    assert_eq!(received(&outcome).unwrap(), user(r#""links":[{"bio":"<p>Hi you</p>"}]"#));
+    // Everything else is looked at, and so is the field for what is no script.
+    let script = r#""links":["<script>alert(1)</script>"]"#;
+    assert_eq!(gate.status(sign_up(&user(script))), Some(403));
+    assert_eq!(gate.status(sign_up(&user(r#""bio":"1' UNION SELECT login, secret FROM staff-- ""#))), Some(403));
+    let query = post("/users?bio=%3Cscript%3Ealert(1)%3C%2Fscript%3E").body("application/json", user(r#""bio":"x""#));
+    assert_eq!(gate.status(query), Some(403));
+}
+
+#[test]
+fn what_is_no_json_document_within_the_limits_is_refused() {
+    let mut gate = gate("bodies: { json_depth: 4, json_entries: 20, string_length: 100 }\n");
+    let good = r#"{"username":"joe","password":"Passw0rd!"}"#;
+    for (content_type, body, expected) in [
+        ("application/json", good, None),
+        ("application/scim+json; charset=utf-8", good, None),
+        ("", good, None),
+        ("application/x-www-form-urlencoded", "username=joe", Some((415, "body_not_json"))),
+        ("text/plain", good, Some((415, "body_not_json"))),
+        ("application/json", "", Some((400, "json"))),
+        ("application/json", "{", Some((400, "json"))),
+        ("application/json", r#"{"username":"a","username":"b"}"#, Some((400, "json_duplicate_key"))),
+        ("application/json", "[[[[[]]]]]", Some((413, "json_limits"))),
+        ("application/json", "[0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0]", Some((413, "json_limits"))),
+        ("application/json", &format!("[\"{}\"]", "x".repeat(101)), Some((413, "json_limits"))),
+    ] {
+        let outcome = gate.send(post("/users").body(content_type, body));
+        let reason = outcome.events.first().map(|event| event["details"]["reason"].as_str().unwrap().to_owned());
+        assert_eq!(outcome.status.zip(reason.as_deref()), expected, "{content_type} {body}");
+    }
+    assert_eq!(gate.status(post("/users")), Some(400));
+    assert_eq!(gate.status(get("/any")), None);
+    assert_eq!(gate.status(Request::new("PUT", "/any")), Some(400));
+}
+
+#[test]
+fn monitor_mode_reports_what_it_would_refuse() {
+    let mut gate = gate("mode: monitor\n");
+    let outcome = gate.send(sign_up(r#"{"username":"j o"}"#));
+    assert_eq!(outcome.status, None);
+    assert_eq!(outcome.told(), ["SUSPICIOUS_REQUEST body_invalid monitor"]);
+    let mut gate = self::gate("mode: off\n");
+    let outcome = gate.send(sign_up(r#"{"bio":"<b>x</b>"}"#));
+    assert_eq!((received(&outcome), outcome.told()), (None, Vec::new()));
+}
