@@ -6,7 +6,6 @@
 pub mod account;
 pub mod api_keys;
 pub mod bearer;
-pub mod endpoint;
 pub mod identity;
 pub mod jwt;
 pub mod key_source;
