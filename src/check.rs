@@ -258,12 +258,14 @@ pub struct Env<'a> {
     pub worker: &'a mut Worker,
 }
 
-/// What the host can do: shared data, signatures, the connection, logging and counting.
+/// What the host can do: shared data, signatures, randomness, the connection, logging and counting.
 pub trait Host: Connection + Telemetry {
     /// The shared data.
     fn store(&self) -> &dyn SharedStore;
     /// Signature verification.
     fn verifier(&self) -> &dyn HostVerifier;
+    /// Random bytes fit for cryptography. `None` where the host has none.
+    fn random_block(&self) -> Option<[u8; 16]>;
 }
 
 /// What is known of the connection. Each read is a host call: ask only when the answer is needed.

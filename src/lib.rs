@@ -40,6 +40,7 @@ pub mod pipeline;
 pub mod policy;
 pub mod quota;
 pub mod response;
+pub mod revocation;
 pub mod secrets;
 pub mod store;
 pub mod table;

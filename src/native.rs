@@ -1,6 +1,6 @@
 //! A host in this process: for the command line tool and for tests. Shared data in memory, events and counts kept.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
 use crate::check::{CertificateAttribute, Connection, Host, Telemetry};
@@ -18,6 +18,10 @@ pub struct NativeHost {
     pub source_address: Option<String>,
     /// What the TLS session says of the peer's certificate.
     pub peer_certificate: HashMap<CertificateAttribute, Vec<u8>>,
+    /// How often random bytes were asked for. They are the same in every run: nothing of this host leaves the process.
+    pub random: Cell<u64>,
+    /// It has no random bytes.
+    pub without_random: bool,
     /// Lines that were logged.
     pub lines: RefCell<Vec<String>>,
     /// What was counted.
@@ -31,6 +35,12 @@ impl Host for NativeHost {
 
     fn verifier(&self) -> &dyn HostVerifier {
         &NoHost
+    }
+
+    fn random_block(&self) -> Option<[u8; 16]> {
+        self.random.set(self.random.get() + 1);
+        let count = u128::from(self.random.get());
+        (!self.without_random).then(|| (count << 64 | count.wrapping_mul(0x9E37_79B9_7F4A_7C15)).to_le_bytes())
     }
 }
 

@@ -7,3 +7,4 @@ pub mod inspect;
 pub mod intrusion;
 pub mod limit;
 pub mod secrets;
+pub mod tokens;

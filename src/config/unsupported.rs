@@ -14,8 +14,6 @@ type Uses = fn(&Config) -> Vec<String>;
 const FEATURES: &[Uses] = &[
     |config| section("authentication.service.signatures", signs(config, SignatureVersion::V2)),
     |config| section("authentication.service.replay.v1", signs(config, SignatureVersion::V1) && refuses_replay(config)),
-    |config| section("authentication.revocation", config.authentication.revocation.is_some()),
-    |config| section("tokens", config.tokens.is_some()),
     |config| section("encryption", config.encryption.is_some()),
     |config| section("headers.csrf", config.headers.csrf.is_some()),
     |config| section("headers.cookies", config.headers.cookies.is_some()),

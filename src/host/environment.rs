@@ -27,6 +27,13 @@ impl Host for Environment {
     fn verifier(&self) -> &dyn HostVerifier {
         self
     }
+
+    /// WASI's `random_get`.
+    fn random_block(&self) -> Option<[u8; 16]> {
+        let mut block = [0; 16];
+        getrandom::getrandom(&mut block).ok()?;
+        Some(block)
+    }
 }
 
 impl Connection for Environment {

@@ -12,6 +12,7 @@ pub mod key_source;
 pub mod mtls;
 pub mod opaque;
 pub mod place;
+pub mod revocation_feed;
 pub mod service;
 
 use std::net::IpAddr;

@@ -34,6 +34,10 @@ impl Host for Broken {
     fn verifier(&self) -> &dyn HostVerifier {
         &NoHost
     }
+
+    fn random_block(&self) -> Option<[u8; 16]> {
+        None
+    }
 }
 
 impl Connection for Broken {
