@@ -22,8 +22,23 @@ pub enum AuthReason {
     Service(ServiceReason),
     /// A client certificate.
     Certificate(CertificateReason),
+    /// Username and password.
+    Login(LoginReason),
     /// The upstream answered 401.
     Upstream,
+}
+
+/// Why a login was refused: the client cannot tell which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LoginReason {
+    /// Username or password are wrong, says the service that knows them.
+    BadLogin,
+    /// They are right, and the account is inactive.
+    InactiveAccount,
+}
+
+impl LoginReason {
+    const ALL: [Self; 2] = [Self::BadLogin, Self::InactiveAccount];
 }
 
 /// Why a service signature was refused.
@@ -110,14 +125,16 @@ impl CertificateReason {
 
 impl AuthReason {
     /// How many reasons there are.
-    pub const COUNT: usize = Reason::ALL.len() + ServiceReason::ALL.len() + CertificateReason::ALL.len() + 1;
+    pub const COUNT: usize =
+        Reason::ALL.len() + ServiceReason::ALL.len() + CertificateReason::ALL.len() + LoginReason::ALL.len() + 1;
 
     /// Every reason, in the order of [`AuthReason::index`].
     pub fn all() -> impl Iterator<Item = Self> {
         let tokens = Reason::ALL.iter().copied().map(Self::Token);
         let services = ServiceReason::ALL.into_iter().map(Self::Service);
         let certificates = CertificateReason::ALL.into_iter().map(Self::Certificate);
-        tokens.chain(services).chain(certificates).chain([Self::Upstream])
+        let logins = LoginReason::ALL.into_iter().map(Self::Login);
+        tokens.chain(services).chain(certificates).chain(logins).chain([Self::Upstream])
     }
 
     /// The place in [`AuthReason::all`].
@@ -126,6 +143,7 @@ impl AuthReason {
             Self::Token(reason) => reason as usize,
             Self::Service(reason) => Reason::ALL.len() + reason as usize,
             Self::Certificate(reason) => Reason::ALL.len() + ServiceReason::ALL.len() + reason as usize,
+            Self::Login(reason) => Self::COUNT - 1 - LoginReason::ALL.len() + reason as usize,
             Self::Upstream => Self::COUNT - 1,
         }
     }
@@ -136,6 +154,8 @@ impl AuthReason {
             Self::Token(reason) => reason.as_str(),
             Self::Service(reason) => reason.as_str(),
             Self::Certificate(reason) => reason.as_str(),
+            Self::Login(LoginReason::BadLogin) => "bad_login",
+            Self::Login(LoginReason::InactiveAccount) => "inactive_account",
             Self::Upstream => "upstream_401",
         }
     }
@@ -160,6 +180,7 @@ impl AuthReason {
             Self::Service(ServiceReason::Replayed) => "Request was seen before",
             Self::Service(_) => "Invalid service credentials",
             Self::Certificate(_) => "Invalid client certificate",
+            Self::Login(_) => "Invalid credentials",
             Self::Upstream => "Unauthorized",
         }
     }
@@ -333,6 +354,37 @@ impl AdminRefusal {
     }
 }
 
+/// Why an endpoint of tokens does not do what it was asked to: a client's mistake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenRefusal {
+    /// 400: no username and password.
+    CredentialsRequired,
+    /// 400: no refresh token.
+    RefreshTokenRequired,
+    /// 400: no token that says which login ends.
+    TokenRequired,
+    /// 405: it takes POST.
+    MethodNotAllowed,
+}
+
+impl TokenRefusal {
+    const fn status(self) -> u16 {
+        match self {
+            Self::CredentialsRequired | Self::RefreshTokenRequired | Self::TokenRequired => 400,
+            Self::MethodNotAllowed => 405,
+        }
+    }
+
+    const fn detail(self) -> &'static str {
+        match self {
+            Self::CredentialsRequired => "Username and password required",
+            Self::RefreshTokenRequired => "Refresh token required",
+            Self::TokenRequired => "Token required",
+            Self::MethodNotAllowed => "The method is not allowed here",
+        }
+    }
+}
+
 /// One refusal.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Denial {
@@ -388,6 +440,8 @@ pub enum Denial {
     },
     /// 400, 404 or 405: an administrator's mistake, no matter of security.
     Admin(AdminRefusal),
+    /// 400 or 405 of the endpoints that log in, refresh and log out, no matter of security either.
+    TokenRequest(TokenRefusal),
 }
 
 /// A response header: name and value, most of them fixed.
@@ -410,6 +464,8 @@ pub struct LocalReply {
 
 #[derive(Serialize)]
 struct Problem<'a> {
+    #[serde(skip_serializing_if = "str::is_empty")]
+    error: &'a str,
     title: &'static str,
     status: u16,
     detail: &'a str,
@@ -435,6 +491,7 @@ impl Denial {
             Self::Response(_) => 502,
             Self::Unavailable { .. } => 503,
             Self::Admin(refusal) => refusal.status(),
+            Self::TokenRequest(refusal) => refusal.status(),
         }
     }
 
@@ -458,6 +515,7 @@ impl Denial {
             Self::Response(_) => "The response cannot be shown",
             Self::Unavailable { .. } => "The request cannot be decided at the moment",
             Self::Admin(refusal) => refusal.detail(),
+            Self::TokenRequest(refusal) => refusal.detail(),
         }
     }
 
@@ -482,6 +540,7 @@ impl Denial {
             Self::Response(rejection) => rejection.as_str(),
             Self::Unavailable { what } => what,
             Self::Admin(_) => "admin",
+            Self::TokenRequest(_) => "token_request",
         }
     }
 
@@ -508,7 +567,7 @@ impl Denial {
     /// The event that reports it; a redirect to HTTPS and an administrator's mistake are none.
     pub fn event(&self) -> Option<EventType> {
         match self {
-            Self::HttpsRequired { .. } | Self::Admin(_) => None,
+            Self::HttpsRequired { .. } | Self::Admin(_) | Self::TokenRequest(_) => None,
             Self::Malformed(_) | Self::Injection(_) | Self::Body(_) | Self::Invalid(_) => {
                 Some(EventType::SuspiciousRequest)
             }
@@ -525,7 +584,7 @@ impl Denial {
     /// The label under which the refused request is counted; what is no event is not refused.
     pub fn block_reason(&self) -> Option<BlockReason> {
         match self {
-            Self::HttpsRequired { .. } | Self::Admin(_) => None,
+            Self::HttpsRequired { .. } | Self::Admin(_) | Self::TokenRequest(_) => None,
             Self::Malformed(_) => Some(BlockReason::MalformedRequest),
             Self::AddressBlocked => Some(BlockReason::BlockedAddress),
             Self::Unmatched | Self::Forbidden { .. } => Some(BlockReason::Forbidden),
@@ -539,9 +598,18 @@ impl Denial {
 
     /// The whole reply. `request_id` may be empty.
     pub fn reply(&self, request_id: &str) -> LocalReply {
+        self.reply_with("", request_id)
+    }
+
+    /// The whole reply, whose document says what went wrong in a member `error` as well: what clients of a login read.
+    pub fn reply_with_error(&self, request_id: &str) -> LocalReply {
+        self.reply_with(self.detail(), request_id)
+    }
+
+    fn reply_with(&self, error: &str, request_id: &str) -> LocalReply {
         let status = self.status();
         let errors = if let Self::Invalid(violations) = self { &**violations } else { &[] };
-        let problem = Problem { title: title(status), status, detail: self.detail(), request_id, errors };
+        let problem = Problem { error, title: title(status), status, detail: self.detail(), request_id, errors };
         let mut headers = vec![fixed("content-type", "application/problem+json")];
         match self {
             Self::HttpsRequired { location } => headers.push(made("location", location.clone())),
@@ -552,6 +620,7 @@ impl Denial {
                 headers.push(made("retry-after", retry_after.to_string()));
             }
             Self::Unavailable { .. } => headers.push(fixed("retry-after", UNAVAILABLE_SECONDS)),
+            Self::TokenRequest(TokenRefusal::MethodNotAllowed) => headers.push(fixed("allow", "POST")),
             Self::Admin(refusal) => {
                 headers.push(fixed("cache-control", "no-store"));
                 if let AdminRefusal::MethodNotAllowed(allowed) = refusal {

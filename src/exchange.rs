@@ -11,6 +11,7 @@ use crate::head::Head;
 use crate::jose::claims::Claims;
 use crate::peer::Peer;
 use crate::policy::roles::RoleSet;
+use crate::revocation::Marks;
 use crate::signature::digest::BodyDigest;
 use crate::time::Timestamp;
 
@@ -39,6 +40,8 @@ pub struct Exchange {
     pub signed_body: Option<SignedBody>,
     /// How far its authentication has come.
     pub authentication: Progress,
+    /// What a token endpoint waits for.
+    pub issuance: Issuance,
     /// The quota that it waits for.
     pub leasing: Leasing,
     /// Changes to the request's head, in order.
@@ -72,6 +75,7 @@ impl Exchange {
             caller: None,
             signed_body: None,
             authentication: Progress::default(),
+            issuance: Issuance::default(),
             leasing: Leasing::default(),
             request_edits: Vec::new(),
             rewritten_body: None,
@@ -142,6 +146,31 @@ pub struct Progress {
     pub errand: Option<Errand>,
     /// How often it waited.
     pub waits: u8,
+}
+
+/// What the answer is about that a token endpoint awaits.
+#[derive(Debug, Default)]
+pub enum Issuance {
+    /// None is awaited.
+    #[default]
+    None,
+    /// The secret with this number.
+    Secret(u16),
+    /// Username and password.
+    Login,
+    /// The account of this login.
+    Refresh(Box<Session>),
+}
+
+/// One login, by a refresh token of it.
+#[derive(Debug)]
+pub struct Session {
+    /// The claim `user_id`, a text or a whole number.
+    pub user: serde_json::Value,
+    /// `sid`.
+    pub id: Box<str>,
+    /// What of it may be revoked.
+    pub marks: Marks,
 }
 
 /// How one exchange waits for quota of a rate limit service.

@@ -42,6 +42,7 @@ pub mod pipeline;
 pub mod policy;
 pub mod quota;
 pub mod response;
+pub mod revocation;
 pub mod sanitize;
 pub mod schema;
 pub mod secrets;

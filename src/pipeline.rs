@@ -43,8 +43,8 @@ pub struct Pipeline {
     /// `None`: nobody is blocked, nothing is counted.
     pub(crate) intrusion: Option<Rc<Intrusion>>,
     pub(crate) routes: RouteTable<Rc<Route>>,
-    /// How many of the routes come before the operator's.
-    pub(crate) administration: usize,
+    /// What people call the routes that come before the operator's.
+    pub(crate) ours: Vec<&'static str>,
     /// What is decided for the requests that no route matches.
     pub(crate) unmatched: Rc<Route>,
     /// What speaks to browsers where there is no route: security headers and CORS.
@@ -63,6 +63,8 @@ pub struct Route {
     pub(crate) answers_preflights: bool,
     /// One of the guards may change the request's body.
     pub(crate) rewrites_body: bool,
+    /// Its refusals say in a member `error` as well what went wrong.
+    pub(crate) names_error: bool,
     /// What decides about the upstream's response; empty: it streams by.
     pub(crate) response: ResponseGuards,
 }
@@ -104,6 +106,7 @@ pub struct Passage {
     guards: Rc<[Guard]>,
     response: ResponseGuards,
     rewrites_body: bool,
+    names_error: bool,
     at: usize,
     monitored: bool,
     answered: bool,
@@ -158,15 +161,15 @@ impl Pipeline {
 
     /// How many routes there are.
     pub fn routes(&self) -> usize {
-        self.routes.values().len() - self.administration
+        self.routes.values().len() - self.ours.len()
     }
 
     /// What people call the route that `exchange` takes, by its place in the configuration.
     pub fn route_name(&self, exchange: &Exchange) -> String {
-        match self.matched(exchange).map(|matched| matched.index.checked_sub(self.administration)) {
-            Some(Some(at)) => format!("routes[{at}]"),
-            Some(None) => "intrusion.admin".to_owned(),
-            None => "no route".to_owned(),
+        let Some(index) = self.matched(exchange).map(|matched| matched.index) else { return "no route".to_owned() };
+        match self.ours.get(index) {
+            Some(name) => (*name).to_owned(),
+            None => format!("routes[{}]", index - self.ours.len()),
         }
     }
 
@@ -174,18 +177,20 @@ impl Pipeline {
     pub fn watch(&mut self, watcher: &Rc<dyn Watcher>) {
         for route in self.routes.values_mut().chain([&mut self.unmatched]) {
             let guards = route.guards.iter().map(|guard| guard.watched(watcher)).collect();
-            let Route { enforce_percent, answers_preflights, rewrites_body, .. } = **route;
+            let Route { enforce_percent, answers_preflights, rewrites_body, names_error, .. } = **route;
             let response = route.response.clone();
-            *route = Rc::new(Route { guards, enforce_percent, answers_preflights, rewrites_body, response });
+            *route =
+                Rc::new(Route { guards, enforce_percent, answers_preflights, rewrites_body, names_error, response });
         }
     }
 
     /// Refuses nothing that a check decides: every step is heard, and reports only. For tools.
     pub fn monitor_all(&mut self) {
         for route in self.routes.values_mut().chain([&mut self.unmatched]) {
-            let Route { ref guards, answers_preflights, rewrites_body, ref response, .. } = **route;
+            let Route { ref guards, answers_preflights, names_error, rewrites_body, ref response, .. } = **route;
             let (guards, response) = (guards.clone(), response.clone());
-            *route = Rc::new(Route { guards, enforce_percent: 0, answers_preflights, rewrites_body, response });
+            *route =
+                Rc::new(Route { guards, enforce_percent: 0, answers_preflights, rewrites_body, names_error, response });
         }
     }
 
@@ -377,7 +382,8 @@ impl Pipeline {
         if let Some(reason) = denial.block_reason() {
             env.host.count(Counter::BlockedRequests(reason), 1);
         }
-        let reply = denial.reply(&passage.exchange.request_id());
+        let request_id = passage.exchange.request_id();
+        let reply = if passage.names_error { denial.reply_with_error(&request_id) } else { denial.reply(&request_id) };
         passage.answer(reply)
     }
 
@@ -566,12 +572,14 @@ impl Guard {
 impl Passage {
     fn new(exchange: Exchange, route: &Route, monitored: bool) -> Self {
         let (guards, response) = (route.guards.clone(), route.response.clone());
-        Self { exchange, guards, response, rewrites_body: route.rewrites_body, at: 0, monitored, answered: false }
+        let (rewrites_body, names_error) = (route.rewrites_body, route.names_error);
+        Self { exchange, guards, response, rewrites_body, names_error, at: 0, monitored, answered: false }
     }
 
     fn unrouted(exchange: Exchange) -> Self {
         let (guards, response) = (Rc::from([]), ResponseGuards::none());
-        Self { exchange, guards, response, rewrites_body: false, at: 0, monitored: false, answered: false }
+        let (rewrites_body, names_error) = (false, false);
+        Self { exchange, guards, response, rewrites_body, names_error, at: 0, monitored: false, answered: false }
     }
 
     /// The request's body may be changed: what its head says of its length will not hold.
@@ -653,6 +661,7 @@ mod tests {
                 enforce_percent: 100,
                 answers_preflights: false,
                 rewrites_body: false,
+                names_error: false,
                 response: ResponseGuards::none(),
             });
         }

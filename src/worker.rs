@@ -14,6 +14,7 @@ use crate::jose::reason::Reason;
 use crate::jose::validate::Validity;
 use crate::quota::client::Client;
 use crate::quota::leases::Leases;
+use crate::revocation::{Glance, Marks};
 use crate::table::limiter::Limiter;
 use crate::table::replay::ReplaySet;
 use crate::time::Timestamp;
@@ -35,6 +36,8 @@ pub struct Worker {
     pub replay: ReplaySet,
     /// Quota of rate limit services, which all workers share.
     pub leases: Leases,
+    /// What is known of revocations.
+    pub revocations: Glance,
     /// What is known of each rate limit service, in the order in which limits name them.
     pub quota_clients: Vec<Client>,
     /// How much pure-Rust cryptography this VM may still do.
@@ -62,6 +65,8 @@ pub struct VerifiedToken {
     pub keys: u64,
     /// The key that verified it, where that may be withdrawn; looked at on every use.
     pub signed_by: Option<SignedBy>,
+    /// What of it may be revoked; looked at on every use.
+    pub marks: Marks,
     /// Whose it is with the roles that the account has.
     pub with_account: Joined<Identity>,
 }

@@ -21,6 +21,8 @@ mod gate;
 mod inspection;
 #[path = "pipeline/limits.rs"]
 mod limits;
+#[path = "pipeline/login.rs"]
+mod login;
 #[path = "pipeline/modes.rs"]
 mod modes;
 #[path = "pipeline/opaque.rs"]

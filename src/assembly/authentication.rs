@@ -28,6 +28,7 @@ use crate::jose::key::{Secret, VerifyingKey};
 use crate::jose::key_set::KeySet;
 use crate::jose::validate::Rules;
 use crate::peer::spiffe;
+use crate::revocation::RevokedTokens;
 use crate::secrets::{Derived, SecretSlot};
 use crate::table::rate::Rate;
 
@@ -40,6 +41,7 @@ pub(super) struct Authentication {
     api_keys: Option<Rc<ApiKeys>>,
     certificates: Rc<Certificates>,
     identities: Rc<Identities>,
+    revoked: Rc<RevokedTokens>,
     unverified: Option<Rc<AddressBudget>>,
     realm: String,
     /// Bytes of a signed body; `None`: no body is signed.
@@ -69,6 +71,7 @@ pub(super) fn compile(
     for (name, provider) in &config.authentication.jwt {
         let path = format!("authentication.jwt.{}", name.as_str());
         let compiled = compile_provider(name.as_str(), provider, &path, secrets, findings);
+        let compiled = compiled.map(|compiled| opened_by_access_tokens(compiled, config, provider));
         let compiled = compiled.map(|compiled| Provider {
             published_keys: remote.key_source(config, name.as_str(), provider, &path, surroundings, findings),
             account: remote.account(name.as_str(), provider, &path, findings),
@@ -88,6 +91,7 @@ pub(super) fn compile(
         api_keys: compile_api_keys(config, secrets, &identities, unverified.as_ref(), findings),
         certificates: Rc::new(compile_certificates(config, findings)),
         identities,
+        revoked: shared.revoked.clone(),
         unverified,
         realm: config.service.as_str().to_owned(),
         signed_bodies: signs_bodies.then(|| usize::try_from(config.inspection.body_limit.0).unwrap_or(usize::MAX)),
@@ -98,6 +102,11 @@ impl Authentication {
     /// What is fetched beside the requests.
     pub(super) fn background(&self) -> Vec<Rc<dyn Background>> {
         self.remote.background()
+    }
+
+    /// How many bad credentials an address may show.
+    pub(super) fn unverified(&self) -> Option<&Rc<AddressBudget>> {
+        self.unverified.as_ref()
     }
 
     /// What a worker keeps of keys and accounts.
@@ -197,6 +206,7 @@ impl Authentication {
         let jwt = BearerTokens {
             providers: jwt.map(|(_, provider)| provider.clone()).collect(),
             identities: self.identities.clone(),
+            revoked: self.revoked.clone(),
             unverified: self.unverified.clone(),
         };
         let opaque = self.opaque.iter().filter(|(name, _)| names(methods, Kind::Oauth2, name));
@@ -284,6 +294,15 @@ fn compile_provider(
         claim_headers,
         payload_header: provider.payload_header.as_ref().map(|header| Rc::from(header.as_str())),
     })
+}
+
+/// A refresh token that is issued here opens nothing but its endpoint, although the provider may map no type.
+fn opened_by_access_tokens(mut compiled: Provider, config: &Config, provider: &JwtProvider) -> Provider {
+    let issued_here = config.tokens.as_ref().is_some_and(|tokens| tokens.issuer == provider.issuer);
+    if issued_here && compiled.rules.token_type.is_none() {
+        compiled.rules.token_type = ClaimPath::parse("type").map(|claim| (claim, Box::from("access")));
+    }
+    compiled
 }
 
 fn compile_keys(

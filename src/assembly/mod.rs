@@ -13,6 +13,7 @@ mod outbound;
 mod remote;
 mod routes;
 mod secrets;
+mod tokens;
 mod validation;
 
 use std::collections::BTreeMap;
@@ -32,6 +33,7 @@ use crate::policy::roles::{MAX_ROLES, Roles};
 use crate::policy::route_table::PathPatterns;
 use crate::quota::client::Client;
 use crate::quota::leases::Leases;
+use crate::revocation::{Glance, RevokedTokens};
 use crate::secrets::SecretSlot;
 use crate::signature;
 use crate::store::SharedStore;
@@ -104,6 +106,7 @@ impl Findings {
 
 /// What several sections build on.
 struct Shared {
+    revoked: Rc<RevokedTokens>,
     roles: Rc<Roles>,
     /// The providers of tokens by the claim that is their subject.
     subjects: BTreeMap<String, Vec<(Method, Rc<str>)>>,
@@ -132,7 +135,9 @@ pub fn assemble(json: &[u8], surroundings: &Surroundings<'_>) -> Result<Assemble
 
 fn build(config: &Config, surroundings: &Surroundings<'_>, findings: &mut Findings) -> Option<Assembled> {
     let secrets = secrets::resolve(config, surroundings, findings);
-    let shared = Shared { roles: Rc::new(roles(config, findings)), subjects: subjects(config) };
+    let revoked = space(config, "", surroundings).map(|space| RevokedTokens::new(space, config.tables.revocations.0));
+    let revoked = Rc::new(revoked.map_err(|error| findings.error("tables", error.to_string())).ok()?);
+    let shared = Shared { revoked, roles: Rc::new(roles(config, findings)), subjects: subjects(config) };
     let authentication = authentication::compile(config, &secrets, &shared, surroundings, findings);
     let limits = limits::compile(config, &shared, findings);
     let inspection = inspection::compile(config, findings);
@@ -150,10 +155,12 @@ fn build(config: &Config, surroundings: &Surroundings<'_>, findings: &mut Findin
         secrets: &secrets,
         signing: signing.as_ref(),
     };
-    let routes = parts.compile(findings);
+    let endpoints = tokens::compile(config, &secrets, &shared, authentication.unverified(), findings);
+    let routes = parts.compile(endpoints, findings);
     let sensitive = sensitive_paths(config, findings);
     let unrouted = routes::browser_guards(config, None, "headers", findings);
-    let (routes, administration, unmatched) = routes?;
+    let feed = tokens::feed(config, &shared, surroundings, findings);
+    let (routes, ours, unmatched) = routes?;
     let pipeline = Pipeline {
         service: Rc::from(config.service.as_str()),
         paths: PathOptions::default(),
@@ -162,11 +169,17 @@ fn build(config: &Config, surroundings: &Surroundings<'_>, findings: &mut Findin
         forwarded_certificates: config.authentication.mtls.as_ref().map_or(Verdict::Deny, |m| m.forwarded_client_cert),
         intrusion: intrusion.filter(|intrusion| intrusion.mode != Mode::Off),
         routes,
-        administration,
+        ours,
         unmatched,
         unrouted: unrouted.into(),
         sensitive: sensitive?,
-        background: [secrets.background(), authentication.background(), limits.background().collect()].concat(),
+        background: [
+            secrets.background(),
+            authentication.background(),
+            feed.into_iter().collect(),
+            limits.background().collect(),
+        ]
+        .concat(),
     };
     let worker = worker(config, limits.services(), surroundings);
     let mut worker = worker.map_err(|error| findings.error("tables", error.to_string())).ok()?;
@@ -186,6 +199,7 @@ fn worker(config: &Config, services: usize, surroundings: &Surroundings<'_>) -> 
         accounts: Vec::new(),
         limiter: Limiter::open(space.clone(), surroundings.store, sizes)?,
         replay: ReplaySet::new(space.clone(), config.tables.replay.0),
+        revocations: Glance::default(),
         leases: Leases::new(space, config.tables.limits.0),
         quota_clients: (0..services).map(|_| Client::default()).collect(),
         pure_verifications: PureBudget::new(PURE_PER_SECOND, PURE_PER_SECOND),

@@ -8,9 +8,9 @@ use super::{Findings, Surroundings, space};
 use crate::account::Accounts;
 use crate::check::Background;
 use crate::checks::authenticate::account::{AccountLookup, PLACEHOLDER, TIMEOUT};
-use crate::checks::authenticate::endpoint::Endpoint;
 use crate::checks::authenticate::key_source::KeySource;
 use crate::config::{Config, Jwks, JwtProvider};
+use crate::endpoint::{Endpoint, EndpointOf};
 use crate::jose::cache::TokenCache;
 use crate::jose::fetched::FetchedKeys;
 use crate::table::published::Published;
@@ -66,11 +66,7 @@ impl Remote {
     ) -> Option<Rc<AccountLookup>> {
         let account = provider.account.as_ref()?;
         let path = format!("{path}.account");
-        let endpoint = endpoint(&account.cluster, &account.uri, TIMEOUT, &path, findings)?;
-        if endpoint.path().matches(PLACEHOLDER).count() != 1 {
-            findings.error(format!("{path}.uri"), "expected {subject} once, in the path or the query");
-            return None;
-        }
+        let endpoint = endpoint_of((&account.cluster, &account.uri), PLACEHOLDER, TIMEOUT, &path, findings)?;
         let place = self.accounts;
         self.accounts += 1;
         let (provider, keep) = (Rc::from(name), account.cache.0);
@@ -89,13 +85,40 @@ impl Remote {
     }
 }
 
-fn endpoint(cluster: &str, uri: &str, timeout: Duration, path: &str, findings: &mut Findings) -> Option<Endpoint> {
+/// The endpoint at an address; `None` when what is wrong with it was reported under `path`.
+pub(super) fn endpoint(
+    cluster: &str,
+    uri: &str,
+    timeout: Duration,
+    path: &str,
+    findings: &mut Findings,
+) -> Option<Endpoint> {
     if cluster.is_empty() {
         findings.error(format!("{path}.cluster"), "expected the name of an Envoy cluster");
     }
-    let endpoint = Endpoint::parse(cluster, uri, timeout);
-    if endpoint.is_none() {
-        findings.error(format!("{path}.uri"), "expected an address with scheme and host, such as https://host/path");
-    }
-    endpoint
+    let endpoint = Endpoint::new(cluster, uri, timeout);
+    let invalid = |_| findings.error(format!("{path}.uri"), format!("expected {ADDRESS}"));
+    endpoint.map_err(invalid).ok()
 }
+
+/// As [`endpoint`], of an address with a place for a name.
+pub(super) fn endpoint_of(
+    (cluster, uri): (&str, &str),
+    placeholder: &str,
+    timeout: Duration,
+    path: &str,
+    findings: &mut Findings,
+) -> Option<EndpointOf> {
+    // Whatever else is wrong with it.
+    if uri.matches(placeholder).count() != 1 {
+        findings.error(format!("{path}.uri"), format!("expected {placeholder} once, in the path or the query"));
+        return None;
+    }
+    endpoint(cluster, &uri.replace(placeholder, ""), timeout, path, findings)?;
+    let endpoint = EndpointOf::new(cluster, uri, placeholder, timeout);
+    let invalid =
+        |_| findings.error(format!("{path}.uri"), format!("expected {placeholder} once, in the path or the query"));
+    endpoint.map_err(invalid).ok()
+}
+
+const ADDRESS: &str = "an address with scheme and host, such as https://host/path";

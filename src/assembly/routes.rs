@@ -7,7 +7,7 @@ use super::bodies::{Bodies, RequestBody};
 use super::inspection::Inspection;
 use super::limits::Limits;
 use super::secrets::Secrets;
-use super::{Findings, Shared, access, browser, intrusion, validation};
+use super::{Findings, Shared, access, browser, intrusion, tokens, validation};
 use crate::check::Check;
 use crate::checks::authorize::RefuseUnmatched;
 use crate::checks::body::response::AskForPlain;
@@ -16,6 +16,7 @@ use crate::checks::intrusion::Intrusion;
 use crate::checks::intrusion::admin::BlockedAddresses;
 use crate::checks::secrets::RefreshSecrets;
 use crate::checks::sign::SignRequests;
+use crate::checks::tokens::TokenForm;
 use crate::config::{self, Config, Mode, Verdict};
 use crate::pipeline::{Guard, ResponseGuards, Route};
 use crate::policy::route_table::{HeaderCondition, RouteMatch, RouteTable};
@@ -33,20 +34,27 @@ pub(super) struct Parts<'c> {
     pub(super) signing: Option<&'c Rc<SignRequests>>,
 }
 
+/// The table, what people call those of its routes that come before the operator's, and what is done where none matches.
+type Compiled = (RouteTable<Rc<Route>>, Vec<&'static str>, Rc<Route>);
+
 impl Parts<'_> {
-    /// The table, how many of its routes come before the operator's, and what is done where none of them matches.
-    pub(super) fn compile(&self, findings: &mut Findings) -> Option<(RouteTable<Rc<Route>>, usize, Rc<Route>)> {
-        // The first that matches decides: no route of the operator's takes what is administration.
+    /// Every route; `endpoints` are those of tokens.
+    pub(super) fn compile(&self, endpoints: Vec<tokens::Endpoint>, findings: &mut Findings) -> Option<Compiled> {
+        // The first that matches decides: no route of the operator's takes what is ours.
         let mut routes: Vec<_> = self.admin(findings).into_iter().collect();
-        let ours = routes.len();
+        let mut ours = vec!["intrusion.admin"; routes.len()];
+        for endpoint in endpoints {
+            ours.push(endpoint.name);
+            routes.push(self.token_endpoint(endpoint, findings));
+        }
         for (at, route) in self.config.routes.iter().enumerate() {
             let compiled = self.route(Some(route), &format!("routes[{at}]"), findings);
             routes.push((matching(&route.matching), Rc::new(compiled)));
         }
         let unmatched = Rc::new(self.route(None, "defaults", findings));
-        let field = |index: usize| match index.checked_sub(ours) {
-            Some(index) => format!("routes[{index}].match"),
-            None => "intrusion.admin.path".to_owned(),
+        let field = |index: usize| match ours.get(index) {
+            Some(name) => format!("{name}.path"),
+            None => format!("routes[{}].match", index - ours.len()),
         };
         let table =
             RouteTable::new(routes).map_err(|error| findings.error(field(error.index), error.to_string())).ok()?;
@@ -80,9 +88,45 @@ impl Parts<'_> {
             answers_preflights: false,
             enforce_percent: 100,
             rewrites_body: false,
+            names_error: false,
             response: ResponseGuards::none(),
         };
         Some((RouteMatch { path: format!("{base}/**"), ..RouteMatch::default() }, Rc::new(route)))
+    }
+
+    /// An endpoint of tokens: everybody may, within its limits. It answers whatever the mode; what else is decided there
+    /// follows the mode of the configuration.
+    fn token_endpoint(&self, endpoint: tokens::Endpoint, findings: &mut Findings) -> (RouteMatch, Rc<Route>) {
+        let config = self.config;
+        let mut guards = browser_guards(config, None, "headers", findings);
+        if config.headers.https_redirect {
+            guards.push(guard("https", HttpsOnly, config.mode));
+        }
+        let limits = config.tokens.as_ref().map_or(&[][..], |tokens| &tokens.limits);
+        for (limits, mode) in self.limits.guards(limits, config.mode) {
+            guards.push(guard("limit", limits, mode));
+        }
+        guards.push(guard("token request", TokenForm(endpoint.check.service.clone()), Mode::Enforce));
+        // A password may hold anything.
+        let password = config::Exclusion { parameter: Some("password".to_owned()), ..config::Exclusion::default() };
+        let inspection = config::RouteInspection { mode: None, exclude: vec![password] };
+        if let Some((head, body, mode)) =
+            self.inspection.guards(Some(&inspection), endpoint.name, config.mode, &[], findings)
+        {
+            guards.push(guard("inspect head", head, mode));
+            guards.push(guard("inspect body", body, mode));
+        }
+        guards.retain(|guard| guard.mode != Mode::Off);
+        guards.push(guard("tokens", endpoint.check, Mode::Enforce));
+        let route = Route {
+            guards: guards.into(),
+            enforce_percent: 100,
+            answers_preflights: config.headers.cors.is_some(),
+            rewrites_body: false,
+            names_error: true,
+            response: ResponseGuards::none(),
+        };
+        (RouteMatch { path: endpoint.path, ..RouteMatch::default() }, Rc::new(route))
     }
 
     fn refresh_secrets(&self, base: usize) -> Option<Guard> {
@@ -109,6 +153,7 @@ impl Parts<'_> {
             enforce_percent: route.map_or(100, |route| u8::try_from(route.enforce_percent.0).unwrap_or(100)),
             answers_preflights: route.is_some_and(|route| route.cors.is_some()) || self.config.headers.cors.is_some(),
             rewrites_body,
+            names_error: false,
             response,
         }
     }

@@ -9,3 +9,4 @@ pub mod intrusion;
 pub mod limit;
 pub mod secrets;
 pub mod sign;
+pub mod tokens;

@@ -12,8 +12,6 @@ type Uses = fn(&Config) -> Vec<String>;
 
 /// One entry per feature. A feature that lands loses its entry.
 const FEATURES: &[Uses] = &[
-    |config| section("authentication.revocation", config.authentication.revocation.is_some()),
-    |config| section("tokens", config.tokens.is_some()),
     |config| section("headers.csrf", config.headers.csrf.is_some()),
     |config| section("headers.cookies", config.headers.cookies.is_some()),
 ];

@@ -3,6 +3,8 @@
 
 use std::rc::Rc;
 
+use zeroize::Zeroizing;
+
 use crate::check::{Arrival, BodyArrival, Callout, CalloutReply, Env};
 use crate::checks::browser::adds_up;
 use crate::config::Hold;
@@ -34,8 +36,8 @@ pub struct Stream {
     phase: Phase,
     head: HeadIs,
     body: Body,
-    /// The body as it was shown to the first check that waited for it.
-    kept: Option<Vec<u8>>,
+    /// The body as it was shown to the first check that waited for it. It may hold a password.
+    kept: Option<Zeroizing<Vec<u8>>>,
     status: Option<u16>,
     response: ResponseIs,
 }
@@ -209,7 +211,7 @@ impl Stream {
         let size = self.body.size.min(limit);
         // Two checks that wait for the body get the same bytes, read once.
         let kept = self.kept.take().filter(|kept| kept.len() == size);
-        let bytes = kept.unwrap_or_else(|| abi::buffer(Buffer::RequestBody, size));
+        let bytes = kept.unwrap_or_else(|| Zeroizing::new(abi::buffer(Buffer::RequestBody, size)));
         // What the host does not show cannot be judged.
         if bytes.len() < size {
             return self.refuse();

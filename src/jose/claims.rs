@@ -89,6 +89,11 @@ impl Claims {
         self.members.member("jti")?.as_str()
     }
 
+    /// `sid`, the session (OpenID Connect Front-Channel Logout 1.0 section 3); a value of another type is none.
+    pub fn session_id(&self) -> Option<&str> {
+        self.members.member("sid")?.as_str()
+    }
+
     /// `exp`.
     pub const fn expires(&self) -> Option<NumericDate> {
         self.expires

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use crate::account::{Account, Answer, KeptAnswer};
 use crate::check::{Callout, CalloutReply, Env};
-use crate::checks::authenticate::endpoint::{Endpoint, percent_encoded};
 use crate::checks::authenticate::header_safe;
 use crate::config::Verdict;
+use crate::endpoint::EndpointOf;
 use crate::jose::reason::Reason;
 use crate::time::Timestamp;
 
@@ -27,8 +27,8 @@ pub struct AccountLookup {
     pub place: usize,
     /// The provider, by its name.
     pub provider: Rc<str>,
-    /// Whom to ask; the path holds [`PLACEHOLDER`].
-    pub endpoint: Endpoint,
+    /// Whom to ask.
+    pub endpoint: EndpointOf,
     /// How long an answer is kept.
     pub keep: Duration,
     /// What happens when there is no answer.
@@ -90,9 +90,7 @@ impl AccountLookup {
     }
 
     fn question(&self, subject: &str) -> Callout {
-        let path = self.endpoint.path().replace(PLACEHOLDER, &percent_encoded(subject));
-        let flight = Rc::from(format!("account/{}/{subject}", self.provider));
-        self.endpoint.get(&path, Some(flight))
+        self.endpoint.get(subject, Some(Rc::from(format!("account/{}/{subject}", self.provider))))
     }
 }
 

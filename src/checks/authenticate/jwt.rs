@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use crate::account::{Account, Joined};
-use crate::check::{Callout, CalloutReply, Env};
+use crate::check::{Callout, CalloutReply, Env, Failure};
 use crate::checks::authenticate::account::{AccountLookup, Standing};
 use crate::checks::authenticate::identity::{Grants, Identities, Proven};
 use crate::checks::authenticate::key_source::{self, KeySource, Unproven};
@@ -21,6 +21,7 @@ use crate::jose::reason::Reason;
 use crate::jose::token::Token;
 use crate::jose::validate::{Rules, check_binding};
 use crate::jose::verify::{Means, VerifyError};
+use crate::revocation::{Marks, RevokedTokens};
 use crate::secrets::{Derived, SecretSlot};
 use crate::time::Timestamp;
 use crate::worker::VerifiedToken;
@@ -62,6 +63,8 @@ pub struct BearerTokens {
     pub providers: Vec<Rc<Provider>>,
     /// What identities are made with.
     pub identities: Rc<Identities>,
+    /// What was revoked of them.
+    pub revoked: Rc<RevokedTokens>,
     /// How many bad credentials an address may show.
     pub unverified: Option<Rc<AddressBudget>>,
 }
@@ -144,6 +147,11 @@ impl BearerTokens {
         };
         let provider = self.providers.iter().find(|p| p.name == known.identity.provider && stands_in(p));
         let Some(provider) = provider else { return refused(Reason::UnknownIssuer) };
+        match self.revoked.contains(&known.marks, env) {
+            Ok(false) => {}
+            Ok(true) => return refused(Reason::Revoked),
+            Err(_) => return Attempt::Fail(Failure::Store),
+        }
         let Some(lookup) = &provider.account else { return Attempt::Verified(known.identity.clone()) };
         let reply = arrived.filter(|(errand, _)| *errand == Errand::Account).map(|(_, reply)| reply);
         match (lookup.standing(&known.identity.subject, reply, env), lookup.on_error) {
@@ -180,12 +188,13 @@ impl BearerTokens {
         let proven = provider.prove(token, shown, env)?;
         let accepted = provider.rules.validate(&proven.claims, env.now).map_err(Refusal::Reason)?;
         let (subject, validity) = (accepted.subject.into(), accepted.validity);
+        let marks = Marks::of(&proven.claims);
         let identity = self.identity(provider, subject, proven.claims, shown.text).map_err(Refusal::Reason)?;
         let identities = if provider.account.is_some() { 2 } else { 1 };
-        let bytes = shown.text.len() + identities * identity.heap_bytes();
+        let bytes = shown.text.len() + identities * identity.heap_bytes() + marks.heap_bytes();
         let identity = Rc::new(identity);
         let (signed_by, with_account) = (proven.signed_by, Joined::default());
-        let known = Rc::new(VerifiedToken { identity, validity, keys, signed_by, with_account });
+        let known = Rc::new(VerifiedToken { identity, validity, keys, signed_by, marks, with_account });
         env.worker.tokens.insert(shown.text, known.clone(), bytes);
         Ok(known)
     }

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::check::{Background, Callout, CalloutReply, Env};
-use crate::checks::authenticate::endpoint::Endpoint;
+use crate::endpoint::Endpoint;
 use crate::event::{EventType, Notice};
 use crate::jose::algorithm::AlgorithmSet;
 use crate::jose::claims::Claims;
@@ -106,7 +106,7 @@ impl KeySource {
         }
         let is_final = fetched.is_from(shown.received, now);
         if !is_final && fetched.send_for(now, lost_after) {
-            return Unproven::Wait(Box::new(self.endpoint.get(self.endpoint.path(), Some(self.flight.clone()))));
+            return Unproven::Wait(Box::new(self.endpoint.get(Some(self.flight.clone()))));
         }
         failed.map_or(Unproven::Unavailable, Unproven::Verify)
     }
@@ -187,7 +187,7 @@ impl Background for KeySource {
             Err(_) => return None,
         };
         self.fetched(env)?.renew(now, failures);
-        Some(self.endpoint.get(self.endpoint.path(), None))
+        Some(self.endpoint.get(None))
     }
 
     fn arrived(&self, reply: &CalloutReply, env: &mut Env<'_>) -> Option<Callout> {

@@ -6,13 +6,13 @@
 pub mod account;
 pub mod api_keys;
 pub mod bearer;
-pub mod endpoint;
 pub mod identity;
 pub mod jwt;
 pub mod key_source;
 pub mod mtls;
 pub mod opaque;
 pub mod place;
+pub mod revocation_feed;
 pub mod service;
 pub mod signed_body;
 

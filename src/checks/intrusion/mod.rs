@@ -15,7 +15,7 @@ use crate::canonical::networks::Networks;
 use crate::canonical::path::PathError;
 use crate::check::{self, Env};
 use crate::config::{Failure, Mode};
-use crate::denial::{AuthReason, Denial, ServiceReason};
+use crate::denial::{AuthReason, Denial, LoginReason, ServiceReason};
 use crate::event::{EventType, Notice};
 use crate::exchange::Exchange;
 use crate::jose::reason::Reason;
@@ -100,6 +100,7 @@ pub fn failure(denial: &Denial) -> Option<Failure> {
                 Some(Failure::BadSignature)
             }
             AuthReason::Service(ServiceReason::UnknownService) => Some(Failure::UnknownService),
+            AuthReason::Login(LoginReason::BadLogin) => Some(Failure::BadLogin),
             _ => None,
         },
         Denial::Injection(_) => Some(Failure::SuspiciousRequest),

@@ -1,0 +1,129 @@
+//! The endpoints that log in, refresh and log out, and the feed of revocations.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::authentication::algorithm;
+use super::secrets::Secrets;
+use super::{Findings, Shared, Surroundings, remote, space};
+use crate::check::Background;
+use crate::checks::authenticate::revocation_feed::{self, RevocationFeed};
+use crate::checks::limit::AddressBudget;
+use crate::checks::tokens::{Issuer, Keys, Login, Logout, PLACEHOLDER, Refresh, TokenEndpoint, TokenService};
+use crate::config::{self, Config};
+use crate::jose::claims::ClaimPath;
+use crate::jose::key::{Secret, VerifyingKey};
+use crate::jose::key_set::KeySet;
+use crate::jose::validate::DEFAULT_CLOCK_SKEW;
+use crate::secrets::{Derived, SecretSlot};
+use crate::table::published::Published;
+
+/// A feed that is read more often than this is a load, not news.
+const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
+
+/// One endpoint and where it is.
+pub(super) struct Endpoint {
+    /// What people call it.
+    pub(super) name: &'static str,
+    pub(super) path: String,
+    pub(super) check: TokenEndpoint,
+}
+
+/// The endpoints; none where no tokens are issued, or what is wrong was reported.
+pub(super) fn compile(
+    config: &Config,
+    secrets: &Secrets,
+    shared: &Shared,
+    unverified: Option<&Rc<AddressBudget>>,
+    findings: &mut Findings,
+) -> Vec<Endpoint> {
+    let Some(tokens) = &config.tokens else { return Vec::new() };
+    let Some(issuer) = issuer(config, tokens, secrets, shared, findings) else { return Vec::new() };
+    let (issuer, challenge) = (Rc::new(issuer), Rc::from(format!("Bearer realm=\"{}\"", config.service.as_str())));
+    let endpoint = |name, path: &config::PathTemplate, service: Rc<dyn TokenService>| Endpoint {
+        name,
+        path: path.as_str().to_owned(),
+        check: TokenEndpoint {
+            issuer: issuer.clone(),
+            service,
+            unverified: unverified.cloned(),
+            challenge: Rc::clone(&challenge),
+        },
+    };
+    let mut endpoints = Vec::new();
+    let asked = &tokens.login.verify;
+    let verify = remote::endpoint(&asked.cluster, &asked.uri, asked.timeout.0, "tokens.login.verify", findings);
+    endpoints.extend(verify.map(|verify| endpoint("tokens.login", &tokens.login.path, Rc::new(Login { verify }))));
+    if let Some(refresh) = &tokens.refresh {
+        let (asked, path) = (&refresh.lookup, "tokens.refresh.lookup");
+        let address = (asked.cluster.as_str(), asked.uri.as_str());
+        let lookup = remote::endpoint_of(address, PLACEHOLDER, asked.timeout.0, path, findings);
+        endpoints.extend(lookup.map(|lookup| endpoint("tokens.refresh", &refresh.path, Rc::new(Refresh { lookup }))));
+    }
+    endpoints.extend(tokens.logout.as_ref().map(|logout| endpoint("tokens.logout", &logout.path, Rc::new(Logout))));
+    endpoints
+}
+
+/// The feed of revocations; `None` where there is none, or what is wrong was reported.
+pub(super) fn feed(
+    config: &Config,
+    shared: &Shared,
+    surroundings: &Surroundings<'_>,
+    findings: &mut Findings,
+) -> Option<Rc<dyn Background>> {
+    let feed = &config.authentication.revocation.as_ref()?.feed;
+    let path = "authentication.revocation.feed";
+    let endpoint = remote::endpoint(&feed.cluster, &feed.uri, revocation_feed::TIMEOUT, path, findings)?;
+    let space = space(config, "", surroundings);
+    let space = space.map_err(|error| findings.error("tables", error.to_string())).ok()?;
+    // What another address says, or a table of another size lacks, has to be read again.
+    let name = format!("revoked/{}/{}/{}", config.tables.revocations.0, feed.cluster, feed.uri);
+    let taken = Published::new(&space, &name);
+    let interval = feed.interval.0.max(SHORTEST_INTERVAL);
+    Some(Rc::new(RevocationFeed::new(endpoint, interval, taken, shared.revoked.clone())))
+}
+
+fn issuer(
+    config: &Config,
+    tokens: &config::Tokens,
+    secrets: &Secrets,
+    shared: &Shared,
+    findings: &mut Findings,
+) -> Option<Issuer> {
+    let algorithm = algorithm(tokens.algorithm);
+    for (at, reference) in tokens.keys.iter().enumerate() {
+        let field = format!("tokens.keys[{at}].secret");
+        let Some(value) = secrets.slot(reference).and_then(|slot| slot.current()) else { continue };
+        match Secret::new(value.reveal()) {
+            Ok(secret) if secret.is_short(algorithm.hash()) => {
+                findings.warning(field, "the secret is shorter than the digest that signs with it (RFC 7518 3.2)");
+            }
+            Ok(_) => {}
+            Err(error) => findings.error(field, error.to_string()),
+        }
+    }
+    let takers = config.authentication.jwt.values().filter(|provider| provider.issuer == tokens.issuer);
+    let clock_skew = takers.map(|provider| provider.clock_skew.0).fold(DEFAULT_CLOCK_SKEW, Duration::max);
+    Some(Issuer {
+        issuer: tokens.issuer.as_deref().map(Box::from),
+        audience: tokens.audience.as_deref().map(Box::from),
+        algorithm,
+        keys: Derived::new(secrets.slots(&tokens.keys), keys),
+        access_lifetime: tokens.access_lifetime.0,
+        refresh_lifetime: tokens.refresh_lifetime.0,
+        clock_skew,
+        revoked: shared.revoked.clone(),
+        subject: ClaimPath::parse("user_id")?,
+        token_type: ClaimPath::parse("type")?,
+    })
+}
+
+/// The first secret signs. The current values first: of a token without a name for its key only so many are tried.
+fn keys(slots: &[Rc<SecretSlot>]) -> Keys {
+    let secret = |value: crate::secrets::SecretValue| Secret::new(value.reveal()).ok();
+    let current = slots.iter().filter_map(|slot| slot.current());
+    let former = slots.iter().flat_map(|slot| slot.accepted().into_iter().skip(1));
+    let verifying = current.chain(former).filter_map(secret).map(|secret| VerifyingKey::from_secret(None, secret));
+    let signing = slots.first().and_then(|slot| slot.current()).and_then(secret);
+    Keys { signing, verifying: KeySet::new(verifying.collect()) }
+}

@@ -1,0 +1,173 @@
+//! `POST /auth/login`: username and password go to the service that knows them, and its word becomes two tokens.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use zeroize::Zeroize;
+
+use super::account::Account;
+use super::issuer::{Kind, identifier};
+use super::{Issuer, NO_ANSWER, Outcome, TokenService};
+use crate::check::{CalloutReply, Env, Failure};
+use crate::denial::{AuthReason, LoginReason, TokenRefusal};
+use crate::endpoint::Endpoint;
+use crate::exchange::{Exchange, Issuance};
+
+/// The endpoint's service.
+pub struct Login {
+    /// Who checks username and password.
+    pub verify: Endpoint,
+}
+
+/// What a client sends. Wiped where it is our own copy; the rest is wiped with the body that it stands in.
+#[derive(Deserialize)]
+struct Credentials<'a> {
+    #[serde(borrow)]
+    username: Cow<'a, str>,
+    #[serde(borrow)]
+    password: Cow<'a, str>,
+}
+
+impl TokenService for Login {
+    fn takes(&self, body: &[u8]) -> Result<(), TokenRefusal> {
+        Credentials::read(body).map(drop).ok_or(TokenRefusal::CredentialsRequired)
+    }
+
+    fn asked(&self, body: &[u8], _: &Issuer, _: &mut Exchange, env: &mut Env<'_>) -> Outcome {
+        let Some(credentials) = Credentials::read(body) else {
+            return Outcome::NotTaken(TokenRefusal::CredentialsRequired);
+        };
+        let headers = [("content-type", "application/json"), ("accept", "application/json")];
+        match super::alone(env) {
+            Ok(flight) => {
+                Outcome::Ask(self.verify.ask("POST", headers, credentials.to_json(), Some(flight)), Issuance::Login)
+            }
+            Err(failure) => Outcome::Fail(failure),
+        }
+    }
+
+    fn answered(&self, reply: &CalloutReply, issuer: &Issuer, _: Issuance, env: &mut Env<'_>) -> Outcome {
+        match reply {
+            CalloutReply::Answered { status: 200, body } => match Account::read(body) {
+                Some(account) => self.admit(&account, issuer, env),
+                None => Outcome::Fail(NO_ANSWER),
+            },
+            CalloutReply::Answered { status, .. } if is_refusal(*status) => refused(LoginReason::BadLogin),
+            _ => Outcome::Fail(NO_ANSWER),
+        }
+    }
+}
+
+impl Login {
+    fn admit(&self, account: &Account, issuer: &Issuer, env: &Env<'_>) -> Outcome {
+        if !account.is_active {
+            return refused(LoginReason::InactiveAccount);
+        }
+        let Some(id) = &account.id else { return Outcome::Fail(NO_ANSWER) };
+        match self.grant(id, account, issuer, env) {
+            Ok(document) => Outcome::Granted(document),
+            Err(failure) => Outcome::Fail(failure),
+        }
+    }
+
+    fn grant(&self, id: &Value, account: &Account, issuer: &Issuer, env: &Env<'_>) -> Result<String, Failure> {
+        let session = identifier(env)?;
+        let access = issuer.issue(Kind::Access, (id, &session), Some(account), env)?;
+        let refresh = issuer.issue(Kind::Refresh, (id, &session), None, env)?;
+        let user = json!({ "id": id, "username": account.username, "email": account.email });
+        Ok(json!({ "access_token": access, "refresh_token": refresh, "user": user }).to_string())
+    }
+}
+
+impl<'a> Credentials<'a> {
+    /// Two texts that are not empty. A member that comes twice would be read in two ways.
+    fn read(body: &'a [u8]) -> Option<Self> {
+        let read: Self = serde_json::from_slice(body).ok()?;
+        (!read.username.is_empty() && !read.password.is_empty()).then_some(read)
+    }
+
+    /// Nothing but the two, in a buffer that never moves: what it left behind would not be wiped.
+    fn to_json(&self) -> Vec<u8> {
+        let longest_escape = 6;
+        let mut out = Vec::with_capacity(64 + longest_escape * (self.username.len() + self.password.len()));
+        for (name, value) in [(r#"{"username":"#, &self.username), (r#","password":"#, &self.password)] {
+            out.extend_from_slice(name.as_bytes());
+            // Writing a text into memory cannot fail.
+            let _ = serde_json::to_writer(&mut out, value);
+        }
+        out.push(b'}');
+        out
+    }
+}
+
+impl Drop for Credentials<'_> {
+    fn drop(&mut self) {
+        for text in [&mut self.username, &mut self.password] {
+            if let Cow::Owned(copy) = text {
+                copy.zeroize();
+            }
+        }
+    }
+}
+
+/// Whether a status says that the credentials are bad, and not that nobody looked at them.
+const fn is_refusal(status: u16) -> bool {
+    matches!(status, 400 | 401 | 403 | 404 | 409 | 410 | 422 | 423)
+}
+
+const fn refused(reason: LoginReason) -> Outcome {
+    Outcome::Refused(AuthReason::Login(reason))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sent(body: &str) -> Option<String> {
+        Credentials::read(body.as_bytes()).map(|read| String::from_utf8(read.to_json()).unwrap())
+    }
+
+    #[test]
+    fn sends_two_texts_on_and_nothing_else() {
+        for (body, expected) in [
+            (r#"{"username":"ann","password":"pa ss"}"#, r#"{"username":"ann","password":"pa ss"}"#),
+            (r#" {"more":{"a":[1]},"password":"p","username":"a"} "#, r#"{"username":"a","password":"p"}"#),
+            (r#"{"username":"\u00e9\"","password":"\u0000\n"}"#, r#"{"username":"é\"","password":"\u0000\n"}"#),
+        ] {
+            assert_eq!(sent(body).as_deref(), Some(expected), "{body}");
+        }
+    }
+
+    #[test]
+    fn takes_nothing_else_for_credentials() {
+        for body in [
+            "",
+            "null",
+            "[]",
+            "username=a&password=b",
+            "{}",
+            r#"{"username":"a"}"#,
+            r#"{"password":"a"}"#,
+            r#"{"username":"","password":"a"}"#,
+            r#"{"username":"a","password":""}"#,
+            r#"{"username":"a","password":null}"#,
+            r#"{"username":1,"password":"a"}"#,
+            r#"{"username":"a","password":["a"]}"#,
+            r#"{"username":"a","password":"a","password":"b"}"#,
+            r#"{"username":"a","password":"a"} x"#,
+            r#"{"username":"a","password":"a""#,
+        ] {
+            assert_eq!(sent(body), None, "{body}");
+        }
+    }
+
+    #[test]
+    fn the_buffer_of_credentials_never_moves() {
+        let worst = "\u{1}".repeat(1000);
+        let credentials = Credentials { username: Cow::Borrowed(&worst), password: Cow::Borrowed(&worst) };
+        let expected = 64 + 6 * 2000;
+        let json = credentials.to_json();
+        assert!(json.len() <= expected && json.capacity() == expected, "{}", json.capacity());
+    }
+}

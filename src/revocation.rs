@@ -1,0 +1,255 @@
+//! Revoked tokens (`jti`) and sessions (`sid`): what of a token may be revoked, and whether it is.
+//!
+//! All workers share one table and a number that is raised with every revocation. A worker looks at that number every
+//! [`GLANCE`] at most, and at the table only for tokens that it has not looked up since the number changed: a token in
+//! use costs nothing while nothing is revoked. Who revokes raises the number after the entry is written, and a token is
+//! looked up after the number was read: a revocation is seen by every worker within [`GLANCE`], by its own at once.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use crate::check::Env;
+use crate::jose::claims::Claims;
+use crate::table::generation::Generation;
+use crate::table::revocation::{Revocations, Revoked};
+use crate::table::{Space, TableError};
+use crate::time::Timestamp;
+
+/// The longest time for which a worker does not know of another's revocation.
+pub const GLANCE: Duration = Duration::from_millis(100);
+
+/// What was revoked, by everybody who may.
+#[derive(Debug)]
+pub struct RevokedTokens {
+    table: Revocations,
+    raised: Generation,
+}
+
+/// One thing that can be revoked. Those of different issuers differ, and so do a token and a session of one name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revocable(Box<[u8]>);
+
+/// What of one token can be revoked, and until when it was seen not to be.
+#[derive(Debug, Default)]
+pub struct Marks {
+    ids: Box<[Revocable]>,
+    /// The number at which none of them was revoked.
+    clear_at: Cell<Option<u64>>,
+}
+
+/// What a worker knows of the number.
+#[derive(Debug, Default)]
+pub struct Glance {
+    raised: u64,
+    /// When it was read; `None`: it has to be read.
+    at: Option<Timestamp>,
+}
+
+impl Revocable {
+    /// The token of this issuer with this `jti`; `None`: of tokens that name no issuer.
+    pub fn token(issuer: Option<&str>, jti: &str) -> Self {
+        Self::of(issuer, b't', jti)
+    }
+
+    /// The session of this issuer with this `sid`: every token of it.
+    pub fn session(issuer: Option<&str>, sid: &str) -> Self {
+        Self::of(issuer, b's', sid)
+    }
+
+    /// The name last, behind the length of the issuer: no two pairs read the same.
+    fn of(issuer: Option<&str>, kind: u8, name: &str) -> Self {
+        let length = issuer.map_or(u64::MAX, |issuer| issuer.len() as u64).to_le_bytes();
+        Self([&[kind], &length[..], issuer.unwrap_or_default().as_bytes(), name.as_bytes()].concat().into())
+    }
+}
+
+impl Marks {
+    /// What of the token with these claims can be revoked.
+    pub fn of(claims: &Claims) -> Self {
+        let issuer = claims.issuer();
+        let token = claims.token_id().map(|jti| Revocable::token(issuer, jti));
+        let session = claims.session_id().map(|sid| Revocable::session(issuer, sid));
+        Self { ids: token.into_iter().chain(session).collect(), clear_at: Cell::new(None) }
+    }
+
+    /// About how many bytes it holds on the heap.
+    pub fn heap_bytes(&self) -> usize {
+        self.ids.iter().map(|id| id.0.len() + size_of::<Revocable>()).sum()
+    }
+}
+
+impl RevokedTokens {
+    /// Room for `entries` tokens and sessions.
+    pub fn new(space: Space, entries: u32) -> Self {
+        let raised = Generation::new(&space, "revoked");
+        Self { table: Revocations::new(space, entries), raised }
+    }
+
+    /// Whether the token with these marks is revoked.
+    ///
+    /// # Errors
+    /// [`TableError`] where the shared data cannot be read: nothing is known of the token.
+    pub fn contains(&self, marks: &Marks, env: &mut Env<'_>) -> Result<bool, TableError> {
+        if marks.ids.is_empty() {
+            return Ok(false);
+        }
+        let raised = self.glance(env)?;
+        if raised == 0 || marks.clear_at.get() == Some(raised) {
+            return Ok(false);
+        }
+        for id in &marks.ids {
+            if self.table.contains(env.host.store(), &id.0, env.now)? {
+                return Ok(true);
+            }
+        }
+        marks.clear_at.set(Some(raised));
+        Ok(false)
+    }
+
+    /// Revokes each of `revocable` until its moment. [`Revoked::Full`]: there was no room for one of them at least.
+    ///
+    /// # Errors
+    /// [`TableError`] where the host fails: some of them may be revoked, and it can be tried again.
+    pub fn revoke(
+        &self,
+        revocable: impl IntoIterator<Item = (Revocable, Timestamp)>,
+        env: &mut Env<'_>,
+    ) -> Result<Revoked, TableError> {
+        let store = env.host.store();
+        let mut outcome = Revoked::Held;
+        for (id, until) in revocable {
+            if self.table.revoke(store, &id.0, until, env.now)? == Revoked::Full {
+                outcome = Revoked::Full;
+            }
+        }
+        self.raised.raise(store)?;
+        env.worker.revocations.at = None;
+        Ok(outcome)
+    }
+
+    /// The number, as old as [`GLANCE`] at most. A clock that stepped back makes it old.
+    fn glance(&self, env: &mut Env<'_>) -> Result<u64, TableError> {
+        let now = env.now;
+        let known = &mut env.worker.revocations;
+        if known.at.is_none_or(|at| now < at || now.since(at) >= GLANCE) {
+            known.raised = self.raised.read(env.host.store())?;
+            known.at = Some(now);
+        }
+        Ok(known.raised)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::assembly::{self, Surroundings};
+    use crate::native::NativeHost;
+    use crate::worker::Worker;
+
+    fn worker(host: &NativeHost) -> Worker {
+        let surroundings = Surroundings { store: &host.store, variable: &|_| None, random: [1, 2, 3, 4] };
+        assembly::assemble(b"{}", &surroundings).unwrap_or_else(|errors| panic!("{errors:?}")).worker
+    }
+
+    fn revoked(host: &NativeHost, entries: u32) -> RevokedTokens {
+        RevokedTokens::new(Space::open(&host.store, "test", [3; 16]).unwrap(), entries)
+    }
+
+    fn marks(claims: &str) -> Marks {
+        Marks::of(&Claims::parse(claims.as_bytes()).unwrap())
+    }
+
+    const START: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
+    const END: Timestamp = Timestamp::from_unix_seconds(1_800_000_900);
+
+    #[test]
+    fn a_revocation_is_seen_at_once_where_it_was_made_and_elsewhere_within_the_glance() {
+        let host = NativeHost::default();
+        let (mut ours, mut theirs) = (worker(&host), worker(&host));
+        let revoked = revoked(&host, 64);
+        let (here, there) = [(); 2].map(|()| marks(r#"{"iss":"a","jti":"1","sid":"s"}"#)).into();
+        let at = |millis: u64| START.after(Duration::from_millis(millis));
+        let contains = |worker: &mut Worker, marks: &Marks, now| {
+            revoked.contains(marks, &mut Env { now, host: &host, worker }).unwrap()
+        };
+        // A revocation of something else: from here on the table is looked at.
+        for worker in [&mut ours, &mut theirs] {
+            let mut env = Env { now: START, host: &host, worker };
+            let other = Revocable::session(Some("a"), "other");
+            assert_eq!(revoked.revoke([(other, END)], &mut env), Ok(Revoked::Held));
+        }
+        assert!(!contains(&mut ours, &here, at(0)) && !contains(&mut theirs, &there, at(0)));
+        let session = Revocable::session(Some("a"), "s");
+        let mut env = Env { now: at(1), host: &host, worker: &mut ours };
+        assert_eq!(revoked.revoke([(session, END)], &mut env), Ok(Revoked::Held));
+        assert!(contains(&mut ours, &here, at(1)), "at once");
+        assert!(!contains(&mut theirs, &there, at(99)), "this test would not see the cache");
+        assert!(contains(&mut theirs, &there, at(100)), "within the glance");
+        assert!(contains(&mut theirs, &there, START.before(Duration::from_secs(60))), "a clock that stepped back");
+        assert!(!contains(&mut theirs, &there, END), "it has expired anyway");
+    }
+
+    #[test]
+    fn a_revocation_hits_what_it_names_and_nothing_else() {
+        let host = NativeHost::default();
+        let mut worker = worker(&host);
+        let revoked = revoked(&host, 1024);
+        let mut env = Env { now: START, host: &host, worker: &mut worker };
+        let named = [
+            Revocable::token(Some("a"), "1"),
+            Revocable::session(Some("a"), "s"),
+            Revocable::token(None, "2"),
+            Revocable::token(Some(""), "3"),
+        ];
+        assert_eq!(revoked.revoke(named.map(|id| (id, END)), &mut env), Ok(Revoked::Held));
+        for (claims, expected) in [
+            (r#"{"iss":"a","jti":"1"}"#, true),
+            (r#"{"iss":"a","sid":"s"}"#, true),
+            (r#"{"iss":"a","jti":"x","sid":"s"}"#, true),
+            (r#"{"iss":"a","jti":"1","sid":"x"}"#, true),
+            (r#"{"iss":"b","jti":"1","sid":"s"}"#, false),
+            (r#"{"jti":"1","sid":"s"}"#, false),
+            (r#"{"iss":"a","jti":"s","sid":"1"}"#, false),
+            (r#"{"iss":"a","jti":"x","sid":"x"}"#, false),
+            (r#"{"jti":"2"}"#, true),
+            (r#"{"iss":"","jti":"2"}"#, false),
+            (r#"{"iss":"","jti":"3"}"#, true),
+            (r#"{"jti":"3"}"#, false),
+            (r#"{"iss":"a"}"#, false),
+            (r#"{"iss":"a1","jti":""}"#, false),
+        ] {
+            assert_eq!(revoked.contains(&marks(claims), &mut env), Ok(expected), "{claims}");
+        }
+    }
+
+    #[test]
+    fn a_full_table_says_that_it_does_not_hold() {
+        let host = NativeHost::default();
+        let mut worker = worker(&host);
+        let revoked = revoked(&host, 32);
+        let mut env = Env { now: START, host: &host, worker: &mut worker };
+        let sessions = |count: u8| (0..count).map(|n| (Revocable::session(None, &n.to_string()), END));
+        assert_eq!(revoked.revoke(sessions(32), &mut env), Ok(Revoked::Held));
+        assert_eq!(revoked.revoke(sessions(33), &mut env), Ok(Revoked::Full));
+    }
+
+    #[test]
+    fn a_token_in_use_is_looked_up_once_for_each_change() {
+        let host = NativeHost::default();
+        let mut worker = worker(&host);
+        let revoked = revoked(&host, 64);
+        let mut env = Env { now: START, host: &host, worker: &mut worker };
+        assert_eq!(revoked.revoke([(Revocable::token(None, "1"), END)], &mut env), Ok(Revoked::Held));
+        let shown = marks(r#"{"jti":"2"}"#);
+        assert_eq!(revoked.contains(&shown, &mut env), Ok(false));
+        // An entry without a raised number is what nobody writes: only a second look at the table could see it.
+        let store = &host.store;
+        let _ = revoked.table.revoke(store, &Revocable::token(None, "2").0, END, START).unwrap();
+        assert_eq!(revoked.contains(&shown, &mut env), Ok(false), "looked up again");
+        env.now = START.after(GLANCE);
+        assert_eq!(revoked.contains(&shown, &mut env), Ok(false), "looked up again");
+        revoked.raised.raise(store).unwrap();
+        env.now = START.after(2 * GLANCE);
+        assert_eq!(revoked.contains(&shown, &mut env), Ok(true));
+    }
+}
