@@ -187,3 +187,48 @@ routes:
     assert!(may(&mut gate, get("/elsewhere").bearer(&user(json!({ "roles": ["admin"] })))));
     assert_eq!(Gate::new("").send(get("/")).told(), ["ACCESS_DENIED no_route"]);
 }
+
+#[test]
+fn every_refusal_names_the_rule_that_spoke() {
+    let rules = "
+defaults:
+  authenticate: { optional: [jwt, service] }
+  deny: [{ client_ip: [192.0.2.0/24] }]
+  allow: [{ roles: [admin] }]
+routes:
+  - { match: { path: /inherits } }
+  - match: { path: /denied }
+    deny: [{ roles: [auditor] }, { claims: { suspended: true } }, { principals: ['service:orders-*'] }]
+    allow: [{ client_ip: [0.0.0.0/0] }]
+  - { match: { path: /roles }, deny: [], allow: [{ roles: [admin] }, { scopes: [write] }] }
+  - { match: { path: '/users/{id}' }, allow: [{ owner: { path: id, claim: user_id } }] }
+  - { match: { path: /services }, allow: [{ principals: ['service:order-service'] }] }
+  - { match: { path: /networks }, allow: [{ client_ip: [10.0.0.0/8] }] }
+  - { match: { path: '/mine/{id}' }, deny: [{ owner: { path: id, claim: user_id } }] }";
+    let token = |claims: Value| user(claims);
+    let cases = [
+        (get("/inherits").from("192.0.2.1"), "defaults.deny[0]"),
+        (get("/inherits"), "defaults.allow"),
+        (get("/denied").bearer(&token(json!({ "roles": ["auditor"] }))), "routes[1].deny[0]"),
+        (get("/denied").bearer(&token(json!({ "suspended": true }))), "routes[1].deny[1]"),
+        (get("/denied").signed("orders-admin"), "routes[1].deny[2]"),
+        (get("/denied").bearer(&token(json!({ "roles": ["auditor"], "suspended": true }))), "routes[1].deny[0]"),
+        (get("/roles").bearer(&token(json!({ "roles": ["user"], "scope": "read" }))), "routes[2].allow"),
+        (get("/users/8").bearer(&token(json!({}))), "routes[3].allow"),
+        (get("/services").signed("orders-admin"), "routes[4].allow"),
+        (get("/networks"), "routes[5].allow"),
+        (get("/mine/7").bearer(&token(json!({ "roles": ["admin"] }))), "routes[6].deny[0]"),
+        (get("/elsewhere"), "unmatched"),
+    ];
+    for (mode, status) in [("enforce", Some(403)), ("monitor", None)] {
+        let mut gate = Gate::new(&format!("mode: {mode}{rules}"));
+        for (request, rule) in cases.clone() {
+            let outcome = gate.send(request);
+            let (event, known) = (&outcome.events[0], if mode == "monitor" { json!("monitor") } else { Value::Null });
+            assert_eq!(outcome.status, status, "{mode} {rule}");
+            assert_eq!((&event["event_type"], &event["details"]["rule"]), (&json!("ACCESS_DENIED"), &json!(rule)));
+            assert_eq!(event["details"]["mode"], known, "{mode} {rule}");
+            assert!(!outcome.body.contains("routes") && !outcome.body.contains(rule), "the client is not told");
+        }
+    }
+}

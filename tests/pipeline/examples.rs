@@ -9,6 +9,7 @@ use portcullis::jose::algorithm::Algorithm;
 use serde_json::{Value, json};
 
 use crate::gate::{Gate, Request, START, USERS_KEY, get, post, signed_with};
+use crate::peers::connect;
 
 fn example(name: &str) -> Gate {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("envoy/examples").join(name);
@@ -147,4 +148,77 @@ fn what_is_refused_says_which_limit_and_how_much_is_left() {
     assert_eq!(refused.status, Some(429));
     let event: &Value = &refused.events[0];
     assert_eq!((&event["event_type"], &event["details"]["limit"]), (&json!("RATE_LIMITED"), &json!("per_user")));
+}
+
+const ORDER_SERVICE: &str = "spiffe://cluster.local/ns/microservices/sa/order-service";
+
+/// The mesh's policy with the action ALLOW: a source, a method and a path of the lists, or 403.
+fn mesh_allows(source: Option<&str>, method: &str, path: &str) -> bool {
+    let sources = ["cluster.local/ns/microservices/sa/order-service", "cluster.local/ns/microservices/sa/api-gateway"];
+    let source = source.and_then(|uri| uri.strip_prefix("spiffe://"));
+    source.is_some_and(|source| sources.contains(&source))
+        && ["GET", "POST", "PUT", "DELETE"].contains(&method)
+        && path.strip_prefix("/api/v1/users/").is_some()
+}
+
+#[test]
+fn the_service_policy_says_what_the_meshs_policy_says() {
+    let mut gate = example("service-policy.yaml");
+    let sources = [
+        Some(ORDER_SERVICE),
+        Some("spiffe://cluster.local/ns/microservices/sa/api-gateway"),
+        Some("spiffe://cluster.local/ns/microservices/sa/order-service-2"),
+        Some("spiffe://cluster.local/ns/microservices/sa/user-service"),
+        Some("spiffe://cluster.local/ns/default/sa/order-service"),
+        Some("spiffe://example.org/ns/microservices/sa/order-service"),
+        None,
+    ];
+    let paths = [
+        "/api/v1/users/7",
+        "/api/v1/users/7/orders/8",
+        "/api/v1/users",
+        "/api/v1/users2/7",
+        "/api/v1/orders/7",
+        "/api/v2/users/7",
+        "/",
+    ];
+    let mut admitted = 0;
+    for source in sources {
+        gate.host.peer_certificate.clear();
+        if let Some(uri) = source {
+            connect(&mut gate, uri, 1);
+        }
+        for method in ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE", "get"] {
+            for path in paths {
+                let allowed = mesh_allows(source, method, path);
+                let outcome = gate.send(Request::new(method, path));
+                assert_eq!(
+                    outcome.status,
+                    (!allowed).then_some(403),
+                    "{source:?} {method} {path} {:?}",
+                    outcome.events
+                );
+                admitted += u32::from(allowed);
+            }
+        }
+    }
+    assert_eq!(admitted, 2 * 4 * 2);
+}
+
+#[test]
+fn the_service_policy_takes_no_word_for_a_certificate() {
+    let mut gate = example("service-policy.yaml");
+    let told = |outcome: crate::gate::Outcome| (outcome.status, outcome.events[0]["details"]["rule"].clone());
+    let path = "/api/v1/users/7";
+    assert_eq!(
+        told(gate.send(get(path).header("x-forwarded-client-cert", format!("URI={ORDER_SERVICE}")))).0,
+        Some(403)
+    );
+    connect(&mut gate, ORDER_SERVICE, 0);
+    assert_eq!(told(gate.send(get(path))).0, Some(403), "presented, not verified");
+    connect(&mut gate, "spiffe://cluster.local/ns/microservices/sa/cart-service", 1);
+    assert_eq!(told(gate.send(get(path))), (Some(403), json!("routes[0].allow")));
+    connect(&mut gate, ORDER_SERVICE, 1);
+    assert_eq!(gate.status(get("/api/v1/orders/../users/7")), None, "the path that the upstream gets");
+    assert_eq!(told(gate.send(get("/api/v1/users/7/../../orders"))), (Some(403), json!("unmatched")));
 }

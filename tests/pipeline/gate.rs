@@ -125,6 +125,7 @@ pub struct Outcome {
     pub passage: Passage,
 }
 
+#[derive(Clone)]
 pub struct Request {
     pairs: Vec<(String, Vec<u8>)>,
     body: Option<Vec<u8>>,

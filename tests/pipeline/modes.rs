@@ -118,6 +118,51 @@ routes:
 }
 
 #[test]
+fn a_share_holds_for_every_check_of_its_route_and_one_request_is_judged_as_one() {
+    let mut gate = Gate::new(
+        "
+events: { sample: 1000/s }
+limits: { none: { key: [client_ip], rate: 1/h } }
+defaults: { authenticate: none }
+routes:
+  - { match: { path: /rules }, enforce_percent: 30, allow: [{ roles: [admin] }] }
+  - { match: { path: /limits }, enforce_percent: 30, limits: [none] }
+  - { match: { path: /a }, enforce_percent: 30 }
+  - { match: { path: /several }, authenticate: [jwt], enforce_percent: 30, allow: [{ roles: [admin] }] }
+  - { match: { path: /watched }, mode: monitor, enforce_percent: 100, allow: [{ roles: [admin] }] }",
+    );
+    for (path, status, told) in [
+        ("/rules", 403, "ACCESS_DENIED forbidden"),
+        ("/limits", 429, "RATE_LIMITED rate_limit"),
+        (ATTACK, 403, "SUSPICIOUS_REQUEST injection"),
+    ] {
+        let _ = gate.status(get("/limits"));
+        let (mut enforced, mut watched) = (0, 0);
+        for _ in 0..200 {
+            let outcome = gate.send(get(path));
+            match outcome.status {
+                None => {
+                    assert_eq!(outcome.told(), [format!("{told} monitor")], "{path}");
+                    watched += 1;
+                }
+                Some(found) => {
+                    assert_eq!((found, outcome.told()), (status, vec![told.to_owned()]), "{path}");
+                    enforced += 1;
+                }
+            }
+        }
+        assert!((35..90).contains(&enforced) && enforced + watched == 200, "{path}: {enforced}");
+    }
+    // Without a token and without the role: the first check refuses, or both only tell.
+    for _ in 0..100 {
+        let told = gate.send(get("/several")).told();
+        let both = ["AUTH_FAILURE missing monitor".to_owned(), "ACCESS_DENIED forbidden monitor".to_owned()];
+        assert!(told == ["AUTH_FAILURE missing"] || told == both, "{told:?}");
+    }
+    assert_eq!(gate.send(get("/watched")).told(), ["ACCESS_DENIED forbidden monitor"]);
+}
+
+#[test]
 fn a_body_that_is_monitored_goes_on_after_its_event() {
     let mut gate = Gate::new("mode: monitor\nroutes: [{ match: { path: /a }, authenticate: none }]");
     let outcome = gate.send(post("/a").body("application/json", "{\"a\":\"<script>alert(1)</script>\"}"));

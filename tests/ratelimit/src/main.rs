@@ -41,7 +41,10 @@ struct Service {
 
 enum Counters {
     /// In memory; with `statuses` it says what is left.
-    Limitador { limiter: RateLimiter, statuses: bool },
+    Limitador {
+        limiter: RateLimiter,
+        statuses: bool,
+    },
     Redis(Redis),
 }
 
@@ -51,8 +54,11 @@ async fn main() -> Result<(), Failed> {
     let [port, answers, domain, limits @ ..] = arguments.as_slice() else {
         return Err("ratelimit PORT ANSWERS DOMAIN DESCRIPTOR=LIMIT/SECONDS ...".into());
     };
-    let service =
-        Rc::new(Service { counters: counters(answers, domain, limits)?, calls: AtomicU64::new(0), hits: AtomicU64::new(0) });
+    let service = Rc::new(Service {
+        counters: counters(answers, domain, limits)?,
+        calls: AtomicU64::new(0),
+        hits: AtomicU64::new(0),
+    });
     let listener = TcpListener::bind(("127.0.0.1", port.parse()?)).await?;
     let here = tokio::task::LocalSet::new();
     here.run_until(async move {

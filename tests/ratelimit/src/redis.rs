@@ -49,10 +49,7 @@ impl Redis {
 
     async fn add(&self, key: &str, hits: u64, seconds: u64) -> Result<u64, Failed> {
         let mut stream = BufReader::new(TcpStream::connect(("127.0.0.1", self.port)).await?);
-        let commands = [
-            command(&["INCRBY", key, &hits.to_string()]),
-            command(&["EXPIRE", key, &seconds.to_string()]),
-        ];
+        let commands = [command(&["INCRBY", key, &hits.to_string()]), command(&["EXPIRE", key, &seconds.to_string()])];
         stream.write_all(commands.concat().as_bytes()).await?;
         let used = integer(&mut stream).await?;
         integer(&mut stream).await?;
