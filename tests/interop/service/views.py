@@ -37,7 +37,7 @@ class UserDetail(generics.RetrieveAPIView):
 
 
 class Login(APIView):
-    authentication_classes, permission_classes = [], [AllowAny]
+    permission_classes = [AllowAny]
 
     def post(self, request):
         user = authenticate(username=request.data.get("username"), password=request.data.get("password"))
@@ -48,7 +48,7 @@ class Login(APIView):
 
 
 class Refresh(APIView):
-    authentication_classes, permission_classes = [], [AllowAny]
+    permission_classes = [AllowAny]
 
     def post(self, request):
         try:
