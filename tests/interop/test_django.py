@@ -32,6 +32,8 @@ routes:
     allow: [{ roles: [admin] }, { principals: ["service:order-service"] }]
   - match: { path: "/api/v1/users/{id}" }
     allow: [{ owner: { path: id, claim: user_id } }, { roles: [admin] }]
+  - match: { path: "/api/v1/users/{id}/deactivation" }
+    allow: [{ roles: [admin] }]
   - match: { path: /api/v1/caller }
   - match: { path: /kept/api/v1/caller }
     authenticate: [jwt]
@@ -57,11 +59,14 @@ class Django:
         self.url = f"http://127.0.0.1:{port}"
 
     def get(self, path, token=None):
-        headers = {"authorization": f"Bearer {token}"} if token else {}
-        return requests.get(self.url + path, headers=headers, timeout=30)
+        return requests.get(self.url + path, headers=self.headers(token), timeout=30)
 
-    def post(self, path, **members):
-        return requests.post(self.url + path, json=members, timeout=30)
+    def post(self, path, token=None, **members):
+        return requests.post(self.url + path, json=members, headers=self.headers(token), timeout=30)
+
+    @staticmethod
+    def headers(token):
+        return {"authorization": f"Bearer {token}"} if token else {}
 
     def log_in(self, username, password):
         answer = self.post("/api/v1/auth/login", username=username, password=password)
@@ -91,9 +96,16 @@ def upstream(service):
 
 
 @pytest.fixture(scope="module")
-def serve(start):
+def serve(start, upstream):
     """Starts a gateway by the settings of its provider."""
-    return lambda **provider: Django(start(settings(**provider)).port)
+    return lambda **provider: Django(start(settings(**provider), clusters={"users": upstream.port}).port)
+
+
+@pytest.fixture(scope="module")
+def careful(serve):
+    """A gateway that asks the service for the account of each caller, and leaves the service its tokens."""
+    account = {"cluster": "users", "uri": "http://users/internal/accounts/{subject}", "cache": "1s"}
+    return serve(forward="allow", account=account)
 
 
 @pytest.fixture(scope="module")
@@ -128,15 +140,32 @@ def test_tokens_that_django_made_open_what_their_users_may_have(django, ann, roo
         assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json"), (path, answer.text)
 
 
-def test_a_service_that_reads_tokens_itself_keeps_them(serve, ann, root):
-    django = serve(forward="allow")
-    caller = django.get("/kept/api/v1/caller", ann["access_token"]).json()
+def test_a_service_that_reads_tokens_itself_keeps_them(careful, ann, root):
+    caller = careful.get("/kept/api/v1/caller", ann["access_token"]).json()
     assert (caller["username"], caller["told"]["x-auth-subject"]) == ("ann", str(ann["user"]["id"]))
     own = f"/api/v1/users/{ann['user']['id']}"
-    assert django.get(own, ann["access_token"]).json()["username"] == "ann"
-    assert django.get(own, root["access_token"]).status_code == 200
-    listed = django.get("/api/v1/users", root["access_token"]).json()
+    assert careful.get(own, ann["access_token"]).json()["username"] == "ann"
+    assert careful.get(own, root["access_token"]).status_code == 200
+    listed = careful.get("/api/v1/users", root["access_token"]).json()
     assert {user["username"] for user in listed} == {"ann", "root"} and not any("password" in user for user in listed)
+
+
+def test_an_account_that_the_service_closes_is_closed_at_once(careful, root):
+    assert careful.post("/api/v1/users", username="bob", email="bob@example.com", password="Bob-password-1").status_code == 201
+    bob = careful.log_in("bob", "Bob-password-1")
+    own, closing = f"/api/v1/users/{bob['user']['id']}", f"/api/v1/users/{bob['user']['id']}/deactivation"
+    assert careful.get(own, bob["access_token"]).status_code == 200
+    assert careful.post(closing, bob["access_token"]).status_code == 403
+    assert careful.post(closing, root["access_token"]).status_code == 204
+    time.sleep(1.1)
+    answer = careful.get(own, bob["access_token"])
+    assert (answer.status_code, answer.json()["detail"]) == (401, "User account is inactive")
+
+    stranger = jwt.encode(jwt.decode(bob["access_token"], options={"verify_signature": False}) | {"user_id": 99},
+                          ENVIRONMENT["JWT_SECRET_KEY"], "HS256")
+    answer = careful.get("/api/v1/users/99", stranger)
+    assert (answer.status_code, answer.json()["detail"]) == (401, "User not found")
+    assert careful.get(f"/internal/accounts/{bob['user']['id']}", root["access_token"]).status_code == 403
 
 
 def test_refresh_tokens_open_nothing_but_a_refresh(django, ann):
