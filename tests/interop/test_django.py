@@ -43,7 +43,7 @@ routes:
   - match: { path: /throttled }
     authenticate: none
 """)
-PROVIDER = {"algorithms": ["HS256"], "keys": [{"secret": "jwt_secret"}], "type": "access",
+PROVIDER = {"algorithms": ["HS256"], "keys": [{"secret": "jwt_secret"}],
             "claims": {"subject": "user_id", "type": "type", "roles": "roles"}}
 
 
