@@ -1,6 +1,7 @@
 """A program that the module is held against, in a process of its own."""
 
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -19,13 +20,13 @@ HERE = Path(__file__).parent
 class Counterpart:
     """Starts at once and waits until `ready`, a function of it, holds; `close` ends it.
 
-    A Python program finds the packages of .ci/interop beside those of the tests.
+    A Python program finds the packages of .ci/interop beside those of the tests, and what lies beside this file.
     """
 
     def __init__(self, command, *, ready, environment=None):
         self.directory = Path(tempfile.mkdtemp(prefix="portcullis-interop-"))
         self.output_file, self.log_file = self.directory / "output", self.directory / "log"
-        packages = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(INTEROP / "python")]))
+        packages = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(INTEROP / "python"), str(HERE)]))
         self.process = subprocess.Popen(
             [str(part) for part in command], cwd=self.directory, stdin=subprocess.DEVNULL,
             stdout=self.output_file.open("wb"), stderr=self.log_file.open("wb"), preexec_fn=die_with_the_parent,
@@ -48,8 +49,6 @@ class Counterpart:
 
     def close(self):
         """Ends this very process."""
-        import shutil
-
         self.process.send_signal(signal.SIGTERM)
         try:
             self.process.wait(5)

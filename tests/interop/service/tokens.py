@@ -6,6 +6,10 @@ import jwt
 from django.conf import settings
 
 
+def roles(user):
+    return ["admin", "user"] if user.is_staff else ["user"]
+
+
 def generate(user):
     """The access token and the refresh token of a user."""
     now = datetime.now(timezone.utc)
@@ -13,7 +17,7 @@ def generate(user):
         "user_id": user.id,
         "username": user.username,
         "email": user.email,
-        "roles": ["admin", "user"] if user.is_staff else ["user"],
+        "roles": roles(user),
         "exp": now + timedelta(seconds=settings.ACCESS_TOKEN_SECONDS),
         "iat": now,
         "type": "access",

@@ -3,9 +3,10 @@
 import jwt
 from django.contrib.auth import authenticate
 from django.contrib.auth.models import User
+from django.shortcuts import get_object_or_404
 from rest_framework import generics, serializers
 from rest_framework.exceptions import AuthenticationFailed
-from rest_framework.permissions import AllowAny, IsAuthenticated
+from rest_framework.permissions import AllowAny, IsAdminUser, IsAuthenticated
 from rest_framework.response import Response
 from rest_framework.throttling import AnonRateThrottle
 from rest_framework.views import APIView
@@ -37,7 +38,7 @@ class UserDetail(generics.RetrieveAPIView):
 
 
 class Login(APIView):
-    authentication_classes, permission_classes = [], [AllowAny]
+    permission_classes = [AllowAny]
 
     def post(self, request):
         user = authenticate(username=request.data.get("username"), password=request.data.get("password"))
@@ -48,7 +49,7 @@ class Login(APIView):
 
 
 class Refresh(APIView):
-    authentication_classes, permission_classes = [], [AllowAny]
+    permission_classes = [AllowAny]
 
     def post(self, request):
         try:
@@ -59,6 +60,27 @@ class Refresh(APIView):
         if claims.get("type") != "refresh" or user is None:
             raise AuthenticationFailed("Invalid refresh token")
         return Response({"access_token": tokens.generate(user)[0]})
+
+
+class Deactivation(APIView):
+    permission_classes = [IsAdminUser]
+
+    def post(self, request, pk):
+        user = get_object_or_404(User, pk=pk)
+        user.is_active = False
+        user.save()
+        return Response(status=204)
+
+
+class Account(APIView):
+    """For other parts of the system, on a path that leads nowhere from outside."""
+
+    permission_classes = [AllowAny]
+
+    def get(self, request, pk):
+        user = get_object_or_404(User, pk=pk)
+        return Response({"id": user.id, "username": user.username, "email": user.email, "roles": tokens.roles(user),
+                         "is_active": user.is_active})
 
 
 class Caller(APIView):
