@@ -149,7 +149,7 @@ def test_no_spelling_leaks_a_denied_field(gateway, serve, body, expected):
      "response_malformed"),
     ('{"password":"s3cret"}'.encode("utf-16"), [JSON], "response_malformed"),
     (b"[" * 100_000, [JSON], "response_malformed"),
-    (gzip.compress(b'{"password":"s3cret"}'), [JSON, ("content-encoding", "gzip")], "response_encoded"),
+    (gzip.compress(b'{"password":"s3cret"}', mtime=0), [JSON, ("content-encoding", "gzip")], "response_encoded"),
     (b'{"password":"s3cret"}', [JSON, ("content-encoding", "br")], "response_encoded"),
 ])
 def test_what_cannot_be_read_does_not_go_out_even_in_monitor_mode(gateway, serve, body, headers, reason):

@@ -96,7 +96,7 @@ def test_accepts_a_body_that_comes_in_pieces_and_a_request_without_one(gateway):
     ("bad_service_signature", {"Content-Digest": "sha-256=:" + "A" * 43 + "=:"}),
     ("invalid_nonce", {"X-Nonce": "short"}),
     ("invalid_digest", {"Content-Digest": "sha-512=:AAAA:"}),
-], ids=str)
+], ids=lambda value: value if isinstance(value, str) else ",".join(value))
 def test_refuses_a_header_that_was_changed(gateway, reason, changes):
     headers = good()
     for name, change in changes.items():
