@@ -9,6 +9,7 @@ use super::limits::Limits;
 use super::{Findings, Shared, access, browser, intrusion};
 use crate::check::Check;
 use crate::checks::authorize::RefuseUnmatched;
+use crate::checks::body::request::WithdrawDigests;
 use crate::checks::body::response::AskForPlain;
 use crate::checks::browser::HttpsOnly;
 use crate::checks::intrusion::Intrusion;
@@ -137,6 +138,9 @@ impl Parts<'_> {
         }
         if asks_for_plain {
             guards.push(guard("ask for plain", AskForPlain, Mode::Enforce));
+        }
+        if body.rewrites() {
+            guards.push(guard("withdraw digests", WithdrawDigests, Mode::Enforce));
         }
         let inspection = route.and_then(|route| route.inspection.as_ref());
         if let Some((head, body, mode)) = self.inspection.guards(inspection, path, mode, findings) {

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::request::{BodyStep, is_encoded, withdraw_digests};
+use super::request::{BodyStep, is_encoded};
 use crate::check::{Arrival, Await, BodyArrival, Check, Env, Failure, Step};
 use crate::checks::inspect::body::is_tunnel;
 use crate::denial::{BodyRejection, Denial};
@@ -60,7 +60,6 @@ impl Check for EncryptWhole {
         if is_encoded(exchange) {
             return Step::Refuse(Denial::Body(BodyRejection::Encoded));
         }
-        withdraw_digests(exchange);
         Step::Await(Await::Body { limit: self.limit })
     }
 
