@@ -89,10 +89,10 @@ fn conditions(asked: &Asked<'_>, path: &str, shared: &Shared, findings: &mut Fin
     if !asked.client_ip.is_empty() {
         compiled.push(Condition::Client(networks(asked.client_ip)));
     }
-    if let Some(owner) = asked.owner {
-        if let Some(claim) = own_claim(&owner.claim, &format!("{path}.owner.claim"), shared, findings) {
-            compiled.push(Condition::Owner { parameter: owner.path.as_str().to_owned(), claim });
-        }
+    if let Some(owner) = asked.owner
+        && let Some(claim) = own_claim(&owner.claim, &format!("{path}.owner.claim"), shared, findings)
+    {
+        compiled.push(Condition::Owner { parameter: owner.path.as_str().to_owned(), claim });
     }
     compiled
 }
