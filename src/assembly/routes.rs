@@ -10,6 +10,7 @@ use super::secrets::Secrets;
 use super::{Findings, Shared, access, browser, intrusion, tokens, validation};
 use crate::check::Check;
 use crate::checks::authorize::RefuseUnmatched;
+use crate::checks::body::request::WithdrawDigests;
 use crate::checks::body::response::AskForPlain;
 use crate::checks::browser::HttpsOnly;
 use crate::checks::intrusion::Intrusion;
@@ -201,6 +202,9 @@ impl Parts<'_> {
         }
         if asks_for_plain {
             guards.push(guard("ask for plain", AskForPlain, Mode::Enforce));
+        }
+        if body.rewrites() {
+            guards.push(guard("withdraw digests", WithdrawDigests, Mode::Enforce));
         }
         let inspection = route.and_then(|route| route.inspection.as_ref());
         let mut inspect_body = None;

@@ -36,8 +36,8 @@ routes:
     authenticate: none
 """
 
-PLUGIN = plugin("bodies: { hold: headers, json_entries: 100000 }" + ROUTES)
-BEHIND = plugin("bodies: { hold: buffer_filter, json_entries: 100000 }" + ROUTES)
+PLUGIN = plugin("bodies: { hold: headers, json_entries: 1000000 }" + ROUTES)
+BEHIND = plugin("bodies: { hold: buffer_filter, json_entries: 1000000 }" + ROUTES)
 JSON = ("content-type", "application/json")
 SECRET = b"s3cret"
 
@@ -88,8 +88,8 @@ def shown(answer, expected, status=200):
     assert SECRET not in answer.body
     for name in ("etag", "content-digest", "digest", "content-encoding"):
         assert not answer.all(name), name
-    if answer.header("transfer-encoding") is None:
-        assert int(answer.header("content-length")) == len(answer.body)
+    # HTTP/2 needs no length, and a head that went out before its body has none.
+    assert answer.header("content-length") in (None, str(len(answer.body)))
 
 
 def withheld(gateway, answer, reason, status=502):
@@ -222,7 +222,7 @@ MINE, THEIRS = {"user_id": "42", "total": 1}, {"user_id": "43", "total": "s3cret
 @pytest.mark.parametrize(("document", "status"), [
     (MINE, 200), ({"user_id": 42}, 200), ([MINE, MINE], 200), ([], 200), ([[MINE]], 200),
     (THEIRS, 403), ([MINE, THEIRS], 403), ([MINE, {}], 403), ({}, 403), ({"user_id": None}, 403), ("42", 403),
-    ({"user_id": ["42"]}, 200), ({"user_id": {"a": "42"}}, 403), ({"user_id": True}, 403), ({"user_id": 42.0}, 403),
+    ({"user_id": ["42"]}, 403), ({"user_id": {"a": "42"}}, 403), ({"user_id": True}, 403), ({"user_id": 42.0}, 403),
 ])
 def test_only_what_is_the_callers_own_goes_out(gateway, serve, document, status):
     body = json.dumps(document).encode()

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::KeyRing;
-use super::request::{BodyStep, is_encoded, withdraw_digests};
+use super::request::{BodyStep, is_encoded};
 use crate::check::{Arrival, Await, BodyArrival, Check, Env, Failure, Step};
 use crate::denial::{BodyRejection, Denial};
 use crate::document::{Document, PathSet, Value};
@@ -62,7 +62,6 @@ impl Check for EncryptWhole {
         if is_encoded(exchange) {
             return Step::Refuse(Denial::Body(BodyRejection::Encoded));
         }
-        withdraw_digests(exchange);
         Step::Await(Await::Body { limit: self.limit })
     }
 

@@ -45,7 +45,6 @@ impl Check for TransformBody {
         if exchange.is_tunnel() {
             return self.unreadable(BodyRejection::Malformed("upgrade"));
         }
-        withdraw_digests(exchange);
         Step::Await(Await::Body { limit: self.limit })
     }
 
@@ -141,11 +140,18 @@ fn may_be_json(exchange: &Exchange) -> bool {
     }
 }
 
-/// What vouches for the bytes that were sent does not for those that are received.
-pub(super) fn withdraw_digests(exchange: &mut Exchange) {
-    let told = DIGESTS.into_iter().filter(|name| exchange.head.contains(name));
-    let edits: Vec<_> = told.map(|name| HeaderEdit::Remove(name.as_bytes().to_vec())).collect();
-    exchange.request_edits.extend(edits);
+/// Takes out what vouches for the bytes that were sent: it does not for those that are received. A check of its own,
+/// because the head may go on before the body is looked at for the first time.
+#[derive(Clone, Copy, Debug)]
+pub struct WithdrawDigests;
+
+impl Check for WithdrawDigests {
+    fn start(&self, exchange: &mut Exchange, _env: &mut Env<'_>) -> Step {
+        let told = DIGESTS.into_iter().filter(|name| exchange.head.contains(name));
+        let edits: Vec<_> = told.map(|name| HeaderEdit::Remove(name.as_bytes().to_vec())).collect();
+        exchange.request_edits.extend(edits);
+        Step::Pass
+    }
 }
 
 const DIGESTS: [&str; 4] = ["content-digest", "repr-digest", "digest", "content-md5"];
