@@ -9,6 +9,7 @@ What a configuration answers is checked before it is timed. Prints a table and w
 import argparse
 import contextlib
 import ctypes
+import hashlib
 import hmac
 import itertools
 import json
@@ -78,6 +79,11 @@ def es256(number):
         r, s = utils.decode_dss_signature(EC_KEY.sign(text, ec.ECDSA(hashes.SHA256())))
         return r.to_bytes(32, "big") + s.to_bytes(32, "big")
     return token(number, "ES256", sign)
+
+
+def hashes_of(text, size):
+    """Bytes that look like a signature of this text."""
+    return hashlib.shake_256(text).digest(size)
 
 
 def number(n):
@@ -298,10 +304,10 @@ def post(body, content_type):
 class Subject:
     """One configuration under load: its Envoy, its connection, the requests that come round in turn."""
 
-    def __init__(self, filters, requests, burst, **options):
+    def __init__(self, filters, requests, burst, *, status=200, **options):
         self.envoy = Envoy(filters, **options)
         self.client = Client(self.envoy.port)
-        self.requests, self.burst = itertools.cycle(requests), burst
+        self.requests, self.burst, self.status = itertools.cycle(requests), burst, status
 
     def run(self):
         """Nanoseconds per request over one burst."""
@@ -309,8 +315,8 @@ class Subject:
         before = self.envoy.cpu()
         for request in requests:
             status = self.client.status(request)
-            if status != 200:
-                raise SystemExit(f"bench: a request that is timed must pass; it got {status}")
+            if status != self.status:
+                raise SystemExit(f"bench: a request that is timed must get {self.status}; it got {status}")
         return (self.envoy.cpu() - before) / self.burst
 
     def close(self):
@@ -428,6 +434,18 @@ class Bench:
             with running(subjects, rounds) as run:
                 self.take(f"{algorithm.lower()}_first_vs_native", run.ratio("full", "native"))
 
+    def forged(self):
+        print("forged RS256 tokens, every one another:", flush=True)
+        rounds, burst = self.rounds(15), 60
+        keys = {"keys": [key for key in JWKS["keys"] if key["alg"] == "RS256"]}
+        plugin = full(jwt=provider(["RS256"], jwks={"inline": keys}))
+        forge = lambda n: token(n, "RS256", lambda text: hashes_of(text, 256))
+        requests = [get(bearer=forge(n)) for n in range(burst * (rounds + 2))]
+        subjects = {"full": self.subject(plugin, requests, burst, status=401),
+                    "native": Subject(native_chain("RS256"), requests, burst, status=401)}
+        with running(subjects, rounds) as run:
+            self.take("rs256_forged_vs_native", run.ratio("full", "native"))
+
     def body(self):
         print("a body of 64 KB:", flush=True)
         words = ["alpha", "beta", "gamma", "delta", "the quick brown fox", "jumps over", "a lazy dog"]
@@ -487,12 +505,12 @@ class Bench:
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer rounds: a look, no figures to keep")
-    parser.add_argument("--only", help="pipeline, tokens, signatures, body, scan or start")
+    parser.add_argument("--only", help="pipeline, tokens, signatures, forged, body, scan or start")
     parser.add_argument("--json", default=str(ROOT / "target" / "bench.json"))
     options = parser.parse_args()
     bench = Bench(Path(os.environ["PORTCULLIS_WASM"]), options.quick)
     started = time.monotonic()
-    for part in options.only.split(",") if options.only else ["pipeline", "tokens", "signatures", "body", "scan", "start"]:
+    for part in options.only.split(",") if options.only else ["pipeline", "tokens", "signatures", "forged", "body", "scan", "start"]:
         getattr(bench, part)()
     Path(options.json).write_text(json.dumps(bench.figures, indent=2) + "\n")
     print(f"bench: {len(bench.figures)} figures in {options.json}, {time.monotonic() - started:.0f} s")
