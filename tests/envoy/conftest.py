@@ -24,6 +24,13 @@ def upstream():
     server.close()
 
 
+@pytest.fixture(autouse=True)
+def no_answer_outlives_its_test(upstream):
+    """The upstream is everybody's: what one test lets it answer must not reach the next, in whatever order files run."""
+    yield
+    upstream.scripted.clear()
+
+
 @pytest.fixture(scope="module")
 def dependency():
     """Starts services that the module calls, from the function that answers for them."""
