@@ -217,9 +217,14 @@ impl Words {
     /// Whether `text` is one of them.
     #[inline]
     pub(super) fn contains(&self, text: &[u8]) -> bool {
-        let first = at(text, 0);
-        let lengths = self.lengths.get(usize::from(first & 31)).copied().unwrap_or(0);
-        text.len() < 64 && lengths >> text.len() & 1 != 0 && self.finds(text)
+        self.may_contain(text) && self.finds(text)
+    }
+
+    /// Whether one of them begins with the letter that `text` begins with, and is as long.
+    #[inline]
+    pub(super) fn may_contain(&self, text: &[u8]) -> bool {
+        let lengths = self.lengths.get(usize::from(at(text, 0) & 31)).copied().unwrap_or(0);
+        text.len() < 64 && lengths >> text.len() & 1 != 0
     }
 
     #[inline(never)]

@@ -177,8 +177,7 @@ fn separator_len(rest: &[u8]) -> Option<usize> {
 }
 
 /// What traversals go for; matched at the beginning, after separators.
-const TARGETS: &[&[u8]] = &[
-    b"etc",
+static TARGETS: Needles = Needles::new(&[
     b"boot.ini",
     b"windows",
     b"winnt",
@@ -200,10 +199,10 @@ const TARGETS: &[&[u8]] = &[
     b"wp-config",
     b"root/",
     b"autoexec.bat",
-];
+]);
 
 fn sensitive(target: &[u8]) -> bool {
-    TARGETS.iter().any(|name| starts_at(target, 0, name) && (name.len() > 3 || !is_word(at(target, name.len()))))
+    TARGETS.any_at(target, 0) || starts_at(target, 0, b"etc") && !is_word(at(target, 3))
 }
 
 /// Files that no client has reason to name, wherever they stand.

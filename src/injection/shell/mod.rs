@@ -145,12 +145,15 @@ fn command(view: &[u8], i: usize) -> Option<Command> {
     if matches!(at(view, i), b')' | b';' | b'|' | b'&' | b'<' | b'>' | b'=' | b',' | b'[' | b']' | b'#' | b':' | b'}') {
         return None;
     }
-    let mut pos = skip_space(view, i);
+    let mut pos = if at(view, i) > b' ' { i } else { skip_space(view, i) };
     if pos - i > 16 {
         return None;
     }
     while matches!(at(view, pos), b'(' | b'{' | b'@' | b'!') && pos - i < 20 {
         pos = skip_space(view, pos + 1);
+    }
+    if is_no_command(from(view, pos)) {
+        return None;
     }
     let mut name = [0u8; 24];
     let mut len = 0;
@@ -209,6 +212,20 @@ fn command(view: &[u8], i: usize) -> Option<Command> {
         return None;
     };
     Some(Command { known, end: pos, disguised })
+}
+
+/// Whether `rest` begins with a word that its first letter and its length tell from every command, with nothing in or
+/// behind it that could disguise one.
+#[inline]
+fn is_no_command(rest: &[u8]) -> bool {
+    let len = rest.iter().take(25).take_while(|&&byte| is_word(byte) || matches!(byte, b'.' | b'-')).count();
+    spend(len);
+    if matches!(at(rest, len), b'/' | b'\\' | b'\'' | b'"' | b'$' | b'`') {
+        return false;
+    }
+    let word = cut(rest, 0, len);
+    let word = word.strip_suffix(b".").unwrap_or(word);
+    !STRONG.may_contain(word) && !WEAK.may_contain(word)
 }
 
 /// What follows a command.

@@ -240,6 +240,9 @@ impl Tokens<'_> {
 
     /// Whether what comments out the rest of a query stands at `i`, perhaps after a semicolon.
     pub(super) fn commented_out(&self, i: usize) -> bool {
+        if !self.comments_follow(i) {
+            return false;
+        }
         let mut i = i;
         let end = i + MAX_PREFIX;
         while i < end && self.kind(i) == Kind::Close {
