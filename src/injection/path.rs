@@ -1,8 +1,17 @@
 //! File names that leave their place: steps upwards in every disguise, files of the system, wrappers that open files.
 
-use super::bytes::{Marks, Needles, at, contains, cut, from, is_word, starts_at};
+use super::bytes::{Needles, at, contains, cut, from, is_word, starts_at};
 use super::decode::OBSCURED;
 use super::rules::{Findings, Rule};
+use super::triggers::{Bytes, Trigger};
+
+/// Where a file name is looked at: dots but those inside names and numbers, and what stands for one.
+pub(super) const TRIGGERS: [Trigger; 4] = [
+    Trigger::new(Bytes::WORD.or(Bytes::of(b"\0")).not(), b".", Bytes::ANY),
+    Trigger::new(Bytes::ANY, b".", Bytes::WORD.not().or(Bytes::of(b"0_"))),
+    Trigger::new(Bytes::ANY, b"0", Bytes::of(b"xX")),
+    Trigger::new(Bytes::ANY, &[OBSCURED], Bytes::ANY),
+];
 
 /// Reports what `view` would open as a file name, but for [`Traversal`].
 pub(super) fn inspect(view: &[u8], findings: &mut Findings) {
@@ -18,9 +27,6 @@ pub(super) struct Traversal<'a> {
 }
 
 impl<'a> Traversal<'a> {
-    /// Where it looks around.
-    pub(super) const MARKS: Marks = Marks(&[b'.', b'0', OBSCURED]);
-
     pub(super) fn new(view: &'a [u8]) -> Self {
         Self { view, pos: 0 }
     }

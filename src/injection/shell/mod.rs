@@ -4,8 +4,9 @@
 
 mod words;
 
-use super::bytes::{Marks, at, contains, cut, find, from, is_word, skip_space, starts_at};
+use super::bytes::{at, contains, cut, find, from, is_word, skip_space, starts_at};
 use super::rules::{Findings, Rule};
+use super::triggers::{Bytes, Trigger};
 use super::work::spend;
 use words::{STRONG, WEAK};
 
@@ -23,6 +24,21 @@ const MAX_LINES: usize = 160;
 /// How far the code of a PHP tag is read.
 const CODE_REACH: usize = 400;
 
+/// What no command begins with.
+const NO_COMMAND: Bytes = Bytes::of(b")<>=,[]#:}");
+
+/// Where a line is looked at: separators, substitutions, calls, tags and paths, by what stands beside them.
+pub(super) const TRIGGERS: [Trigger; 8] = [
+    Trigger::new(Bytes::ANY, b";|&", NO_COMMAND.not()),
+    Trigger::new(Bytes::ANY, b"\n", Bytes::ANY),
+    Trigger::new(Bytes::BLANK.or(Bytes::of(b"([`\"/,:*>-")).not().or(Bytes::of(b"\0")), b"`", Bytes::ANY),
+    Trigger::new(Bytes::ANY, b"$", Bytes::of(b"{(_iI")),
+    Trigger::new(Bytes::WORD, b"(", Bytes::ANY),
+    Trigger::new(Bytes::ANY, b"(", Bytes::of(b")")),
+    Trigger::new(Bytes::ANY, b"<", Bytes::of(b"!?")),
+    Trigger::new(Bytes::ANY, b"/", Bytes::of(b"bBdD")),
+];
+
 /// A view that may reach a shell.
 pub(super) struct Line<'a> {
     view: &'a [u8],
@@ -30,9 +46,6 @@ pub(super) struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    /// Where it looks around.
-    pub(super) const MARKS: Marks = Marks(b";|&\n`$(</");
-
     pub(super) fn new(view: &'a [u8]) -> Self {
         Self { view, passed: Passed::default() }
     }
