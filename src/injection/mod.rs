@@ -163,6 +163,12 @@ fn inspect(view: &[u8], findings: &mut Findings) {
     if findings.wants(Class::Command) {
         shell::whole(view, findings);
     }
+    walk(view, false, findings);
+}
+
+/// Reads a view from trigger to trigger; with `everywhere` from mark to mark, whatever stands beside them.
+#[inline]
+fn walk(view: &[u8], everywhere: bool, findings: &mut Findings) {
     let wanted = TRIGGERS.of(findings.wanted());
     let mut readers = Readers {
         page: html::Page::new(view),
@@ -176,7 +182,7 @@ fn inspect(view: &[u8], findings: &mut Findings) {
             continue;
         }
         let before = i.checked_sub(1).map_or(0, |i| bytes::at(view, i));
-        fired = TRIGGERS.between(before, bytes::at(view, i + 1), fired);
+        fired = if everywhere { fired } else { TRIGGERS.between(before, bytes::at(view, i + 1), fired) };
         if fired == 0 {
             continue;
         }
@@ -199,7 +205,7 @@ struct Readers<'a> {
 }
 
 impl Readers<'_> {
-    #[inline(never)]
+    #[inline]
     fn read(&mut self, i: usize, byte: u8, fired: u32, findings: &mut Findings) {
         if TRIGGERS.concern(fired, Class::Xss) {
             self.page.read(i, byte, findings);

@@ -53,6 +53,7 @@ impl<'a> Traversal<'a> {
         }
     }
 
+    #[inline(never)]
     fn run(&mut self, i: usize, findings: &mut Findings) {
         let view = self.view;
         let mut start = i;

@@ -131,7 +131,7 @@ impl<'a> Template<'a> {
     }
 
     /// Reports what the mark `byte` at `i` would run; marks are read in their order.
-    #[inline]
+    #[inline(never)]
     pub(super) fn read(&mut self, i: usize, byte: u8, findings: &mut Findings) {
         let view = self.view;
         match byte {

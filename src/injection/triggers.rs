@@ -36,6 +36,12 @@ impl Bytes {
         Self(set)
     }
 
+    /// Whether `byte` is in it.
+    #[inline]
+    pub(super) fn contains(&self, byte: u8) -> bool {
+        self.0.get(usize::from(byte)).copied().unwrap_or(false)
+    }
+
     const fn up_to(last: u8) -> Self {
         let mut set = [false; 256];
         let mut i = 0;

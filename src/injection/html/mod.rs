@@ -18,8 +18,9 @@ const TAG_REACH: usize = 512;
 pub(super) const TRIGGERS: [Trigger; 5] = [
     Trigger::new(Bytes::ANY, b"<", Bytes::LETTERS.or(Bytes::of(b"!?/\"'<%\0"))),
     Trigger::new(Bytes::WORD.or(Bytes::BLANK).or(Bytes::HIGH), b"=", Bytes::of(b"=").not()),
-    Trigger::new(Bytes::LETTERS.or(Bytes::BLANK), b":", Bytes::ANY),
-    Trigger::new(Bytes::WORD.or(Bytes::of(b" )\t\n")), b"(`", Bytes::ANY),
+    // The last letters of the schemes and of the calls that are known.
+    Trigger::new(Bytes::of(b"tsadlTSADL").or(Bytes::BLANK), b":", Bytes::ANY),
+    Trigger::new(Bytes::of(b"tmlhneTMLHNE )\t\n"), b"(`", Bytes::ANY),
     Trigger::new(Bytes::of(b"twfpnrTWFPNR"), b".[", Bytes::ANY),
 ];
 
@@ -40,7 +41,7 @@ impl<'a> Page<'a> {
     }
 
     /// Reports what the mark `byte` at `i` would do; marks are read in their order.
-    #[inline]
+    #[inline(never)]
     pub(super) fn read(&mut self, i: usize, byte: u8, findings: &mut Findings) {
         match byte {
             b'<' => self.markup(i, findings),
@@ -60,6 +61,7 @@ impl<'a> Page<'a> {
     }
 
     /// `<` at `i`.
+    #[inline(never)]
     fn markup(&mut self, i: usize, findings: &mut Findings) {
         let view = self.view;
         let mut start = i + 1;
@@ -141,6 +143,7 @@ impl<'a> Page<'a> {
     }
 
     /// `=` at `i`: an event handler before it?
+    #[inline(never)]
     fn attribute(&mut self, i: usize, findings: &mut Findings) {
         let view = self.view;
         let mut end = i;
@@ -182,6 +185,7 @@ impl<'a> Page<'a> {
     }
 
     /// `:` at `i`: a scheme that runs script before it?
+    #[inline(never)]
     fn scheme(&mut self, i: usize, findings: &mut Findings) {
         let view = self.view;
         let mut name = [0u8; 12];
@@ -217,7 +221,7 @@ impl<'a> Page<'a> {
             if scripted || self.tag.is_some() && at(rest, 0) > b' ' {
                 findings.report(Rule::XssScriptUrl);
             }
-        } else if name == b"data" && placed && data_runs(rest) && self.passed.has_comma(view, i)
+        } else if name == b"data" && placed && self.passed.has_comma(view, i) && data_runs(rest)
             || (name == b"feed" || name == b"mhtml") && self.tag.is_some()
         {
             findings.report(Rule::XssScriptUrl);
@@ -225,6 +229,7 @@ impl<'a> Page<'a> {
     }
 
     /// `(` or a backquote at `i`: a call that shows injected script?
+    #[inline(never)]
     fn call(&self, i: usize, findings: &mut Findings) {
         let view = self.view;
         let mut end = i;
@@ -301,6 +306,7 @@ impl<'a> Page<'a> {
     }
 
     /// `.` at `i`: `document.cookie` and the like.
+    #[inline(never)]
     fn access(&mut self, i: usize, findings: &mut Findings) {
         let view = self.view;
         let start = word_start(view, i);
@@ -503,6 +509,9 @@ fn data_runs(rest: &[u8]) -> bool {
     let head = cut(rest, 0, skip_space(rest, 0) + 64);
     let end = head.iter().position(|&byte| byte == b',').unwrap_or(head.len());
     let kind = cut(head, 0, end);
+    if kind.len() < 3 {
+        return false;
+    }
     let typed =
         [&b"text/html"[..], b"svg", b"xml", b"javascript", b"text/x-scriptlet"].iter().any(|sign| contains(kind, sign));
     typed && memchr::memchr2(b',', b';', head).is_some()

@@ -33,7 +33,8 @@ pub(super) const TRIGGERS: [Trigger; 8] = [
     Trigger::new(Bytes::ANY, b"\n", Bytes::ANY),
     Trigger::new(Bytes::BLANK.or(Bytes::of(b"([`\"/,:*>-")).not().or(Bytes::of(b"\0")), b"`", Bytes::ANY),
     Trigger::new(Bytes::ANY, b"$", Bytes::of(b"{(_iI")),
-    Trigger::new(Bytes::WORD, b"(", Bytes::ANY),
+    // The last letters of the calls that are known.
+    Trigger::new(Bytes::of(b"mcunltoMCUNLTO"), b"(", Bytes::ANY),
     Trigger::new(Bytes::ANY, b"(", Bytes::of(b")")),
     Trigger::new(Bytes::ANY, b"<", Bytes::of(b"!?")),
     Trigger::new(Bytes::ANY, b"/", Bytes::of(b"bBdD")),
@@ -51,7 +52,7 @@ impl<'a> Line<'a> {
     }
 
     /// Reports what the mark `byte` at `i` would run; marks are read in their order.
-    #[inline]
+    #[inline(never)]
     pub(super) fn read(&mut self, i: usize, byte: u8, findings: &mut Findings) {
         let Self { view, passed } = self;
         match byte {
@@ -153,20 +154,23 @@ struct Command {
 }
 
 /// The command at `i`, after space, an opening quote or bracket and a directory.
+#[inline]
 fn command(view: &[u8], i: usize) -> Option<Command> {
+    if is_no_command(from(view, i)) { None } else { read_command(view, i) }
+}
+
+#[inline(never)]
+fn read_command(view: &[u8], i: usize) -> Option<Command> {
     // No command begins with these, and they are what most often follows.
     if matches!(at(view, i), b')' | b';' | b'|' | b'&' | b'<' | b'>' | b'=' | b',' | b'[' | b']' | b'#' | b':' | b'}') {
         return None;
     }
-    let mut pos = if at(view, i) > b' ' { i } else { skip_space(view, i) };
+    let mut pos = skip_space(view, i);
     if pos - i > 16 {
         return None;
     }
     while matches!(at(view, pos), b'(' | b'{' | b'@' | b'!') && pos - i < 20 {
         pos = skip_space(view, pos + 1);
-    }
-    if is_no_command(from(view, pos)) {
-        return None;
     }
     let mut name = [0u8; 24];
     let mut len = 0;
@@ -227,19 +231,27 @@ fn command(view: &[u8], i: usize) -> Option<Command> {
     Some(Command { known, end: pos, disguised })
 }
 
-/// Whether `rest` begins with a word that its first letter and its length tell from every command, with nothing in or
-/// behind it that could disguise one.
+/// Whether `rest` begins with a word that is no command, with nothing in or behind it that could disguise one.
 #[inline]
 fn is_no_command(rest: &[u8]) -> bool {
-    let len = rest.iter().take(25).take_while(|&&byte| is_word(byte) || matches!(byte, b'.' | b'-')).count();
+    let rest = if at(rest, 0) == b' ' { from(rest, 1) } else { rest };
+    let len = rest.iter().take(25).take_while(|&&byte| NAME.contains(byte)).count();
     spend(len);
-    if matches!(at(rest, len), b'/' | b'\\' | b'\'' | b'"' | b'$' | b'`') {
+    let next = at(rest, len);
+    if DISGUISE.contains(next) || len == 0 && BEFORE_NAME.contains(next) {
         return false;
     }
     let word = cut(rest, 0, len);
     let word = word.strip_suffix(b".").unwrap_or(word);
-    !STRONG.may_contain(word) && !WEAK.may_contain(word)
+    !STRONG.contains(word) && !WEAK.contains(word)
 }
+
+/// What the name of a command is made of.
+static NAME: Bytes = Bytes::WORD.or(Bytes::of(b".-"));
+/// What may stand inside one.
+static DISGUISE: Bytes = Bytes::of(b"/\\'\"$`");
+/// What may stand before one.
+static BEFORE_NAME: Bytes = Bytes::BLANK.or(Bytes::of(b"({@!"));
 
 /// What follows a command.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -332,13 +344,23 @@ fn is_echo(view: &[u8], command: &Command) -> bool {
 }
 
 /// A separator at `i`.
+#[inline]
 fn separated(view: &[u8], i: usize, passed: &mut Passed, findings: &mut Findings) {
     let byte = at(view, i);
     let mut after = i + 1;
     while after < i + 3 && (at(view, after) == byte || at(view, after) == b'&' && byte == b'|') {
         after += 1;
     }
-    if let Some(command) = command(view, after) {
+    if after >= view.len() || !is_no_command(from(view, after)) {
+        parted(view, i, after, passed, findings);
+    }
+}
+
+/// What may be a command at `after`, behind the separator at `i`, or one before a separator that ends the value.
+#[inline(never)]
+fn parted(view: &[u8], i: usize, after: usize, passed: &mut Passed, findings: &mut Findings) {
+    let byte = at(view, i);
+    if let Some(command) = read_command(view, after) {
         let parameter = byte == b'&' && matches!(at(view, command.end), b'=' | b'&' | b';' | b'#');
         // `|name|` opens a closure in Ruby and Rust.
         let closure = byte == b'|' && at(view, command.end) == b'|' && i > 0 && !is_word(at(view, i - 1));
@@ -406,6 +428,7 @@ fn has_subcommand(view: &[u8], command: &Command, start: usize) -> bool {
 }
 
 /// A line that is a command, in a short value whose first line is a single word.
+#[inline(never)]
 fn new_line(view: &[u8], i: usize, findings: &mut Findings) {
     if cut(view, 0, i).contains(&b' ') {
         return;
@@ -416,6 +439,7 @@ fn new_line(view: &[u8], i: usize, findings: &mut Findings) {
 }
 
 /// A backquote at `i`.
+#[inline(never)]
 fn backquoted(view: &[u8], i: usize, findings: &mut Findings) {
     let before = if i == 0 { 0 } else { at(view, i - 1) };
     let attached = before > b' '
@@ -437,6 +461,7 @@ fn backquoted(view: &[u8], i: usize, findings: &mut Findings) {
 }
 
 /// `$` at `i`: `$(command)`, `${IFS}`.
+#[inline(never)]
 fn substituted(view: &[u8], i: usize, findings: &mut Findings) {
     if !matches!(at(view, i + 1), b'{' | b'(' | b'_' | b'i' | b'I') {
         return;
@@ -485,6 +510,7 @@ const CALLS: &[&[u8]] = &[
 ];
 
 /// `(` at `i`: a call that runs a command, or a function definition in the environment.
+#[inline(never)]
 fn called(view: &[u8], i: usize, passed: &mut Passed, findings: &mut Findings) {
     if at(view, i + 1) == b')' && i <= 4 {
         let brace = skip_space(view, i + 2);
@@ -535,6 +561,7 @@ fn called(view: &[u8], i: usize, passed: &mut Passed, findings: &mut Findings) {
 }
 
 /// `<` at `i`: server-side includes and PHP.
+#[inline(never)]
 fn tagged(view: &[u8], i: usize, passed: &mut Passed, findings: &mut Findings) {
     let found = match at(view, i + 1) {
         b'!' => [&b"<!--#exec"[..], b"<!--#include", b"<!--#echo"].iter().any(|tag| starts_at(view, i, tag)),
@@ -547,6 +574,7 @@ fn tagged(view: &[u8], i: usize, passed: &mut Passed, findings: &mut Findings) {
 }
 
 /// `/` at `i`: `/bin/sh -c`, `/dev/tcp/`.
+#[inline(never)]
 fn by_path(view: &[u8], i: usize, findings: &mut Findings) {
     if !matches!(at(view, i + 1) | 0x20, b'b' | b'd') {
         return;

@@ -116,6 +116,21 @@ impl Inspection<'_> {
     /// A logical operator, `WHERE` or `HAVING` and the condition after it.
     fn condition(&self, i: usize, findings: &mut Findings) {
         let tokens = &self.tokens;
+        match tokens.kind(i + 1) {
+            // No operand begins with these.
+            Kind::End
+            | Kind::Close
+            | Kind::Comma
+            | Kind::Semicolon
+            | Kind::Dot
+            | Kind::Logic(_)
+            | Kind::Hash
+            | Kind::OpenComment
+            | Kind::Other(_) => return,
+            // A name by itself is no condition.
+            Kind::Word(Word::Name) if !tokens.goes_on(i + 2) && !tokens.comments_follow(i + 2) => return,
+            _ => {}
+        }
         let Some(first) = tokens.operand(i + 1) else { return };
         // `"and"` as a word of prose.
         if matches!((tokens.before(i), tokens.kind(i + 1)), (Kind::Quote(a), Kind::Quote(b)) if a == b)

@@ -6,7 +6,7 @@
 use super::super::bytes::{at, cut, find, from};
 use super::super::work::spend;
 use super::grammar::{LINKS, Link};
-use super::words::{HASH_START, Word, hash_byte};
+use super::words::{HASH_START, MAX_LEN, Word, hash_byte};
 use std::cell::Cell;
 
 /// What a token is.
@@ -162,8 +162,8 @@ pub(super) fn is_quiet(text: &[u8]) -> bool {
             b'-' if at(text, pos + 1) == b'-' => return false,
             b'/' if at(text, pos + 1) == b'*' => return false,
             b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0x80.. if byte != 0xA0 => {
-                let (kind, len) = word(from(text, pos));
-                if matches!(kind, Kind::Word(word) if !word.is_quiet()) {
+                let (word, len) = word(from(text, pos));
+                if !word.is_quiet() {
                     return false;
                 }
                 pos += len;
@@ -176,8 +176,9 @@ pub(super) fn is_quiet(text: &[u8]) -> bool {
     true
 }
 
-fn place(pos: usize) -> u32 {
-    u32::try_from(pos).unwrap_or(u32::MAX)
+/// Parts are short enough.
+const fn place(pos: usize) -> u32 {
+    pos as u32
 }
 
 /// How many tokens may stand between a quote and the string that is opened after it, those of strings between included.
@@ -199,6 +200,9 @@ enum Role {
     /// A token of its own, whatever follows.
     Single(Kind),
     Word,
+    Quote(u8),
+    Open,
+    Close,
     /// Up to three of `=`, `<`, `>`, `!` and `~`.
     Compare,
     /// Of its own or doubled.
@@ -220,9 +224,9 @@ const fn roles() -> [Role; 256] {
         table[i] = match byte {
             0..=b' ' | b'/' | b'*' | b'#' | b'-' | 0xA0 => Role::Space,
             b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0x80.. => Role::Word,
-            b'\'' | b'"' | b'`' => Role::Single(Kind::Quote(byte)),
-            b'(' => Role::Single(Kind::Open),
-            b')' => Role::Single(Kind::Close),
+            b'\'' | b'"' | b'`' => Role::Quote(byte),
+            b'(' => Role::Open,
+            b')' => Role::Close,
             b',' => Role::Single(Kind::Comma),
             b';' => Role::Single(Kind::Semicolon),
             b'+' | b'%' | b'^' => Role::Single(Kind::Arith(byte)),
@@ -265,14 +269,28 @@ impl Tokens<'_> {
                 return;
             }
             let start = pos;
+            let mut odd = false;
             let kind = match role {
                 Role::Single(kind) => {
                     pos += 1;
                     kind
                 }
-                Role::Dot if !at(text, pos + 1).is_ascii_digit() => {
+                Role::Word => {
+                    let (word, len) = word(from(text, pos));
+                    pos += len;
+                    Kind::Word(word)
+                }
+                Role::Quote(quote) => {
                     pos += 1;
-                    Kind::Dot
+                    let (index, slot) = (tokens.len(), quote_slot(quote));
+                    if let (Some(last), Some(uneven)) = (last_quotes.get_mut(slot), uneven.get_mut(slot)) {
+                        if let Some(token) = tokens.get_mut(*last) {
+                            token.twin = place(index);
+                        }
+                        odd = *uneven;
+                        (*last, *uneven) = (index, !odd);
+                    }
+                    Kind::Quote(quote)
                 }
                 Role::Compare => {
                     pos += compare_len(text, pos);
@@ -282,38 +300,30 @@ impl Tokens<'_> {
                     pos += 1 + usize::from(at(text, pos + 1) == at(text, pos));
                     kind
                 }
-                Role::Word => {
-                    let (kind, len) = word(from(text, pos));
-                    pos += len;
-                    kind
+                Role::Open => {
+                    pos += 1;
+                    opened += 1;
+                    Kind::Open
+                }
+                Role::Close => {
+                    pos += 1;
+                    odd = opened > 0;
+                    opened -= usize::from(odd);
+                    Kind::Close
+                }
+                Role::Dot if !at(text, pos + 1).is_ascii_digit() => {
+                    pos += 1;
+                    Kind::Dot
                 }
                 _ => {
                     let (kind, len) = token(from(text, pos));
                     pos += len;
+                    if matches!(kind, Kind::Dashes | Kind::Hash | Kind::OpenComment) {
+                        *comments = tokens.len() + 1;
+                    }
                     kind
                 }
             };
-            let mut odd = false;
-            match kind {
-                Kind::Quote(quote) => {
-                    let index = tokens.len();
-                    let slot = quote_slot(quote);
-                    if let (Some(last), Some(uneven)) = (last_quotes.get_mut(slot), uneven.get_mut(slot)) {
-                        if let Some(token) = tokens.get_mut(*last) {
-                            token.twin = place(index);
-                        }
-                        odd = *uneven;
-                        (*last, *uneven) = (index, !odd);
-                    }
-                }
-                Kind::Open => opened += 1,
-                Kind::Close => {
-                    odd = opened > 0;
-                    opened -= usize::from(odd);
-                }
-                Kind::Dashes | Kind::Hash | Kind::OpenComment => *comments = tokens.len() + 1,
-                _ => {}
-            }
             tokens.push(Token { kind, spaced, commented, start: place(start), end: place(pos), twin: u32::MAX, odd });
         }
     }
@@ -416,7 +426,9 @@ const fn names() -> [u8; 256] {
     table
 }
 
-fn word(rest: &[u8]) -> (Kind, usize) {
+/// The part that the name at the beginning of `rest` plays, and its length.
+#[inline]
+fn word(rest: &[u8]) -> (Word, usize) {
     let mut hash = HASH_START;
     let mut len = 0;
     for &byte in rest {
@@ -427,7 +439,8 @@ fn word(rest: &[u8]) -> (Kind, usize) {
         hash = hash_byte(hash, name);
         len += 1;
     }
-    (Kind::Word(Word::of(cut(rest, 0, len), hash)), len)
+    let word = if len < 2 || len > MAX_LEN { Word::Name } else { Word::of(cut(rest, 0, len), hash) };
+    (word, len)
 }
 
 /// Decimal, hexadecimal, binary, with a fraction and an exponent; letters that follow begin a word.
