@@ -29,7 +29,7 @@ impl KnownHarmless {
 
     /// Whether [`scan`] finds nothing of `classes` in `value`.
     pub fn is_harmless(&mut self, value: &[u8], classes: ClassSet) -> bool {
-        if classes.is_empty() || fast::is_harmless(value) {
+        if classes.is_empty() || fast::is_harmless(value, classes) {
             return true;
         }
         if value.len() > LONGEST {
