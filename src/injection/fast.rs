@@ -168,19 +168,13 @@ fn begins_a_statement(value: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::inspect;
-    use super::super::rules::{Findings, RuleSet};
+    use super::super::scan_carefully;
     use super::*;
     use proptest::prelude::*;
 
     /// What the careful engine finds, whatever the fast path says.
     fn careful(value: &[u8]) -> Option<&'static str> {
-        let mut findings = Findings::new(ClassSet::ALL, RuleSet::default());
-        decode::each_view(value, |view| {
-            inspect(view, &mut findings);
-            findings.is_empty()
-        });
-        findings.strongest().map(|finding| finding.rule)
+        scan_carefully(value, ClassSet::ALL).0.map(|finding| finding.rule)
     }
 
     #[test]

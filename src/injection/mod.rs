@@ -182,6 +182,18 @@ pub fn scan_except(value: &[u8], classes: ClassSet, excluded: &RuleSet) -> Optio
     findings.strongest()
 }
 
+/// For tests: what is found without the fast path, and how many looks at bytes and tokens it took.
+#[cfg(any(test, fuzzing))]
+pub fn scan_carefully(value: &[u8], classes: ClassSet) -> (Option<Finding>, usize) {
+    let before = work::spent();
+    let mut findings = Findings::new(classes, RuleSet::default());
+    decode::each_view(value, |view| {
+        inspect(view, &mut findings);
+        findings.is_empty()
+    });
+    (findings.strongest(), work::spent() - before)
+}
+
 /// One reading of the value by every class.
 fn inspect(view: &[u8], findings: &mut Findings) {
     if findings.wants(Class::Sqli) && !fast::is_plain(view) {

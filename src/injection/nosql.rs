@@ -83,7 +83,7 @@ fn operator(view: &[u8], i: usize, findings: &mut Findings) {
     let before = if i == 0 { 0 } else { at(view, i - 1) };
     let next = at(view, end);
     let named = match before {
-        0 => i == 0 && end == view.len() || i == 0 && next == b'[',
+        0 => i == 0 && (end == view.len() || next == b'['),
         b'[' => next == b']',
         b'"' | b'\'' => next == before && at(view, skip_space(cut(view, 0, end + 16), end + 1)) == b':',
         _ => {

@@ -1,23 +1,30 @@
-//! The engine's work, counted in tests only: what a hostile value costs must not depend on the machine's mood.
+//! The engine's work, counted in tests and fuzzers only: what a hostile value costs must not depend on the machine's mood.
 
 /// Counts `steps` looks at bytes or tokens.
 #[inline]
 pub(super) fn spend(steps: usize) {
-    #[cfg(test)]
-    tests::SPENT.with(|spent| spent.set(spent.get() + steps));
-    #[cfg(not(test))]
+    #[cfg(any(test, fuzzing))]
+    SPENT.with(|spent| spent.set(spent.get() + steps));
+    #[cfg(not(any(test, fuzzing)))]
     let _ = steps;
+}
+
+/// The looks of this thread so far.
+#[cfg(any(test, fuzzing))]
+pub(super) fn spent() -> usize {
+    SPENT.get()
+}
+
+#[cfg(any(test, fuzzing))]
+thread_local! {
+    static SPENT: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::{ClassSet, scan};
+    use super::*;
     use proptest::prelude::*;
-    use std::cell::Cell;
-
-    thread_local! {
-        pub(super) static SPENT: Cell<usize> = const { Cell::new(0) };
-    }
 
     /// Long enough that the square of it would be told from a multiple.
     const LEN: usize = 8 << 10;
