@@ -105,4 +105,6 @@ check: envoy ## Checks format, lints, licences, sources, secrets and manifests (
 	@echo "check: words"
 	@.ci/words
 	@echo "check: manifests"
+	@.ci/policies
+	@.ci/python .ci/kubernetes.txt target/kubernetes
 	@$(PYTHON) .ci/manifests "$(CRDS)"
