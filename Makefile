@@ -59,9 +59,15 @@ test-native: build ## Runs the tests of the core and of the module in an interpr
 test-envoy: build envoy ## Runs the tests in real Envoy
 	@.ci/ratelimit
 	@.ci/redis
+	@.ci/prometheus
 	@echo "test-envoy: the module in real Envoy"
 	@$(PYTEST) tests/envoy -m 'not alone' -n 3 --dist loadfile
 	@$(PYTEST) tests/envoy -m alone
+
+.PHONY: dashboard
+dashboard: build envoy ## Plays the attack of the tests and draws what the dashboard shows of it, as docs/dashboard.svg
+	@.ci/prometheus
+	@DASHBOARD=$(CURDIR)/docs/dashboard.svg $(PYTEST) tests/envoy/test_attack.py
 
 .PHONY: interop
 interop: build envoy ## Holds the module in real Envoy against programs from PyPI, npm and Debian
@@ -108,3 +114,8 @@ check: envoy ## Checks format, lints, licences, sources, secrets and manifests (
 	@.ci/policies
 	@.ci/python .ci/kubernetes.txt target/kubernetes
 	@$(PYTHON) .ci/manifests "$(CRDS)"
+	@.ci/prometheus
+	@echo "check: alerts"
+	@cd envoy/monitoring && $(CURDIR)/target/prometheus/usr/bin/promtool check rules rules.yaml && \
+		$(CURDIR)/target/prometheus/usr/bin/promtool check config prometheus.yaml && \
+		$(CURDIR)/target/prometheus/usr/bin/promtool test rules rules_test.yaml

@@ -143,9 +143,9 @@ def tls(authority, certificate=None, host=HOST):
     return context
 
 
-def call(port, context=None, method="GET", target="/", headers=(), body=b"", host=HOST):
-    """One HTTP/1.1 request, sent as it is given."""
-    raw = socket.create_connection(("127.0.0.1", port), timeout=20)
+def call(port, context=None, method="GET", target="/", headers=(), body=b"", host=HOST, source="127.0.0.1"):
+    """One HTTP/1.1 request, sent as it is given, from any address of the loopback."""
+    raw = socket.create_connection(("127.0.0.1", port), timeout=20, source_address=(source, 0))
     connection = http.client.HTTPConnection("127.0.0.1", port)
     try:
         connection.sock = context.wrap_socket(raw, server_hostname=host or None) if context else raw
