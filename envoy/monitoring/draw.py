@@ -65,7 +65,7 @@ def drawn(panel, lines, begin, end):
     shown = [line for line in lines if max(value for _, value in line[1]) > 0][:6] or lines[:1]
     highest = max([value for _, points in shown for _, value in points] or [0]) or 1.0
     form = UNITS.get(panel["fieldConfig"]["defaults"]["unit"], lambda value: f"{value:.3g}")
-    x0, x1, y0, y1 = left + 50, left + width - 8, top + 26, top + height - 38
+    x0, x1, y0, y1 = left + 50, left + width - 8, top + 26, top + height - 52
     for part in (0, 0.5, 1):
         y = y1 - part * (y1 - y0)
         yield f'<line x1="{x0}" y1="{y:.1f}" x2="{x1}" y2="{y:.1f}" stroke="#eceff3"/>'
@@ -77,10 +77,10 @@ def drawn(panel, lines, begin, end):
             where.append((where[0][0] + 2, where[0][1]))
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in where)
         yield f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.5"/>'
-        column, row = at % 3, at // 3
-        x, y = left + 8 + column * (width - 12) / 3, top + height - 20 + row * 13
+        column, row = at % 2, at // 2
+        x, y = left + 8 + column * (width - 12) / 2, top + height - 33 + row * 13
         yield f'<rect x="{x:.1f}" y="{y - 7:.1f}" width="8" height="3" fill="{colour}"/>'
-        yield text(x + 11, y - 2, legend[:22], size=9)
+        yield text(x + 11, y - 2, legend[:27], size=9)
 
 
 def draw(url, seconds, interval):

@@ -173,7 +173,7 @@ def test_every_query_of_the_dashboard_gives_series(world):
 
 
 def test_the_picture_of_the_dashboard_shows_every_panel(world):
-    drawn = draw().draw(world.prometheus.url, SECONDS, RATE)
+    drawn = draw().draw(world.prometheus.url, 30, 6)
     dashboard = json.loads((MONITORING / "dashboard.json").read_text())
     assert all(f">{panel['title']}<" in drawn for panel in dashboard["panels"])
     assert drawn.count("<polyline") >= len(dashboard["panels"])

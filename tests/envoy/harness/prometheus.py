@@ -30,7 +30,8 @@ class Prometheus:
         configuration["global"] = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
         [job] = configuration["scrape_configs"]
         [group] = job["static_configs"]
-        group["targets"] = [f"127.0.0.1:{targets[name]}" for name in group["targets"]]
+        job["static_configs"] = [
+            {"targets": [f"127.0.0.1:{targets[name]}"], "labels": {"instance": name}} for name in group["targets"]]
         (self.directory / "prometheus.yaml").write_text(json.dumps(configuration))
         shutil.copy(MONITORING / "rules.yaml", self.directory)
         self.log_file = self.directory / "log"
