@@ -73,26 +73,20 @@ def localised(document, directory, ports):
     return bootstrap
 
 
-class Shipped:
-    """One Envoy from `envoy/NAME/envoy.yaml`; `elsewhere` are the ports of what it calls, as in [`localised`]."""
+class Running:
+    """An Envoy under this bootstrap; its administration listens on `admin_port`."""
 
-    def __init__(self, name, mesh, identity, elsewhere, change=lambda bootstrap: None):
-        self.mesh, self.directory = mesh, Path(tempfile.mkdtemp(prefix="portcullis-"))
-        mesh.files(self.directory, identity)
-        text = (ENVOY / name / "envoy.yaml").read_text()
-        own = {"127.0.0.1:9901", "127.0.0.1:9000", "0.0.0.0:8000", "0.0.0.0:8080", "0.0.0.0:8443", "0.0.0.0:9902"}
-        self.ports = {address: free_port() for address in own}
-        bootstrap = localised(text, self.directory, self.ports | elsewhere)
-        change(bootstrap)
-        (self.directory / "envoy.json").write_text(json.dumps(bootstrap))
-        self.log_file, self.output = self.directory / "envoy.log", self.directory / "output"
+    def __init__(self, bootstrap, directory, admin_port):
+        self.directory, self.admin_port = directory, admin_port
+        (directory / "envoy.json").write_text(json.dumps(bootstrap))
+        self.log_file, self.output = directory / "envoy.log", directory / "output"
         self.process = subprocess.Popen(
-            [os.environ["ENVOY"], "-c", str(self.directory / "envoy.json"), "--concurrency", "2", "--use-dynamic-base-id",
+            [os.environ["ENVOY"], "-c", str(directory / "envoy.json"), "--concurrency", "2", "--use-dynamic-base-id",
              "--log-level", "warning", "--component-log-level", "wasm:info", "--file-flush-interval-msec", "20"],
             stdout=self.output.open("wb"), stderr=self.log_file.open("wb"),
             env={"PATH": os.environ["PATH"], **SECRETS}, preexec_fn=die_with_the_parent)
         try:
-            wait_for(self._is_ready, 60, "a shipped bootstrap to serve", self)
+            wait_for(self._is_ready, 90, "a shipped bootstrap to serve", self)
         except BaseException:
             self.close()
             raise
@@ -110,7 +104,7 @@ class Shipped:
         return self.log_file.read_text(errors="replace")
 
     def admin(self, path):
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['127.0.0.1:9901']}{path}", timeout=10) as reply:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port}{path}", timeout=10) as reply:
             return reply.read().decode()
 
     def lines(self):
@@ -132,6 +126,20 @@ class Shipped:
             return self.admin("/ready").strip() == "LIVE"
         except OSError:
             return False
+
+
+class Shipped(Running):
+    """One Envoy from `envoy/NAME/envoy.yaml`; `elsewhere` are the ports of what it calls, as in [`localised`]."""
+
+    def __init__(self, name, mesh, identity, elsewhere, change=lambda bootstrap: None):
+        directory = Path(tempfile.mkdtemp(prefix="portcullis-"))
+        mesh.files(directory, identity)
+        text = (ENVOY / name / "envoy.yaml").read_text()
+        own = ("127.0.0.1:9901", "127.0.0.1:9000", "0.0.0.0:8000", "0.0.0.0:8080", "0.0.0.0:8443", "0.0.0.0:9902")
+        self.ports = {address: free_port() for address in own}
+        bootstrap = localised(text, directory, self.ports | elsewhere)
+        change(bootstrap)
+        super().__init__(bootstrap, directory, self.ports["127.0.0.1:9901"])
 
 
 def tls(authority, certificate=None, host=HOST):
