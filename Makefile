@@ -124,7 +124,7 @@ check: envoy ## Checks format, lints, licences, sources, secrets and manifests (
 	@.ci/words
 	@echo "check: manifests"
 	@.ci/policies
-	@.ci/python .ci/kubernetes.txt target/kubernetes
+	@.ci/python .ci/kubernetes/requirements.txt target/kubernetes
 	@$(PYTHON) .ci/manifests "$(CRDS)"
 	@.ci/prometheus
 	@echo "check: alerts"
