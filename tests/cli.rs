@@ -426,6 +426,22 @@ fn replay_says_what_would_have_been_refused_and_what_a_log_cannot_tell() {
         assert_eq!(of(what), expected, "{what}: {out}");
     }
     assert!(out.contains("GET /a%2fb at ") && !out.contains("s3cr3t"), "{out}");
+
+    let (code, each, _) = portcullis(&["replay", file.path(), "--log", log.path(), "--each"], "");
+    assert_eq!((code, each.strip_suffix(&out).is_some()), (0, true), "{each}");
+    let words = [
+        "passed",
+        "passed",
+        "passed",
+        "refused limit rate_limit per_address",
+        "refused limit rate_limit per_address",
+        "undecided authenticate",
+        "refused authorize forbidden routes[1].deny[0]",
+        "passed",
+        "refused unmatched no_route unmatched",
+    ];
+    assert_eq!(each.lines().take(words.len()).collect::<Vec<_>>(), words);
+    assert_eq!(each.lines().nth(12), Some("unreadable"));
 }
 
 #[test]

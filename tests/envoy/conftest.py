@@ -29,6 +29,7 @@ def no_answer_outlives_its_test(upstream):
     """The upstream is everybody's: what one test lets it answer must not reach the next, in whatever order files run."""
     yield
     upstream.scripted.clear()
+    upstream.heads.clear()
 
 
 @pytest.fixture(scope="module")

@@ -291,6 +291,8 @@ class Gateway:
         if self.options["buffer_filter"]:
             behind = [typed("envoy.filters.http.buffer", "envoy.extensions.filters.http.buffer.v3.Buffer",
                             {"max_request_bytes": 4 << 20})]
+        module = self._module(plugin)
+        router = typed("envoy.filters.http.router", "envoy.extensions.filters.http.router.v3.Router", {})
         forward = self.options["forward_client_cert"]
         return {
             **({"forward_client_cert_details": forward} if forward else {}),
@@ -302,10 +304,9 @@ class Gateway:
             "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
             "common_http_protocol_options": {"headers_with_underscores_action": "ALLOW"},
             "http_protocol_options": {"enable_trailers": True},
-            "http_filters": [
-                self._module(plugin), *behind,
-                typed("envoy.filters.http.router", "envoy.extensions.filters.http.router.v3.Router", {}),
-            ],
+            # Envoy's buffer filter would wait for the end of a stream that has none.
+            "upgrade_configs": [{"upgrade_type": "websocket", **({"filters": [module, router]} if behind else {})}],
+            "http_filters": [module, *behind, router],
             "access_log": [typed(
                 "envoy.access_loggers.file", "envoy.extensions.access_loggers.file.v3.FileAccessLog",
                 {"path": str(self.access_log_file),
