@@ -385,6 +385,27 @@ impl TokenRefusal {
     }
 }
 
+/// Why a request is not taken for one of our own pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CrossSite {
+    /// The browser says that another site had it sent.
+    Site,
+    /// Its origin is another.
+    Origin,
+    /// Nothing says where it comes from.
+    Unproven,
+}
+
+impl CrossSite {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Site => "cross_site",
+            Self::Origin => "cross_origin",
+            Self::Unproven => "no_origin",
+        }
+    }
+}
+
 /// One refusal.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Denial {
@@ -418,6 +439,8 @@ pub enum Denial {
         /// Which entry, as the configuration would name it.
         rule: Rc<str>,
     },
+    /// 403: a cookie is its only credential, and no page of ours sent it.
+    CrossSite(CrossSite),
     /// 429 by a limit.
     RateLimited {
         /// Name of the limit.
@@ -482,7 +505,7 @@ impl Denial {
             Self::HttpsRequired { .. } => 308,
             Self::Malformed(_) | Self::Body(BodyRejection::Malformed(_)) => 400,
             Self::Unauthenticated { .. } => 401,
-            Self::AddressBlocked | Self::Unmatched | Self::Forbidden { .. } => 403,
+            Self::AddressBlocked | Self::Unmatched | Self::Forbidden { .. } | Self::CrossSite(_) => 403,
             Self::Certificate(_) | Self::Injection(_) => 403,
             Self::Body(BodyRejection::Encoded | BodyRejection::NotJson) => 415,
             Self::Body(BodyRejection::TooLarge | BodyRejection::TooComplex(_)) => 413,
@@ -501,6 +524,7 @@ impl Denial {
             Self::Malformed(_) => "The request is malformed",
             Self::AddressBlocked => "Access from this address is blocked",
             Self::Unmatched | Self::Forbidden { .. } => "You may not do this",
+            Self::CrossSite(_) => "The request does not come from a page that may send it",
             Self::HttpsRequired { .. } => "Use HTTPS",
             Self::Unauthenticated { reason, .. } => reason.detail(),
             Self::Certificate(reason) => AuthReason::Certificate(*reason).detail(),
@@ -530,6 +554,7 @@ impl Denial {
             Self::Certificate(reason) => reason.as_str(),
             Self::UnverifiedCredentials { .. } => "unverified_credentials",
             Self::Forbidden { .. } => "forbidden",
+            Self::CrossSite(why) => why.as_str(),
             Self::RateLimited { .. } => "rate_limit",
             Self::Injection(_) => "injection",
             Self::Body(BodyRejection::TooLarge) => "body_too_large",
@@ -558,6 +583,7 @@ impl Denial {
         match self {
             Self::Forbidden { rule } => rule,
             Self::Unmatched => "unmatched",
+            Self::CrossSite(_) => "headers.csrf",
             Self::Injection(detection) => &detection.rule,
             Self::Invalid(violations) => violations.first().map_or("", |violation| violation.keyword),
             _ => "",
@@ -571,7 +597,9 @@ impl Denial {
             Self::Malformed(_) | Self::Injection(_) | Self::Body(_) | Self::Invalid(_) => {
                 Some(EventType::SuspiciousRequest)
             }
-            Self::AddressBlocked | Self::Unmatched | Self::Forbidden { .. } => Some(EventType::AccessDenied),
+            Self::AddressBlocked | Self::Unmatched | Self::Forbidden { .. } | Self::CrossSite(_) => {
+                Some(EventType::AccessDenied)
+            }
             Self::Unauthenticated { reason: AuthReason::Service(ServiceReason::Replayed), .. } => {
                 Some(EventType::Replay)
             }
@@ -587,7 +615,7 @@ impl Denial {
             Self::HttpsRequired { .. } | Self::Admin(_) | Self::TokenRequest(_) => None,
             Self::Malformed(_) => Some(BlockReason::MalformedRequest),
             Self::AddressBlocked => Some(BlockReason::BlockedAddress),
-            Self::Unmatched | Self::Forbidden { .. } => Some(BlockReason::Forbidden),
+            Self::Unmatched | Self::Forbidden { .. } | Self::CrossSite(_) => Some(BlockReason::Forbidden),
             Self::Unauthenticated { .. } | Self::Certificate(_) => Some(BlockReason::InvalidCredentials),
             Self::UnverifiedCredentials { .. } | Self::RateLimited { .. } => Some(BlockReason::RateLimit),
             Self::Injection(_) => Some(BlockReason::Injection),

@@ -29,6 +29,7 @@ pub mod event;
 pub mod exchange;
 pub mod fernet;
 pub mod head;
+pub mod health;
 #[cfg(target_family = "wasm")]
 mod host;
 pub mod injection;
@@ -50,5 +51,6 @@ pub mod signature;
 pub mod store;
 pub mod table;
 pub mod time;
+pub mod traceparent;
 pub mod watch;
 pub mod worker;

@@ -137,7 +137,8 @@ impl<'a> Set<'a> {
         self.entries.retain(|(_, counter)| !counter.is_over(now));
     }
 
-    fn living(&self, now: u64) -> usize {
+    /// Counters of one key or group that still count.
+    pub(super) fn living(&self, now: u64) -> usize {
         self.entries.iter().filter(|(_, counter)| !counter.rest && !counter.is_over(now)).count()
     }
 }
