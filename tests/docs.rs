@@ -179,7 +179,7 @@ fn every_reason_code_of_the_sources_stands_in_the_page_of_events() {
     let codes: BTreeSet<&str> = page.lines().flat_map(codes).collect();
     for (source, markers, least) in [
         ("src/canonical/rejection.rs", &["=> \""][..], 20),
-        ("src/denial.rs", &["=> \""], 20),
+        ("src/denial", &["=> \""], 20),
         ("src/checks/inspect/body.rs", &["Malformed(\"", "TooComplex(\"", "malformed(\""], 9),
         (
             "src",

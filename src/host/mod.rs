@@ -14,3 +14,10 @@ mod root;
 mod stopwatch;
 mod stream;
 mod vm;
+
+use std::alloc::System;
+
+use crate::allocator::KeptBlocks;
+
+#[global_allocator]
+static ALLOCATOR: KeptBlocks<System> = KeptBlocks::new(System);
