@@ -136,10 +136,12 @@ impl Policies {
                 _ => None,
             })
             .collect();
-        if self.closed && !everybody && allow.is_empty() && deny.is_empty() {
-            deny.push(every_address());
-        }
         let needs_token = covering.iter().any(|effect| matches!(effect, Effect::RequireToken));
+        let nobody_may = self.closed && !everybody && allow.is_empty();
+        // A route without `allow` would let everybody pass.
+        if nobody_may || needs_token && methods.is_empty() {
+            deny = vec![every_address()];
+        }
         let authenticate = match needs_token {
             _ if methods.is_empty() => json!("none"),
             true => json!(methods),
