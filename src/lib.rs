@@ -15,6 +15,8 @@
 )]
 
 pub mod account;
+#[cfg(any(test, target_family = "wasm"))]
+mod allocator;
 pub mod assembly;
 pub mod canonical;
 pub mod check;
@@ -29,6 +31,7 @@ pub mod event;
 pub mod exchange;
 pub mod fernet;
 pub mod head;
+pub mod health;
 #[cfg(target_family = "wasm")]
 mod host;
 pub mod injection;
@@ -50,5 +53,6 @@ pub mod signature;
 pub mod store;
 pub mod table;
 pub mod time;
+pub mod traceparent;
 pub mod watch;
 pub mod worker;

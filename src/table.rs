@@ -18,6 +18,7 @@ pub mod rate;
 pub mod replay;
 pub mod revocation;
 mod set;
+pub mod sketch;
 mod window;
 
 use crate::store::{SharedStore, StoreError};
@@ -57,6 +58,15 @@ impl fmt::Display for TableError {
 
 impl std::error::Error for TableError {}
 
+/// Entries in use and room for them, in one stored value of a table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fill {
+    /// Entries that still matter.
+    pub used: usize,
+    /// Entries for which the table is made.
+    pub room: usize,
+}
+
 /// The part of the shared data that belongs to one plugin, and the hash seed its workers agreed on.
 #[derive(Clone, Debug)]
 pub struct Space {
@@ -92,12 +102,12 @@ impl Space {
 
     /// The stored key of set `index` of `table`.
     fn key(&self, table: &str, index: u64) -> String {
-        use fmt::Write as _;
-        let mut key = String::with_capacity(self.prefix.len() + table.len() + 8);
+        let mut key = String::with_capacity(self.prefix.len() + table.len() + 16);
         key.push_str(&self.prefix);
         key.push_str(table);
-        // Writing to a string cannot fail.
-        let _ = write!(key, "{index:x}");
+        // Formatting costs more than all the rest of this.
+        let digits = (16 - index.leading_zeros() / 4).max(1);
+        key.extend((0..digits).rev().filter_map(|at| char::from_digit((index >> (at * 4)) as u32 & 0xf, 16)));
         key
     }
 

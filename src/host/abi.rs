@@ -1,10 +1,11 @@
 //! The host's functions (proxy-wasm ABI 0.2.1), declared here because the SDK's own wrappers panic on a status that they
 //! do not expect, and a panic ends the VM of a worker. Every function says what it got, none panics.
 //!
-//! The only file with `unsafe` in it: calling a wasm import is unsafe by definition. Each block passes pointers to live
+//! Calling a wasm import is unsafe by definition. Each block passes pointers to live
 //! slices with their lengths, or to locals that the host writes before it returns.
 #![allow(unsafe_code)]
 
+use std::alloc::Layout;
 use std::ptr::null_mut;
 
 /// A status other than `Ok`, as the host gave it.
@@ -46,6 +47,18 @@ pub enum Buffer {
     GrpcMessage = 5,
     /// The plugin's configuration.
     PluginConfiguration = 7,
+}
+
+/// A kind of metric.
+#[derive(Clone, Copy, Debug)]
+#[repr(u32)]
+pub enum Metric {
+    /// Only grows.
+    Counter = 0,
+    /// Goes up and down.
+    Gauge = 1,
+    /// How often which values were seen.
+    Histogram = 2,
 }
 
 /// A log level.
@@ -150,6 +163,7 @@ unsafe extern "C" {
     fn proxy_set_effective_context(context: u32) -> u32;
     fn proxy_define_metric(kind: u32, name: *const u8, size: usize, id: *mut u32) -> u32;
     fn proxy_increment_metric(id: u32, offset: i64) -> u32;
+    fn proxy_record_metric(id: u32, value: u64) -> u32;
 }
 
 /// Writes one line of the host's log.
@@ -366,16 +380,21 @@ pub fn set_effective_context(context: u32) -> Result<(), Status> {
     outcome(unsafe { proxy_set_effective_context(context) })
 }
 
-/// Defines a counter, or finds it.
-pub fn define_counter(name: &str) -> Option<u32> {
+/// Defines a metric, or finds it.
+pub fn define_metric(kind: Metric, name: &str) -> Option<u32> {
     let mut id = 0;
-    let status = unsafe { proxy_define_metric(0, name.as_ptr(), name.len(), &mut id) };
+    let status = unsafe { proxy_define_metric(kind as u32, name.as_ptr(), name.len(), &mut id) };
     (status == 0).then_some(id)
 }
 
 /// Adds to a counter.
 pub fn add_to_counter(id: u32, n: u64) {
     let _ = unsafe { proxy_increment_metric(id, i64::try_from(n).unwrap_or(i64::MAX)) };
+}
+
+/// Sets a gauge, or adds one value to a histogram.
+pub fn record_metric(id: u32, value: u64) {
+    let _ = unsafe { proxy_record_metric(id, value) };
 }
 
 const fn outcome(status: u32) -> Result<(), Status> {
@@ -401,7 +420,10 @@ pub fn serialise<'a>(pairs: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone) 
 
 /// Gives the host memory for `size` bytes, which [`owned`] takes back.
 pub fn allocate(size: usize) -> *mut u8 {
-    Box::into_raw(vec![0_u8; size].into_boxed_slice()).cast()
+    match Layout::array::<u8>(size) {
+        Ok(layout) if size > 0 => unsafe { std::alloc::alloc(layout) },
+        _ => null_mut(),
+    }
 }
 
 /// Takes over what the host wrote into memory that [`allocate`] gave it: a boxed slice of exactly `size` bytes.

@@ -1,5 +1,8 @@
-//! Callouts on their way: who waits for which answer. Exchanges that ask for the same thing share one call, which
-//! belongs to the root context, so that it outlives the client that asked first.
+//! Callouts on their way: who waits for which answer.
+//!
+//! Every call belongs to the root context: it outlives the client that asked, exchanges that ask for the same thing can
+//! share it, and each has a deadline here beside the host's. (Envoy 1.40 never answers an HTTP call that a stream makes
+//! from its body callback in its own name.)
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -23,15 +26,16 @@ pub struct Callouts {
 
 struct Pending {
     asker: Asker,
+    cluster: Rc<str>,
     deadline: Timestamp,
 }
 
 /// Who gets the answer.
 pub enum Asker {
-    /// Streams that asked for the same.
+    /// One stream, or several that asked for the same.
     Streams {
-        /// What they asked for.
-        flight: Rc<str>,
+        /// What they asked for, where others may join.
+        flight: Option<Rc<str>>,
         /// Their contexts.
         waiters: Vec<u32>,
     },
@@ -50,12 +54,11 @@ impl Callouts {
     /// # Errors
     /// The host's status: it will not be answered.
     pub fn send(&self, stream: u32, callout: &Callout, now: Timestamp) -> Result<u32, Status> {
-        let Some(flight) = &callout.flight else { return dispatch(callout) };
-        if let Some(token) = self.join(flight, stream) {
+        if let Some(token) = callout.flight.as_ref().and_then(|flight| self.join(flight, stream)) {
             return Ok(token);
         }
         let sent = self.as_root(stream, || dispatch(callout))?;
-        self.expect(sent?, Asker::Streams { flight: flight.clone(), waiters: vec![stream] }, callout, now)
+        self.expect(sent?, Asker::Streams { flight: callout.flight.clone(), waiters: vec![stream] }, callout, now)
     }
 
     /// Does `work` as the root context, within a callback of `stream`.
@@ -84,22 +87,21 @@ impl Callouts {
         pending.values().any(|pending| matches!(pending.asker, Asker::Task(waiting) if waiting == task))
     }
 
-    /// Who asked, once.
-    pub fn answered(&self, token: u32) -> Option<Asker> {
-        Some(self.pending.borrow_mut().remove(&token)?.asker)
+    /// Who asked, and whom, once.
+    pub fn answered(&self, token: u32) -> Option<(Asker, Rc<str>)> {
+        let Pending { asker, cluster, .. } = self.pending.borrow_mut().remove(&token)?;
+        Some((asker, cluster))
     }
 
     /// Those that the host will never answer.
-    pub fn overdue(&self, now: Timestamp) -> Vec<(u32, Asker)> {
-        let mut pending = self.pending.borrow_mut();
-        let late = |pending: &Pending| pending.deadline < now;
-        let tokens: Vec<u32> = pending.iter().filter(|(_, pending)| late(pending)).map(|(token, _)| *token).collect();
-        tokens.into_iter().filter_map(|token| Some((token, pending.remove(&token)?.asker))).collect()
+    pub fn overdue(&self, now: Timestamp) -> Vec<u32> {
+        let pending = self.pending.borrow();
+        pending.iter().filter(|(_, pending)| pending.deadline < now).map(|(token, _)| *token).collect()
     }
 
     fn join(&self, wanted: &Rc<str>, stream: u32) -> Option<u32> {
         self.pending.borrow_mut().iter_mut().find_map(|(token, pending)| match &mut pending.asker {
-            Asker::Streams { flight, waiters } if flight == wanted => {
+            Asker::Streams { flight: Some(flight), waiters } if flight == wanted => {
                 waiters.push(stream);
                 Some(*token)
             }
@@ -109,7 +111,8 @@ impl Callouts {
 
     fn expect(&self, token: u32, asker: Asker, callout: &Callout, now: Timestamp) -> Result<u32, Status> {
         let deadline = now.after(callout.timeout).after(GRACE);
-        self.pending.borrow_mut().insert(token, Pending { asker, deadline });
+        let cluster = callout.cluster.clone();
+        self.pending.borrow_mut().insert(token, Pending { asker, cluster, deadline });
         Ok(token)
     }
 }
