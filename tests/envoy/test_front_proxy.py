@@ -10,7 +10,7 @@ import httpx
 import pytest
 from harness.credentials import bearer
 from harness.gateway import HOST, free_port
-from harness.shipped import GATEWAY, ORDERS, USERS, Mesh, Peer, Shipped, call, tls
+from harness.shipped import GATEWAY, ORDERS, USERS, Mesh, Peer, Shipped, call, seen, tls
 
 MESH = Mesh()
 SERVICE = "user-service.microservices.svc.cluster.local:8000"
@@ -48,13 +48,6 @@ def lost(impostor):
 
 def send(edge, method="GET", target="/public/a", headers=(), body=b""):
     return call(edge.ports["0.0.0.0:8443"], tls(MESH.public), method, target, headers, body)
-
-
-def seen(answer):
-    """What the service says it got."""
-    assert answer.status == 200, (answer.status, answer.body)
-    got = json.loads(answer.body)
-    return got["path"], {name.lower(): value for name, value in got["headers"]}
 
 
 def test_a_request_goes_through_both_proxies_to_the_service(edge):
