@@ -18,7 +18,8 @@ POINTS = 60
 CELL, ROW, MARGIN = 40, 26, 8
 COLOURS = ["#3274d9", "#e0453a", "#37872d", "#ff9830", "#8f3bb8", "#19a3a3", "#c4162a", "#6b7280", "#b877d9", "#9d7400"]
 UNITS = {"bytes": lambda value: f"{value / 1048576:.0f} MiB", "percentunit": lambda value: f"{value * 100:.0f} %",
-         "percent": lambda value: f"{value:.0f} %", "ms": lambda value: f"{value:.3g} ms"}
+         "percent": lambda value: f"{value:.0f} %", "ms": lambda value: f"{value:.3g} ms",
+         "µs": lambda value: f"{value:.3g} µs", "s": lambda value: f"{value:.0f} s"}
 
 
 def expression(text, interval):

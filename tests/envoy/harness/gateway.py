@@ -160,6 +160,10 @@ class Gateway:
         with urllib.request.urlopen(f"http://{self._admin}{path}", timeout=60) as reply:
             return reply.read().decode()
 
+    @property
+    def admin_port(self):
+        return int(self._admin.rpartition(":")[2])
+
     def prometheus(self):
         return self.admin("/stats/prometheus")
 
@@ -224,7 +228,7 @@ class Gateway:
         part.rename(lds / "listener.json")
 
     def _bootstrap(self):
-        tags = ["event_type", "service", "reason"]
+        tags = ["event_type", "service", "reason", "name"]
         http1 = {"explicit_http_config": {"http_protocol_options": {"enable_trailers": True}}}
         clusters = [cluster("upstream", self.upstream.port, http1)]
         for name, port in self.clusters.items():
