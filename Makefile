@@ -10,6 +10,8 @@ VERSION := $(shell sed -n '0,/^version = /s/^version = "\(.*\)"/\1/p' Cargo.toml
 # What the demo and the tests are told: the module, Envoy's binary, and where Python finds its packages.
 export PORTCULLIS_WASM := $(CURDIR)/$(WASM)
 export ENVOY := $(CURDIR)/target/python/envoy/_bin/envoy
+# What the tests in Envoy hold the module's decisions against.
+export PORTCULLIS := $(abspath $(CARGO_OUT))/debug/portcullis
 PYTHON := PYTHONPATH=$(CURDIR)/target/python PYTHONDONTWRITEBYTECODE=1 python3
 PYTEST := $(PYTHON) -m pytest -p no:cacheprovider -ra
 
@@ -61,6 +63,7 @@ test-envoy: build envoy ## Runs the tests in real Envoy
 	@.ci/redis
 	@.ci/prometheus
 	@.ci/registry
+	@cargo build --quiet --bin portcullis
 	@echo "test-envoy: the module in real Envoy"
 	@$(PYTEST) tests/envoy -m 'not alone' -n 3 --dist loadfile
 	@$(PYTEST) tests/envoy -m alone
@@ -73,7 +76,7 @@ dashboard: build envoy ## Plays the attack of the tests and draws what the dashb
 .PHONY: interop
 interop: build envoy ## Holds the module in real Envoy against programs from PyPI, npm and Debian
 	@.ci/interop
-	@echo "interop: an OpenID provider, AWS Secrets Manager, Django services and OpenSSL, with the module in real Envoy"
+	@echo "interop: an OpenID provider, AWS Secrets Manager, Django services, OpenSSL and Chromium, with the module in real Envoy"
 	@INTEROP=$(CURDIR)/target/interop $(PYTEST) tests/interop
 
 .PHONY: corpus

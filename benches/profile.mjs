@@ -42,6 +42,8 @@ const SCENARIOS = {
   full: [[":path", "/api/v1/users?page=2&sort=name"], ...BROWSER, AUTHORISED],
   public: [[":path", "/public/a"], ...BROWSER],
   forged: [[":path", "/api/v1/users?page=2&sort=name"], ...BROWSER, ["authorization", `Bearer ${token("other")}`]],
+  // Beyond the default budget for bad credentials.
+  flood: [[":path", "/api/v1/users?page=2&sort=name"], ...BROWSER, ["authorization", `Bearer ${token("other")}`]],
   missing: [[":path", "/api/v1/users?page=2&sort=name"], ...BROWSER],
 };
 
@@ -78,7 +80,9 @@ function give(value, dataAt, sizeAt) {
   return OK;
 }
 
-const configuration = readFileSync(new URL("pipeline.json", import.meta.url));
+const plugin = JSON.parse(readFileSync(new URL("pipeline.json", import.meta.url)));
+if (scenario === "flood") delete plugin.authentication.unverified_credentials;
+const configuration = encoder.encode(JSON.stringify(plugin));
 const shared = new Map();
 let version = 0;
 const head = serialised(SCENARIOS[scenario]);

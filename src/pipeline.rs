@@ -19,6 +19,7 @@ use crate::canonical::networks::Networks;
 use crate::canonical::path::{CanonicalPath, PathOptions};
 use crate::canonical::strip::StripSet;
 use crate::check::{Arrival, Await, Background, Callout, CalloutReply, Check, Env, Failure, ResponseCheck, Step};
+use crate::checks::browser::cookies::CookieAttributes;
 use crate::checks::browser::preflight_method;
 use crate::checks::intrusion::{self, Intrusion};
 use crate::config::{self, Mode, Verdict};
@@ -26,10 +27,12 @@ use crate::denial::{AuthReason, BlockReason, Denial, LocalReply, Place, Response
 use crate::event::{self, Details, EventType, Sample};
 use crate::exchange::{Exchange, HeaderEdit, Target};
 use crate::head::Head;
+use crate::health::Health;
 use crate::metrics::Counter;
 use crate::peer::xfcc;
 use crate::policy::route_table::{Matched, PathPatterns, RouteRequest, RouteTable};
 use crate::response::Response;
+use crate::traceparent::trace_id;
 use crate::watch::{Watched, Watcher};
 
 /// Everything that one configuration decides, ready to serve.
@@ -50,6 +53,10 @@ pub struct Pipeline {
     /// What speaks to browsers where there is no route: security headers and CORS.
     pub(crate) unrouted: Rc<[Guard]>,
     pub(crate) sensitive: PathPatterns,
+    /// What is measured beside the requests.
+    pub(crate) health: Health,
+    /// What is added to the cookies that the upstream sets.
+    pub(crate) cookies: Option<CookieAttributes>,
     /// What is fetched beside the requests.
     pub(crate) background: Vec<Rc<dyn Background>>,
 }
@@ -230,6 +237,16 @@ impl Pipeline {
     /// Whether a header of this name is only the proxy's to say.
     pub fn strips(&self, name: &[u8]) -> bool {
         self.strip.strips(name)
+    }
+
+    /// What is measured beside the requests.
+    pub fn health(&self) -> &Health {
+        &self.health
+    }
+
+    /// What is added to the cookies that the upstream sets; `None`: they are not looked at.
+    pub fn cookies(&self) -> Option<CookieAttributes> {
+        self.cookies
     }
 
     /// Takes the head of a request as far as it goes without waiting.
@@ -460,6 +477,7 @@ impl Pipeline {
         details.user_agent = &user_agent;
         details.user = exchange.caller.as_ref().map(|caller| caller.subject.as_str()).unwrap_or_default();
         details.request_id = &request_id;
+        details.trace_id = exchange.head.first("traceparent").and_then(trace_id).unwrap_or_default();
         details.left_out = Some(left_out).filter(|n| *n > 0);
         let line = event::line(event, &self.service, env.now, &details);
         env.host.log(event.severity(), &line);
@@ -551,8 +569,11 @@ impl Pipeline {
         ResponseNext::Replace(self.refusal(passage, denial, env))
     }
 
-    /// Closes the exchange: what was asked of a sensitive path is recorded with its outcome.
+    /// Closes the exchange: its caller is counted, and what was asked of a sensitive path is recorded with its outcome.
     pub fn record(&self, passage: &mut Passage, status: Option<u16>, env: &mut Env<'_>) {
+        if let Some(caller) = &passage.exchange.caller {
+            env.worker.sessions.see(caller.fingerprint, env.now);
+        }
         if !self.sensitive.contains(&passage.exchange.target.canonical) {
             return;
         }
@@ -580,6 +601,11 @@ impl Passage {
         let (guards, response) = (Rc::from([]), ResponseGuards::none());
         let (rewrites_body, names_error) = (false, false);
         Self { exchange, guards, response, rewrites_body, names_error, at: 0, monitored: false, answered: false }
+    }
+
+    /// What is done with the response, and whether refusals of it count, for people.
+    pub fn response_steps(&self) -> impl Iterator<Item = (&'static str, Mode)> {
+        self.response.guards.iter().flat_map(|guard| guard.check.steps().into_iter().map(|step| (step, guard.mode)))
     }
 
     /// The request's body may be changed: what its head says of its length will not hold.

@@ -7,6 +7,7 @@ mod entry;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::rc::Rc;
@@ -27,10 +28,11 @@ use crate::worker::Worker;
 use entry::Entry;
 
 /// How the command is called.
-pub const USAGE: &str = "usage: portcullis replay FILE --log ACCESS_LOG
+pub const USAGE: &str = "usage: portcullis replay FILE --log ACCESS_LOG [--each]
 
 Says what the configuration in FILE would have refused of the requests in ACCESS_LOG: Envoy's default format, or JSON
-lines with its usual field names. Credentials and bodies are not in a log: what needs them is not decided here.";
+lines with its usual field names. Credentials and bodies are not in a log: what needs them is not decided here. With
+--each, a line for each line of the log comes first: passed, refused (step, reason, rule), undecided (step), unreadable.";
 
 /// Replays one log and returns the exit code; `args` are what follows `replay`.
 ///
@@ -40,14 +42,14 @@ pub fn run(args: &[String], out: &mut dyn Write, err: &mut dyn Write) -> io::Res
     if args.iter().any(|arg| arg == "--help") {
         return writeln!(out, "{USAGE}").map(|()| 0);
     }
-    match replay(args) {
+    match replay(args, out) {
         Ok(tally) => tally.print(out).map(|()| 0),
         Err(problem) => writeln!(err, "portcullis replay: {problem}").map(|()| 2),
     }
 }
 
-fn replay(args: &[String]) -> Result<Tally, String> {
-    let options = Options::parse(args, &["--log"], &[]).map_err(|problem| format!("{problem}\n\n{USAGE}"))?;
+fn replay(args: &[String], out: &mut dyn Write) -> Result<Tally, String> {
+    let options = Options::parse(args, &["--log"], &["--each"]).map_err(|problem| format!("{problem}\n\n{USAGE}"))?;
     let ([file], Some(log)) = (options.rest.as_slice(), options.value("--log")) else { return Err(USAGE.to_owned()) };
     let text = std::fs::read_to_string(file).map_err(|error| format!("{file}: {error}"))?;
     let found = document::configurations(&text).map_err(|error| format!("{file}: {error}"))?;
@@ -59,7 +61,10 @@ fn replay(args: &[String]) -> Result<Tally, String> {
     let mut reader = BufReader::new(File::open(log).map_err(|error| format!("{log}: {error}"))?);
     let mut line = Vec::new();
     while read_line(&mut reader, &mut line).map_err(|error| format!("{log}: {error}"))? {
-        replayed.take(&line);
+        let word = replayed.take(&line);
+        if options.has("--each") {
+            writeln!(out, "{word}").map_err(|error| error.to_string())?;
+        }
     }
     Ok(replayed.tally)
 }
@@ -110,10 +115,10 @@ impl Replayed {
         Ok(Self { pipeline, worker, host, words, now: Timestamp::default(), tally: Tally::default() })
     }
 
-    fn take(&mut self, line: &[u8]) {
+    fn take(&mut self, line: &[u8]) -> Word {
         let Some(entry) = Entry::parse(line) else {
             self.tally.unreadable += u64::from(!line.trim_ascii().is_empty());
-            return;
+            return Word::Unreadable;
         };
         self.tally.requests += 1;
         // Lines stand in the order in which exchanges ended: the clock does not go back.
@@ -122,7 +127,8 @@ impl Replayed {
         self.words.said.take();
         let word = self.pass(&entry);
         self.host.lines.borrow_mut().clear();
-        self.tally.add(word, &entry);
+        self.tally.add(&word, &entry);
+        word
     }
 
     /// What is said of one request.
@@ -180,6 +186,20 @@ enum Word {
     Passed { observed: Option<Rule> },
     Refused(Rule),
     Undecided(&'static str),
+    Unreadable,
+}
+
+impl fmt::Display for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Passed { .. } => f.write_str("passed"),
+            Self::Refused(Rule { step, reason, rule }) => {
+                f.write_str(format!("refused {step} {reason} {rule}").trim_end())
+            }
+            Self::Undecided(step) => write!(f, "undecided {step}"),
+            Self::Unreadable => f.write_str("unreadable"),
+        }
+    }
 }
 
 /// What refuses.
@@ -285,7 +305,7 @@ const RULES: usize = 1000;
 const EXAMPLES: usize = 3;
 
 impl Tally {
-    fn add(&mut self, word: Word, entry: &Entry) {
+    fn add(&mut self, word: &Word, entry: &Entry) {
         let (rules, rule) = match word {
             Word::Passed { observed } => {
                 self.passed += 1;
@@ -297,12 +317,13 @@ impl Tally {
                 return;
             }
             Word::Refused(rule) => (&mut self.refused, rule),
+            Word::Unreadable => return,
         };
-        if rules.len() >= RULES && !rules.contains_key(&rule) {
+        if rules.len() >= RULES && !rules.contains_key(rule) {
             self.others += 1;
             return;
         }
-        let told = rules.entry(rule).or_default();
+        let told = rules.entry(rule.clone()).or_default();
         told.times += 1;
         if told.examples.len() < EXAMPLES {
             told.examples.push(entry.shown());

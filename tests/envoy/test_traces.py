@@ -1,24 +1,37 @@
-"""Recorded traces against real Envoy: both bounds of the sliding windows, by the times that were measured.
+"""Recorded traces against real Envoy: the sliding windows keep both bounds by the times that were measured, and decide
+every request as the same limiter does natively.
 
 Where a request was decided is known to lie between when it was sent and when its answer came. Bound (a): no interval of
 one window may hold more than the limit of admissions that were certainly in it. Bound (b): for each refusal, the last
 1.02 windows must hold at least the limit of admissions that may have been in them.
+
+The native result is that of `portcullis replay`, the same code in one process with one store. It is given each request
+at the millisecond at which the module read its clock, which the event of that request tells. A window is counted in
+fiftieths, whole multiples of 20 ms here, so that a millisecond says all that the limiter makes of a moment. What no
+event tells is the order in which two workers wrote: see `Order`.
 """
 
+import json
+import os
 import random
+import subprocess
 import threading
 import time
 from dataclasses import dataclass
+from itertools import count
 
 import pytest
 from harness import client
-from harness.configuration import plugin
+from harness.configuration import merged, plugin
+from harness.dependency import eventually
 
+# The pattern makes an event of every request that is admitted, at the moment at which it was; a refusal is one anyway.
 PLUGIN = plugin("""
 limits:
-  one: { key: [{ header: x-caller }], rate: 20/s }
-  two: { key: [{ header: x-caller }], rate: 30/2s }
-  three: { key: [{ header: x-caller }], rate: 40/3s, burst: 15/s }
+  one: { key: [client_ip], rate: 20/s }
+  two: { key: [client_ip], rate: 30/2s }
+  three: { key: [client_ip], rate: 40/3s, burst: 15/s }
+inspection: { patterns: [{ id: seen, regex: "^seen$", in: [query], mode: monitor }] }
 routes:
   - { match: { path: "/direct/one" }, authenticate: none, limits: [one] }
   - { match: { path: "/direct/two" }, authenticate: none, limits: [two] }
@@ -28,6 +41,7 @@ routes:
 # Permits and seconds of each window of a limit.
 LIMITS = {"one": [(20, 1)], "two": [(30, 2)], "three": [(40, 3), (15, 1)]}
 SECONDS, CONNECTIONS = 6.0, 4
+_callers = count(1)
 
 
 @dataclass(frozen=True)
@@ -35,24 +49,31 @@ class Decided:
     sent: float
     answered: float
     admitted: bool
+    # What its event is found by.
+    agent: str
+    # When the module read its clock, in whole milliseconds, rounded down.
+    at: int = 0
 
 
 class Callers:
     """Several connections of one caller that share what became of its requests."""
 
-    def __init__(self, gateway, limit, caller):
-        self.raw = client.head("GET", f"/direct/{limit}", [("host", "a"), ("x-caller", caller)])
+    def __init__(self, gateway, limit, trace):
+        self.gateway, self.target = gateway, f"/direct/{limit}?t=seen"
+        self.name, self.address = f"{limit} {trace}", f"203.0.113.{next(_callers)}"
         self.connections = [client.Connection(gateway.port) for _ in range(CONNECTIONS)]
         self.windows, self.decided, self.errors = LIMITS[limit], [], []
+        self.numbers = count()
         self.start = time.time() + 0.2
 
     def ask(self, lane):
-        connection = self.connections[lane]
+        connection, agent = self.connections[lane], f"{self.name} {next(self.numbers)}"
+        raw = client.head("GET", self.target, [("host", "a"), ("x-forwarded-for", self.address), ("user-agent", agent)])
         sent = time.time()
-        connection.send(self.raw)
+        connection.send(raw)
         status = connection.read().status
         assert status in (200, 429), status
-        self.decided.append(Decided(sent, time.time(), status == 200))
+        self.decided.append(Decided(sent, time.time(), status == 200, agent))
         return status == 200
 
     def run(self, trace):
@@ -76,6 +97,24 @@ class Callers:
         for moment in sorted(moments):
             time.sleep(max(0.0, self.start + moment - time.time()))
             self.ask(lane)
+
+    def timed(self, moments):
+        """What was decided with when it was, from `moments` by agent."""
+        return [Decided(**{**vars(each), "at": moments[each.agent]}) for each in self.decided]
+
+    def replayed(self, order, settings=PLUGIN):
+        """Whether the native limiter admits each, in this order."""
+        line = {"method": "GET", "path": self.target, "authority": "a", "downstream_remote_address": f"{self.address}:1"}
+        log = self.gateway.directory / f"{self.name}.log"
+        log.write_text("".join(json.dumps({**line, "start_time": f"{each.at / 1000:.3f}"}) + "\n" for each in order))
+        configuration = self.gateway.directory / "replayed.json"
+        configuration.write_text(json.dumps(settings))
+        command = [os.environ["PORTCULLIS"], "replay", configuration, "--log", log, "--each"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        words = done.stdout.splitlines()[: len(order)]
+        assert set(words) <= {"passed", "refused limit rate_limit " + self.name.split()[0]}, set(words)
+        return [word == "passed" for word in words]
 
 
 def random_arrivals(callers, lane):
@@ -138,10 +177,64 @@ def wrongly_refused(decided, windows):
     return None
 
 
+class Order:
+    """An order in which the native limiter says of every request what Envoy said.
+
+    It begins as that of the clocks. Two requests change places only where each was decided before the other was surely
+    done: the later one's clock was read before the earlier one's answer was there. No other freedom is taken: every order
+    that is tried is one in which the workers may have written.
+    """
+
+    def __init__(self, decided, replayed):
+        self.requests = sorted(decided, key=lambda each: (each.at, each.answered))
+        self.replayed, self.changed = replayed, 0
+
+    def difference(self):
+        """The first request of which the native limiter says something else, in whatever possible order; None: none."""
+        at = self.first(self.requests)
+        while at is not None:
+            found = next(((order, then) for order in self.others(at) if (then := self.first(order)) is None or then > at), None)
+            if found is None:
+                return self.requests[at]
+            (self.requests, at), self.changed = found, self.changed + 1
+        return None
+
+    def first(self, order):
+        words = self.replayed(order)
+        return next((at for at, (each, word) in enumerate(zip(order, words)) if each.admitted != word), None)
+
+    def others(self, at):
+        """Orders that could say otherwise of the request at this place."""
+        order = self.requests
+        # Another wrote first, and took the permit or found none.
+        for later in range(at + 1, len(order)):
+            if not all(may_precede(order[later], each) for each in order[at:later]):
+                break
+            if order[later].admitted != order[at].admitted:
+                yield order[:at] + [order[later]] + order[at:later] + order[later + 1:]
+        # One that was admitted wrote after another whose clock stood in a later fiftieth, and is counted there.
+        for early in range(at - 1, -1, -1):
+            if order[early].admitted:
+                yield from self.delayed(early)
+
+    def delayed(self, early):
+        order = self.requests
+        for later in range(early + 1, len(order)):
+            if not may_precede(order[later], order[early]):
+                return
+            if order[later].admitted and order[later].at // 20 > order[early].at // 20:
+                yield order[:early] + order[early + 1:later + 1] + [order[early]] + order[later + 1:]
+
+
+def may_precede(later, earlier):
+    """Whether `later` may have been decided first, although its clock was read later or in the same millisecond."""
+    return later.at <= earlier.answered * 1000
+
+
 @pytest.fixture(scope="module")
 def replayed(gateway):
     """Every trace on every limit, all at the same time; by limit and trace."""
-    runs = {(limit, trace): Callers(gateway, limit, f"{limit} {trace}") for limit in LIMITS for trace in TRACES}
+    runs = {(limit, trace): Callers(gateway, limit, trace) for limit in LIMITS for trace in TRACES}
     threads = [threading.Thread(target=callers.run, args=(TRACES[trace],)) for (_, trace), callers in runs.items()]
     for thread in threads:
         thread.start()
@@ -150,6 +243,20 @@ def replayed(gateway):
     per_worker = [gateway.stat(f"listener.127.0.0.1_{gateway.port}.worker_{n}.downstream_cx_total") for n in (0, 1)]
     assert all(count > 3 for count in per_worker), f"both workers must take part: {per_worker}"
     return runs
+
+
+@pytest.fixture(scope="module")
+def moments(gateway, replayed):
+    """When the module read its clock for each request, in milliseconds, by agent."""
+    agents = {each.agent for callers in replayed.values() for each in callers.decided}
+    found = {}
+
+    def all_told():
+        found.update((event["details"]["user_agent"], round(event["timestamp"] * 1000)) for event in gateway.logged_events())
+        return agents <= found.keys()
+
+    assert eventually(all_told), len(agents - found.keys())
+    return found
 
 
 EVERY = [(limit, trace) for limit in LIMITS for trace in TRACES]
@@ -168,7 +275,26 @@ def test_a_trace_keeps_both_bounds(replayed, limit, trace):
     assert 0.6 * possible < admitted < len(callers.decided), (admitted, possible, len(callers.decided))
 
 
+@pytest.mark.parametrize(("limit", "trace"), EVERY)
+def test_two_workers_of_envoy_decide_every_request_as_the_limiter_does_natively(replayed, moments, limit, trace):
+    callers = replayed[limit, trace]
+    decided = callers.timed(moments)
+    order = Order(decided, callers.replayed)
+    difference = order.difference()
+    print(f"{limit}, {trace}: {len(decided)} requests, {order.changed} times in another order than by the clock")
+    assert difference is None, difference
+    assert all(each.sent * 1000 - 1 <= each.at <= each.answered * 1000 for each in decided), "not the module's moments"
+
+
 def test_the_checks_of_the_bounds_tell_a_limiter_that_breaks_them(replayed):
     decided = replayed["one", "just in time"].decided
     assert too_many(decided, 17, 1) and wrongly_refused(decided, [(23, 1)])
     assert too_many(decided, 20, 1.1) and wrongly_refused(decided, [(20, 0.9)])
+
+
+@pytest.mark.parametrize("other", [{"one": {"rate": "19/s"}}, {"one": {"rate": "21/s"}}, {"one": {"rate": "40/2s"}},
+                                   {"one": {"burst": "19/2s"}}], ids=str)
+def test_the_comparison_tells_any_other_limiter(replayed, moments, other):
+    callers = replayed["one", "just in time"]
+    another = merged(PLUGIN, {"limits": other})
+    assert Order(callers.timed(moments), lambda order: callers.replayed(order, another)).difference()

@@ -1,17 +1,13 @@
 """A Django service with Django REST framework behind the module: its users' tokens, its service client, its throttle."""
 
-import sys
 import time
 from types import SimpleNamespace
-from urllib.parse import urlsplit
 
 import jwt
 import pytest
-import requests
-from counterpart import answers
 from harness.configuration import plugin
-from harness.gateway import ENVIRONMENT, free_port
-from service.client import ServiceClient
+from harness.gateway import ENVIRONMENT
+from project import Django, Project
 
 # The provider `django` stands alone, as in a system that has no other.
 PLUGIN = plugin("""
@@ -52,47 +48,15 @@ def settings(**provider):
     return {**PLUGIN, "authentication": authentication}
 
 
-class Django:
-    """The service by way of a gateway."""
-
-    def __init__(self, port):
-        self.url = f"http://127.0.0.1:{port}"
-
-    def get(self, path, token=None):
-        return requests.get(self.url + path, headers=self.headers(token), timeout=30)
-
-    def post(self, path, token=None, **members):
-        return requests.post(self.url + path, json=members, headers=self.headers(token), timeout=30)
-
-    @staticmethod
-    def headers(token):
-        return {"authorization": f"Bearer {token}"} if token else {}
-
-    def log_in(self, username, password):
-        answer = self.post("/api/v1/auth/login", username=username, password=password)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
-
-    def client(self, **changes):
-        made = {"service_name": "order-service", "service_token": ENVIRONMENT["ORDER_SERVICE_TOKEN"],
-                "secret_key": ENVIRONMENT["SERVICE_SECRET_KEY"]}
-        return ServiceClient(self.url, **(made | changes))
-
-
 @pytest.fixture(scope="module")
 def service(run):
-    """The service itself."""
-    port = free_port()
-    run(sys.executable, "-m", "service.serve", port, ready=lambda _: answers(f"http://127.0.0.1:{port}/limited"), environment={
-        **ENVIRONMENT, "DATABASE": "users.sqlite3", "DJANGO_SUPERUSER_USERNAME": "root",
-        "DJANGO_SUPERUSER_PASSWORD": "Root-password-1", "DJANGO_SUPERUSER_EMAIL": "root@example.com"})
-    return Django(port)
+    return Project(run)
 
 
 @pytest.fixture(scope="module")
 def upstream(service):
     """What is behind the gateways of this file."""
-    return SimpleNamespace(port=urlsplit(service.url).port, by_marker={})
+    return SimpleNamespace(port=service.port, by_marker={})
 
 
 @pytest.fixture(scope="module")

