@@ -85,7 +85,7 @@ class Running:
             stdout=self.output.open("wb"), stderr=self.log_file.open("wb"),
             env={"PATH": os.environ["PATH"], **SECRETS}, preexec_fn=die_with_the_parent)
         try:
-            wait_for(self._is_ready, 90, "a shipped bootstrap to serve", self)
+            wait_for(self._is_ready, 120, "a shipped bootstrap to serve", self)
         except BaseException:
             self.close()
             raise
