@@ -4,16 +4,21 @@
 //! attack: comparisons without a branch, which vector instructions do for many bytes at once.
 
 use super::bytes::{Words, at, contains, is_word};
-use super::decode;
+use super::{Class, ClassSet, decode, ssrf};
 
 /// How many bytes are judged before the first answer is looked at.
 const BLOCK: usize = 64;
+/// The longest value that is judged in one small block, a quarter of the large one.
+const SMALL: usize = BLOCK / 4;
 /// The longest value in which a line of its own may be a command.
 const SHORT: usize = 160;
 
-/// Whether no class can find anything in any view of `value`.
-pub(super) fn is_harmless(value: &[u8]) -> bool {
-    is_plain(value) && if value.iter().any(|&byte| byte <= b' ') { is_prose(value) } else { is_identifier(value) }
+/// Whether none of `classes` can find anything in any view of `value`.
+pub(super) fn is_harmless(value: &[u8], classes: ClassSet) -> bool {
+    let addressed = classes.contains(Class::Ssrf) && (contains(value, b"//") || ssrf::may_be_host(value));
+    is_plain(value)
+        && !addressed
+        && if value.iter().any(|&byte| byte <= b' ') { is_prose(value) } else { is_identifier(value) }
 }
 
 /// Whether `value` is plain text that does not begin like a statement or a command line: nothing that SQL could run.
@@ -41,25 +46,34 @@ fn all_plain(value: &[u8]) -> bool {
     let mut pos = 0;
     // Each block with the two bytes behind it, in three arrays that vector instructions read side by side.
     while let Some(([first, second, third], true)) =
-        triple(value, pos).map(|block| (block, pos + BLOCK + 2 <= value.len()))
+        triple::<BLOCK>(value, pos).map(|block| (block, pos + BLOCK + 2 <= value.len()))
     {
         if any_unusual(first, second, third) && any_odd(first, second, third) {
             return false;
         }
         pos += BLOCK;
     }
-    // Two spaces behind the last byte complete nothing.
-    let mut rest = [b' '; 2 * BLOCK + 4];
     let tail = value.get(pos..).unwrap_or_default();
-    let Some(slot) = rest.get_mut(..tail.len()) else { return false };
+    // Most values are a word or two.
+    match tail.len().div_ceil(SMALL) {
+        0 | 1 => is_clean::<SMALL, { SMALL + 2 }>(tail),
+        2..=4 => is_clean::<BLOCK, { BLOCK + 2 }>(tail),
+        _ => is_clean::<{ 2 * BLOCK }, { 2 * BLOCK + 2 }>(tail),
+    }
+}
+
+/// Whether nothing in `tail` is odd, which is no longer than `SIZE`.
+fn is_clean<const SIZE: usize, const PADDED: usize>(tail: &[u8]) -> bool {
+    // Two spaces behind the last byte complete nothing.
+    let mut padded = [b' '; PADDED];
+    let Some(slot) = padded.get_mut(..tail.len()) else { return false };
     slot.copy_from_slice(tail);
-    let clean = |pos: usize| triple(&rest, pos).is_some_and(|[first, second, third]| !any_odd(first, second, third));
-    clean(0) && (tail.len() <= BLOCK || clean(BLOCK))
+    triple::<SIZE>(&padded, 0).is_some_and(|[first, second, third]| !any_odd(first, second, third))
 }
 
 /// The blocks at `pos`, at the byte behind it and at the next.
-fn triple(text: &[u8], pos: usize) -> Option<[&[u8; BLOCK]; 3]> {
-    let block = |pos: usize| text.get(pos..pos + BLOCK)?.try_into().ok();
+fn triple<const SIZE: usize>(text: &[u8], pos: usize) -> Option<[&[u8; SIZE]; 3]> {
+    let block = |pos: usize| text.get(pos..pos + SIZE)?.try_into().ok();
     Some([block(pos)?, block(pos + 1)?, block(pos + 2)?])
 }
 
@@ -86,7 +100,7 @@ fn is_unusual(a: u8, b: u8, c: u8) -> bool {
 
 /// Whether three bytes in a row anywhere are not those of plain text. Compares without a branch.
 #[inline]
-fn any_odd(first: &[u8; BLOCK], second: &[u8; BLOCK], third: &[u8; BLOCK]) -> bool {
+fn any_odd<const SIZE: usize>(first: &[u8; SIZE], second: &[u8; SIZE], third: &[u8; SIZE]) -> bool {
     let mut odd = 0;
     for ((&a, &b), &c) in first.iter().zip(second).zip(third) {
         odd |= u8::from(is_odd(a, b, c));
@@ -165,19 +179,13 @@ fn begins_a_statement(value: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::rules::{Findings, RuleSet};
-    use super::super::{ClassSet, inspect};
+    use super::super::scan_carefully;
     use super::*;
     use proptest::prelude::*;
 
     /// What the careful engine finds, whatever the fast path says.
     fn careful(value: &[u8]) -> Option<&'static str> {
-        let mut findings = Findings::new(ClassSet::ALL, RuleSet::default());
-        decode::each_view(value, |view| {
-            inspect(view, &mut findings);
-            findings.is_empty()
-        });
-        findings.strongest().map(|finding| finding.rule)
+        scan_carefully(value, ClassSet::ALL).0.map(|finding| finding.rule)
     }
 
     #[test]
@@ -192,12 +200,12 @@ mod tests {
             "en-GB,en",
             "a 12:30: b",
         ] {
-            assert!(is_harmless(value.as_bytes()), "{value}");
+            assert!(is_harmless(value.as_bytes(), ClassSet::USUAL), "{value}");
         }
         for value in
             ["a..b", "a--", "1 b", "x:y", "@@a", " @a", "reunite", "a/bin", "a'b", "a\nb", "/a", "QUFBQUFBQUFBQUE"]
         {
-            assert!(!is_harmless(value.as_bytes()), "{value}");
+            assert!(!is_harmless(value.as_bytes(), ClassSet::ALL), "{value}");
         }
     }
 
@@ -267,12 +275,20 @@ mod tests {
         "case when ",
         "in",
         "between",
+        "//",
+        "169.254.169.254",
+        "metadata.google.internal",
+        "localhost",
+        "$ne",
+        "this.a",
+        "[",
+        "<!doctype",
     ];
 
     #[test]
     fn leaves_a_script_url_to_the_careful_engine_whatever_follows_it() {
         for value in ["javascript: select alert", "vbscript: execute", "javascript\n: alert", "JAVASCRIPT: alert"] {
-            assert!(!is_harmless(value.as_bytes()), "{value}");
+            assert!(!is_harmless(value.as_bytes(), ClassSet::ALL), "{value}");
         }
     }
 
@@ -282,14 +298,14 @@ mod tests {
         #[test]
         fn never_passes_what_the_careful_engine_reports(pieces in prop::collection::vec(prop::sample::select(PIECES), 0..7)) {
             let value = pieces.concat();
-            if is_harmless(value.as_bytes()) {
+            if is_harmless(value.as_bytes(), ClassSet::ALL) {
                 prop_assert_eq!(careful(value.as_bytes()), None, "{}", value);
             }
         }
 
         #[test]
         fn never_passes_what_the_careful_engine_reports_of_any_bytes(value in prop::collection::vec(any::<u8>(), 0..24)) {
-            if is_harmless(&value) {
+            if is_harmless(&value, ClassSet::ALL) {
                 prop_assert_eq!(careful(&value), None);
             }
         }
