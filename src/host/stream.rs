@@ -349,9 +349,13 @@ impl Stream {
         if let Some(attributes) = serving.pipeline.cookies() {
             harden_cookies(attributes);
         }
+        let status = self.status.unwrap_or_default();
+        if !serving.pipeline.heeds_response(passage, status) {
+            return Action::Continue;
+        }
         let Ok(mut worker) = serving.worker.try_borrow_mut() else { return Action::Continue };
         let mut env = Env { now: now().unwrap_or_default(), host: &serving.environment, worker: &mut worker };
-        let next = serving.pipeline.response_head(passage, self.status.unwrap_or_default(), &mut env);
+        let next = serving.pipeline.response_head(passage, status, &mut env);
         drop(worker);
         match next {
             ResponseNext::AwaitBody { limit } => self.await_response(limit, end_of_stream),
@@ -387,7 +391,10 @@ impl Stream {
     pub fn on_log(&mut self) {
         let (Some(serving), Some(passage)) = (self.serving.clone(), self.passage.as_mut()) else { return };
         let Ok(mut worker) = serving.worker.try_borrow_mut() else { return };
-        let mut env = Env { now: now().unwrap_or_default(), host: &serving.environment, worker: &mut worker };
+        // Asking for the time is a host call, and few exchanges are recorded with it.
+        let timed = serving.pipeline.records_time(passage).then(now).flatten();
+        let now = timed.unwrap_or(passage.exchange.received);
+        let mut env = Env { now, host: &serving.environment, worker: &mut worker };
         serving.pipeline.record(passage, self.status, &mut env);
         if !passage.exchange.lines.is_empty() {
             abi::set_property(b"portcullis", passage.exchange.lines.join("\n").as_bytes());

@@ -439,7 +439,7 @@ fn word(rest: &[u8]) -> (Word, usize) {
         hash = hash_byte(hash, name);
         len += 1;
     }
-    let word = if len < 2 || len > MAX_LEN { Word::Name } else { Word::of(cut(rest, 0, len), hash) };
+    let word = if !(2..=MAX_LEN).contains(&len) { Word::Name } else { Word::of(cut(rest, 0, len), hash) };
     (word, len)
 }
 
