@@ -86,6 +86,10 @@ corpus: ## Scores `portcullis scan` on labelled files: CORPUS=DIR
 	@cargo build --release --bin portcullis
 	@.ci/corpus $(CARGO_OUT)/release/portcullis "$(CORPUS)"
 
+.PHONY: fuzz
+fuzz: ## Fuzzes decoders, tokenisers and parsers: MINUTES=N for each target, TARGET=NAME for one (a C++ compiler is needed)
+	@.ci/fuzz "$(or $(MINUTES),5)" "$(TARGET)"
+
 .PHONY: bench
 bench: build envoy ## Measures CPU time beside Envoy's own filters: a table, and target/bench.json
 	@echo "bench: Portcullis beside Envoy's own filters, on loopback"
