@@ -100,6 +100,10 @@ image: build ## Packs the module as OCI images (compat and artifact) with its SB
 	@.ci/image $(WASM) $(VERSION) target/image
 	@.ci/sbom $(WASM) target/image/sbom.cdx.json
 
+.PHONY: reproduce
+reproduce: build ## Builds the module again from a clone in another place: the same bytes
+	@.ci/reproduce $(WASM)
+
 REFERENCE = $(if $(findstring :,$(notdir $(REGISTRY))),$(REGISTRY),$(REGISTRY):$(VERSION))
 .PHONY: push
 push: image ## Pushes both images, NAME:TAG and NAME:TAG-artifact: REGISTRY=HOST[:PORT]/NAME[:TAG]
