@@ -388,21 +388,3 @@ pub(super) static WORDS: &[(&str, Word)] = &[
     ("rdb$relations", System),
     ("mon$attachments", System),
 ];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_word_is_found_in_any_case_and_stands_once() {
-        assert!(WORDS.len() < SLOTS / 2);
-        for (i, &(word, part)) in WORDS.iter().enumerate() {
-            assert!(WORDS[..i].iter().all(|&(other, _)| other != word), "{word}");
-            assert!(word.len() <= MAX_LEN);
-            let upper = word.to_uppercase();
-            let hash = upper.bytes().fold(HASH_START, hash_byte);
-            assert_eq!(Word::of(upper.as_bytes(), hash), part, "{word}");
-        }
-        assert_eq!(Word::of(b"selects", b"selects".iter().copied().fold(HASH_START, hash_byte)), Word::Name);
-    }
-}
