@@ -32,10 +32,10 @@ fn is_prose(value: &[u8]) -> bool {
     (is_word(first) || first == b' ') && (value.len() > SHORT || memchr::memchr(b'\n', value).is_none())
 }
 
-/// Plain text without spaces: no file name that is known, nothing that could be base64.
+/// Plain text without spaces: no path, nothing that could be base64.
 fn is_identifier(value: &[u8]) -> bool {
     let rooted = matches!(at(value, 0), b'/' | b'.') || memchr::memchr(b'/', value).is_some();
-    !rooted && !decode::may_be_base64(value) && !contains(value, b".ini") && !contains(value, b"_hist")
+    !rooted && !decode::may_be_base64(value)
 }
 
 /// Whether every byte is plain and no pair begins an attack.
@@ -88,14 +88,15 @@ fn any_unusual(first: &[u8; BLOCK], second: &[u8; BLOCK], third: &[u8; BLOCK]) -
     unusual != 0
 }
 
-/// Whether `a` is no letter, digit, space, line feed, comma, hyphen or dot, is doubled, or begins `uni`.
+/// Whether `a` is no letter, digit, space, line feed, comma, hyphen or dot, or is such a mark doubled or before an `i`, or
+/// begins `uni`.
 #[inline]
 fn is_unusual(a: u8, b: u8, c: u8) -> bool {
     // `,-./` and the digits are 0 to 13.
     let mark = a.wrapping_sub(b',');
     let usual = ((a | 0x20).wrapping_sub(b'a') <= 25) | (a == b' ') | (a == b'\n') | ((mark <= 13) & (mark != 3));
     let union = ((a ^ b'u') | (b ^ b'n') | (c ^ b'i')) & !0x20 == 0;
-    !usual | ((mark <= 2) & (a == b)) | union
+    !usual | ((mark <= 2) & ((a == b) | (b | 0x20 == b'i'))) | union
 }
 
 /// Whether three bytes in a row anywhere are not those of plain text. Compares without a branch.
@@ -131,7 +132,10 @@ fn is_odd(a: u8, b: u8, c: u8) -> bool {
     // `/bin`, `/dev`
     let system = (a == b'/') & ((b | 0x20 == b'b') | (b | 0x20 == b'd'));
     let union = (a | 0x20 == b'u') & (b | 0x20 == b'n') & (c | 0x20 == b'i');
-    !plain | doubled | variable | scheme | script | system | union
+    // `boot.ini`, `.bash_history`
+    let file = ((a == b'.') & (b | 0x20 == b'i') & (c | 0x20 == b'n'))
+        | ((a == b'_') & (b | 0x20 == b'h') & (c | 0x20 == b'i'));
+    !plain | doubled | variable | scheme | script | system | union | file
 }
 
 /// First words of statements and of command lines.
@@ -325,6 +329,7 @@ mod tests {
                     || b == b':' && matches!(a, b't' | b'T' | 0..b' ')
                     || a == b'/' && matches!(b | 0x20, b'b' | b'd')
                     || (a | 0x20, b | 0x20, c | 0x20) == (b'u', b'n', b'i')
+                    || (a, b | 0x20, c | 0x20) == (b'.', b'i', b'n')
             });
             prop_assert_eq!(all_plain(bytes), !naive && bytes.first() != Some(&b'@'));
         }
