@@ -61,10 +61,17 @@ test-native: build ## Runs the tests of the core and of the module in an interpr
 test-envoy: build envoy ## Runs the tests in real Envoy
 	@.ci/ratelimit
 	@.ci/redis
+	@.ci/prometheus
+	@.ci/registry
 	@cargo build --quiet --bin portcullis
 	@echo "test-envoy: the module in real Envoy"
 	@$(PYTEST) tests/envoy -m 'not alone' -n 3 --dist loadfile
 	@$(PYTEST) tests/envoy -m alone
+
+.PHONY: dashboard
+dashboard: build envoy ## Plays the attack of the tests and draws what the dashboard shows of it, as docs/dashboard.svg
+	@.ci/prometheus
+	@DASHBOARD=$(CURDIR)/docs/dashboard.svg $(PYTEST) tests/envoy/test_attack.py
 
 .PHONY: interop
 interop: build envoy ## Holds the module in real Envoy against programs from PyPI, npm and Debian
@@ -102,6 +109,17 @@ REFERENCE = $(if $(findstring :,$(notdir $(REGISTRY))),$(REGISTRY),$(REGISTRY):$
 push: image ## Pushes both images, NAME:TAG and NAME:TAG-artifact: REGISTRY=HOST[:PORT]/NAME[:TAG]
 	@[ -n "$(REGISTRY)" ] || { echo "push: give REGISTRY=HOST[:PORT]/NAME[:TAG]"; exit 2; }
 	@.ci/push target/image/compat $(REFERENCE) target/image/artifact $(REFERENCE)-artifact
+	@.ci/attach target/image/sbom.cdx.json target/image/compat $(REFERENCE) target/image/artifact $(REFERENCE)-artifact
+
+.PHONY: sign
+sign: image ## Signs the pushed images with a key, as cosign does: KEY=FILE REGISTRY=HOST[:PORT]/NAME[:TAG]
+	@[ -n "$(REGISTRY)" ] && [ -n "$(KEY)" ] || { echo "sign: give KEY=FILE and REGISTRY=HOST[:PORT]/NAME[:TAG]"; exit 2; }
+	@.ci/sign "$(KEY)" target/image/compat $(REFERENCE) target/image/artifact $(REFERENCE)-artifact
+
+.PHONY: manifests
+manifests: image ## Writes the manifests with pinned images to target/manifests: REGISTRY=HOST[:PORT]/NAME [ENVOY_IMAGE=NAME@sha256:DIGEST]
+	@[ -n "$(REGISTRY)" ] || { echo "manifests: give REGISTRY=HOST[:PORT]/NAME"; exit 2; }
+	@.ci/stamp target/image/compat $(VERSION) $(REGISTRY) "$(ENVOY_IMAGE)" target/manifests
 
 .PHONY: check
 check: envoy ## Checks format, lints, licences, sources, secrets and manifests (against CRDS=DIR where given)
@@ -116,4 +134,11 @@ check: envoy ## Checks format, lints, licences, sources, secrets and manifests (
 	@echo "check: words"
 	@.ci/words
 	@echo "check: manifests"
+	@.ci/policies
+	@.ci/python .ci/kubernetes/requirements.txt target/kubernetes
 	@$(PYTHON) .ci/manifests "$(CRDS)"
+	@.ci/prometheus
+	@echo "check: alerts"
+	@cd envoy/monitoring && $(CURDIR)/target/prometheus/usr/bin/promtool check rules rules.yaml && \
+		$(CURDIR)/target/prometheus/usr/bin/promtool check config prometheus.yaml && \
+		$(CURDIR)/target/prometheus/usr/bin/promtool test rules rules_test.yaml

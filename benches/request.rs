@@ -16,19 +16,7 @@ use portcullis::time::Timestamp;
 const SECRET: &str = "jwt-secret-key-of-the-benchmark-0123456789-0123456789-0123456789";
 const NOW: u64 = 1_800_000_000;
 
-const CONFIGURATION: &str = r#"{
-  "service": "user-service",
-  "secrets": {"jwt_secret": {"env": "JWT_SECRET_KEY"}},
-  "authentication": {"unverified_credentials": "10000000/m", "jwt": {"users": {
-    "issuer": "https://auth.example.com", "audiences": ["microservices-api"], "algorithms": ["HS256"],
-    "keys": [{"secret": "jwt_secret"}], "claims": {"subject": "user_id", "roles": "roles", "type": "type"}}}},
-  "limits": {"per_address": {"key": ["client_ip"], "rate": "900000000/h"},
-             "per_user": {"key": ["subject"], "rate": "900000000/h", "burst": "1000000/s"}},
-  "headers": {"security": "strict", "rate_limit": "draft", "https_redirect": false},
-  "routes": [{"match": {"path": "/api/**"}, "authenticate": ["jwt"], "allow": [{"roles": ["user"]}],
-              "limits": ["per_address", "per_user"]},
-             {"match": {"path": "/public/**"}, "authenticate": "none"}]
-}"#;
+const CONFIGURATION: &str = include_str!("pipeline.json");
 
 const BROWSER: [(&str, &str); 12] = [
     (":method", "GET"),

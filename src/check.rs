@@ -86,7 +86,7 @@ pub struct Callout {
     /// After which it counts as unanswered.
     pub timeout: Duration,
     /// Exchanges of one worker that ask for the same thing at the same time share one call, and all get its answer.
-    /// `None`: for this exchange alone; the call ends with it.
+    /// `None`: for this exchange alone.
     pub flight: Option<Rc<str>>,
 }
 

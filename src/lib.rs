@@ -15,6 +15,8 @@
 )]
 
 pub mod account;
+#[cfg(any(test, target_family = "wasm"))]
+mod allocator;
 pub mod assembly;
 pub mod canonical;
 pub mod check;

@@ -92,12 +92,12 @@ impl Space {
 
     /// The stored key of set `index` of `table`.
     fn key(&self, table: &str, index: u64) -> String {
-        use fmt::Write as _;
-        let mut key = String::with_capacity(self.prefix.len() + table.len() + 8);
+        let mut key = String::with_capacity(self.prefix.len() + table.len() + 16);
         key.push_str(&self.prefix);
         key.push_str(table);
-        // Writing to a string cannot fail.
-        let _ = write!(key, "{index:x}");
+        // Formatting costs more than all the rest of this.
+        let digits = (16 - index.leading_zeros() / 4).max(1);
+        key.extend((0..digits).rev().filter_map(|at| char::from_digit((index >> (at * 4)) as u32 & 0xf, 16)));
         key
     }
 

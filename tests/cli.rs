@@ -509,3 +509,22 @@ fn check_takes_the_keys_of_encryption_for_granted_and_not_an_inline_one() {
     assert_eq!(code, 2);
     assert!(err.contains("encryption.keys[0]: the secret a is no Fernet key") && !err.contains("s3cret"), "{err}");
 }
+
+#[test]
+fn every_policy_that_is_shipped_is_good_wherever_it_is_carried() {
+    let envoy = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("envoy");
+    let carriers = [
+        ("policies/edge.yaml", 1),
+        ("policies/inbound.yaml", 1),
+        ("policies/outbound.yaml", 1),
+        ("front-proxy/envoy.yaml", 1),
+        ("sidecar/envoy.yaml", 2),
+        ("istio/portcullis.yaml", 1),
+        ("envoy-gateway/portcullis.yaml", 1),
+    ];
+    for (name, plugins) in carriers {
+        let (code, out, err) = portcullis(&["check", envoy.join(name).to_str().unwrap()], "");
+        assert_eq!((code, err.as_str()), (0, ""), "{name}");
+        assert_eq!(out.matches("good, routes: ").count(), plugins, "{name}: {out}");
+    }
+}

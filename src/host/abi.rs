@@ -1,10 +1,11 @@
 //! The host's functions (proxy-wasm ABI 0.2.1), declared here because the SDK's own wrappers panic on a status that they
 //! do not expect, and a panic ends the VM of a worker. Every function says what it got, none panics.
 //!
-//! The only file with `unsafe` in it: calling a wasm import is unsafe by definition. Each block passes pointers to live
+//! Calling a wasm import is unsafe by definition. Each block passes pointers to live
 //! slices with their lengths, or to locals that the host writes before it returns.
 #![allow(unsafe_code)]
 
+use std::alloc::Layout;
 use std::ptr::null_mut;
 
 /// A status other than `Ok`, as the host gave it.
@@ -401,7 +402,10 @@ pub fn serialise<'a>(pairs: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone) 
 
 /// Gives the host memory for `size` bytes, which [`owned`] takes back.
 pub fn allocate(size: usize) -> *mut u8 {
-    Box::into_raw(vec![0_u8; size].into_boxed_slice()).cast()
+    match Layout::array::<u8>(size) {
+        Ok(layout) if size > 0 => unsafe { std::alloc::alloc(layout) },
+        _ => null_mut(),
+    }
 }
 
 /// Takes over what the host wrote into memory that [`allocate`] gave it: a boxed slice of exactly `size` bytes.

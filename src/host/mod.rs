@@ -11,3 +11,10 @@ mod exports;
 mod root;
 mod stream;
 mod vm;
+
+use std::alloc::System;
+
+use crate::allocator::KeptBlocks;
+
+#[global_allocator]
+static ALLOCATOR: KeptBlocks<System> = KeptBlocks::new(System);

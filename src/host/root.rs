@@ -142,7 +142,9 @@ impl Serving {
     fn waiters(&self, token: u32, asker: Asker, reply: &CalloutReply) -> Waiters {
         match asker {
             Asker::Streams { flight, waiters } => {
-                self.heard(&flight, reply);
+                if let Some(flight) = flight {
+                    self.heard(&flight, reply);
+                }
                 waiters.into_iter().map(|stream| (stream, token)).collect()
             }
             Asker::Task(task) => {

@@ -126,23 +126,12 @@ impl Vm {
     }
 }
 
-/// Hands an answer to whom it is for, and leaves nothing of it behind.
+/// Hands an answer to whom it is for, and leaves nothing of it behind. Every call is the root context's.
 fn answered(context: u32, token: u32, mut reply: CalloutReply) {
-    hand_over(context, token, &reply);
-    reply.wipe();
-}
-
-/// The stream that asked, or all that asked for the same, or a task.
-fn hand_over(context: u32, token: u32, reply: &CalloutReply) {
     if let Some(root) = VM.with(|vm| vm.root(context)) {
-        let waiters = root.answered(token, reply);
-        wake(&waiters, reply);
-        return;
+        wake(&root.answered(token, &reply), &reply);
     }
-    let Some(stream) = VM.with(|vm| vm.stream(context)) else { return };
-    if let Ok(mut stream) = stream.try_borrow_mut() {
-        stream.on_reply(token, reply);
-    }
+    reply.wipe();
 }
 
 /// Gives the answer to streams that wait for it. One that is gone meanwhile is left alone.

@@ -29,14 +29,17 @@ impl KnownHarmless {
 
     /// Whether [`scan`] finds nothing of `classes` in `value`.
     pub fn is_harmless(&mut self, value: &[u8], classes: ClassSet) -> bool {
-        if classes.is_empty() || fast::is_harmless(value) {
+        if classes.is_empty() {
             return true;
         }
         if value.len() > LONGEST {
-            return scan(value, classes).is_none();
+            return fast::is_harmless(value) || scan(value, classes).is_none();
         }
         let position = self.position(value);
         if self.slots.get(position).is_some_and(|slot| *slot.value == *value && slot.classes.contains_all(classes)) {
+            return true;
+        }
+        if fast::is_harmless(value) {
             return true;
         }
         let harmless = scan(value, classes).is_none();
@@ -55,15 +58,14 @@ impl KnownHarmless {
         }
     }
 
-    /// Multiply and fold, a word at a time.
+    /// Multiply and rotate, a word at a time: wasm has no product of 128 bits.
     fn position(&self, value: &[u8]) -> usize {
-        let mix = |hash: u64, word: u64| {
-            let product = u128::from(hash ^ word) * u128::from(0x9E37_79B9_7F4A_7C15 ^ self.seed);
-            (product >> 64) as u64 ^ product as u64
-        };
+        let factor = 0x9E37_79B9_7F4A_7C15 ^ self.seed << 1;
+        let mix = |hash: u64, word: u64| (hash ^ word).wrapping_mul(factor).rotate_left(29);
         let (words, rest) = value.as_chunks::<8>();
         let hash = words.iter().fold(self.seed ^ value.len() as u64, |hash, word| mix(hash, u64::from_le_bytes(*word)));
-        let hash = rest.iter().fold(hash, |hash, byte| mix(hash, u64::from(*byte)));
+        let last = rest.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
+        let hash = mix(mix(hash, last), 0);
         usize::try_from(hash >> 32).unwrap_or_default() % SLOTS
     }
 }

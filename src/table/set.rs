@@ -12,11 +12,13 @@ pub(super) const WAYS: usize = 8;
 
 const FORMAT: u8 = 1;
 
+/// What is stored of a counter is decoded when it is asked for: a decision is about one, and a set holds several.
 #[derive(Debug, Default)]
 pub(super) struct Set<'a> {
     /// Until this time of the clock, keys of this set may have counts in the overflow table.
     pub(super) spilled_until: u64,
-    entries: Vec<(u64, Counter<'a>)>,
+    stored: Vec<(u64, &'a [u8])>,
+    open: Vec<(u64, Counter<'a>)>,
 }
 
 /// Where a key's counts are, or may go, in its own set.
@@ -41,17 +43,23 @@ impl<'a> Set<'a> {
         };
         let entries = std::iter::from_fn(|| {
             let (tag, length) = (reader.u64()?, reader.u16()?);
-            let counter = Counter::decode(reader.take(usize::from(length))?)?;
-            Some((tag, counter))
+            Some((tag, reader.take(usize::from(length))?))
         });
-        Self { spilled_until, entries: entries.collect() }
+        Self { spilled_until, stored: entries.collect(), open: Vec::new() }
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(256);
+        let stored: usize = self.stored.iter().map(|(_, bytes)| bytes.len() + 10).sum();
+        let mut out = Vec::with_capacity(stored + 9 + self.open.len() * 128);
         out.push(FORMAT);
         out.extend_from_slice(&self.spilled_until.to_le_bytes());
-        for (tag, counter) in &self.entries {
+        for (tag, bytes) in &self.stored {
+            out.extend_from_slice(&tag.to_le_bytes());
+            // As long as it was when its length was read from two bytes.
+            out.extend_from_slice(&(bytes.len() as u16).to_le_bytes());
+            out.extend_from_slice(bytes);
+        }
+        for (tag, counter) in &self.open {
             out.extend_from_slice(&tag.to_le_bytes());
             let length_at = out.len();
             out.extend_from_slice(&[0; 2]);
@@ -76,12 +84,19 @@ impl<'a> Set<'a> {
         }
     }
 
-    pub(super) fn find(&self, tag: u64, rates: &Rates) -> Option<&Counter<'a>> {
-        self.entries.iter().find(|(held, counter)| *held == tag && counter.is_for(rates)).map(|(_, counter)| counter)
+    /// The counter of the key `tag` with the windows of `rates`.
+    pub(super) fn find(&self, tag: u64, rates: &Rates) -> Option<Counter<'a>> {
+        let open = self.open.iter().filter(|(held, _)| *held == tag).map(|(_, counter)| counter.clone());
+        let stored = self.stored.iter().filter(|(held, _)| *held == tag).filter_map(|(_, b)| Counter::decode(b));
+        open.chain(stored).find(|counter| counter.is_for(rates))
     }
 
     pub(super) fn find_mut(&mut self, tag: u64) -> Option<&mut Counter<'a>> {
-        self.entries.iter_mut().find(|(held, _)| *held == tag).map(|(_, counter)| counter)
+        if let Some(at) = self.stored.iter().position(|(held, _)| *held == tag) {
+            let (_, bytes) = self.stored.swap_remove(at);
+            self.open.extend(Counter::decode(bytes).map(|counter| (tag, counter)));
+        }
+        self.open.iter_mut().find(|(held, _)| *held == tag).map(|(_, counter)| counter)
     }
 
     /// Takes out the counter of the key `tag`, a new one where it has none: the caller knows that it may, and puts it back.
@@ -106,38 +121,56 @@ impl<'a> Set<'a> {
             return (rest_tag, counter);
         }
         let rest = self.find(rest_tag, rates);
-        (tag, rest.map_or_else(|| Counter::new(rates, now), Counter::handed_on))
+        (tag, rest.map_or_else(|| Counter::new(rates, now), |rest| rest.handed_on()))
     }
 
     /// Sets the time of every counter right whose clock was set back, so that it can end. Whether there was any.
     pub(super) fn follow_clock(&mut self, now: u64) -> bool {
-        self.entries.iter_mut().fold(false, |any, (_, counter)| counter.follow_clock(now) | any)
+        self.counters_mut().fold(false, |any, counter| counter.follow_clock(now) | any)
     }
 
     /// Puts a counter in, in place of any of the same tag.
     pub(super) fn put(&mut self, tag: u64, counter: Counter<'a>) {
         self.remove(tag);
-        self.entries.push((tag, counter));
+        self.open.push((tag, counter));
     }
 
     pub(super) fn remove(&mut self, tag: u64) {
-        self.entries.retain(|(held, _)| *held != tag);
+        self.stored.retain(|(held, _)| *held != tag);
+        self.open.retain(|(held, _)| *held != tag);
     }
 
-    pub(super) fn entries_mut(&mut self) -> impl Iterator<Item = &mut Counter<'a>> {
-        self.entries.iter_mut().map(|(_, counter)| counter)
+    /// Every counter.
+    pub(super) fn counters_mut(&mut self) -> impl Iterator<Item = &mut Counter<'a>> {
+        self.open_all();
+        self.open.iter_mut().map(|(_, counter)| counter)
+    }
+
+    fn open_all(&mut self) {
+        let stored = std::mem::take(&mut self.stored).into_iter();
+        self.open.extend(stored.filter_map(|(tag, bytes)| Some((tag, Counter::decode(bytes)?))));
     }
 
     fn take(&mut self, tag: u64, rates: &Rates) -> Option<Counter<'a>> {
-        let at = self.entries.iter().position(|(held, counter)| *held == tag && counter.is_for(rates))?;
-        Some(self.entries.swap_remove(at).1)
+        let open = self.open.iter().position(|(held, counter)| *held == tag && counter.is_for(rates));
+        if let Some(at) = open {
+            return Some(self.open.swap_remove(at).1);
+        }
+        let at = self.stored.iter().position(|(held, _)| *held == tag)?;
+        let (_, bytes) = self.stored.get(at)?;
+        let counter = Counter::decode(bytes).filter(|counter| counter.is_for(rates))?;
+        self.stored.swap_remove(at);
+        Some(counter)
     }
 
     fn make_room(&mut self, now: u64) {
-        self.entries.retain(|(_, counter)| !counter.is_over(now));
+        self.open_all();
+        self.open.retain(|(_, counter)| !counter.is_over(now));
     }
 
     fn living(&self, now: u64) -> usize {
-        self.entries.iter().filter(|(_, counter)| !counter.rest && !counter.is_over(now)).count()
+        let lives = |counter: &Counter<'_>| !counter.rest && !counter.is_over(now);
+        let stored = self.stored.iter().filter_map(|(_, bytes)| Counter::decode(bytes));
+        stored.filter(|counter| lives(counter)).count() + self.open.iter().filter(|(_, c)| lives(c)).count()
     }
 }

@@ -85,7 +85,7 @@ impl Check for EncryptWhole {
 
 /// The secret of the key that encrypts has not arrived.
 const NO_KEY: Step = Step::Refuse(Denial::Unavailable { what: "unavailable" });
-const NO_RANDOM: Step = Step::Refuse(Denial::Unavailable { what: "no_random" });
+const NO_RANDOM: Step = Step::Refuse(Denial::Unavailable { what: Failure::Random.as_str() });
 
 /// `None`: the host has no random bytes.
 fn encrypt(keys: &Keys, plain: &[u8], env: &Env<'_>) -> Option<String> {

@@ -200,7 +200,7 @@ fn a_body_whose_fields_cannot_be_found_goes_on_in_no_mode() {
     assert_eq!(encrypted(&["ssn"], &[], &host, r#"{"name": "Ann"}"#).unwrap(), r#"{"name": "Ann"}"#);
     assert_eq!(encrypted(&["ssn"], &[], &host, "").unwrap(), "");
     let without = NativeHost { without_random: true, ..NativeHost::default() };
-    let unavailable = Step::Refuse(Denial::Unavailable { what: "no_random" });
+    let unavailable = Step::Refuse(Denial::Unavailable { what: "no_randomness" });
     assert_eq!(encrypted(&["ssn"], &[], &without, r#"{"ssn":1}"#).unwrap_err(), unavailable);
 }
 

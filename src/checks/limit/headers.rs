@@ -30,8 +30,7 @@ impl Headers {
     /// Tells the client about `refused`, or else the window with the smallest share left, and the policy of all.
     pub(super) fn tell(self, exchange: &mut Exchange, windows: &[Told<'_>], refused: Option<usize>) {
         if self.draft && !windows.is_empty() {
-            let policies: Vec<String> = windows.iter().map(policy).collect();
-            exchange.response_headers.push(made("ratelimit-policy", policies.join(", ")));
+            exchange.response_headers.push(made("ratelimit-policy", policies(windows)));
         }
         let shown = match refused {
             Some(refused) => windows.get(refused),
@@ -40,7 +39,9 @@ impl Headers {
         let Some(shown) = shown else { return };
         let (remaining, reset) = (shown.remaining.unwrap_or_default(), whole_seconds(shown.reset_after));
         if self.draft {
-            exchange.response_headers.push(made("ratelimit", format!("\"{}\";r={remaining};t={reset}", shown.name())));
+            let mut line = Line(String::with_capacity(shown.limit.len() + 48));
+            line.name(shown).parameter("r", remaining.into()).parameter("t", reset);
+            exchange.response_headers.push(made("ratelimit", line.0));
         }
         if self.x {
             exchange.response_headers.push(made("x-ratelimit-limit", shown.rate.limit().to_string()));
@@ -51,18 +52,43 @@ impl Headers {
 }
 
 impl Told<'_> {
-    /// The policy's name.
-    fn name(&self) -> String {
-        format!("{}{}", self.limit, if self.is_burst { "-burst" } else { "" })
-    }
-
     fn share(&self) -> u64 {
         u64::from(self.remaining.unwrap_or_default()) * (1 << 32) / u64::from(self.rate.limit())
     }
 }
 
-fn policy(window: &Told<'_>) -> String {
-    format!("\"{}\";q={};w={}", window.name(), window.rate.limit(), window.rate.window_seconds())
+fn policies(windows: &[Told<'_>]) -> String {
+    let length: usize = windows.iter().map(|window| window.limit.len() + 48).sum();
+    let mut line = Line(String::with_capacity(length));
+    for (at, window) in windows.iter().enumerate() {
+        if at > 0 {
+            line.0.push_str(", ");
+        }
+        let rate = window.rate;
+        line.name(window).parameter("q", rate.limit().into()).parameter("w", rate.window_seconds().into());
+    }
+    line.0
+}
+
+/// A header field in the making. Every response bears two, so they are put together without formatting machinery.
+struct Line(String);
+
+impl Line {
+    /// The policy's name as a string of RFC 9651.
+    fn name(&mut self, window: &Told<'_>) -> &mut Self {
+        let suffix = if window.is_burst { "-burst" } else { "" };
+        for part in ["\"", window.limit, suffix, "\""] {
+            self.0.push_str(part);
+        }
+        self
+    }
+
+    fn parameter(&mut self, key: &str, value: u64) -> &mut Self {
+        for part in [";", key, "=", itoa::Buffer::new().format(value)] {
+            self.0.push_str(part);
+        }
+        self
+    }
 }
 
 /// Seconds that suffice for a wait.

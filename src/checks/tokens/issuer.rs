@@ -144,6 +144,6 @@ impl Issuer {
 
 /// 128 random bits, base64url.
 pub(super) fn identifier(env: &Env<'_>) -> Result<String, Failure> {
-    let block = env.host.random_block().ok_or(Failure::Dependency("no_randomness"))?;
+    let block = env.host.random_block().ok_or(Failure::Random)?;
     Ok(URL_SAFE_NO_PAD.encode(block))
 }

@@ -34,17 +34,12 @@ impl TokenService for Login {
         Credentials::read(body).map(drop).ok_or(TokenRefusal::CredentialsRequired)
     }
 
-    fn asked(&self, body: &[u8], _: &Issuer, _: &mut Exchange, env: &mut Env<'_>) -> Outcome {
+    fn asked(&self, body: &[u8], _: &Issuer, _: &mut Exchange, _: &mut Env<'_>) -> Outcome {
         let Some(credentials) = Credentials::read(body) else {
             return Outcome::NotTaken(TokenRefusal::CredentialsRequired);
         };
         let headers = [("content-type", "application/json"), ("accept", "application/json")];
-        match super::alone(env) {
-            Ok(flight) => {
-                Outcome::Ask(self.verify.ask("POST", headers, credentials.to_json(), Some(flight)), Issuance::Login)
-            }
-            Err(failure) => Outcome::Fail(failure),
-        }
+        Outcome::Ask(self.verify.ask("POST", headers, credentials.to_json(), None), Issuance::Login)
     }
 
     fn answered(&self, reply: &CalloutReply, issuer: &Issuer, _: Issuance, env: &mut Env<'_>) -> Outcome {

@@ -156,12 +156,6 @@ impl TokenEndpoint {
     }
 }
 
-/// A flight that no other exchange joins: the call belongs to the root context, with a deadline of its own, and what is
-/// asked is neither told to others nor answered from before.
-fn alone(env: &Env<'_>) -> Result<Rc<str>, Failure> {
-    Ok(Rc::from(format!("tokens/{}", issuer::identifier(env)?)))
-}
-
 /// RFC 6749 section 5.1: what carries tokens is stored by nobody.
 fn reply(status: u16, body: String) -> LocalReply {
     let mut headers = vec![fixed("cache-control", "no-store")];

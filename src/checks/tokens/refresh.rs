@@ -56,9 +56,7 @@ impl TokenService for Refresh {
             return refused(Reason::UnknownUser);
         }
         // Not shared: who was signed in before an account went must not live on an answer from before.
-        let flight = super::alone(env);
-        let question = flight.map(|flight| self.lookup.get(&name, Some(flight)));
-        question.map_or_else(Outcome::Fail, |question| Outcome::Ask(question, Issuance::Refresh(Box::new(session))))
+        Outcome::Ask(self.lookup.get(&name, None), Issuance::Refresh(Box::new(session)))
     }
 
     fn answered(&self, reply: &CalloutReply, issuer: &Issuer, about: Issuance, env: &mut Env<'_>) -> Outcome {

@@ -173,7 +173,6 @@ impl<'a> Transaction<'a> {
     /// Charges every demand on one set, in memory.
     fn evaluate(&self, page: &Page, demands: &[Demand<'_>], mode: Mode) -> Evaluated {
         let mut set = Set::decode(&page.value);
-        set.follow_clock(self.now);
         let mut result = Evaluated { value: Vec::new(), outcomes: Vec::new(), unclear: Vec::new() };
         for (at, tags) in &page.demands {
             let Some(demand) = demands.get(*at) else { continue };
@@ -189,7 +188,7 @@ impl<'a> Transaction<'a> {
             if outcome.fits && mode != Mode::Uncharged {
                 self.charge(demand, &mut counter, mode, &mut result.unclear);
             }
-            outcome.standings = self.standings(*at, demand, &counter);
+            outcome.standings = self.standings(*at, demand, &counter, mode);
             set.put(tag, counter);
             result.outcomes.push(outcome);
         }
@@ -219,11 +218,15 @@ impl<'a> Transaction<'a> {
         counter.pending.push(Pending { worker, sequence, cost: demand.cost, time: counter.time() });
     }
 
-    fn standings(&self, at: usize, demand: &Demand<'_>, counter: &Counter<'_>) -> Vec<(Standing, Option<u64>)> {
+    /// Where the windows stand; what is charged does not wait.
+    fn standings(&self, at: usize, demand: &Demand<'_>, counter: &Counter<'_>, mode: Mode) -> Vec<(Standing, Wait)> {
         let standing = |(window, rate): (&Window<'_>, Rate)| {
             let remaining = rate.limit().saturating_sub(window.total());
             let reset_after = Duration::from_nanos(counter.wait(window.clear_at(), self.now));
-            let wait = window.fits_at(demand.cost, rate.limit()).map(|time| counter.wait(time, self.now));
+            let wait = match mode {
+                Mode::Uncharged => window.fits_at(demand.cost, rate.limit()).map(|time| counter.wait(time, self.now)),
+                Mode::Pending(_) | Mode::Final => Some(0),
+            };
             (Standing { demand: at, rate, remaining, reset_after }, wait)
         };
         counter.windows().zip(demand.rates.iter()).map(standing).collect()
@@ -295,7 +298,7 @@ impl<'a> Transaction<'a> {
                 let Some((value, cas)) = read(self.store, &page.key)? else { break };
                 let mut set = Set::decode(&value);
                 let worker = self.limiter.worker;
-                let found = set.entries_mut().fold(false, |any, counter| counter.abandon(worker, sequence) | any);
+                let found = set.counters_mut().fold(false, |any, counter| counter.abandon(worker, sequence) | any);
                 if !found || self.store.replace(&page.key, &set.encode(), cas)? == Write::Done {
                     break;
                 }
@@ -388,11 +391,13 @@ struct Evaluated {
 
 struct Outcome {
     demand: usize,
-    /// Where the windows stand, and how long until they admit the cost (once more, where it was charged).
-    standings: Vec<(Standing, Option<u64>)>,
+    standings: Vec<(Standing, Wait)>,
     fits: bool,
     degraded: bool,
 }
+
+/// Nanoseconds until a window admits the cost; `None`: never.
+type Wait = Option<u64>;
 
 /// How a set is charged.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -407,16 +412,19 @@ enum Mode {
 
 fn decision(evaluated: Vec<Evaluated>, admitted: bool) -> Decision {
     let mut outcomes: Vec<Outcome> = evaluated.into_iter().flat_map(|page| page.outcomes).collect();
-    outcomes.sort_by_key(|outcome| outcome.demand);
+    outcomes.sort_unstable_by_key(|outcome| outcome.demand);
     let degraded = outcomes.iter().any(|outcome| outcome.degraded);
-    let (windows, waits): (Vec<Standing>, Vec<Option<u64>>) =
-        outcomes.into_iter().flat_map(|outcome| outcome.standings).unzip();
-    let verdict = if admitted {
-        Verdict::Admitted
-    } else {
-        let longest = waits.iter().enumerate().max_by_key(|(_, wait)| wait.unwrap_or(u64::MAX));
-        let (window, wait) = longest.map_or((0, &None), |(window, wait)| (window, wait));
-        Verdict::Refused { window, retry_after: wait.map(Duration::from_nanos) }
+    let mut windows = Vec::with_capacity(outcomes.len() * 2);
+    let (mut fullest, mut longest) = (0, Some(0));
+    for (standing, wait) in outcomes.into_iter().flat_map(|outcome| outcome.standings) {
+        if wait.unwrap_or(u64::MAX) >= longest.unwrap_or(u64::MAX) {
+            (fullest, longest) = (windows.len(), wait);
+        }
+        windows.push(standing);
+    }
+    let verdict = match admitted {
+        true => Verdict::Admitted,
+        false => Verdict::Refused { window: fullest, retry_after: longest.map(Duration::from_nanos) },
     };
     Decision { verdict, windows, degraded }
 }

@@ -1,4 +1,4 @@
-"""Certificate authorities and client certificates, made for the tests."""
+"""Certificate authorities and certificates, made for the tests."""
 
 import datetime
 from base64 import urlsafe_b64encode
@@ -22,20 +22,20 @@ class Authority:
         self.path.write_bytes(_pem(made.sign(self.key, hashes.SHA256())))
         self.issued = 0
 
-    def issue(self, *uris, subject="client", expired=False):
-        """A client certificate with these URIs as subject alternative names."""
+    def issue(self, *uris, subject="client", expired=False, hosts=()):
+        """A certificate for client and server, with these URIs and host names as subject alternative names."""
         key = ec.generate_private_key(ec.SECP256R1())
-        made = _builder(_name(subject), self.name, key, expired).add_extension(
-            x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.CLIENT_AUTH]), False)
-        if uris:
-            names = [x509.UniformResourceIdentifier(uri) for uri in uris]
+        uses = [x509.ExtendedKeyUsageOID.CLIENT_AUTH, x509.ExtendedKeyUsageOID.SERVER_AUTH]
+        made = _builder(_name(subject), self.name, key, expired).add_extension(x509.ExtendedKeyUsage(uses), False)
+        names = [x509.UniformResourceIdentifier(uri) for uri in uris] + [x509.DNSName(host) for host in hosts]
+        if names:
             made = made.add_extension(x509.SubjectAlternativeName(names), not subject)
         self.issued += 1
         return Certificate(self.directory / f"client-{self.issued}.pem", made.sign(self.key, hashes.SHA256()), key)
 
 
 class Certificate:
-    """A client certificate with its key, in one file."""
+    """A certificate with its key, in one file."""
 
     def __init__(self, path, certificate, key):
         private = key.private_bytes(

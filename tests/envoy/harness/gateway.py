@@ -69,7 +69,7 @@ class Gateway:
             stdout=subprocess.DEVNULL,
             stderr=self.log_file.open("wb"),
             env={"PATH": os.environ["PATH"], **self.environment},
-            preexec_fn=_die_with_the_parent,
+            preexec_fn=die_with_the_parent,
         )
         try:
             wait_for(self._admin_is_up, 30, "the administration interface", self)
@@ -381,7 +381,7 @@ def free_port():
     raise RuntimeError("no port is left")
 
 
-def _die_with_the_parent():
+def die_with_the_parent():
     """Should the tests be killed, nothing of theirs stays behind (Linux: PR_SET_PDEATHSIG)."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
