@@ -76,7 +76,7 @@ dashboard: build envoy ## Plays the attack of the tests and draws what the dashb
 .PHONY: interop
 interop: build envoy ## Holds the module in real Envoy against programs from PyPI, npm and Debian
 	@.ci/interop
-	@echo "interop: an OpenID provider, AWS Secrets Manager, Django services and OpenSSL, with the module in real Envoy"
+	@echo "interop: an OpenID provider, AWS Secrets Manager, Django services, OpenSSL and Chromium, with the module in real Envoy"
 	@INTEROP=$(CURDIR)/target/interop $(PYTEST) tests/interop
 
 MINUTES ?= 10

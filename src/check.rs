@@ -14,7 +14,7 @@ use crate::denial::{Denial, LocalReply, ResponseRejection};
 use crate::event::Severity;
 use crate::exchange::Exchange;
 use crate::jose::verify::HostVerifier;
-use crate::metrics::Counter;
+use crate::metrics::{Counter, Gauge};
 use crate::response::Response;
 use crate::store::SharedStore;
 use crate::time::Timestamp;
@@ -36,6 +36,9 @@ pub trait ResponseCheck {
     /// Decides, and may rewrite the body, which also holds where its refusal is only reported. [`Step::Await`] and
     /// [`Step::Answer`] are no words for a response.
     fn decide(&self, response: &mut Response, exchange: &mut Exchange, env: &mut Env<'_>) -> Step;
+
+    /// What it does, for people.
+    fn steps(&self) -> Vec<&'static str>;
 
     /// Decides about a response whose body it will not see.
     fn unreadable(&self, why: ResponseRejection) -> Step {
@@ -174,6 +177,15 @@ pub enum CalloutReply {
 }
 
 impl CalloutReply {
+    /// The other side could not do its work, or was not reached.
+    pub fn is_failure(&self) -> bool {
+        match self {
+            Self::Answered { status, .. } => *status >= 500,
+            Self::Grpc { status, .. } => *status != GrpcStatus::OK,
+            Self::Lost => true,
+        }
+    }
+
     /// Overwrites what was answered: for whoever has handed it to all that waited.
     pub fn wipe(&mut self) {
         match self {
@@ -319,6 +331,8 @@ pub enum CertificateAttribute {
 pub trait Telemetry {
     /// Adds `n` to a counter.
     fn count(&self, counter: Counter, n: u64);
+    /// Says where a measure stands.
+    fn gauge(&self, gauge: Gauge, value: u64);
     /// Writes one line of the host's log.
     fn log(&self, severity: Severity, line: &str);
 }

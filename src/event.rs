@@ -102,6 +102,9 @@ pub struct Details<'a> {
     /// Envoy's request id.
     #[serde(skip_serializing_if = "str::is_empty", serialize_with = "bounded")]
     pub request_id: &'a str,
+    /// The trace id of `traceparent`.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub trace_id: &'a str,
     /// Reason code out of a closed list.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub reason: &'a str,

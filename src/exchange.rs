@@ -13,6 +13,7 @@ use crate::peer::Peer;
 use crate::policy::roles::RoleSet;
 use crate::revocation::Marks;
 use crate::signature::digest::BodyDigest;
+use crate::table::sketch::Fingerprint;
 use crate::time::Timestamp;
 
 /// One exchange from the head of its request to its log entry.
@@ -36,6 +37,8 @@ pub struct Exchange {
     pub peer_digest: Option<[u8; 32]>,
     /// Who is calling; nobody when anonymous.
     pub caller: Option<Rc<Identity>>,
+    /// The credential that was verified stood in a cookie and nowhere else: the browser added it by itself.
+    pub shown_by_cookie: bool,
     /// What its body must be, as its caller signed it.
     pub signed_body: Option<SignedBody>,
     /// How far its authentication has come.
@@ -73,6 +76,7 @@ impl Exchange {
             peer: Err(CertificateReason::Missing),
             peer_digest: None,
             caller: None,
+            shown_by_cookie: false,
             signed_body: None,
             authentication: Progress::default(),
             issuance: Issuance::default(),
@@ -288,6 +292,8 @@ pub struct Identity {
     pub claims: Option<Claims>,
     /// What the upstream is told about this caller: identity headers, claims, payload.
     pub headers: Vec<(Rc<str>, String)>,
+    /// What stands for this caller where callers are only counted.
+    pub fingerprint: Fingerprint,
     /// The key under which this caller is counted: unlike that of any other provider's or method's subject.
     pub limit_key: Vec<u8>,
 }
@@ -297,6 +303,7 @@ impl Identity {
     pub fn new(method: Method, provider: Rc<str>, subject: String) -> Self {
         let limit_key = [method.as_str().as_bytes(), provider.as_bytes(), subject.as_bytes()].join(&0);
         Self {
+            fingerprint: Fingerprint::of(&limit_key),
             method,
             provider,
             subject,

@@ -31,6 +31,7 @@ pub mod event;
 pub mod exchange;
 pub mod fernet;
 pub mod head;
+pub mod health;
 #[cfg(target_family = "wasm")]
 mod host;
 pub mod injection;
@@ -52,5 +53,6 @@ pub mod signature;
 pub mod store;
 pub mod table;
 pub mod time;
+pub mod traceparent;
 pub mod watch;
 pub mod worker;

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use crate::check::{CertificateAttribute, Connection, Host, Telemetry};
 use crate::event::Severity;
 use crate::jose::verify::{HostVerifier, NoHost};
-use crate::metrics::Counter;
+use crate::metrics::{Counter, Gauge};
 use crate::store::{MemoryStore, SharedStore};
 
 /// The host.
@@ -26,6 +26,8 @@ pub struct NativeHost {
     pub lines: RefCell<Vec<String>>,
     /// What was counted.
     pub counts: RefCell<HashMap<Counter, u64>>,
+    /// Where each measure stands.
+    pub gauges: RefCell<HashMap<Gauge, u64>>,
 }
 
 impl Host for NativeHost {
@@ -57,6 +59,10 @@ impl Connection for NativeHost {
 impl Telemetry for NativeHost {
     fn count(&self, counter: Counter, n: u64) {
         *self.counts.borrow_mut().entry(counter).or_default() += n;
+    }
+
+    fn gauge(&self, gauge: Gauge, value: u64) {
+        self.gauges.borrow_mut().insert(gauge, value);
     }
 
     fn log(&self, _severity: Severity, line: &str) {

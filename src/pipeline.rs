@@ -9,8 +9,13 @@
 //!
 //! An exchange's place is one field: the position of the guard that decides next.
 
+mod report;
+mod response;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
+
+pub use response::{ResponseArrival, ResponseGuard, ResponseGuards, ResponseNext};
 
 use crate::canonical::Rejection;
 use crate::canonical::client::{ClientAddress, comes_from_a_proxy};
@@ -18,18 +23,19 @@ use crate::canonical::host::CanonicalHost;
 use crate::canonical::networks::Networks;
 use crate::canonical::path::{CanonicalPath, PathOptions};
 use crate::canonical::strip::StripSet;
-use crate::check::{Arrival, Await, Background, Callout, CalloutReply, Check, Env, Failure, ResponseCheck, Step};
+use crate::check::{Arrival, Await, Background, Callout, CalloutReply, Check, Env, Failure, Step};
+use crate::checks::browser::cookies::CookieAttributes;
 use crate::checks::browser::preflight_method;
-use crate::checks::intrusion::{self, Intrusion};
-use crate::config::{self, Mode, Verdict};
-use crate::denial::{AuthReason, BlockReason, Denial, LocalReply, Place, ResponseRejection};
-use crate::event::{self, Details, EventType, Sample};
+use crate::checks::intrusion::Intrusion;
+use crate::config::{Mode, Verdict};
+use crate::denial::{Denial, LocalReply};
+use crate::event::{Details, EventType};
 use crate::exchange::{Exchange, HeaderEdit, Target};
 use crate::head::Head;
+use crate::health::Health;
 use crate::metrics::Counter;
 use crate::peer::xfcc;
 use crate::policy::route_table::{Matched, PathPatterns, RouteRequest, RouteTable};
-use crate::response::Response;
 use crate::watch::{Watched, Watcher};
 
 /// Everything that one configuration decides, ready to serve.
@@ -50,6 +56,10 @@ pub struct Pipeline {
     /// What speaks to browsers where there is no route: security headers and CORS.
     pub(crate) unrouted: Rc<[Guard]>,
     pub(crate) sensitive: PathPatterns,
+    /// What is measured beside the requests.
+    pub(crate) health: Health,
+    /// What is added to the cookies that the upstream sets.
+    pub(crate) cookies: Option<CookieAttributes>,
     /// What is fetched beside the requests.
     pub(crate) background: Vec<Rc<dyn Background>>,
 }
@@ -67,27 +77,6 @@ pub struct Route {
     pub(crate) names_error: bool,
     /// What decides about the upstream's response; empty: it streams by.
     pub(crate) response: ResponseGuards,
-}
-
-/// What decides about a response, in order, with its whole body.
-#[derive(Clone)]
-pub struct ResponseGuards {
-    pub(crate) guards: Rc<[ResponseGuard]>,
-    /// Bytes of a body that can be held.
-    pub(crate) limit: usize,
-}
-
-/// A check of responses with what is done with its word.
-pub struct ResponseGuard {
-    pub(crate) check: Rc<dyn ResponseCheck>,
-    pub(crate) mode: Mode,
-}
-
-impl ResponseGuards {
-    /// Nothing decides.
-    pub(crate) fn none() -> Self {
-        Self { guards: Rc::from([]), limit: 0 }
-    }
 }
 
 /// A check with what is done with its word.
@@ -126,31 +115,6 @@ pub enum Next {
     Call(Callout),
     /// Answer the client; the upstream sees nothing.
     Reply(LocalReply),
-}
-
-/// What the host does with the upstream's response.
-#[derive(Debug, PartialEq)]
-pub enum ResponseNext {
-    /// It goes to the client as it is.
-    Continue,
-    /// Keep it until its body, at most `limit` bytes, has arrived.
-    AwaitBody {
-        /// Bytes.
-        limit: usize,
-    },
-    /// It goes to the client with this body.
-    Rewrite(Vec<u8>),
-    /// This goes to the client instead.
-    Replace(LocalReply),
-}
-
-/// The body of a response as it arrived.
-#[derive(Debug)]
-pub enum ResponseArrival {
-    /// All of it.
-    Whole(Response),
-    /// More than the limit that was asked for.
-    OverLimit,
 }
 
 impl Pipeline {
@@ -207,29 +171,19 @@ impl Pipeline {
         }
     }
 
-    /// Tells what was noted by work in the background: events of no exchange.
-    pub fn tell_background(&self, env: &mut Env<'_>) {
-        for notice in std::mem::take(&mut env.worker.notices) {
-            env.host.count(Counter::SecurityEvents(notice.event), 1);
-            let Sample::Print { left_out } = env.worker.events.take(notice.event, env.now) else { continue };
-            let left_out = Some(left_out).filter(|n| *n > 0);
-            let dependency = notice.dependency.as_deref().unwrap_or_default();
-            let details = Details { reason: notice.reason, dependency, left_out, ..Details::default() };
-            env.host.log(notice.event.severity(), &event::line(notice.event, &self.service, env.now, &details));
-        }
-    }
-
-    /// States how many events the sampler left out since it last said so.
-    pub fn state_left_out(&self, env: &mut Env<'_>) {
-        for (event, left_out) in env.worker.events.drain() {
-            let details = Details { left_out: Some(left_out), reason: "sampled", ..Details::default() };
-            env.host.log(event.severity(), &event::line(event, &self.service, env.now, &details));
-        }
-    }
-
     /// Whether a header of this name is only the proxy's to say.
     pub fn strips(&self, name: &[u8]) -> bool {
         self.strip.strips(name)
+    }
+
+    /// What is measured beside the requests.
+    pub fn health(&self) -> &Health {
+        &self.health
+    }
+
+    /// What is added to the cookies that the upstream sets; `None`: they are not looked at.
+    pub fn cookies(&self) -> Option<CookieAttributes> {
+        self.cookies
     }
 
     /// Takes the head of a request as far as it goes without waiting.
@@ -386,180 +340,6 @@ impl Pipeline {
         let reply = if passage.names_error { denial.reply_with_error(&request_id) } else { denial.reply(&request_id) };
         passage.answer(reply)
     }
-
-    fn report(&self, exchange: &mut Exchange, denial: &Denial, mode: &str, env: &mut Env<'_>) {
-        if let Some(reason) = denial.auth_reason() {
-            env.host.count(Counter::AuthFailures(reason), 1);
-        }
-        let Some(event) = denial.event() else { return };
-        let mut details = Details { reason: denial.reason(), rule: denial.rule(), mode, ..Details::default() };
-        details.status = Some(denial.status()).filter(|_| mode.is_empty());
-        if let Denial::RateLimited { limit, .. } = denial {
-            details.limit = limit;
-        }
-        if let Denial::Invalid(violations) = denial {
-            details.parameter = violations.first().map_or("", |violation| &violation.pointer);
-            details.place = Place::Body.as_str();
-        }
-        if let Denial::Injection(detection) = denial {
-            details.class = detection.class;
-            details.score = Some(detection.score);
-            details.parameter = &detection.parameter;
-            details.place = detection.place.as_str();
-            details.excerpt = &detection.excerpt;
-        }
-        self.emit(exchange, event, details, env);
-        self.feed(exchange, intrusion::failure(denial), mode.is_empty(), env);
-    }
-
-    /// Feeds intrusion detection, and tells what came of it.
-    fn feed(&self, exchange: &mut Exchange, failure: Option<config::Failure>, enforced: bool, env: &mut Env<'_>) {
-        let (Some(intrusion), Some(failure)) = (&self.intrusion, failure) else { return };
-        intrusion.record(exchange, failure, enforced, env);
-        self.tell(exchange, env);
-    }
-
-    /// Tells what was noted beside what was decided.
-    fn tell(&self, exchange: &mut Exchange, env: &mut Env<'_>) {
-        for notice in std::mem::take(&mut exchange.notices) {
-            let address = notice.address.map(|address| address.to_string()).unwrap_or_default();
-            let details = Details {
-                ip_address: &address,
-                network: notice.network.as_deref().unwrap_or_default(),
-                parameter: notice.parameter.as_deref().unwrap_or_default(),
-                until: notice.until,
-                failed_attempts: notice.failed_attempts,
-                reason: notice.reason,
-                mode: notice.mode,
-                ..Details::default()
-            };
-            self.emit(exchange, notice.event, details, env);
-        }
-    }
-
-    fn report_failure(&self, passage: &mut Passage, failure: Failure, env: &mut Env<'_>) {
-        let details = Details { reason: failure.as_str(), mode: "allow", ..Details::default() };
-        self.emit(&mut passage.exchange, EventType::Degraded, details, env);
-    }
-
-    /// Counts an event, and prints it unless its type floods. `details` is completed with what the exchange knows.
-    fn emit(&self, exchange: &mut Exchange, event: EventType, details: Details<'_>, env: &mut Env<'_>) {
-        let mut details = details;
-        env.host.count(Counter::SecurityEvents(event), 1);
-        let Sample::Print { left_out } = env.worker.events.take(event, env.now) else { return };
-        let address = exchange.client.to_string();
-        let request_id = exchange.request_id();
-        let user_agent = exchange.head.first("user-agent").map(String::from_utf8_lossy).unwrap_or_default();
-        let method = exchange.head.method().map(String::from_utf8_lossy).unwrap_or_default();
-        let path = exchange.shown_path();
-        details.path = &path;
-        details.method = &method;
-        if details.ip_address.is_empty() {
-            details.ip_address = &address;
-        }
-        details.user_agent = &user_agent;
-        details.user = exchange.caller.as_ref().map(|caller| caller.subject.as_str()).unwrap_or_default();
-        details.request_id = &request_id;
-        details.left_out = Some(left_out).filter(|n| *n > 0);
-        let line = event::line(event, &self.service, env.now, &details);
-        env.host.log(event.severity(), &line);
-        exchange.lines.push(line);
-    }
-
-    /// Counts what the upstream refused, and says whether its response is to be held. Call once, for the upstream's own
-    /// response only.
-    pub fn response_head(&self, passage: &mut Passage, status: u16, env: &mut Env<'_>) -> ResponseNext {
-        self.count_refusal(passage, status, env);
-        if passage.response.guards.is_empty() {
-            return ResponseNext::Continue;
-        }
-        // What follows a switch of protocols is no response whose fields could be read.
-        if status == 101 {
-            return self.unreadable(passage, ResponseRejection::Upgraded, env);
-        }
-        ResponseNext::AwaitBody { limit: passage.response.limit }
-    }
-
-    fn count_refusal(&self, passage: &mut Passage, status: u16, env: &mut Env<'_>) {
-        let reason = match status {
-            401 => BlockReason::InvalidCredentials,
-            403 => BlockReason::Forbidden,
-            429 => BlockReason::RateLimit,
-            _ => return,
-        };
-        env.host.count(Counter::BlockedRequests(reason), 1);
-        if status == 401 {
-            env.host.count(Counter::AuthFailures(AuthReason::Upstream), 1);
-            let details = Details { reason: AuthReason::Upstream.as_str(), status: Some(status), ..Details::default() };
-            self.emit(&mut passage.exchange, EventType::AuthFailure, details, env);
-            self.feed(&mut passage.exchange, Some(config::Failure::Upstream401), true, env);
-        }
-    }
-
-    /// Decides about a response that was held.
-    pub fn response_body(&self, passage: &mut Passage, arrival: ResponseArrival, env: &mut Env<'_>) -> ResponseNext {
-        let ResponseArrival::Whole(mut response) = arrival else {
-            return self.unreadable(passage, ResponseRejection::TooLarge, env);
-        };
-        let guards = passage.response.guards.clone();
-        for guard in guards.iter() {
-            let step = guard.check.decide(&mut response, &mut passage.exchange, env);
-            if let Some(denial) = self.settle_response(passage, guard, step, env) {
-                return self.replace(passage, denial, env);
-            }
-        }
-        response.rewritten().map_or(ResponseNext::Continue, ResponseNext::Rewrite)
-    }
-
-    /// Decides about a response whose body cannot be shown to the guards.
-    fn unreadable(&self, passage: &mut Passage, why: ResponseRejection, env: &mut Env<'_>) -> ResponseNext {
-        let guards = passage.response.guards.clone();
-        for guard in guards.iter() {
-            let step = guard.check.unreadable(why);
-            if let Some(denial) = self.settle_response(passage, guard, step, env) {
-                return self.replace(passage, denial, env);
-            }
-        }
-        ResponseNext::Continue
-    }
-
-    /// Applies monitor mode to a check's word about a response. `None`: on to the next guard.
-    fn settle_response(
-        &self,
-        passage: &mut Passage,
-        guard: &ResponseGuard,
-        step: Step,
-        env: &mut Env<'_>,
-    ) -> Option<Denial> {
-        self.tell(&mut passage.exchange, env);
-        match step {
-            Step::Pass => None,
-            Step::Refuse(denial) => Some(denial),
-            Step::Deny(denial) if guard.mode == Mode::Enforce && !passage.monitored => Some(denial),
-            Step::Deny(denial) | Step::Observe(denial) => {
-                self.report(&mut passage.exchange, &denial, "monitor", env);
-                None
-            }
-            Step::Fail(failure) => Some(Denial::Unavailable { what: failure.as_str() }),
-            Step::Await(_) | Step::Answer(_) => {
-                Some(Denial::Unavailable { what: Failure::NoWordForAResponse.as_str() })
-            }
-        }
-    }
-
-    fn replace(&self, passage: &mut Passage, denial: Denial, env: &mut Env<'_>) -> ResponseNext {
-        ResponseNext::Replace(self.refusal(passage, denial, env))
-    }
-
-    /// Closes the exchange: what was asked of a sensitive path is recorded with its outcome.
-    pub fn record(&self, passage: &mut Passage, status: Option<u16>, env: &mut Env<'_>) {
-        if !self.sensitive.contains(&passage.exchange.target.canonical) {
-            return;
-        }
-        let response_time = env.now.since(passage.exchange.received).as_secs_f64();
-        let details = Details { status, response_time: Some(response_time), ..Details::default() };
-        self.emit(&mut passage.exchange, EventType::SensitiveAccess, details, env);
-    }
 }
 
 impl Guard {
@@ -580,6 +360,11 @@ impl Passage {
         let (guards, response) = (Rc::from([]), ResponseGuards::none());
         let (rewrites_body, names_error) = (false, false);
         Self { exchange, guards, response, rewrites_body, names_error, at: 0, monitored: false, answered: false }
+    }
+
+    /// What is done with the response, and whether refusals of it count, for people.
+    pub fn response_steps(&self) -> impl Iterator<Item = (&'static str, Mode)> {
+        self.response.guards.iter().flat_map(|guard| guard.check.steps().into_iter().map(|step| (step, guard.mode)))
     }
 
     /// The request's body may be changed: what its head says of its length will not hold.

@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use crate::check::Env;
 use crate::jose::claims::Claims;
+use crate::store::{SharedStore, StoreError};
 use crate::table::generation::Generation;
 use crate::table::revocation::{Revocations, Revoked};
-use crate::table::{Space, TableError};
+use crate::table::{Fill, Space, TableError};
 use crate::time::Timestamp;
 
 /// The longest time for which a worker does not know of another's revocation.
@@ -104,6 +105,14 @@ impl RevokedTokens {
         }
         marks.clear_at.set(Some(raised));
         Ok(false)
+    }
+
+    /// How full one set of the table is, chosen by `lot`.
+    ///
+    /// # Errors
+    /// The host's.
+    pub fn fill(&self, store: &dyn SharedStore, lot: u64, now: Timestamp) -> Result<Fill, StoreError> {
+        self.table.fill(store, lot, now)
     }
 
     /// Revokes each of `revocable` until its moment. [`Revoked::Full`]: there was no room for one of them at least.

@@ -18,6 +18,7 @@ pub mod rate;
 pub mod replay;
 pub mod revocation;
 mod set;
+pub mod sketch;
 mod window;
 
 use crate::store::{SharedStore, StoreError};
@@ -56,6 +57,15 @@ impl fmt::Display for TableError {
 }
 
 impl std::error::Error for TableError {}
+
+/// Entries in use and room for them, in one stored value of a table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fill {
+    /// Entries that still matter.
+    pub used: usize,
+    /// Entries for which the table is made.
+    pub room: usize,
+}
 
 /// The part of the shared data that belongs to one plugin, and the hash seed its workers agreed on.
 #[derive(Clone, Debug)]

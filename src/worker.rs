@@ -17,6 +17,7 @@ use crate::quota::leases::Leases;
 use crate::revocation::{Glance, Marks};
 use crate::table::limiter::Limiter;
 use crate::table::replay::ReplaySet;
+use crate::table::sketch::Sketch;
 use crate::time::Timestamp;
 
 /// One VM's own state, made anew with every configuration.
@@ -44,6 +45,8 @@ pub struct Worker {
     pub pure_verifications: PureBudget,
     /// Values of headers that were inspected before.
     pub harmless: KnownHarmless,
+    /// Callers that were seen lately, by any worker.
+    pub sessions: Sketch,
     /// Keeps floods out of the log.
     pub events: Sampler,
     /// What work in the background has to tell.
@@ -152,12 +155,17 @@ impl Lot {
 
     /// A number from 0 to 99, each as likely.
     pub fn percentile(&mut self) -> u8 {
+        // 2^64 / 100 leaves a bias of 10^-18.
+        u8::try_from(self.draw() % 100).unwrap_or(99)
+    }
+
+    /// Any number, each as likely.
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        // 2^64 / 100 leaves a bias of 10^-18.
-        u8::try_from((mixed ^ (mixed >> 31)) % 100).unwrap_or(99)
+        mixed ^ (mixed >> 31)
     }
 }
 

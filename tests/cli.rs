@@ -163,6 +163,37 @@ routes:
 ";
 
 #[test]
+fn explain_says_what_becomes_of_a_response() {
+    let file = File::new(
+        "responses.yaml",
+        "
+routes:
+  - { match: { path: /plain }, authenticate: none }
+  - match: { path: /users }
+    authenticate: none
+    response: { fields: { deny: [password] } }
+",
+    );
+    let user = File::new("user.json", r#"{"id":7,"password":"x"}"#);
+    let broken = File::new("broken.json", r#"{"id":7,"password":"#);
+    for (request, args, last) in [
+        ("GET /users", &[][..], "response          is held for: fields"),
+        ("GET /users", &["--response", user.path()], r#"client            receives 200 with another body: {"id":7}"#),
+        (
+            "GET /users",
+            &["--response", broken.path()],
+            "client            is answered 502 (response_malformed) instead",
+        ),
+        ("GET /plain", &["--response", user.path(), "--status", "404"], "client            receives 404 as it came"),
+    ] {
+        let (code, out, err) = portcullis(&[&["explain", file.path(), "--request", request], args].concat(), "");
+        assert_eq!((code, err.as_str(), out.lines().last()), (0, "", Some(last)), "{request} {args:?}");
+    }
+    let (code, _, err) = portcullis(&["explain", file.path(), "--request", "GET /plain", "--status", "7"], "");
+    assert_eq!((code, err.trim()), (2, "--status: expected a number from 100 to 599, found \"7\""));
+}
+
+#[test]
 fn explain_says_what_each_step_makes_of_a_request() {
     let file = File::new("explained.yaml", EXPLAINED);
     let body = File::new("body.json", "{\"a\":\"<script>alert(1)</script>\"}");

@@ -48,11 +48,6 @@ fn the_reference_refers_to_nothing_that_is_not_there() {
     assert_eq!(validate(&reference()), []);
 }
 
-#[test]
-fn the_reference_is_refused_only_for_what_is_not_yet_supported() {
-    assert!(unsupported(&reference()).iter().all(|error| error.message == "not yet supported"));
-}
-
 fn seconds(count: u64) -> DurationText {
     DurationText(Duration::from_secs(count))
 }

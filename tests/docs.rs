@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 
 use portcullis::check::{Failure, ReplayFault};
 use portcullis::cli::{check, document, schema};
-use portcullis::config::{self, Config};
 use portcullis::denial::{AuthReason, BlockReason, Denial};
 use portcullis::event::{self, Details, EventType, Severity};
 use portcullis::metrics::Counter;
@@ -125,67 +124,11 @@ fn every_setting_is_documented_and_nothing_else() {
     assert_eq!((missing, invented), (vec![], vec![]), "missing, and documented without being there");
 }
 
-/// Uses what the full example leaves out of what a version may not support.
-const REST: &str = r#"{
-    "defaults": {
-        "authenticate": ["mtls"], "allow": [{ "principals": ["spiffe://a"] }],
-        "deny": [{ "principals": ["spiffe://a"], "except": { "principals": ["spiffe://a"] } }]
-    },
-    "routes": [{
-        "match": {}, "deny": [{ "principals": ["spiffe://a"], "except": { "principals": ["spiffe://a"] } }]
-    }]
-}"#;
-
-/// Paths of settings that the code refuses as not supported, in the form of the documentation.
-fn unsupported_settings(known: &BTreeSet<String>) -> BTreeSet<String> {
-    let example = document::configurations(&page("envoy/examples/reference.yaml")).unwrap();
-    let example = Config::from_json(example[0].json.as_ref().unwrap()).unwrap();
-    let rest = Config::from_json(REST.as_bytes()).unwrap();
-    let errors = [config::unsupported(&example), config::unsupported(&rest)].concat();
-    errors.iter().map(|error| documented_path(&error.path, known)).collect()
-}
-
-/// `secrets.a.vault` as `secrets.NAME.vault`: the one documented setting that it can be.
-fn documented_path(path: &str, known: &BTreeSet<String>) -> String {
-    let steps = |path: &str| path.split('.').map(|step| step.split('[').next().unwrap().to_owned()).collect::<Vec<_>>();
-    let found = steps(path);
-    let is_it = |setting: &&String| {
-        let wanted = steps(setting);
-        let mut pairs = found.iter().zip(&wanted);
-        found.len() == wanted.len() && pairs.all(|(found, wanted)| wanted == "NAME" || found == wanted)
-    };
-    let setting = known.iter().find(is_it);
-    setting.unwrap_or_else(|| panic!("{path} is no setting of the documentation")).clone()
-}
-
 #[test]
-fn a_setting_is_marked_exactly_as_the_code_supports_it() {
-    let documented = documented_settings();
-    let unsupported = unsupported_settings(&documented.keys().cloned().collect());
-    let source = page("src/config/unsupported.rs");
-    let features = source.lines().filter(|line| line.trim_start().starts_with("|config|"));
-    // Methods have no name there: they are values of `authenticate`.
-    for feature in features.filter_map(|line| line.split('"').nth(1)) {
-        let used = |path: &String| path == feature || path.ends_with(&format!(".{feature}"));
-        assert!(unsupported.iter().any(used), "neither the full example nor the rest uses {feature}");
+fn every_setting_is_marked_as_supported() {
+    for (path, status) in documented_settings() {
+        assert!(["yes", "no effect"].contains(&status.as_str()), "{path}: {status}");
     }
-    for (path, status) in &documented {
-        let within = |section: &String| path == section || path.starts_with(&format!("{section}."));
-        let refused = unsupported.iter().any(within);
-        let marked = match status.as_str() {
-            "no" => refused,
-            "partly" => unsupported.contains(path),
-            "yes" | "no effect" => !refused || documented_parent_is_partly(path, &documented),
-            other => panic!("{path}: {other:?} is no status"),
-        };
-        assert!(marked, "{path} is marked {status:?}, and the code says otherwise");
-    }
-}
-
-/// A part of a setting of which only some values are missing.
-fn documented_parent_is_partly(path: &str, documented: &BTreeMap<String, String>) -> bool {
-    let parents = path.match_indices('.').filter_map(|(at, _)| documented.get(path.get(..at)?));
-    parents.into_iter().any(|status| status == "partly")
 }
 
 #[test]
@@ -236,7 +179,7 @@ fn every_reason_code_of_the_sources_stands_in_the_page_of_events() {
     let codes: BTreeSet<&str> = page.lines().flat_map(codes).collect();
     for (source, markers, least) in [
         ("src/canonical/rejection.rs", &["=> \""][..], 20),
-        ("src/denial.rs", &["=> \""], 20),
+        ("src/denial", &["=> \""], 20),
         ("src/checks/inspect/body.rs", &["Malformed(\"", "TooComplex(\"", "malformed(\""], 9),
         (
             "src",
@@ -292,6 +235,7 @@ fn the_schema_of_an_event_describes_what_the_code_writes() {
         user_agent: "a",
         user: "42",
         request_id: "id",
+        trace_id: "4bf92f3577b34da6a3ce929d0e0e4736",
         reason: "injection",
         rule: "sql-comment",
         class: "sqli",

@@ -9,6 +9,8 @@ mod access;
 mod api_keys;
 #[path = "pipeline/bodies.rs"]
 mod bodies;
+#[path = "pipeline/browser.rs"]
+mod browser;
 #[path = "pipeline/credentials.rs"]
 mod credentials;
 #[path = "pipeline/examples.rs"]
@@ -25,6 +27,8 @@ mod inspection;
 mod limits;
 #[path = "pipeline/login.rs"]
 mod login;
+#[path = "pipeline/metrics.rs"]
+mod metrics;
 #[path = "pipeline/modes.rs"]
 mod modes;
 #[path = "pipeline/opaque.rs"]

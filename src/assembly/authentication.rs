@@ -159,6 +159,19 @@ impl Authentication {
         Rc::from(format!("{scheme} realm=\"{}\"", self.realm))
     }
 
+    /// Whether a caller of the route may show a cookie as the only credential.
+    pub(super) fn takes_cookies(&self, asked: &config::Authenticate) -> bool {
+        let is_cookie = |place: &Place| matches!(place, Place::Cookie(_));
+        asked.methods().iter().any(|method| match method {
+            MethodRef::Jwt(_) => {
+                let mut asked = self.providers.iter().filter(|(name, _)| names(asked.methods(), Kind::Jwt, name));
+                asked.any(|(_, provider)| provider.places.iter().any(is_cookie))
+            }
+            MethodRef::ApiKeys => self.api_keys.iter().any(|keys| keys.places.iter().any(is_cookie)),
+            MethodRef::Oauth2(_) | MethodRef::Service | MethodRef::Mtls => false,
+        })
+    }
+
     /// What compares the body with what the caller signed of it; `None` where no caller of the route can sign one.
     pub(super) fn signed_body(&self, asked: &config::Authenticate) -> Option<CheckSignedBody> {
         let limit = self.signed_bodies.filter(|_| asked.methods().contains(&MethodRef::Service))?;

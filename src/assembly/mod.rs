@@ -5,6 +5,7 @@ mod access;
 mod authentication;
 mod bodies;
 mod browser;
+mod health;
 mod inspection;
 mod intrusion;
 mod limits;
@@ -18,6 +19,7 @@ mod validation;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::canonical::networks::Networks;
 use crate::canonical::path::PathOptions;
@@ -39,6 +41,7 @@ use crate::signature;
 use crate::store::SharedStore;
 use crate::table::limiter::{Limiter, Sizes};
 use crate::table::replay::ReplaySet;
+use crate::table::sketch::Sketch;
 use crate::table::{Space, TableError};
 use crate::worker::{Answers, Lot, Worker};
 
@@ -46,6 +49,8 @@ use crate::worker::{Answers, Lot, Worker};
 const TOKENS: (usize, usize) = (16_384, 16 << 20);
 /// Answers about opaque tokens that one VM remembers, of either kind, and the bytes that the good ones may take.
 const ANSWERS: (usize, usize) = (16_384, 16 << 20);
+/// How long a caller counts as active where no tokens are issued here.
+const SESSION: Duration = Duration::from_secs(15 * 60);
 /// Verifications in pure Rust that one VM does in a second: each costs a thirtieth of it at most.
 const PURE_PER_SECOND: u32 = 50;
 
@@ -157,6 +162,7 @@ fn build(config: &Config, surroundings: &Surroundings<'_>, findings: &mut Findin
     };
     let endpoints = tokens::compile(config, &secrets, &shared, authentication.unverified(), findings);
     let routes = parts.compile(endpoints, findings);
+    let health = health::compile(config, &secrets, &shared.revoked, intrusion.as_ref());
     let sensitive = sensitive_paths(config, findings);
     let unrouted = routes::browser_guards(config, None, "headers", findings);
     let feed = tokens::feed(config, &shared, surroundings, findings);
@@ -173,6 +179,8 @@ fn build(config: &Config, surroundings: &Surroundings<'_>, findings: &mut Findin
         unmatched,
         unrouted: unrouted.into(),
         sensitive: sensitive?,
+        cookies: browser::cookies(config),
+        health,
         background: [
             secrets.background(),
             authentication.background(),
@@ -192,6 +200,7 @@ fn worker(config: &Config, services: usize, surroundings: &Surroundings<'_>) -> 
     let [first, second, _, lot] = surroundings.random;
     let sizes = Sizes { addresses: config.tables.addresses.0, named: config.tables.limits.0 };
     let space = space(config, "", surroundings)?;
+    let session = config.tokens.as_ref().map_or(SESSION, |tokens| tokens.access_lifetime.0);
     Ok(Worker {
         tokens: TokenCache::new(TOKENS.0, TOKENS.1, [first, second]),
         answers: Answers::new(ANSWERS.0, ANSWERS.1, [first, second]),
@@ -200,6 +209,7 @@ fn worker(config: &Config, services: usize, surroundings: &Surroundings<'_>) -> 
         limiter: Limiter::open(space.clone(), surroundings.store, sizes)?,
         replay: ReplaySet::new(space.clone(), config.tables.replay.0),
         revocations: Glance::default(),
+        sessions: Sketch::new(&space, session),
         leases: Leases::new(space, config.tables.limits.0),
         quota_clients: (0..services).map(|_| Client::default()).collect(),
         pure_verifications: PureBudget::new(PURE_PER_SECOND, PURE_PER_SECOND),

@@ -80,6 +80,7 @@ impl Parts<'_> {
         guards.extend(read_peer.map(|check| guard("peer", check, Mode::Enforce)));
         let authenticate = self.authentication.guard(&methods);
         guards.extend(authenticate.map(|check| guard("authenticate", check, Mode::Enforce)));
+        guards.extend(self.csrf(Some(&methods), None, Mode::Enforce));
         guards.push(guard("authorize", intrusion::access(admin, self.shared, findings), Mode::Enforce));
         let base_segments = base.split('/').skip(1).count();
         guards.extend(self.refresh_secrets(base_segments));
@@ -195,6 +196,7 @@ impl Parts<'_> {
         if let Some(authenticate) = authenticate.and_then(|asked| self.authentication.guard(asked)) {
             guards.push(guard("authenticate", authenticate, authenticate_mode));
         }
+        guards.extend(self.csrf(authenticate, route, mode));
         guards.push(guard("authorize", access, mode));
         let limits = route.and_then(|route| route.limits.as_ref()).or(defaults.limits.as_ref());
         for (limits, mode) in limits.map(|names| self.limits.guards(names, mode)).unwrap_or_default() {
@@ -229,6 +231,17 @@ impl Parts<'_> {
         // What is off does not decide; what only speaks to browsers is never off.
         guards.retain(|guard| guard.mode != Mode::Off);
         guards.into()
+    }
+
+    /// What asks where a request comes from; `None` where no cookie is a credential.
+    fn csrf(
+        &self,
+        authenticate: Option<&config::Authenticate>,
+        route: Option<&config::Route>,
+        mode: Mode,
+    ) -> Option<Guard> {
+        let takes_cookies = authenticate.is_some_and(|asked| self.authentication.takes_cookies(asked));
+        takes_cookies.then(|| guard("csrf", browser::from_our_pages(self.config, route), mode))
     }
 
     fn access(

@@ -5,13 +5,17 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use portcullis::cli::seal::{self, Direction};
-use portcullis::cli::{check, explain, replay, scan, schema, sign, token};
+use portcullis::cli::{check, convert, explain, replay, scan, schema, sign, token};
 
 const USAGE: &str = "usage: portcullis COMMAND
 
   check FILE              every error of a configuration, with the path of its field; exits 2 if there is one
   explain FILE --request 'METHOD URL' [--header 'NAME: VALUE']... [--body BODY_FILE] [--client ADDRESS]
-                          what each step says of one request and why; exits 1 if it is answered before the upstream
+          [--response BODY_FILE] [--status STATUS]
+                          what each step says of one request, and of its response, and why; exits 1 if it is answered
+                          before the upstream
+  convert FILE            the configuration that says what Envoy's jwt_authn filters and Istio's policies in FILE do;
+                          exits 1 if something could not be converted
   scan [--jsonl] < VALUES the injection filter's verdict on each value
   replay FILE --log ACCESS_LOG
                           what a configuration would have refused of the requests in an access log
@@ -56,6 +60,7 @@ fn run(args: &[String], out: &mut dyn Write) -> io::Result<ExitCode> {
         ["check", "--help"] | ["schema", "--help"] => writeln!(out, "{USAGE}").map(|()| ExitCode::SUCCESS),
         ["check", file] => check::run(Path::new(file), out, &mut io::stderr().lock()).map(ExitCode::from),
         ["schema"] => schema::run(out).map(ExitCode::from),
+        ["convert", ..] => convert::run(rest, out, &mut io::stderr().lock()).map(ExitCode::from),
         ["explain", ..] => explain::run(rest, out, &mut io::stderr().lock()).map(ExitCode::from),
         ["replay", ..] => replay::run(rest, out, &mut io::stderr().lock()).map(ExitCode::from),
         ["sign", ..] => sign::run(rest, out, &mut io::stderr().lock()).map(ExitCode::from),

@@ -4,6 +4,7 @@
 pub mod client;
 pub mod host;
 pub mod networks;
+pub mod origin;
 pub mod path;
 mod rejection;
 pub mod strip;

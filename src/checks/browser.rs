@@ -2,6 +2,9 @@
 //!
 //! These come before authentication, so that a preflight is answered and denials are readable by the page.
 
+pub mod cookies;
+pub mod csrf;
+
 use crate::check::{Check, Env, Step};
 use crate::denial::{Denial, HeaderLine, LocalReply, fixed, made};
 use crate::exchange::Exchange;
@@ -13,15 +16,18 @@ pub struct HttpsOnly;
 
 impl Check for HttpsOnly {
     fn start(&self, exchange: &mut Exchange, _env: &mut Env<'_>) -> Step {
-        let forwarded = exchange.head.first("x-forwarded-proto").or_else(|| exchange.head.scheme());
-        match forwarded {
-            Some(scheme) if scheme.eq_ignore_ascii_case(b"https") => Step::Pass,
-            _ => {
-                let location = format!("https://{}{}", exchange.target.host, exchange.target.path_and_query());
-                Step::Deny(Denial::HttpsRequired { location })
-            }
+        if is_https(&exchange.head) {
+            return Step::Pass;
         }
+        let location = format!("https://{}{}", exchange.target.host, exchange.target.path_and_query());
+        Step::Deny(Denial::HttpsRequired { location })
     }
+}
+
+/// The request came over HTTPS, says the proxy.
+fn is_https(head: &Head) -> bool {
+    let forwarded = head.first("x-forwarded-proto").or_else(|| head.scheme());
+    forwarded.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"https"))
 }
 
 /// How much the response tells a browser to refuse.

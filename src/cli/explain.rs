@@ -15,16 +15,18 @@ use crate::denial::Denial;
 use crate::exchange::{Exchange, HeaderEdit};
 use crate::head::Head;
 use crate::native::NativeHost;
-use crate::pipeline::{Next, Passage, Pipeline};
+use crate::pipeline::{Next, Passage, Pipeline, ResponseArrival, ResponseNext};
+use crate::response::Response;
 use crate::time::Timestamp;
 use crate::watch::Watcher;
 
 /// How the command is called.
 pub const USAGE: &str =
     "usage: portcullis explain FILE --request 'METHOD URL' [--header 'NAME: VALUE']... [--body BODY_FILE] \
-                         [--client ADDRESS]
+                         [--client ADDRESS] [--response BODY_FILE] [--status STATUS]
 
-Says what every step makes of one request, now, and why. Secrets come from this process's environment. Exits 0 when the
+Says what every step makes of one request, now, and why; with --response also what becomes of the upstream's response,
+200 unless --status says otherwise. Secrets come from this process's environment. Exits 0 when the
 request reaches the upstream, 1 when it is answered before, 2 when the command or the configuration is wrong.";
 
 /// The request reaches the upstream.
@@ -56,11 +58,14 @@ struct Request {
     pairs: Vec<(String, String)>,
     body: Option<Vec<u8>>,
     client: String,
+    response: Option<Vec<u8>>,
+    status: u16,
 }
 
 impl Request {
     fn parse(args: &[String]) -> Result<Self, String> {
-        let (mut file, mut line, mut body) = (None, None, None);
+        let (mut file, mut line, mut body, mut response) = (None, None, None, None);
+        let mut status = 200;
         let mut client = "127.0.0.1".to_owned();
         let mut headers = Vec::new();
         let mut args = args.iter();
@@ -70,6 +75,8 @@ impl Request {
                 "--request" => line = Some(value()?),
                 "--header" => headers.push(header(value()?)?),
                 "--body" => body = Some(value()?),
+                "--response" => response = Some(value()?),
+                "--status" => status = self::status(value()?)?,
                 "--client" => client.clone_from(value()?),
                 option if option.starts_with("--") => return Err(format!("unknown option {option}\n\n{USAGE}")),
                 _ if file.is_none() => file = Some(arg.clone()),
@@ -80,11 +87,17 @@ impl Request {
         if client.parse::<std::net::IpAddr>().is_err() {
             return Err(format!("--client: expected an IP address, found {client}"));
         }
-        let body = body.map(|path| fs::read(path).map_err(|error| format!("{path}: {error}"))).transpose()?;
+        let read = |path: &String| fs::read(path).map_err(|error| format!("{path}: {error}"));
+        let (body, response) = (body.map(read).transpose()?, response.map(read).transpose()?);
         let mut pairs = pseudo_headers(line)?;
         pairs.extend(headers);
-        Ok(Self { file, pairs, body, client })
+        Ok(Self { file, pairs, body, client, response, status })
     }
+}
+
+fn status(text: &str) -> Result<u16, String> {
+    let status = text.parse().ok().filter(|status| (100..600).contains(status));
+    status.ok_or_else(|| format!("--status: expected a number from 100 to 599, found {text:?}"))
 }
 
 fn header(text: &str) -> Result<(String, String), String> {
@@ -144,6 +157,7 @@ fn walk(assembled: Assembled, request: &Request, host: &NativeHost) -> (u8, Stri
         Next::Continue => {
             lines.push(line("upstream", &format!("receives {}", passage.exchange.target.path_and_query())));
             lines.extend(edits(&passage.exchange).map(|edit| line("", &edit)));
+            lines.extend(response(&pipeline, &mut passage, request, &mut env));
             REACHES
         }
         Next::Reply(reply) => {
@@ -157,6 +171,36 @@ fn walk(assembled: Assembled, request: &Request, host: &NativeHost) -> (u8, Stri
         Next::AwaitBody { .. } => ANSWERED,
     };
     (code, lines.concat())
+}
+
+/// What is done with the response and, where there is one, what becomes of it.
+fn response(pipeline: &Pipeline, passage: &mut Passage, request: &Request, env: &mut Env<'_>) -> Vec<String> {
+    let monitored = |mode| if mode == Mode::Monitor { " (monitor: only reports)" } else { "" };
+    let steps: Vec<_> = passage.response_steps().map(|(step, mode)| format!("{step}{}", monitored(mode))).collect();
+    let mut lines = Vec::new();
+    if !steps.is_empty() {
+        lines.push(line("response", &format!("is held for: {}", steps.join(", "))));
+    }
+    let Some(body) = &request.response else { return lines };
+    let mut next = pipeline.response_head(passage, request.status, env);
+    if let ResponseNext::AwaitBody { limit } = next {
+        let whole = Response::new(request.status, Head::default(), body.clone());
+        let arrival = if body.len() > limit { ResponseArrival::OverLimit } else { ResponseArrival::Whole(whole) };
+        next = pipeline.response_body(passage, arrival, env);
+    }
+    lines.push(match next {
+        ResponseNext::Continue | ResponseNext::AwaitBody { .. } => {
+            line("client", &format!("receives {} as it came", request.status))
+        }
+        ResponseNext::Rewrite(body) => line(
+            "client",
+            &format!("receives {} with another body: {}", request.status, String::from_utf8_lossy(&body)),
+        ),
+        ResponseNext::Replace(reply) => {
+            line("client", &format!("is answered {} ({}) instead", reply.status, reply.details))
+        }
+    });
+    lines
 }
 
 fn with_port(client: &str) -> String {

@@ -1,6 +1,7 @@
 //! The command line tool's commands, each a function that writes to what it is given and returns the exit code.
 
 pub mod check;
+pub mod convert;
 pub mod document;
 pub mod explain;
 mod options;

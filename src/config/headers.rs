@@ -16,7 +16,7 @@ pub struct Headers {
     pub security: Security,
     /// Cross-origin requests. Default: nothing is said.
     pub cors: Option<Cors>,
-    /// Cross-site request forgery. Default: not looked at.
+    /// Cross-site request forgery. Default: what a browser says comes from another site is refused.
     pub csrf: Option<Csrf>,
     /// What is added to cookies that the upstream sets. Default: nothing.
     pub cookies: Option<Cookies>,

@@ -17,7 +17,6 @@ mod secrets;
 mod structure;
 mod tokens;
 mod tree;
-mod unsupported;
 mod validate;
 
 use std::borrow::Cow;
@@ -41,7 +40,6 @@ pub use routes::*;
 pub use scalar::*;
 pub use secrets::*;
 pub use tokens::*;
-pub use unsupported::unsupported;
 pub use validate::{validate, warnings};
 
 /// Errors reported at once at most.
@@ -152,7 +150,7 @@ pub fn every_error(json: &[u8]) -> Vec<ConfigError> {
         Err(faults) => return faults.into_iter().map(ConfigError::from).take(MOST_ERRORS).collect(),
     };
     let mut errors = match tree::read::<Config>(&document) {
-        Ok(config) => [validate(&config), unsupported(&config)].concat(),
+        Ok(config) => validate(&config),
         Err(_) => tree::every_fault::<Config>(document, MOST_ERRORS).into_iter().map(ConfigError::from).collect(),
     };
     errors.truncate(MOST_ERRORS);

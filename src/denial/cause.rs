@@ -85,3 +85,24 @@ impl ResponseRejection {
         }
     }
 }
+
+/// Why a request is not taken for one of our own pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CrossSite {
+    /// The browser says that another site had it sent.
+    Site,
+    /// Its origin is another.
+    Origin,
+    /// Nothing says where it comes from.
+    Unproven,
+}
+
+impl CrossSite {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Site => "cross_site",
+            Self::Origin => "cross_origin",
+            Self::Unproven => "no_origin",
+        }
+    }
+}

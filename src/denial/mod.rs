@@ -10,7 +10,7 @@ mod reply;
 
 use std::rc::Rc;
 
-pub use cause::{BodyRejection, Detection, Place, ResponseRejection};
+pub use cause::{BodyRejection, CrossSite, Detection, Place, ResponseRejection};
 pub use credentials::{AuthReason, CertificateReason, LoginReason, ServiceReason};
 pub use refusal::{AdminRefusal, TokenRefusal};
 pub use reply::{HeaderLine, LocalReply, fixed, made};
@@ -52,6 +52,8 @@ pub enum Denial {
         /// Which entry, as the configuration would name it.
         rule: Rc<str>,
     },
+    /// 403: a cookie is its only credential, and no page of ours sent it.
+    CrossSite(CrossSite),
     /// 429 by a limit.
     RateLimited {
         /// Name of the limit.
@@ -134,7 +136,7 @@ impl Denial {
             Self::HttpsRequired { .. } => 308,
             Self::Malformed(_) | Self::Body(BodyRejection::Malformed(_)) => 400,
             Self::Unauthenticated { .. } => 401,
-            Self::AddressBlocked | Self::Unmatched | Self::Forbidden { .. } => 403,
+            Self::AddressBlocked | Self::Unmatched | Self::Forbidden { .. } | Self::CrossSite(_) => 403,
             Self::Certificate(_) | Self::Injection(_) => 403,
             Self::Body(BodyRejection::Encoded | BodyRejection::NotJson) => 415,
             Self::Body(BodyRejection::TooLarge | BodyRejection::TooComplex(_)) => 413,
@@ -153,6 +155,7 @@ impl Denial {
             Self::Malformed(_) => "The request is malformed",
             Self::AddressBlocked => "Access from this address is blocked",
             Self::Unmatched | Self::Forbidden { .. } => "You may not do this",
+            Self::CrossSite(_) => "The request does not come from a page that may send it",
             Self::HttpsRequired { .. } => "Use HTTPS",
             Self::Unauthenticated { reason, .. } => reason.detail(),
             Self::Certificate(reason) => AuthReason::Certificate(*reason).detail(),
@@ -182,6 +185,7 @@ impl Denial {
             Self::Certificate(reason) => reason.as_str(),
             Self::UnverifiedCredentials { .. } => "unverified_credentials",
             Self::Forbidden { .. } => "forbidden",
+            Self::CrossSite(why) => why.as_str(),
             Self::RateLimited { .. } => "rate_limit",
             Self::Injection(_) => "injection",
             Self::Body(BodyRejection::TooLarge) => "body_too_large",
@@ -210,6 +214,7 @@ impl Denial {
         match self {
             Self::Forbidden { rule } => rule,
             Self::Unmatched => "unmatched",
+            Self::CrossSite(_) => "headers.csrf",
             Self::Injection(detection) => &detection.rule,
             Self::Invalid(violations) => violations.first().map_or("", |violation| violation.keyword),
             _ => "",
@@ -223,7 +228,9 @@ impl Denial {
             Self::Malformed(_) | Self::Injection(_) | Self::Body(_) | Self::Invalid(_) => {
                 Some(EventType::SuspiciousRequest)
             }
-            Self::AddressBlocked | Self::Unmatched | Self::Forbidden { .. } => Some(EventType::AccessDenied),
+            Self::AddressBlocked | Self::Unmatched | Self::Forbidden { .. } | Self::CrossSite(_) => {
+                Some(EventType::AccessDenied)
+            }
             Self::Unauthenticated { reason: AuthReason::Service(ServiceReason::Replayed), .. } => {
                 Some(EventType::Replay)
             }
@@ -239,7 +246,7 @@ impl Denial {
             Self::HttpsRequired { .. } | Self::Admin(_) | Self::TokenRequest(_) => None,
             Self::Malformed(_) => Some(BlockReason::MalformedRequest),
             Self::AddressBlocked => Some(BlockReason::BlockedAddress),
-            Self::Unmatched | Self::Forbidden { .. } => Some(BlockReason::Forbidden),
+            Self::Unmatched | Self::Forbidden { .. } | Self::CrossSite(_) => Some(BlockReason::Forbidden),
             Self::Unauthenticated { .. } | Self::Certificate(_) => Some(BlockReason::InvalidCredentials),
             Self::UnverifiedCredentials { .. } | Self::RateLimited { .. } => Some(BlockReason::RateLimit),
             Self::Injection(_) => Some(BlockReason::Injection),

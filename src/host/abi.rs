@@ -49,6 +49,18 @@ pub enum Buffer {
     PluginConfiguration = 7,
 }
 
+/// A kind of metric.
+#[derive(Clone, Copy, Debug)]
+#[repr(u32)]
+pub enum Metric {
+    /// Only grows.
+    Counter = 0,
+    /// Goes up and down.
+    Gauge = 1,
+    /// How often which values were seen.
+    Histogram = 2,
+}
+
 /// A log level.
 #[derive(Clone, Copy, Debug)]
 #[repr(u32)]
@@ -151,6 +163,7 @@ unsafe extern "C" {
     fn proxy_set_effective_context(context: u32) -> u32;
     fn proxy_define_metric(kind: u32, name: *const u8, size: usize, id: *mut u32) -> u32;
     fn proxy_increment_metric(id: u32, offset: i64) -> u32;
+    fn proxy_record_metric(id: u32, value: u64) -> u32;
 }
 
 /// Writes one line of the host's log.
@@ -367,16 +380,21 @@ pub fn set_effective_context(context: u32) -> Result<(), Status> {
     outcome(unsafe { proxy_set_effective_context(context) })
 }
 
-/// Defines a counter, or finds it.
-pub fn define_counter(name: &str) -> Option<u32> {
+/// Defines a metric, or finds it.
+pub fn define_metric(kind: Metric, name: &str) -> Option<u32> {
     let mut id = 0;
-    let status = unsafe { proxy_define_metric(0, name.as_ptr(), name.len(), &mut id) };
+    let status = unsafe { proxy_define_metric(kind as u32, name.as_ptr(), name.len(), &mut id) };
     (status == 0).then_some(id)
 }
 
 /// Adds to a counter.
 pub fn add_to_counter(id: u32, n: u64) {
     let _ = unsafe { proxy_increment_metric(id, i64::try_from(n).unwrap_or(i64::MAX)) };
+}
+
+/// Sets a gauge, or adds one value to a histogram.
+pub fn record_metric(id: u32, value: u64) {
+    let _ = unsafe { proxy_record_metric(id, value) };
 }
 
 const fn outcome(status: u32) -> Result<(), Status> {

@@ -26,6 +26,7 @@ pub struct Callouts {
 
 struct Pending {
     asker: Asker,
+    cluster: Rc<str>,
     deadline: Timestamp,
 }
 
@@ -86,17 +87,16 @@ impl Callouts {
         pending.values().any(|pending| matches!(pending.asker, Asker::Task(waiting) if waiting == task))
     }
 
-    /// Who asked, once.
-    pub fn answered(&self, token: u32) -> Option<Asker> {
-        Some(self.pending.borrow_mut().remove(&token)?.asker)
+    /// Who asked, and whom, once.
+    pub fn answered(&self, token: u32) -> Option<(Asker, Rc<str>)> {
+        let Pending { asker, cluster, .. } = self.pending.borrow_mut().remove(&token)?;
+        Some((asker, cluster))
     }
 
     /// Those that the host will never answer.
-    pub fn overdue(&self, now: Timestamp) -> Vec<(u32, Asker)> {
-        let mut pending = self.pending.borrow_mut();
-        let late = |pending: &Pending| pending.deadline < now;
-        let tokens: Vec<u32> = pending.iter().filter(|(_, pending)| late(pending)).map(|(token, _)| *token).collect();
-        tokens.into_iter().filter_map(|token| Some((token, pending.remove(&token)?.asker))).collect()
+    pub fn overdue(&self, now: Timestamp) -> Vec<u32> {
+        let pending = self.pending.borrow();
+        pending.iter().filter(|(_, pending)| pending.deadline < now).map(|(token, _)| *token).collect()
     }
 
     fn join(&self, wanted: &Rc<str>, stream: u32) -> Option<u32> {
@@ -111,7 +111,8 @@ impl Callouts {
 
     fn expect(&self, token: u32, asker: Asker, callout: &Callout, now: Timestamp) -> Result<u32, Status> {
         let deadline = now.after(callout.timeout).after(GRACE);
-        self.pending.borrow_mut().insert(token, Pending { asker, deadline });
+        let cluster = callout.cluster.clone();
+        self.pending.borrow_mut().insert(token, Pending { asker, cluster, deadline });
         Ok(token)
     }
 }

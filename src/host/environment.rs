@@ -1,21 +1,55 @@
 //! What the core sees of the host: shared data, signatures, the connection, logging and counting.
 
-use crate::check::{CertificateAttribute, Connection, Host, Telemetry};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::check::{CalloutReply, CertificateAttribute, Connection, Host, Telemetry};
 use crate::event::Severity;
-use crate::host::abi::{self, Level, Status};
+use crate::health::Health;
+use crate::host::abi::{self, Level, Metric, Status};
 use crate::jose::verify::HostVerifier;
-use crate::metrics::Counter;
+use crate::metrics::{self, Counter, Gauge};
 use crate::store::{Cas, SharedStore, StoreError, Stored, Write};
 
-/// The host, with the counters of one configuration.
+/// The host, with the metrics of one configuration.
 pub struct Environment {
     counters: Vec<Option<u32>>,
+    gauges: HashMap<Gauge, u32>,
+    callout_failures: HashMap<Rc<str>, u32>,
+    decision_time: Option<u32>,
 }
 
 impl Environment {
-    /// Defines every counter for `service`: they stand at zero before the first event.
-    pub fn new(service: &str) -> Self {
-        Self { counters: Counter::all().map(|counter| abi::define_counter(&counter.name(service))).collect() }
+    /// Defines every metric: counters stand at zero before the first event.
+    pub fn new(service: &str, health: &Health) -> Self {
+        let gauges = health.gauges(service).into_iter();
+        let gauges = gauges.filter_map(|(gauge, name)| Some((gauge, abi::define_metric(Metric::Gauge, &name)?)));
+        let failures = health.clusters.iter().filter_map(|cluster| {
+            let id = abi::define_metric(Metric::Counter, &metrics::callout_failures(service, cluster))?;
+            Some((cluster.clone(), id))
+        });
+        let counters = Counter::all().map(|counter| abi::define_metric(Metric::Counter, &counter.name(service)));
+        Self {
+            counters: counters.collect(),
+            gauges: gauges.collect(),
+            callout_failures: failures.collect(),
+            decision_time: abi::define_metric(Metric::Histogram, &metrics::decision_time(service)),
+        }
+    }
+
+    /// Counts the answer of a cluster, where it is a failure.
+    pub fn heard_of(&self, cluster: &Rc<str>, reply: &CalloutReply) {
+        if let Some(id) = self.callout_failures.get(cluster).filter(|_| reply.is_failure()) {
+            abi::add_to_counter(*id, 1);
+        }
+    }
+
+    /// Notes how long one request took to decide.
+    pub fn decided_in(&self, spent: Duration) {
+        if let Some(id) = self.decision_time {
+            abi::record_metric(id, u64::try_from(spent.as_micros()).unwrap_or(u64::MAX));
+        }
     }
 }
 
@@ -57,6 +91,12 @@ impl Telemetry for Environment {
     fn count(&self, counter: Counter, n: u64) {
         if let Some(Some(id)) = self.counters.get(counter.index()) {
             abi::add_to_counter(*id, n);
+        }
+    }
+
+    fn gauge(&self, gauge: Gauge, value: u64) {
+        if let Some(id) = self.gauges.get(&gauge) {
+            abi::record_metric(*id, value);
         }
     }
 

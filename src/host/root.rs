@@ -87,7 +87,7 @@ impl Root {
                     abi::log(Level::Warn, &format!("portcullis: configuration: {warning}"));
                 }
                 earlier.iter().for_each(|serving| assembled.adopt(&serving.secrets));
-                let environment = Environment::new(assembled.pipeline.service());
+                let environment = Environment::new(assembled.pipeline.service(), assembled.pipeline.health());
                 *self.serving.borrow_mut() = Some(Rc::new(Serving {
                     pipeline: assembled.pipeline,
                     environment,
@@ -120,20 +120,17 @@ impl Root {
                 serving.work(task, Occasion::Tick);
             }
         }
-        if ticks.is_multiple_of(STATEMENT_TICKS) {
-            serving.state_left_out();
-        }
+        serving.report(ticks.is_multiple_of(STATEMENT_TICKS));
         let Some(now) = now() else { return Vec::new() };
         let overdue = serving.callouts.overdue(now).into_iter();
-        let woken =
-            overdue.map(|(token, asker)| (serving.waiters(token, asker, &CalloutReply::Lost), CalloutReply::Lost));
-        woken.collect()
+        overdue.map(|token| (self.answered(token, &CalloutReply::Lost), CalloutReply::Lost)).collect()
     }
 
     /// An answer to a callout of this root context: the streams that it is for.
     pub fn answered(&self, token: u32, reply: &CalloutReply) -> Waiters {
         let Some(serving) = self.serving() else { return Waiters::new() };
-        let Some(asker) = serving.callouts.answered(token) else { return Waiters::new() };
+        let Some((asker, cluster)) = serving.callouts.answered(token) else { return Waiters::new() };
+        serving.environment.heard_of(&cluster, reply);
         serving.waiters(token, asker, reply)
     }
 }
@@ -184,17 +181,21 @@ impl Serving {
             let sent = self.callouts.send_for_task(task, &asked, now);
             asked.wipe();
             if sent.is_err() {
+                self.environment.heard_of(&asked.cluster, &CalloutReply::Lost);
                 background.arrived(&CalloutReply::Lost, &mut env);
             }
         }
         self.pipeline.tell_background(&mut env);
     }
 
-    /// States what the sampler left out, even when no further event of that type comes.
-    fn state_left_out(&self) {
+    /// Says how the parts fare and, where asked, what the sampler left out, even when no further event of that type comes.
+    fn report(&self, left_out: bool) {
         let (Some(now), Ok(mut worker)) = (now(), self.worker.try_borrow_mut()) else { return };
         let mut env = Env { now, host: &self.environment, worker: &mut worker };
-        self.pipeline.state_left_out(&mut env);
+        self.pipeline.health().report(&mut env);
+        if left_out {
+            self.pipeline.state_left_out(&mut env);
+        }
     }
 }
 

@@ -12,7 +12,9 @@ use crate::denial::{Denial, LocalReply};
 use crate::exchange::HeaderEdit;
 use crate::head::Head;
 use crate::host::abi::{self, Buffer, Map};
+use crate::host::response::{DIGESTS, harden_cookies, replace_response_body, replace_response_head};
 use crate::host::root::Serving;
+use crate::host::stopwatch::Stopwatch;
 use crate::host::vm::parse_status;
 use crate::pipeline::{Next, Passage, ResponseArrival, ResponseNext};
 use crate::response::Response;
@@ -40,6 +42,9 @@ pub struct Stream {
     kept: Option<Zeroizing<Vec<u8>>>,
     status: Option<u16>,
     response: ResponseIs,
+    stopwatch: Stopwatch,
+    /// Whom this stream alone has asked.
+    asked: Option<Rc<str>>,
 }
 
 /// What has arrived of the request's body.
@@ -99,6 +104,8 @@ impl Stream {
             kept: None,
             status: None,
             response: ResponseIs::Passing,
+            stopwatch: Stopwatch::default(),
+            asked: None,
         }
     }
 
@@ -114,7 +121,9 @@ impl Stream {
         let serving = self.serving.clone()?;
         let passage = self.passage.as_mut()?;
         let mut worker = serving.worker.try_borrow_mut().ok()?;
-        let mut env = Env { now: now()?, host: &serving.environment, worker: &mut worker };
+        let now = now()?;
+        self.stopwatch.run(now);
+        let mut env = Env { now, host: &serving.environment, worker: &mut worker };
         let next = serving.pipeline.resume(passage, arrival, &mut env);
         let stirred = std::mem::take(&mut worker.stirred);
         drop(worker);
@@ -137,12 +146,19 @@ impl Stream {
         }
     }
 
+    fn note_decision(&mut self) {
+        if let Some((spent, serving)) = self.stopwatch.stop().zip(self.serving.as_ref()) {
+            serving.environment.decided_in(spent);
+        }
+    }
+
     fn release(&mut self) -> Action {
         if (self.head == HeadIs::Held && !self.edit_head()) || !self.replace_body() {
             return self.refuse();
         }
         self.phase = Phase::Released;
         self.kept = None;
+        self.note_decision();
         Action::Continue
     }
 
@@ -186,6 +202,7 @@ impl Stream {
         if self.body.ended || self.body.size > limit {
             return self.body_arrived(limit);
         }
+        self.stopwatch.pause();
         if self.head == HeadIs::Released || !self.behind_buffer_filter() {
             return Action::Pause;
         }
@@ -236,10 +253,12 @@ impl Stream {
         let Some(now) = now() else { return self.refuse() };
         match serving.callouts.send(self.context, callout, now) {
             Ok(token) => {
+                self.asked = callout.flight.is_none().then(|| callout.cluster.clone());
                 self.phase = Phase::AwaitingReply { token };
                 Action::Pause
             }
             Err(_) => {
+                serving.environment.heard_of(&callout.cluster, &CalloutReply::Lost);
                 if let Some(flight) = &callout.flight {
                     serving.heard(flight, &CalloutReply::Lost);
                 }
@@ -251,6 +270,7 @@ impl Stream {
     fn reply(&mut self, reply: &LocalReply) -> Action {
         self.phase = Phase::Answered;
         self.status = Some(reply.status);
+        self.note_decision();
         let headers = abi::serialise(reply.headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())));
         let _ =
             abi::send_local_response(reply.status, reply.details, &headers, reply.body.as_bytes(), reply.grpc_status);
@@ -270,6 +290,9 @@ impl Stream {
         if self.phase != (Phase::AwaitingReply { token }) {
             return;
         }
+        if let Some((cluster, serving)) = self.asked.take().zip(self.serving.as_ref()) {
+            serving.environment.heard_of(&cluster, reply);
+        }
         if self.arrived(Arrival::Reply(reply)) == Action::Continue {
             abi::continue_request();
         }
@@ -282,6 +305,7 @@ impl Stream {
             return self.refuse();
         };
         let Some(now) = now() else { return self.refuse() };
+        self.stopwatch.run(now);
         let Ok(mut worker) = serving.worker.try_borrow_mut() else { return self.refuse() };
         let mut env = Env { now, host: &serving.environment, worker: &mut worker };
         let (passage, next) = serving.pipeline.begin(head, end_of_stream, &mut env);
@@ -322,9 +346,16 @@ impl Stream {
             let write = if adds_up(name) { abi::add_header } else { abi::set_header };
             let _ = write(Map::ResponseHeaders, name.as_bytes(), value.as_bytes());
         }
+        if let Some(attributes) = serving.pipeline.cookies() {
+            harden_cookies(attributes);
+        }
+        let status = self.status.unwrap_or_default();
+        if !serving.pipeline.heeds_response(passage, status) {
+            return Action::Continue;
+        }
         let Ok(mut worker) = serving.worker.try_borrow_mut() else { return Action::Continue };
         let mut env = Env { now: now().unwrap_or_default(), host: &serving.environment, worker: &mut worker };
-        let next = serving.pipeline.response_head(passage, self.status.unwrap_or_default(), &mut env);
+        let next = serving.pipeline.response_head(passage, status, &mut env);
         drop(worker);
         match next {
             ResponseNext::AwaitBody { limit } => self.await_response(limit, end_of_stream),
@@ -360,7 +391,10 @@ impl Stream {
     pub fn on_log(&mut self) {
         let (Some(serving), Some(passage)) = (self.serving.clone(), self.passage.as_mut()) else { return };
         let Ok(mut worker) = serving.worker.try_borrow_mut() else { return };
-        let mut env = Env { now: now().unwrap_or_default(), host: &serving.environment, worker: &mut worker };
+        // Asking for the time is a host call, and few exchanges are recorded with it.
+        let timed = serving.pipeline.records_time(passage).then(now).flatten();
+        let now = timed.unwrap_or(passage.exchange.received);
+        let mut env = Env { now, host: &serving.environment, worker: &mut worker };
         serving.pipeline.record(passage, self.status, &mut env);
         if !passage.exchange.lines.is_empty() {
             abi::set_property(b"portcullis", passage.exchange.lines.join("\n").as_bytes());
@@ -451,30 +485,6 @@ impl Stream {
             let _ = abi::remove_header(Map::RequestTrailers, name);
         }
     }
-}
-
-/// Headers that vouch for the bytes of a body.
-const DIGESTS: [&[u8]; 5] = [b"content-digest", b"repr-digest", b"digest", b"content-md5", b"etag"];
-
-/// Makes the response's head ours: nothing that the upstream said stays.
-fn replace_response_head(reply: &LocalReply) {
-    let head = abi::header_map(Map::ResponseHeaders).ok().and_then(Head::from_host_map).unwrap_or_default();
-    for (name, _) in head.iter().filter(|(name, _)| !name.starts_with(b":")) {
-        let _ = abi::remove_header(Map::ResponseHeaders, name);
-    }
-    let _ = abi::set_header(Map::ResponseHeaders, b":status", reply.status.to_string().as_bytes());
-    for (name, value) in &reply.headers {
-        let _ = abi::add_header(Map::ResponseHeaders, name.as_bytes(), value.as_bytes());
-    }
-}
-
-/// Puts another body into the response, and says its length. False when the host refuses, as it does where a response
-/// came without a body: it stays without one.
-fn replace_response_body(body: &[u8]) -> bool {
-    let replaced = abi::replace_buffer(Buffer::ResponseBody, body).is_ok();
-    let length = if replaced { body.len() } else { 0 };
-    let _ = abi::set_header(Map::ResponseHeaders, b"content-length", length.to_string().as_bytes());
-    replaced
 }
 
 /// Without a clock no credential can be judged: at the epoch none has expired.

@@ -160,24 +160,6 @@ pub(super) const fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
-/// Bytes at which a class looks around.
-pub(super) struct Marks(pub(super) &'static [u8]);
-
-impl Marks {
-    /// Whether `byte` is one of them; evaluated by the compiler.
-    #[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
-    pub(super) const fn contains(&self, byte: u8) -> bool {
-        let mut i = 0;
-        while i < self.0.len() {
-            if self.0[i] == byte {
-                return true;
-            }
-            i += 1;
-        }
-        false
-    }
-}
-
 /// A list of words to be recognised by a hash, without regard to case; at most 255 words of 1 to 63 bytes.
 pub(super) struct Words {
     words: &'static [&'static str],
@@ -217,9 +199,14 @@ impl Words {
     /// Whether `text` is one of them.
     #[inline]
     pub(super) fn contains(&self, text: &[u8]) -> bool {
-        let first = at(text, 0);
-        let lengths = self.lengths.get(usize::from(first & 31)).copied().unwrap_or(0);
-        text.len() < 64 && lengths >> text.len() & 1 != 0 && self.finds(text)
+        self.may_contain(text) && self.finds(text)
+    }
+
+    /// Whether one of them begins with the letter that `text` begins with, and is as long.
+    #[inline]
+    pub(super) fn may_contain(&self, text: &[u8]) -> bool {
+        let lengths = self.lengths.get(usize::from(at(text, 0) & 31)).copied().unwrap_or(0);
+        text.len() < 64 && lengths >> text.len() & 1 != 0
     }
 
     #[inline(never)]

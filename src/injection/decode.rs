@@ -4,6 +4,7 @@
 //! A malformed sequence stays as it is and hides nothing that stands around it.
 
 use super::bytes::{at, cut, from, is_word, starts_at};
+use super::work::spend;
 use base64::Engine as _;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use base64::engine::{DecodePaddingMode, GeneralPurpose as Engine};
@@ -23,34 +24,40 @@ type Step = fn(&[u8]) -> Option<Vec<u8>>;
 
 /// Calls `inspect` with `value` and then with each distinct decoding of it, as long as it returns true.
 ///
-/// Of a long value, what percent-decoding gives and what each round ends with: a client could make each step cost.
+/// Of a long value, what one round gives and what all of them end with: a client could make each step cost.
 pub(super) fn each_view(value: &[u8], mut inspect: impl FnMut(&[u8]) -> bool) {
     if !inspect(value) {
         return;
     }
+    let long = value.len() > super::LONG;
     let mut left = MAX_VIEWS - 1;
     let mut view = Cow::Borrowed(value);
+    let mut unread = false;
     let steps: [Step; 7] = [percent, entities, escapes, fold, base64_text, utf7, plus];
     for round in 0..DEPTH {
-        if !may_be_encoded(&view) {
-            return;
-        }
         let mut changed = false;
-        let mut unread = false;
-        for (place, step) in steps.into_iter().enumerate() {
-            let Some(next) = step(&view) else { continue };
-            view = Cow::Owned(next);
-            changed = true;
-            unread = value.len() > super::LONG && (round > 0 || place > 0);
-            if unread {
-                continue;
+        if may_be_encoded(&view) {
+            for step in steps {
+                let Some(next) = step(&view) else { continue };
+                view = Cow::Owned(next);
+                changed = true;
+                if long {
+                    continue;
+                }
+                if left == 0 || !inspect(&view) {
+                    return;
+                }
+                left -= 1;
             }
-            if left == 0 || !inspect(&view) {
+        }
+        unread |= changed && long;
+        if unread && (round == 0 || !changed || round + 1 == DEPTH) {
+            if !inspect(&view) {
                 return;
             }
-            left -= 1;
+            unread = false;
         }
-        if !changed || unread && !inspect(&view) {
+        if !changed {
             return;
         }
     }
@@ -122,51 +129,61 @@ fn numeric_reference(rest: &[u8]) -> Option<(Char, usize)> {
     Some((Char::Code(code), end))
 }
 
-/// Sorted; the semicolon is required but for the first five of HTML's history.
-const NAMED: [(&str, u8); 32] = [
-    ("NewLine", b'\n'),
-    ("Tab", b'\t'),
-    ("amp", b'&'),
-    ("apos", b'\''),
-    ("ast", b'*'),
-    ("bsol", b'\\'),
-    ("colon", b':'),
-    ("comma", b','),
-    ("commat", b'@'),
-    ("dollar", b'$'),
-    ("equals", b'='),
-    ("excl", b'!'),
-    ("grave", b'`'),
-    ("gt", b'>'),
-    ("lbrace", b'{'),
-    ("lbrack", b'['),
-    ("lowbar", b'_'),
-    ("lpar", b'('),
-    ("lsqb", b'['),
-    ("lt", b'<'),
-    ("nbsp", b' '),
-    ("num", b'#'),
-    ("percnt", b'%'),
-    ("period", b'.'),
-    ("plus", b'+'),
-    ("quest", b'?'),
-    ("quot", b'"'),
-    ("rbrace", b'}'),
-    ("rpar", b')'),
-    ("rsqb", b']'),
-    ("semi", b';'),
-    ("sol", b'/'),
-];
+/// The ASCII character that a name stands for; its semicolon is required but for the first five of HTML's history.
+const fn named(name: &[u8]) -> Option<u8> {
+    Some(match name {
+        b"NewLine" => b'\n',
+        b"Tab" => b'\t',
+        b"amp" => b'&',
+        b"apos" => b'\'',
+        b"ast" => b'*',
+        b"bsol" => b'\\',
+        b"colon" => b':',
+        b"comma" => b',',
+        b"commat" => b'@',
+        b"dollar" => b'$',
+        b"equals" => b'=',
+        b"excl" => b'!',
+        b"grave" => b'`',
+        b"gt" => b'>',
+        b"lbrace" => b'{',
+        b"lbrack" => b'[',
+        b"lowbar" => b'_',
+        b"lpar" => b'(',
+        b"lsqb" => b'[',
+        b"lt" => b'<',
+        b"nbsp" => b' ',
+        b"num" => b'#',
+        b"percnt" => b'%',
+        b"period" => b'.',
+        b"plus" => b'+',
+        b"quest" => b'?',
+        b"quot" => b'"',
+        b"rbrace" => b'}',
+        b"rpar" => b')',
+        b"rsqb" => b']',
+        b"semi" => b';',
+        b"sol" => b'/',
+        _ => return None,
+    })
+}
 
 fn named_reference(rest: &[u8]) -> Option<(Char, usize)> {
+    // The usual ones, and what they are nested in.
+    match rest {
+        [_, b'a', b'm', b'p', b';', ..] => return Some((Char::Byte(b'&'), 5)),
+        [_, b'l', b't', b';', ..] => return Some((Char::Byte(b'<'), 4)),
+        [_, b'g', b't', b';', ..] => return Some((Char::Byte(b'>'), 4)),
+        [_, b'q', b'u', b'o', b't', b';', ..] => return Some((Char::Byte(b'"'), 6)),
+        _ => {}
+    }
     let mut end = 1;
     while end < 9 && at(rest, end).is_ascii_alphabetic() {
         end += 1;
     }
     let name = cut(rest, 1, end);
     if at(rest, end) == b';' {
-        let found = NAMED.binary_search_by(|(known, _)| known.as_bytes().cmp(name)).ok()?;
-        return NAMED.get(found).map(|&(_, byte)| (Char::Byte(byte), end + 1));
+        return named(name).map(|byte| (Char::Byte(byte), end + 1));
     }
     if !matches!((at(rest, 1) | 0x20, at(rest, 2) | 0x20), (b'l' | b'g', b't') | (b'a', b'm') | (b'q', b'u')) {
         return None;
@@ -214,6 +231,13 @@ fn fold(text: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(text.len());
     let mut pos = 0;
     while pos < text.len() {
+        let plain = from(text, pos).iter().take_while(|&&byte| byte != 0 && byte < 0xC0).count();
+        spend(plain);
+        out.extend_from_slice(cut(text, pos, pos + plain));
+        pos += plain;
+        if pos >= text.len() {
+            break;
+        }
         let (byte, len) = fold_one(from(text, pos));
         if let Some(byte) = byte {
             out.push(byte);
@@ -369,8 +393,14 @@ fn replace(text: &[u8], lead: u8, decode: impl Fn(usize) -> Option<(Char, usize)
     let mut out: Option<Vec<u8>> = None;
     let mut copied = 0;
     let mut pos = 0;
-    while let Some(found) = memchr::memchr(lead, from(text, pos)) {
-        let start = pos + found;
+    loop {
+        // One often follows the other.
+        let start = if at(text, pos) == lead && pos < text.len() {
+            pos
+        } else {
+            let Some(found) = memchr::memchr(lead, from(text, pos)) else { break };
+            pos + found
+        };
         let Some((char, len)) = decode(start) else {
             pos = start + 1;
             continue;
@@ -453,10 +483,5 @@ mod tests {
         let all = views(value.as_bytes());
         assert!(all.len() <= MAX_VIEWS);
         assert!(all.iter().all(|view| view.len() <= value.len()));
-    }
-
-    #[test]
-    fn names_are_sorted() {
-        assert!(NAMED.is_sorted_by_key(|(name, _)| *name));
     }
 }

@@ -14,6 +14,7 @@ mod rules;
 mod shell;
 mod sql;
 mod template;
+mod triggers;
 mod work;
 
 pub use known::KnownHarmless;
@@ -23,6 +24,7 @@ pub use rules::{RuleDoc, RuleSet, rules};
 mod tests;
 
 use rules::Findings;
+use triggers::Triggers;
 
 /// A longer value is not read on once what was found leaves no doubt, and by fewer of its decodings.
 const LONG: usize = 4096;
@@ -161,7 +163,13 @@ fn inspect(view: &[u8], findings: &mut Findings) {
     if findings.wants(Class::Command) {
         shell::whole(view, findings);
     }
-    let wanted = findings.wanted();
+    walk(view, false, findings);
+}
+
+/// Reads a view from trigger to trigger; with `everywhere` from mark to mark, whatever stands beside them.
+#[inline]
+fn walk(view: &[u8], everywhere: bool, findings: &mut Findings) {
+    let wanted = TRIGGERS.of(findings.wanted());
     let mut readers = Readers {
         page: html::Page::new(view),
         names: path::Traversal::new(view),
@@ -169,12 +177,18 @@ fn inspect(view: &[u8], findings: &mut Findings) {
         template: template::Template::new(view),
     };
     for (i, &byte) in view.iter().enumerate() {
-        let marked = READERS.get(usize::from(byte)).copied().unwrap_or(0) & wanted.0;
-        if marked != 0 {
-            readers.read(i, byte, ClassSet(marked), findings);
-            if view.len() > LONG && findings.is_sure() {
-                return;
-            }
+        let mut fired = TRIGGERS.at(byte, wanted);
+        if fired == 0 {
+            continue;
+        }
+        let before = i.checked_sub(1).map_or(0, |i| bytes::at(view, i));
+        fired = if everywhere { fired } else { TRIGGERS.between(before, bytes::at(view, i + 1), fired) };
+        if fired == 0 {
+            continue;
+        }
+        readers.read(i, byte, fired, findings);
+        if view.len() > LONG && findings.is_sure() {
+            return;
         }
     }
     if findings.wants(Class::Template) {
@@ -191,37 +205,27 @@ struct Readers<'a> {
 }
 
 impl Readers<'_> {
-    #[inline(never)]
-    fn read(&mut self, i: usize, byte: u8, classes: ClassSet, findings: &mut Findings) {
-        if classes.contains(Class::Xss) {
+    #[inline]
+    fn read(&mut self, i: usize, byte: u8, fired: u32, findings: &mut Findings) {
+        if TRIGGERS.concern(fired, Class::Xss) {
             self.page.read(i, byte, findings);
         }
-        if classes.contains(Class::Path) {
+        if TRIGGERS.concern(fired, Class::Path) {
             self.names.read(i, findings);
         }
-        if classes.contains(Class::Command) {
+        if TRIGGERS.concern(fired, Class::Command) {
             self.line.read(i, byte, findings);
         }
-        if classes.contains(Class::Template) {
+        if TRIGGERS.concern(fired, Class::Template) {
             self.template.read(i, byte, findings);
         }
     }
 }
 
-/// For each byte, the classes that look around it, as bits.
-static READERS: [u8; 256] = readers();
-
-#[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
-const fn readers() -> [u8; 256] {
-    let mut table = [0; 256];
-    let mut i = 0;
-    while i < 256 {
-        let byte = i as u8;
-        table[i] = (html::Page::MARKS.contains(byte) as u8) << Class::Xss as u8
-            | (path::Traversal::MARKS.contains(byte) as u8) << Class::Path as u8
-            | (shell::Line::MARKS.contains(byte) as u8) << Class::Command as u8
-            | (template::Template::MARKS.contains(byte) as u8) << Class::Template as u8;
-        i += 1;
-    }
-    table
-}
+/// Where each class looks around.
+static TRIGGERS: Triggers = Triggers::new(&[
+    (Class::Xss, &html::TRIGGERS),
+    (Class::Path, &path::TRIGGERS),
+    (Class::Command, &shell::TRIGGERS),
+    (Class::Template, &template::TRIGGERS),
+]);

@@ -1,8 +1,17 @@
 //! File names that leave their place: steps upwards in every disguise, files of the system, wrappers that open files.
 
-use super::bytes::{Marks, Needles, at, contains, cut, from, is_word, starts_at};
+use super::bytes::{Needles, at, contains, cut, from, is_word, starts_at};
 use super::decode::OBSCURED;
 use super::rules::{Findings, Rule};
+use super::triggers::{Bytes, Trigger};
+
+/// Where a file name is looked at: dots but those inside names and numbers, and what stands for one.
+pub(super) const TRIGGERS: [Trigger; 4] = [
+    Trigger::new(Bytes::WORD.or(Bytes::of(b"\0")).not(), b".", Bytes::ANY),
+    Trigger::new(Bytes::ANY, b".", Bytes::WORD.not().or(Bytes::of(b"0_"))),
+    Trigger::new(Bytes::ANY, b"0", Bytes::of(b"xX")),
+    Trigger::new(Bytes::ANY, &[OBSCURED], Bytes::ANY),
+];
 
 /// Reports what `view` would open as a file name, but for [`Traversal`].
 pub(super) fn inspect(view: &[u8], findings: &mut Findings) {
@@ -18,9 +27,6 @@ pub(super) struct Traversal<'a> {
 }
 
 impl<'a> Traversal<'a> {
-    /// Where it looks around.
-    pub(super) const MARKS: Marks = Marks(&[b'.', b'0', OBSCURED]);
-
     pub(super) fn new(view: &'a [u8]) -> Self {
         Self { view, pos: 0 }
     }
@@ -47,6 +53,7 @@ impl<'a> Traversal<'a> {
         }
     }
 
+    #[inline(never)]
     fn run(&mut self, i: usize, findings: &mut Findings) {
         let view = self.view;
         let mut start = i;
@@ -177,8 +184,7 @@ fn separator_len(rest: &[u8]) -> Option<usize> {
 }
 
 /// What traversals go for; matched at the beginning, after separators.
-const TARGETS: &[&[u8]] = &[
-    b"etc",
+static TARGETS: Needles = Needles::new(&[
     b"boot.ini",
     b"windows",
     b"winnt",
@@ -200,10 +206,10 @@ const TARGETS: &[&[u8]] = &[
     b"wp-config",
     b"root/",
     b"autoexec.bat",
-];
+]);
 
 fn sensitive(target: &[u8]) -> bool {
-    TARGETS.iter().any(|name| starts_at(target, 0, name) && (name.len() > 3 || !is_word(at(target, name.len()))))
+    TARGETS.any_at(target, 0) || starts_at(target, 0, b"etc") && !is_word(at(target, 3))
 }
 
 /// Files that no client has reason to name, wherever they stand.

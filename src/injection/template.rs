@@ -1,7 +1,20 @@
 //! Template engines, expression languages and naming lookups: what runs between their delimiters.
 
-use super::bytes::{Marks, Needles, at, cut, find, from, skip_space, starts_at};
+use super::bytes::{Needles, at, cut, find, from, skip_space, starts_at};
 use super::rules::{Findings, Rule};
+use super::triggers::{Bytes, Trigger};
+
+/// Where a template is looked at: what opens an expression, and parts of names that lead out of one.
+pub(super) const TRIGGERS: [Trigger; 8] = [
+    Trigger::new(Bytes::of(b"$%#*!~@{"), b"{", Bytes::ANY),
+    Trigger::new(Bytes::ANY, b"{<", Bytes::of(b"%")),
+    Trigger::new(Bytes::ANY, b"[", Bytes::of(b"#")),
+    Trigger::new(Bytes::ANY, b"j", Bytes::of(b"aA")),
+    Trigger::new(Bytes::ANY, b"#", Bytes::of(b"_")),
+    Trigger::new(Bytes::of(b"rR_"), b"[", Bytes::ANY),
+    Trigger::new(Bytes::of(b"rR"), b".", Bytes::ANY),
+    Trigger::new(Bytes::of(b"eE"), b"(", Bytes::of(b")")),
+];
 
 /// How far an expression is read.
 const REACH: usize = 400;
@@ -108,25 +121,19 @@ pub(super) struct Template<'a> {
     searched: usize,
     /// For each kind of end: from where it was looked for last, and the place found.
     closes: [(usize, Option<usize>); 4],
-    /// A bracket or another sign of code has been read.
-    code: bool,
     /// A name stands somewhere that has no business in a value with code in it.
     internals: bool,
 }
 
 impl<'a> Template<'a> {
-    /// Where it looks around.
-    pub(super) const MARKS: Marks = Marks(b"{<[(#.j");
-
     pub(super) fn new(view: &'a [u8]) -> Self {
-        Self { view, searched: 0, closes: [(0, None); 4], code: false, internals: false }
+        Self { view, searched: 0, closes: [(0, None); 4], internals: false }
     }
 
     /// Reports what the mark `byte` at `i` would run; marks are read in their order.
-    #[inline]
+    #[inline(never)]
     pub(super) fn read(&mut self, i: usize, byte: u8, findings: &mut Findings) {
         let view = self.view;
-        self.code |= !matches!(byte, b'.' | b'j');
         match byte {
             b'{' => self.brace(i, findings),
             b'<' if at(view, i + 1) == b'%' => self.expression(i + 2, Close::Percent, findings),
@@ -149,7 +156,8 @@ impl<'a> Template<'a> {
         if starts_at(self.view, 0, b"@(") && arithmetic(cut(self.view, 2, 64)) {
             findings.report(Rule::TemplateExpression);
         }
-        if self.code && self.internals {
+        // A bracket or another sign of code.
+        if self.internals && self.view.iter().any(|byte| b"{<[(#".contains(byte)) {
             findings.report(Rule::TemplateObject);
         }
     }

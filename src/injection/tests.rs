@@ -326,6 +326,15 @@ mod properties {
     use super::*;
     use proptest::prelude::*;
 
+    #[rustfmt::skip]
+    const MARKED: &[&str] = &[
+        "<", "/", "script", " onload", "=", "==", ":", "javascript", "vbs", "data", "text/html,", "alert", "eval", "(", ")", "`",
+        "document", ".", "cookie", "[", "]", "'", "\"", " ", "\n", "\0", "..", "/", "\\", "etc", "0x2e", "0x2f", "\u{1a}", ";", "|",
+        "||", "&", "&&", "id", "ls", "cat ", "system", "exec", "phpinfo", "$", "{", "}", "_get[", "ifs", "{{", "{%", "${", "#{", "7*7",
+        "jndi:", "j", "java.lang.runtime", "#_memberaccess", "constructor", "prototype", "__proto__", "a", "1", "-", "!--#exec", "?php",
+        "/bin/sh -c ", "expression", "style", "<a ", "import", "freemarker", ".template.utility", "getruntime", "().exec", "%",
+    ];
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(400))]
 
@@ -337,6 +346,19 @@ mod properties {
         #[test]
         fn survives_the_marks_that_grammars_are_made_of(value in "[\\x00-\\x20'\"`()<>=;:,.|&$#%@!*/+^{}\\[\\]~?a-f0-9\\\\-]{0,120}") {
             scan(value.as_bytes(), ClassSet::ALL);
+        }
+
+        #[test]
+        fn the_bytes_beside_a_mark_rule_out_nothing_that_would_be_found(
+            pieces in prop::collection::vec(prop::sample::select(MARKED), 0..12),
+        ) {
+            let value = pieces.concat();
+            let found = |everywhere: bool| {
+                let mut findings = Findings::new(ClassSet::ALL.without(Class::Sqli), RuleSet::default());
+                walk(value.as_bytes(), everywhere, &mut findings);
+                findings.strongest()
+            };
+            prop_assert_eq!(found(false), found(true), "{}", value);
         }
 
         #[test]

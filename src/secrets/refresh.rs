@@ -83,6 +83,12 @@ impl Remote {
 }
 
 impl SecretSlot {
+    /// When its store last gave a good value, the epoch before the first, and how many fetches have failed since.
+    pub fn last_good(&self) -> (Timestamp, u32) {
+        let schedule = self.remote.as_ref().map(|remote| remote.schedule.get()).unwrap_or_default();
+        (schedule.fetched, schedule.failures)
+    }
+
     /// The fetch that an exchange may wait for. `None`: the store has just failed, or there is none; it would wait in
     /// vain.
     pub fn ask(&self, now: Timestamp) -> Option<Callout> {

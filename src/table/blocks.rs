@@ -11,8 +11,8 @@ use super::bytes::Reader;
 use super::hash::Message;
 use super::limiter::{Demand, Key, Limiter, Rates, Sizes, Verdict};
 use super::rate::Rate;
-use super::{LINGER, MAX_TRIES, Space, TableError};
-use crate::store::{SharedStore, Stored, Write};
+use super::{Fill, LINGER, MAX_TRIES, Space, TableError};
+use crate::store::{SharedStore, StoreError, Stored, Write};
 use crate::time::Timestamp;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -159,6 +159,15 @@ impl Blocks {
             let _ = store.replace(&key, &[], stored.cas)?;
         }
         Ok(blocks.into_iter().find(|block| covers(block.prefix, prefix)))
+    }
+
+    /// How full one set is, chosen by `lot`.
+    ///
+    /// # Errors
+    /// The host's.
+    pub fn fill(&self, store: &dyn SharedStore, lot: u64, now: Timestamp) -> Result<Fill, StoreError> {
+        let stored = store.get(&self.space.key(TABLE, lot % self.sets))?;
+        Ok(Fill { used: blocks_at(stored.as_ref(), now).len(), room: USUAL_WAYS as usize })
     }
 
     /// Ends every block that covers `address` and forgets its failures. Gives what was blocked until now.

@@ -6,8 +6,8 @@
 
 use super::bytes::Reader;
 use super::hash::Message;
-use super::{LINGER, MAX_TRIES, Space, TableError};
-use crate::store::{SharedStore, Stored, Write};
+use super::{Fill, LINGER, MAX_TRIES, Space, TableError};
+use crate::store::{SharedStore, StoreError, Stored, Write};
 use crate::time::Timestamp;
 
 /// Keys of one stored value, 12 bytes each. Sets fill unevenly: with half of the entries in use one set in 8,000 has more
@@ -95,6 +95,12 @@ impl ExpiringSet {
             let _ = store.replace(&place.key, &[], stored.cas)?;
         }
         Ok(entries.iter().any(|(tag, _)| *tag == place.tag))
+    }
+
+    /// How full one set is, chosen by `lot`.
+    pub(super) fn fill(&self, store: &dyn SharedStore, lot: u64, now: Timestamp) -> Result<Fill, StoreError> {
+        let stored = store.get(&self.space.key(self.table, lot % self.sets))?;
+        Ok(Fill { used: entries_at(stored.as_ref(), now).len(), room: WAYS })
     }
 
     fn place(&self, key: &[u8]) -> Place {

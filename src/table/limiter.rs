@@ -59,8 +59,8 @@ use super::address::Prefix;
 use super::hash::Message;
 use super::rate::Rate;
 use super::set::{Set, WAYS};
-use super::{MAX_TRIES, Space, TableError};
-use crate::store::{Cas, SharedStore, Write};
+use super::{Fill, MAX_TRIES, Space, TableError};
+use crate::store::{Cas, SharedStore, StoreError, Write};
 use crate::time::Timestamp;
 use std::cell::Cell;
 use std::net::IpAddr;
@@ -289,6 +289,23 @@ impl Limiter {
             }
         }
         Err(TableError::Contended)
+    }
+
+    /// How full one set of the counters is, chosen by `lot`: of addresses, or of all other keys.
+    ///
+    /// # Errors
+    /// The host's.
+    pub fn fill(
+        &self,
+        store: &dyn SharedStore,
+        of_addresses: bool,
+        lot: u64,
+        now: Timestamp,
+    ) -> Result<Fill, StoreError> {
+        let table = if of_addresses { &self.addresses } else { &self.named };
+        let stored = store.get(&self.space.key(table.own, lot % table.sets))?;
+        let used = stored.map_or(0, |stored| Set::decode(&stored.value).living(now.unix_nanos()));
+        Ok(Fill { used, room: WAYS })
     }
 
     fn name(&self, demand: &Demand<'_>) -> Name {

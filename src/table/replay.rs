@@ -1,8 +1,8 @@
 //! Replay protection: each signature or nonce is accepted once, by whichever worker sees it first.
 
 use super::expiring::ExpiringSet;
-use super::{Space, TableError};
-use crate::store::SharedStore;
+use super::{Fill, Space, TableError};
+use crate::store::{SharedStore, StoreError};
 use crate::time::Timestamp;
 
 pub use super::expiring::Inserted;
@@ -31,5 +31,13 @@ impl ReplaySet {
         now: Timestamp,
     ) -> Result<Inserted, TableError> {
         self.seen.insert(store, key, expires, now)
+    }
+
+    /// How full one set is, chosen by `lot`.
+    ///
+    /// # Errors
+    /// The host's.
+    pub fn fill(&self, store: &dyn SharedStore, lot: u64, now: Timestamp) -> Result<Fill, StoreError> {
+        self.seen.fill(store, lot, now)
     }
 }

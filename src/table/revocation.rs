@@ -1,8 +1,8 @@
 //! Revoked tokens (`jti`) and sessions (`sid`), each until the token would have expired anyway.
 
 use super::expiring::{ExpiringSet, Inserted};
-use super::{Space, TableError};
-use crate::store::SharedStore;
+use super::{Fill, Space, TableError};
+use crate::store::{SharedStore, StoreError};
 use crate::time::Timestamp;
 
 /// What became of a revocation.
@@ -52,6 +52,14 @@ impl Revocations {
     /// [`TableError::Store`] where the host fails.
     pub fn contains(&self, store: &dyn SharedStore, id: &[u8], now: Timestamp) -> Result<bool, TableError> {
         self.revoked.contains(store, id, now)
+    }
+
+    /// How full one set is, chosen by `lot`.
+    ///
+    /// # Errors
+    /// The host's.
+    pub fn fill(&self, store: &dyn SharedStore, lot: u64, now: Timestamp) -> Result<Fill, StoreError> {
+        self.revoked.fill(store, lot, now)
     }
 }
 

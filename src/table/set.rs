@@ -168,7 +168,8 @@ impl<'a> Set<'a> {
         self.open.retain(|(_, counter)| !counter.is_over(now));
     }
 
-    fn living(&self, now: u64) -> usize {
+    /// Counters of one key or group that still count.
+    pub(super) fn living(&self, now: u64) -> usize {
         let lives = |counter: &Counter<'_>| !counter.rest && !counter.is_over(now);
         let stored = self.stored.iter().filter_map(|(_, bytes)| Counter::decode(bytes));
         stored.filter(|counter| lives(counter)).count() + self.open.iter().filter(|(_, c)| lives(c)).count()

@@ -48,7 +48,8 @@ def dependency():
 
 @pytest.fixture(scope="module")
 def start(upstream):
-    """Starts gateways that live as long as the test module; none of them may ever see the module die."""
+    """Starts gateways that live as long as the test module; none of them may ever see the module die, or write an event
+    that the published schema does not describe."""
     started = []
 
     def start(plugin, **options):
@@ -58,9 +59,11 @@ def start(upstream):
 
     yield start
     died = [line for gateway in started for line in gateway.trapped()]
+    untrue = [problem for gateway in started for problem in gateway.lines_that_break_the_schema()]
     for gateway in started:
         gateway.close()
     assert not died, died
+    assert not untrue, untrue[:5]
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import pytest
 from harness import client
 from harness.configuration import plugin
 from harness.credentials import bearer, service_headers, token
+from harness.dependency import Said, eventually
 from harness.expect import passed, refused
 from harness.gateway import ENVIRONMENT
 
@@ -35,6 +36,19 @@ routes:
 
 SAMPLED = plugin("""
 events: { sample: 5/s }
+routes: [{ match: { path: "/**" } }]
+""")
+
+SESSIONS = plugin("""
+service: sessions
+routes: [{ match: { path: "/**" } }]
+""")
+
+REMOTE = plugin("""
+service: remote
+authentication:
+  jwt:
+    partners: { issuer: https://p.example, algorithms: [RS256], jwks: { cluster: idp, uri: https://p.example/jwks } }
 routes: [{ match: { path: "/**" } }]
 """)
 
@@ -100,6 +114,23 @@ def test_the_access_log_has_the_same_objects_bare(gateway):
         assert set(event) == {"timestamp", "event_type", "service", "details"}
 
 
+def test_the_access_log_prints_every_line_of_a_request_bare_in_their_order(gateway):
+    answer = gateway.get("/admin/7", [bearer(), ("x-forwarded-for", "203.0.113.1")])
+    refused(answer, 403)
+    assert [event["event_type"] for event in gateway.events(answer)] == ["ACCESS_DENIED", "SENSITIVE_ACCESS"]
+    raw = [line for line in gateway.access_log_file.read_text().splitlines() if answer.request_id in line]
+    assert len(raw) == 2
+    assert all(json.loads(line)["details"]["request_id"] == answer.request_id for line in raw)
+
+
+def test_an_event_names_its_trace(gateway):
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    answer = gateway.get("/things/1", [("traceparent", f"00-{trace}-00f067aa0ba902b7-01")])
+    assert gateway.event(answer)["details"]["trace_id"] == trace
+    answer = gateway.get("/things/1", [("traceparent", f"00-{trace.upper()}-00f067aa0ba902b7-01")])
+    assert "trace_id" not in gateway.event(answer)["details"]
+
+
 def test_the_metrics_have_exactly_the_published_names_and_labels(gateway):
     gateway.get("/things/1")
     gateway.get("/things/1", [bearer(exp=int(time.time()) - 600, iat=int(time.time()) - 700)])
@@ -121,10 +152,39 @@ def test_the_metrics_have_exactly_the_published_names_and_labels(gateway):
         r'blocked_requests_total{service="order-service",reason="injection"} \d+',
     ):
         assert re.search("^" + line.replace("{", r"\{").replace("}", r"\}") + "$", page, re.MULTILINE), line
-    ours = re.findall(r"^(\w*(?:security_events|auth_failures|blocked_requests)\w*)\{([^}]*)\}", page, re.MULTILINE)
-    assert {name for name, _ in ours} == {"security_events_total", "auth_failures_total", "blocked_requests_total"}
+    ours = re.findall(r'^(\w+)\{([^}]*service="order-service"[^}]*)\}', page, re.MULTILINE)
+    counters = {"security_events_total", "auth_failures_total", "blocked_requests_total"}
+    histogram = {f"decision_microseconds_{part}" for part in ("bucket", "count", "sum")}
+    assert {name for name, _ in ours} - histogram == {*counters, "active_sessions", "table_use_percent"}
     labels = {tuple(re.findall(r"(\w+)=", labels)) for _, labels in ours}
-    assert labels == {("event_type", "service"), ("service", "reason")}
+    assert labels - {("service", "le")} == {("event_type", "service"), ("service", "reason"), ("service",),
+                                            ("service", "name")}
+    assert set(re.findall(r'table_use_percent\{service="order-service",name="(\w+)"\} \d+', page)) == {
+        "limits", "addresses", "replay", "revocations"}
+
+
+def test_callers_are_estimated_and_decisions_timed_by_all_workers_together(start):
+    gateway = start(SESSIONS)
+    callers = [f"caller-{number}" for number in range(40)]
+    for caller in callers * 2:
+        passed(gateway.get("/things/1", [bearer(user_id=caller)]))
+    refused(gateway.get("/things/1"), 401)
+    within = lambda: 38 <= gateway.counter("active_sessions", service="sessions") <= 42
+    timed = lambda: gateway.counter("decision_microseconds_count", service="sessions") == 81
+    assert eventually(lambda: within() and timed(), seconds=15), gateway.prometheus()
+    page = gateway.prometheus()
+    buckets = re.findall(r'^decision_microseconds_bucket\{service="sessions",le="([^"]+)"\} (\d+)$', page, re.MULTILINE)
+    counts = [int(count) for _, count in buckets]
+    assert counts == sorted(counts) and counts[-1] == 81
+    # A decision takes some time, and less than a tenth of a second.
+    assert 0 < gateway.counter("decision_microseconds_sum", service="sessions") < 81 * 100_000
+
+
+def test_calls_that_fail_and_keys_that_never_came_are_measured(start, dependency):
+    idp = dependency(lambda asked: Said(status=503))
+    gateway = start(REMOTE, clusters={"idp": idp.port})
+    assert eventually(lambda: gateway.counter("callout_failures_total", service="remote", name="idp") >= 1, seconds=10)
+    assert eventually(lambda: gateway.counter("jwks_age_seconds", service="remote", name="partners") >= 2, seconds=10)
 
 
 def test_a_flood_of_events_is_sampled_and_the_number_left_out_is_stated(start):

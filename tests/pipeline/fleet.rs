@@ -11,7 +11,7 @@ use portcullis::check::{Arrival, Call, Callout, CalloutReply, Connection, Env, G
 use portcullis::event::Severity;
 use portcullis::head::Head;
 use portcullis::jose::verify::{HostVerifier, NoHost};
-use portcullis::metrics::Counter;
+use portcullis::metrics::{Counter, Gauge};
 use portcullis::native::NativeHost;
 use portcullis::pipeline::{Next, Passage, Pipeline};
 use portcullis::store::{Cas, SharedStore, StoreError, Stored, Write};
@@ -518,6 +518,8 @@ impl Connection for Broken {
 
 impl Telemetry for Broken {
     fn count(&self, _counter: Counter, _n: u64) {}
+
+    fn gauge(&self, _gauge: Gauge, _value: u64) {}
 
     fn log(&self, _severity: Severity, line: &str) {
         self.0.borrow_mut().push(line.to_owned());

@@ -75,7 +75,7 @@ fn at(seconds: u64) -> Timestamp {
 
 #[test]
 fn a_flood_at_a_limit_leaves_memory_flat_the_exhausted_refused_and_strangers_served() {
-    let addresses = addresses(40_000);
+    let addresses = addresses(20_000);
     let (entries, store) = (entries(addresses), &MemoryStore::new());
     let sizes = Sizes { addresses: entries, named: 64 };
     let limiter = Limiter::open(Space::open(store, "flood", [7; 16]).unwrap(), store, sizes).unwrap();
@@ -101,7 +101,7 @@ fn a_flood_at_a_limit_leaves_memory_flat_the_exhausted_refused_and_strangers_ser
 
 #[test]
 fn a_flood_of_failures_leaves_memory_flat_the_blocked_shut_out_and_strangers_alone() {
-    let addresses = addresses(20_000);
+    let addresses = addresses(10_000);
     let (entries, store) = (entries(addresses), &MemoryStore::new());
     let policy = BlockPolicy { failures: "5/h".parse().unwrap(), block_for: Some(Duration::from_secs(3600)) };
     let space = Space::open(store, "flood", [7; 16]).unwrap();

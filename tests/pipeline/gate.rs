@@ -6,6 +6,7 @@ use hmac::{Hmac, Mac};
 use portcullis::assembly::{self, Surroundings};
 use portcullis::check::{Arrival, BodyArrival, Call, Callout, CalloutReply, Env};
 use portcullis::cli::document;
+use portcullis::document::{Document, Limits};
 use portcullis::exchange::HeaderEdit;
 use portcullis::head::Head;
 use portcullis::jose::algorithm::Algorithm;
@@ -15,6 +16,7 @@ use portcullis::metrics::Counter;
 use portcullis::native::NativeHost;
 use portcullis::pipeline::{Next, Passage, Pipeline, ResponseArrival, ResponseNext};
 use portcullis::response::Response;
+use portcullis::schema::Schema;
 use portcullis::time::Timestamp;
 use portcullis::worker::Worker;
 use serde_json::{Value, json};
@@ -303,8 +305,28 @@ impl Gate {
     }
 
     fn events(&self) -> Vec<Value> {
-        self.host.lines.borrow().iter().map(|line| serde_json::from_str(line).unwrap()).collect()
+        self.host.lines.borrow().iter().map(|line| event(line)).collect()
     }
+
+    /// Where a measure stands, by its name without the service.
+    pub fn gauge(&mut self, name: &str) -> Option<u64> {
+        let mut env = Env { now: self.now, host: &self.host, worker: &mut self.worker };
+        self.pipeline.health().report(&mut env);
+        let gauges = self.pipeline.health().gauges("s");
+        let (gauge, _) = gauges.iter().find(|(_, known)| known.replace("~service=s", "") == name)?;
+        self.host.gauges.borrow().get(gauge).copied()
+    }
+}
+
+thread_local! {
+    static EVENT: Schema = Schema::compile(&serde_json::from_str(include_str!("../../docs/event.schema.json")).unwrap()).unwrap();
+}
+
+/// A line of the log, which must be what the published schema says.
+fn event(line: &str) -> Value {
+    let document = Document::parse(line.as_bytes(), &Limits::default()).unwrap();
+    assert_eq!(EVENT.with(|schema| schema.validate(&document)), Ok(()), "{line}");
+    serde_json::from_str(line).unwrap()
 }
 
 /// The head as the adapter leaves it.

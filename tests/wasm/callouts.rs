@@ -203,3 +203,22 @@ fn what_must_not_pass_does_not_pass_whatever_the_host_answers_around_callouts() 
         }
     }
 }
+
+#[test]
+fn calls_that_fail_are_counted_by_cluster_once_for_all_that_share_them() {
+    let mut vm = with_key();
+    let failures = |vm: &mut Vm, cluster: &str| {
+        vm.host().metric(&format!("callout_failures_total~service=user-service~name={cluster}"))
+    };
+    let opened: Vec<_> = (0..3).map(|_| vm.open(1, &Request::get("/api/a").by("ada"))).collect();
+    let [callout] = &sent(&mut vm)[..] else { panic!("one callout") };
+    vm.answer(callout, Some((503, b"")));
+    for (context, outcome) in opened {
+        vm.close(context, &Request::get("/api/a").by("ada"), outcome);
+    }
+    assert_eq!((failures(&mut vm, "users"), failures(&mut vm, "idp")), (1, 0));
+    vm.open(1, &by("b"));
+    let [callout] = &sent(&mut vm)[..] else { panic!("one callout") };
+    vm.answer(callout, None);
+    assert_eq!((failures(&mut vm, "users"), failures(&mut vm, "idp")), (1, 1));
+}

@@ -2,7 +2,7 @@
 //! at it. Sources: the proxy-wasm ABI 0.2.1 and Envoy's implementation of it.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 pub type Headers = Vec<(Vec<u8>, Vec<u8>)>;
@@ -27,6 +27,8 @@ pub struct Host {
     pub current: u32,
     pub log: Vec<(u32, String)>,
     pub metrics: Vec<(String, i64)>,
+    /// Which of them are histograms.
+    pub histograms: HashSet<u32>,
     /// Answers `verify_signature`; a host without one says that there is no such function.
     pub verify_signature: Option<Vec<u8>>,
     /// Every call of this import gets this status and does nothing else.

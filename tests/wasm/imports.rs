@@ -17,7 +17,7 @@ macro_rules! fault {
 type Guest<'a> = Caller<'a, Host>;
 
 /// The imports that the module calls while it serves; each can be made to fail.
-pub const SERVING: [&str; 21] = [
+pub const SERVING: [&str; 22] = [
     "proxy_log",
     "proxy_get_current_time_nanoseconds",
     "proxy_set_tick_period_milliseconds",
@@ -39,6 +39,7 @@ pub const SERVING: [&str; 21] = [
     "proxy_set_effective_context",
     "proxy_define_metric",
     "proxy_increment_metric",
+    "proxy_record_metric",
 ];
 
 /// Every import of `module`.
@@ -302,7 +303,7 @@ fn rest(linker: &mut Linker<Host>) -> Result<(), Error> {
     linker.func_wrap(
         "env",
         "proxy_define_metric",
-        |mut guest: Guest<'_>, _: u32, name: u32, size: u32, id: u32| -> Result<u32, Error> {
+        |mut guest: Guest<'_>, kind: u32, name: u32, size: u32, id: u32| -> Result<u32, Error> {
             fault!(guest, "proxy_define_metric");
             let name = String::from_utf8(read(&guest, name, size)).unwrap();
             let metrics = &mut guest.data_mut().metrics;
@@ -310,6 +311,9 @@ fn rest(linker: &mut Linker<Host>) -> Result<(), Error> {
                 metrics.push((name, 0));
                 metrics.len() - 1
             });
+            if kind == 2 {
+                guest.data_mut().histograms.insert(at as u32);
+            }
             write(&mut guest, id, &(at as u32).to_le_bytes());
             Ok(0)
         },
@@ -321,6 +325,18 @@ fn rest(linker: &mut Linker<Host>) -> Result<(), Error> {
             fault!(guest, "proxy_increment_metric");
             let Some((_, count)) = guest.data_mut().metrics.get_mut(id as usize) else { return Ok(NOT_FOUND) };
             *count += offset;
+            Ok(0)
+        },
+    )?;
+    linker.func_wrap(
+        "env",
+        "proxy_record_metric",
+        |mut guest: Guest<'_>, id: u32, value: u64| -> Result<u32, Error> {
+            fault!(guest, "proxy_record_metric");
+            let host = guest.data_mut();
+            let Some((_, stands)) = host.metrics.get_mut(id as usize) else { return Ok(NOT_FOUND) };
+            // Of a histogram, how often something was recorded.
+            *stands = if host.histograms.contains(&id) { *stands + 1 } else { value as i64 };
             Ok(0)
         },
     )?;

@@ -16,6 +16,7 @@ mod fuel;
 mod host;
 mod hostile;
 mod imports;
+mod measures;
 mod requests;
 mod responses;
 mod serving;

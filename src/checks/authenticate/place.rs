@@ -76,6 +76,11 @@ pub fn shown<'f>(found: &'f [Found<'_>]) -> Shown<'f> {
     }
 }
 
+/// Whether a browser shows it by itself, whoever made the page: it stands in cookies only.
+pub fn is_shown_by_cookie(found: &[Found<'_>]) -> bool {
+    !found.is_empty() && found.iter().all(|found| matches!(found.place, Place::Cookie(_)))
+}
+
 /// Takes every credential that was found out of what the upstream receives.
 pub fn strip_all(found: &[Found<'_>], exchange: &mut Exchange) {
     for found in found {
@@ -224,6 +229,21 @@ mod tests {
         assert_eq!(shown(&find(&[&header, &query], &exchange)), Shown::One(b"a"));
         assert_eq!(shown(&find(&[&header, &cookie], &exchange)), Shown::Different);
         assert_eq!(shown(&find(&[], &exchange)), Shown::Nothing);
+    }
+
+    #[test]
+    fn a_browser_shows_by_itself_what_stands_in_cookies_only() {
+        let (header, query, cookie) = (bearer(), Place::Query(Rc::from("t")), Place::Cookie(Rc::from("t")));
+        let exchange = exchange("t=a", &[("authorization", "Bearer a"), ("cookie", "t=a")]);
+        for (places, shown) in [
+            (&[&cookie][..], true),
+            (&[&cookie, &header], false),
+            (&[&query, &cookie], false),
+            (&[&header], false),
+            (&[], false),
+        ] {
+            assert_eq!(is_shown_by_cookie(&find(places, &exchange)), shown, "{places:?}");
+        }
     }
 
     #[test]

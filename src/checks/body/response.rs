@@ -54,6 +54,16 @@ impl ResponseCheck for TransformResponse {
         }
     }
 
+    fn steps(&self) -> Vec<&'static str> {
+        let steps = [
+            ("decrypt the body", self.whole.is_some()),
+            ("owner", self.owner.is_some()),
+            ("fields", self.fields.is_some()),
+            ("decrypt fields", self.decrypt.is_some()),
+        ];
+        steps.into_iter().filter(|(_, does)| *does).map(|(step, _)| step).collect()
+    }
+
     fn unreadable(&self, why: ResponseRejection) -> Step {
         let denial = Denial::Response(why);
         // Who only asks whose it is may do so in monitor mode.

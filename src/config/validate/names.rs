@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Checker;
+use crate::canonical::origin::Origin;
 use crate::config::{Cors, Limit, LimitKey, Name, SameSite, tree};
 
 impl Checker<'_> {
@@ -172,5 +173,5 @@ fn is_origin(text: &str) -> bool {
     let Some((scheme, authority)) = text.split_once("://") else { return false };
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-._:[]".contains(&byte);
     let letters = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte);
-    !scheme.is_empty() && scheme.bytes().all(letters) && !authority.is_empty() && authority.bytes().all(plain)
+    scheme.bytes().all(letters) && authority.bytes().all(plain) && Origin::parse(text.as_bytes()).is_some()
 }

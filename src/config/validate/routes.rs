@@ -1,7 +1,6 @@
 //! Routes and their defaults: what they refer to.
 
 use super::Checker;
-use crate::config::unsupported::form_of;
 use crate::config::{Authenticate, Body, Exclusion, MethodRef, Response, Route};
 
 impl Checker<'_> {
@@ -121,5 +120,14 @@ impl Checker<'_> {
                 self.error(format!("{path}[{index}]"), "expected names separated by dots, such as results.*.password");
             }
         }
+    }
+}
+
+/// The step between `authenticate` and its list.
+fn form_of(authenticate: &Authenticate) -> &'static str {
+    match authenticate {
+        Authenticate::None | Authenticate::Any(_) => "",
+        Authenticate::All(_) => ".all",
+        Authenticate::Optional(_) => ".optional",
     }
 }

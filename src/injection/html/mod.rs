@@ -5,55 +5,63 @@
 
 mod words;
 
-use super::bytes::{Marks, Needles, at, contains, cut, from, is_word, skip_space, starts_at};
+use super::bytes::{Needles, at, contains, cut, from, is_word, skip_space, starts_at};
 use super::rules::{Findings, Rule};
+use super::triggers::{Bytes, Trigger};
 use super::work::spend;
 use words::{ACTIVE, EVENTS, SCRIPT_SCHEMES, SINKS};
 
 /// How far a tag is read for what its attributes say.
 const TAG_REACH: usize = 512;
 
+/// Where a page is looked at: what begins a tag, and what ends the name of an attribute, a scheme, a call or an object.
+pub(super) const TRIGGERS: [Trigger; 5] = [
+    Trigger::new(Bytes::ANY, b"<", Bytes::LETTERS.or(Bytes::of(b"!?/\"'<%\0"))),
+    Trigger::new(Bytes::WORD.or(Bytes::BLANK).or(Bytes::HIGH), b"=", Bytes::of(b"=").not()),
+    // The last letters of the schemes and of the calls that are known.
+    Trigger::new(Bytes::of(b"tsadlTSADL").or(Bytes::BLANK), b":", Bytes::ANY),
+    Trigger::new(Bytes::of(b"tmlhneTMLHNE )\t\n"), b"(`", Bytes::ANY),
+    Trigger::new(Bytes::of(b"twfpnrTWFPNR"), b".[", Bytes::ANY),
+];
+
 /// What has been passed of a view that may stand inside a page.
 pub(super) struct Page<'a> {
     view: &'a [u8],
     /// The last place where a tag begins.
     tag: Option<usize>,
-    /// The first quote.
+    /// Where the first quote is, once it has been looked for; the length when there is none.
     quote: Option<usize>,
     attributes: Attributes,
     passed: Passed,
 }
 
 impl<'a> Page<'a> {
-    /// Where it looks around.
-    pub(super) const MARKS: Marks = Marks(b"<=:(`\"'.[");
-
     pub(super) fn new(view: &'a [u8]) -> Self {
         Self { view, tag: None, quote: None, attributes: Attributes::default(), passed: Passed::default() }
     }
 
     /// Reports what the mark `byte` at `i` would do; marks are read in their order.
-    #[inline]
+    #[inline(never)]
     pub(super) fn read(&mut self, i: usize, byte: u8, findings: &mut Findings) {
         match byte {
             b'<' => self.markup(i, findings),
             b'=' => self.attribute(i, findings),
             b':' => self.scheme(i, findings),
-            b'(' | b'`' => {
-                if byte == b'`' {
-                    self.quote = self.quote.or(Some(i));
-                }
-                self.call(i, findings);
-            }
-            b'"' | b'\'' if self.quote.is_none() => self.quote = Some(i),
-            b'.' | b'[' if i > 0 && matches!(at(self.view, i - 1) | 0x20, b't' | b'w' | b'f' | b'p' | b'n' | b'r') => {
-                self.access(i, findings)
-            }
+            b'(' | b'`' => self.call(i, findings),
+            b'.' | b'[' => self.access(i, findings),
             _ => {}
         }
     }
 
+    /// The first quote, if it stands before `i`.
+    fn quote_before(&mut self, i: usize) -> Option<usize> {
+        let view = self.view;
+        let first = *self.quote.get_or_insert_with(|| memchr::memchr3(b'\'', b'"', b'`', view).unwrap_or(view.len()));
+        (first < i).then_some(first)
+    }
+
     /// `<` at `i`.
+    #[inline(never)]
     fn markup(&mut self, i: usize, findings: &mut Findings) {
         let view = self.view;
         let mut start = i + 1;
@@ -135,6 +143,7 @@ impl<'a> Page<'a> {
     }
 
     /// `=` at `i`: an event handler before it?
+    #[inline(never)]
     fn attribute(&mut self, i: usize, findings: &mut Findings) {
         let view = self.view;
         let mut end = i;
@@ -171,11 +180,12 @@ impl<'a> Page<'a> {
     }
 
     /// Whether a quote before `i` closes an attribute's value: nothing but what ends one stands between.
-    fn broke_out(&self, i: usize) -> bool {
-        self.quote.is_some_and(|quote| quote < i && (quote == 0 || at(self.view, quote - 1) > b' '))
+    fn broke_out(&mut self, i: usize) -> bool {
+        self.quote_before(i).is_some_and(|quote| quote == 0 || at(self.view, quote - 1) > b' ')
     }
 
     /// `:` at `i`: a scheme that runs script before it?
+    #[inline(never)]
     fn scheme(&mut self, i: usize, findings: &mut Findings) {
         let view = self.view;
         let mut name = [0u8; 12];
@@ -202,7 +212,7 @@ impl<'a> Page<'a> {
         let begins = trimmed_is_empty(cut(view, 0, start));
         let placed = begins
             || self.tag.is_some()
-            || self.quote.is_some()
+            || self.quote_before(i).is_some()
             || matches!(at(view, start.wrapping_sub(1)), b'=' | b'(' | b':' | b'/');
         if SCRIPT_SCHEMES.iter().any(|scheme| name == scheme.as_bytes()) {
             let scripted = placed
@@ -211,7 +221,7 @@ impl<'a> Page<'a> {
             if scripted || self.tag.is_some() && at(rest, 0) > b' ' {
                 findings.report(Rule::XssScriptUrl);
             }
-        } else if name == b"data" && placed && data_runs(rest) && self.passed.has_comma(view, i)
+        } else if name == b"data" && placed && self.passed.has_comma(view, i) && data_runs(rest)
             || (name == b"feed" || name == b"mhtml") && self.tag.is_some()
         {
             findings.report(Rule::XssScriptUrl);
@@ -219,6 +229,7 @@ impl<'a> Page<'a> {
     }
 
     /// `(` or a backquote at `i`: a call that shows injected script?
+    #[inline(never)]
     fn call(&self, i: usize, findings: &mut Findings) {
         let view = self.view;
         let mut end = i;
@@ -295,6 +306,7 @@ impl<'a> Page<'a> {
     }
 
     /// `.` at `i`: `document.cookie` and the like.
+    #[inline(never)]
     fn access(&mut self, i: usize, findings: &mut Findings) {
         let view = self.view;
         let start = word_start(view, i);
@@ -324,7 +336,7 @@ impl<'a> Page<'a> {
         if constructs
             || (reads || moves)
                 && (self.tag.is_some()
-                    || self.quote.is_some()
+                    || self.quote_before(i).is_some()
                     || start == 0 && memchr::memchr2(b'(', b'=', view).is_some())
         {
             findings.report(Rule::XssScriptAccess);
@@ -497,6 +509,9 @@ fn data_runs(rest: &[u8]) -> bool {
     let head = cut(rest, 0, skip_space(rest, 0) + 64);
     let end = head.iter().position(|&byte| byte == b',').unwrap_or(head.len());
     let kind = cut(head, 0, end);
+    if kind.len() < 3 {
+        return false;
+    }
     let typed =
         [&b"text/html"[..], b"svg", b"xml", b"javascript", b"text/x-scriptlet"].iter().any(|sign| contains(kind, sign));
     typed && memchr::memchr2(b',', b';', head).is_some()

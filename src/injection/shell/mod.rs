@@ -4,8 +4,9 @@
 
 mod words;
 
-use super::bytes::{Marks, at, contains, cut, find, from, is_word, skip_space, starts_at};
+use super::bytes::{at, contains, cut, find, from, is_word, skip_space, starts_at};
 use super::rules::{Findings, Rule};
+use super::triggers::{Bytes, Trigger};
 use super::work::spend;
 use words::{STRONG, WEAK};
 
@@ -23,6 +24,22 @@ const MAX_LINES: usize = 160;
 /// How far the code of a PHP tag is read.
 const CODE_REACH: usize = 400;
 
+/// What no command begins with.
+const NO_COMMAND: Bytes = Bytes::of(b")<>=,[]#:}");
+
+/// Where a line is looked at: separators, substitutions, calls, tags and paths, by what stands beside them.
+pub(super) const TRIGGERS: [Trigger; 8] = [
+    Trigger::new(Bytes::ANY, b";|&", NO_COMMAND.not()),
+    Trigger::new(Bytes::ANY, b"\n", Bytes::ANY),
+    Trigger::new(Bytes::BLANK.or(Bytes::of(b"([`\"/,:*>-")).not().or(Bytes::of(b"\0")), b"`", Bytes::ANY),
+    Trigger::new(Bytes::ANY, b"$", Bytes::of(b"{(_iI")),
+    // The last letters of the calls that are known.
+    Trigger::new(Bytes::of(b"mcunltoMCUNLTO"), b"(", Bytes::ANY),
+    Trigger::new(Bytes::ANY, b"(", Bytes::of(b")")),
+    Trigger::new(Bytes::ANY, b"<", Bytes::of(b"!?")),
+    Trigger::new(Bytes::ANY, b"/", Bytes::of(b"bBdD")),
+];
+
 /// A view that may reach a shell.
 pub(super) struct Line<'a> {
     view: &'a [u8],
@@ -30,15 +47,12 @@ pub(super) struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    /// Where it looks around.
-    pub(super) const MARKS: Marks = Marks(b";|&\n`$(</");
-
     pub(super) fn new(view: &'a [u8]) -> Self {
         Self { view, passed: Passed::default() }
     }
 
     /// Reports what the mark `byte` at `i` would run; marks are read in their order.
-    #[inline]
+    #[inline(never)]
     pub(super) fn read(&mut self, i: usize, byte: u8, findings: &mut Findings) {
         let Self { view, passed } = self;
         match byte {
@@ -140,7 +154,13 @@ struct Command {
 }
 
 /// The command at `i`, after space, an opening quote or bracket and a directory.
+#[inline]
 fn command(view: &[u8], i: usize) -> Option<Command> {
+    if is_no_command(from(view, i)) { None } else { read_command(view, i) }
+}
+
+#[inline(never)]
+fn read_command(view: &[u8], i: usize) -> Option<Command> {
     // No command begins with these, and they are what most often follows.
     if matches!(at(view, i), b')' | b';' | b'|' | b'&' | b'<' | b'>' | b'=' | b',' | b'[' | b']' | b'#' | b':' | b'}') {
         return None;
@@ -210,6 +230,28 @@ fn command(view: &[u8], i: usize) -> Option<Command> {
     };
     Some(Command { known, end: pos, disguised })
 }
+
+/// Whether `rest` begins with a word that is no command, with nothing in or behind it that could disguise one.
+#[inline]
+fn is_no_command(rest: &[u8]) -> bool {
+    let rest = if at(rest, 0) == b' ' { from(rest, 1) } else { rest };
+    let len = rest.iter().take(25).take_while(|&&byte| NAME.contains(byte)).count();
+    spend(len);
+    let next = at(rest, len);
+    if DISGUISE.contains(next) || len == 0 && BEFORE_NAME.contains(next) {
+        return false;
+    }
+    let word = cut(rest, 0, len);
+    let word = word.strip_suffix(b".").unwrap_or(word);
+    !STRONG.contains(word) && !WEAK.contains(word)
+}
+
+/// What the name of a command is made of.
+static NAME: Bytes = Bytes::WORD.or(Bytes::of(b".-"));
+/// What may stand inside one.
+static DISGUISE: Bytes = Bytes::of(b"/\\'\"$`");
+/// What may stand before one.
+static BEFORE_NAME: Bytes = Bytes::BLANK.or(Bytes::of(b"({@!"));
 
 /// What follows a command.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -302,13 +344,23 @@ fn is_echo(view: &[u8], command: &Command) -> bool {
 }
 
 /// A separator at `i`.
+#[inline]
 fn separated(view: &[u8], i: usize, passed: &mut Passed, findings: &mut Findings) {
     let byte = at(view, i);
     let mut after = i + 1;
     while after < i + 3 && (at(view, after) == byte || at(view, after) == b'&' && byte == b'|') {
         after += 1;
     }
-    if let Some(command) = command(view, after) {
+    if after >= view.len() || !is_no_command(from(view, after)) {
+        parted(view, i, after, passed, findings);
+    }
+}
+
+/// What may be a command at `after`, behind the separator at `i`, or one before a separator that ends the value.
+#[inline(never)]
+fn parted(view: &[u8], i: usize, after: usize, passed: &mut Passed, findings: &mut Findings) {
+    let byte = at(view, i);
+    if let Some(command) = read_command(view, after) {
         let parameter = byte == b'&' && matches!(at(view, command.end), b'=' | b'&' | b';' | b'#');
         // `|name|` opens a closure in Ruby and Rust.
         let closure = byte == b'|' && at(view, command.end) == b'|' && i > 0 && !is_word(at(view, i - 1));
@@ -376,6 +428,7 @@ fn has_subcommand(view: &[u8], command: &Command, start: usize) -> bool {
 }
 
 /// A line that is a command, in a short value whose first line is a single word.
+#[inline(never)]
 fn new_line(view: &[u8], i: usize, findings: &mut Findings) {
     if cut(view, 0, i).contains(&b' ') {
         return;
@@ -386,6 +439,7 @@ fn new_line(view: &[u8], i: usize, findings: &mut Findings) {
 }
 
 /// A backquote at `i`.
+#[inline(never)]
 fn backquoted(view: &[u8], i: usize, findings: &mut Findings) {
     let before = if i == 0 { 0 } else { at(view, i - 1) };
     let attached = before > b' '
@@ -407,6 +461,7 @@ fn backquoted(view: &[u8], i: usize, findings: &mut Findings) {
 }
 
 /// `$` at `i`: `$(command)`, `${IFS}`.
+#[inline(never)]
 fn substituted(view: &[u8], i: usize, findings: &mut Findings) {
     if !matches!(at(view, i + 1), b'{' | b'(' | b'_' | b'i' | b'I') {
         return;
@@ -455,6 +510,7 @@ const CALLS: &[&[u8]] = &[
 ];
 
 /// `(` at `i`: a call that runs a command, or a function definition in the environment.
+#[inline(never)]
 fn called(view: &[u8], i: usize, passed: &mut Passed, findings: &mut Findings) {
     if at(view, i + 1) == b')' && i <= 4 {
         let brace = skip_space(view, i + 2);
@@ -505,6 +561,7 @@ fn called(view: &[u8], i: usize, passed: &mut Passed, findings: &mut Findings) {
 }
 
 /// `<` at `i`: server-side includes and PHP.
+#[inline(never)]
 fn tagged(view: &[u8], i: usize, passed: &mut Passed, findings: &mut Findings) {
     let found = match at(view, i + 1) {
         b'!' => [&b"<!--#exec"[..], b"<!--#include", b"<!--#echo"].iter().any(|tag| starts_at(view, i, tag)),
@@ -517,6 +574,7 @@ fn tagged(view: &[u8], i: usize, passed: &mut Passed, findings: &mut Findings) {
 }
 
 /// `/` at `i`: `/bin/sh -c`, `/dev/tcp/`.
+#[inline(never)]
 fn by_path(view: &[u8], i: usize, findings: &mut Findings) {
     if !matches!(at(view, i + 1) | 0x20, b'b' | b'd') {
         return;

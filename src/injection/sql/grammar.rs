@@ -102,6 +102,18 @@ impl Tokens<'_> {
         Some(Operand { what, start, next })
     }
 
+    /// Whether a name may go on at `i`, or be compared there.
+    #[inline]
+    pub(super) fn goes_on(&self, i: usize) -> bool {
+        matches!(
+            self.kind(i),
+            Kind::Dot
+                | Kind::Open
+                | Kind::Compare
+                | Kind::Word(Word::Not | Word::Match | Word::In | Word::Between | Word::Is)
+        )
+    }
+
     fn bare_operand(&self, start: usize) -> Option<(What, usize)> {
         match self.kind(start) {
             Kind::Number => Some((What::Number, start + 1)),
@@ -240,6 +252,9 @@ impl Tokens<'_> {
 
     /// Whether what comments out the rest of a query stands at `i`, perhaps after a semicolon.
     pub(super) fn commented_out(&self, i: usize) -> bool {
+        if !self.comments_follow(i) {
+            return false;
+        }
         let mut i = i;
         let end = i + MAX_PREFIX;
         while i < end && self.kind(i) == Kind::Close {

@@ -116,6 +116,21 @@ impl Inspection<'_> {
     /// A logical operator, `WHERE` or `HAVING` and the condition after it.
     fn condition(&self, i: usize, findings: &mut Findings) {
         let tokens = &self.tokens;
+        match tokens.kind(i + 1) {
+            // No operand begins with these.
+            Kind::End
+            | Kind::Close
+            | Kind::Comma
+            | Kind::Semicolon
+            | Kind::Dot
+            | Kind::Logic(_)
+            | Kind::Hash
+            | Kind::OpenComment
+            | Kind::Other(_) => return,
+            // A name by itself is no condition.
+            Kind::Word(Word::Name) if !tokens.goes_on(i + 2) && !tokens.comments_follow(i + 2) => return,
+            _ => {}
+        }
         let Some(first) = tokens.operand(i + 1) else { return };
         // `"and"` as a word of prose.
         if matches!((tokens.before(i), tokens.kind(i + 1)), (Kind::Quote(a), Kind::Quote(b)) if a == b)
@@ -125,12 +140,11 @@ impl Inspection<'_> {
         {
             return;
         }
-        let left = tokens.left(i);
         let right = match tokens.comparison(first.next).and_then(|j| tokens.operand(j)) {
-            Some(second) => self.compared(i, left, first, second),
+            Some(second) => self.compared(i, first, second),
             None => self.alone(i, first),
         };
-        if left + right >= 4 {
+        if right > 0 && tokens.left(i) + right >= 4 {
             findings.report(match first.what {
                 What::Query => Rule::SqlSubquery,
                 What::Call(Word::TimeFn) => Rule::SqlTimeDelay,
@@ -142,7 +156,7 @@ impl Inspection<'_> {
     }
 
     /// How much two compared operands look like a probe: 0 to 4.
-    fn compared(&self, i: usize, left: u8, first: Operand, second: Operand) -> u8 {
+    fn compared(&self, i: usize, first: Operand, second: Operand) -> u8 {
         let tokens = &self.tokens;
         let opened = match (tokens.before(i), second.what) {
             (Kind::Quote(closed), What::Text { quote, open: true }) if quote == closed => 2,
@@ -165,7 +179,8 @@ impl Inspection<'_> {
             (What::Name, What::Name) => u8::from(same) + 1 + commented,
             _ => {
                 let parameter = matches!(tokens.kind(i), Kind::Logic(_)) && tokens.text_of(i).len() == 1;
-                let probing = left >= 2 && !parameter && (first.what.is_literal() || second.what.is_literal());
+                let literal = first.what.is_literal() || second.what.is_literal();
+                let probing = !parameter && literal && tokens.left(i) >= 2;
                 1 + opened.max(commented).max(u8::from(probing))
             }
         }
@@ -253,6 +268,10 @@ impl Inspection<'_> {
         if !opening && !token.odd && tokens.word(j) == Some(Word::Select) && self.whole_select(j, false) {
             findings.report(Rule::SqlSubquery);
         }
+        // What is reported leads to a comment, or to a string that nothing closes.
+        if !tokens.comments_follow(j) && (opening || !tokens.opens_soon(i, quote)) {
+            return;
+        }
         let chain = tokens.chain(j);
         if chain.operators == 0 {
             return;
@@ -303,6 +322,9 @@ impl Inspection<'_> {
     fn statement(&self, i: usize, stacked: bool, findings: &mut Findings) {
         let tokens = &self.tokens;
         let Some(word) = tokens.word(i) else { return };
+        if word.is_quiet() {
+            return;
+        }
         // A call that ends before the semicolon closes nothing around it.
         let called = i >= 2 && tokens.before(i - 1) == Kind::Close && tokens.at(i - 2).odd;
         let closed = stacked && !called && tokens.left(i - 1) >= 1;

@@ -6,7 +6,7 @@
 use super::super::bytes::{at, cut, find, from};
 use super::super::work::spend;
 use super::grammar::{LINKS, Link};
-use super::words::{HASH_START, Word, hash_byte};
+use super::words::{HASH_START, MAX_LEN, Word, hash_byte};
 use std::cell::Cell;
 
 /// What a token is.
@@ -63,6 +63,10 @@ pub(super) struct Token {
 pub(super) struct Tokens<'a> {
     pub(super) text: &'a [u8],
     tokens: Vec<Token>,
+    /// The place after the last token that comments out what follows.
+    comments: usize,
+    /// The last quote of each kind, or `usize::MAX`.
+    last_quotes: [usize; 3],
     /// The links of chains that were read last, by their place.
     pub(super) links: [Cell<(u32, Option<Link>)>; LINKS],
 }
@@ -82,7 +86,25 @@ impl<'a> Tokens<'a> {
     ///
     /// With `line_comments`, `#` and `--` up to the end of their line count as space where another line follows.
     pub(super) fn of(text: &'a [u8], line_comments: bool) -> Self {
-        Self { text, tokens: lex(text, line_comments), links: [const { Cell::new((u32::MAX, None)) }; LINKS] }
+        let mut all = Self {
+            text,
+            tokens: Vec::with_capacity(text.len() / 3 + 4),
+            comments: 0,
+            last_quotes: [usize::MAX; 3],
+            links: [const { Cell::new((u32::MAX, None)) }; LINKS],
+        };
+        all.lex(line_comments);
+        all
+    }
+
+    /// Whether what comments out the rest stands at `i` or anywhere after it.
+    pub(super) const fn comments_follow(&self, i: usize) -> bool {
+        i < self.comments
+    }
+
+    /// Whether the string that the last `quote` opens begins within reach of the token at `i`.
+    pub(super) fn opens_soon(&self, i: usize, quote: u8) -> bool {
+        self.last_quotes.get(quote_slot(quote)).is_some_and(|&last| last > i && last - i <= REACH)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -140,8 +162,8 @@ pub(super) fn is_quiet(text: &[u8]) -> bool {
             b'-' if at(text, pos + 1) == b'-' => return false,
             b'/' if at(text, pos + 1) == b'*' => return false,
             b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0x80.. if byte != 0xA0 => {
-                let (kind, len) = word(from(text, pos));
-                if matches!(kind, Kind::Word(word) if !word.is_quiet()) {
+                let (word, len) = word(from(text, pos));
+                if !word.is_quiet() {
                     return false;
                 }
                 pos += len;
@@ -154,9 +176,13 @@ pub(super) fn is_quiet(text: &[u8]) -> bool {
     true
 }
 
-fn place(pos: usize) -> u32 {
-    u32::try_from(pos).unwrap_or(u32::MAX)
+/// Parts are short enough.
+const fn place(pos: usize) -> u32 {
+    pos as u32
 }
+
+/// How many tokens may stand between a quote and the string that is opened after it, those of strings between included.
+const REACH: usize = 512;
 
 const fn quote_slot(quote: u8) -> usize {
     match quote {
@@ -174,6 +200,13 @@ enum Role {
     /// A token of its own, whatever follows.
     Single(Kind),
     Word,
+    Quote(u8),
+    Open,
+    Close,
+    /// Up to three of `=`, `<`, `>`, `!` and `~`.
+    Compare,
+    /// Of its own or doubled.
+    Logic(Kind),
     /// `.`, of its own or of a number.
     Dot,
     /// What follows decides.
@@ -191,12 +224,14 @@ const fn roles() -> [Role; 256] {
         table[i] = match byte {
             0..=b' ' | b'/' | b'*' | b'#' | b'-' | 0xA0 => Role::Space,
             b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0x80.. => Role::Word,
-            b'\'' | b'"' | b'`' => Role::Single(Kind::Quote(byte)),
-            b'(' => Role::Single(Kind::Open),
-            b')' => Role::Single(Kind::Close),
+            b'\'' | b'"' | b'`' => Role::Quote(byte),
+            b'(' => Role::Open,
+            b')' => Role::Close,
             b',' => Role::Single(Kind::Comma),
             b';' => Role::Single(Kind::Semicolon),
             b'+' | b'%' | b'^' => Role::Single(Kind::Arith(byte)),
+            b'=' | b'<' | b'>' | b'~' => Role::Compare,
+            b'|' | b'&' => Role::Logic(Kind::Logic(byte)),
             b'.' => Role::Dot,
             b'$' | b':' | b'?' | b'[' | b'\\' | b']' | b'{' | b'}' | 0x7F => Role::Single(Kind::Other(byte)),
             _ => Role::More,
@@ -211,67 +246,86 @@ fn role_at(text: &[u8], i: usize) -> Role {
     ROLES.get(usize::from(at(text, i))).copied().unwrap_or(Role::More)
 }
 
-fn lex(text: &[u8], line_comments: bool) -> Vec<Token> {
-    let mut tokens: Vec<Token> = Vec::with_capacity(text.len() / 3 + 4);
-    let mut space = Space { unclosed: false, line_comments };
-    // For each kind of quote: the last one, and whether an odd number stands before the next.
-    let mut quotes = [(usize::MAX, false); 3];
-    // Brackets opened and not yet closed.
-    let mut opened = 0usize;
-    let mut pos = 0;
-    loop {
-        let (mut spaced, mut commented) = (false, false);
-        let mut role = role_at(text, pos);
-        if matches!(role, Role::Space) {
+impl Tokens<'_> {
+    fn lex(&mut self, line_comments: bool) {
+        let Self { text, tokens, comments, last_quotes, .. } = self;
+        let text = *text;
+        let mut space = Space { unclosed: false, line_comments };
+        // For each kind of quote: whether an odd number stands before the next.
+        let mut uneven = [false; 3];
+        // Brackets opened and not yet closed.
+        let mut opened = 0usize;
+        let mut pos = 0;
+        loop {
+            let (mut spaced, mut commented) = (false, false);
+            let mut role = role_at(text, pos);
+            if matches!(role, Role::Space) {
+                let start = pos;
+                (pos, commented) = space.skip(text, pos);
+                spaced = pos > start;
+                role = role_at(text, pos);
+            }
+            if pos >= text.len() {
+                return;
+            }
             let start = pos;
-            (pos, commented) = space.skip(text, pos);
-            spaced = pos > start;
-            role = role_at(text, pos);
-        }
-        if pos >= text.len() {
-            return tokens;
-        }
-        let start = pos;
-        let kind = match role {
-            Role::Single(kind) => {
-                pos += 1;
-                kind
-            }
-            Role::Dot if !at(text, pos + 1).is_ascii_digit() => {
-                pos += 1;
-                Kind::Dot
-            }
-            Role::Word => {
-                let (kind, len) = word(from(text, pos));
-                pos += len;
-                kind
-            }
-            _ => {
-                let (kind, len) = token(from(text, pos));
-                pos += len;
-                kind
-            }
-        };
-        let mut odd = false;
-        match kind {
-            Kind::Quote(quote) => {
-                let index = tokens.len();
-                if let Some((last, uneven)) = quotes.get_mut(quote_slot(quote)) {
-                    if let Some(token) = tokens.get_mut(*last) {
-                        token.twin = place(index);
-                    }
-                    odd = *uneven;
-                    (*last, *uneven) = (index, !odd);
+            let mut odd = false;
+            let kind = match role {
+                Role::Single(kind) => {
+                    pos += 1;
+                    kind
                 }
-            }
-            Kind::Open => opened += 1,
-            Kind::Close => {
-                odd = opened > 0;
-                opened -= usize::from(odd);
-            }
-            _ => {}
+                Role::Word => {
+                    let (word, len) = word(from(text, pos));
+                    pos += len;
+                    Kind::Word(word)
+                }
+                Role::Quote(quote) => {
+                    pos += 1;
+                    let (index, slot) = (tokens.len(), quote_slot(quote));
+                    if let (Some(last), Some(uneven)) = (last_quotes.get_mut(slot), uneven.get_mut(slot)) {
+                        if let Some(token) = tokens.get_mut(*last) {
+                            token.twin = place(index);
+                        }
+                        odd = *uneven;
+                        (*last, *uneven) = (index, !odd);
+                    }
+                    Kind::Quote(quote)
+                }
+                Role::Compare => {
+                    pos += compare_len(text, pos);
+                    Kind::Compare
+                }
+                Role::Logic(kind) => {
+                    pos += 1 + usize::from(at(text, pos + 1) == at(text, pos));
+                    kind
+                }
+                Role::Open => {
+                    pos += 1;
+                    opened += 1;
+                    Kind::Open
+                }
+                Role::Close => {
+                    pos += 1;
+                    odd = opened > 0;
+                    opened -= usize::from(odd);
+                    Kind::Close
+                }
+                Role::Dot if !at(text, pos + 1).is_ascii_digit() => {
+                    pos += 1;
+                    Kind::Dot
+                }
+                _ => {
+                    let (kind, len) = token(from(text, pos));
+                    pos += len;
+                    if matches!(kind, Kind::Dashes | Kind::Hash | Kind::OpenComment) {
+                        *comments = tokens.len() + 1;
+                    }
+                    kind
+                }
+            };
+            tokens.push(Token { kind, spaced, commented, start: place(start), end: place(pos), twin: u32::MAX, odd });
         }
-        tokens.push(Token { kind, spaced, commented, start: place(start), end: place(pos), twin: u32::MAX, odd });
     }
 }
 
@@ -334,12 +388,7 @@ fn token(rest: &[u8]) -> (Kind, usize) {
         b'/' if second == b'*' => (Kind::OpenComment, 2),
         b'#' => (Kind::Hash, 1),
         b'!' if !matches!(second, b'=' | b'<' | b'>') => (Kind::Bang, 1),
-        b'=' | b'<' | b'>' | b'!' | b'~' => {
-            let compares = |byte: u8| matches!(byte, b'=' | b'<' | b'>' | b'!' | b'~');
-            let len = if !compares(second) { 1 } else { 2 + usize::from(compares(at(rest, 2))) };
-            (Kind::Compare, len)
-        }
-        b'|' | b'&' => (Kind::Logic(first), if second == first { 2 } else { 1 }),
+        b'!' => (Kind::Compare, compare_len(rest, 0)),
         b'-' | b'*' | b'/' => (Kind::Arith(first), 1),
         b'@' => {
             let len = rest.iter().take(64).skip_while(|&&byte| byte == b'@').take_while(|&&byte| is_name(byte)).count();
@@ -348,6 +397,13 @@ fn token(rest: &[u8]) -> (Kind, usize) {
         }
         _ => (Kind::Other(first), 1),
     }
+}
+
+/// The length of the comparison at `i`.
+#[inline]
+fn compare_len(text: &[u8], i: usize) -> usize {
+    let compares = |byte: u8| matches!(byte, b'=' | b'<' | b'>' | b'!' | b'~');
+    if compares(at(text, i + 1)) { 2 + usize::from(compares(at(text, i + 2))) } else { 1 }
 }
 
 const fn is_name(byte: u8) -> bool {
@@ -370,7 +426,9 @@ const fn names() -> [u8; 256] {
     table
 }
 
-fn word(rest: &[u8]) -> (Kind, usize) {
+/// The part that the name at the beginning of `rest` plays, and its length.
+#[inline]
+fn word(rest: &[u8]) -> (Word, usize) {
     let mut hash = HASH_START;
     let mut len = 0;
     for &byte in rest {
@@ -381,7 +439,8 @@ fn word(rest: &[u8]) -> (Kind, usize) {
         hash = hash_byte(hash, name);
         len += 1;
     }
-    (Kind::Word(Word::of(cut(rest, 0, len), hash)), len)
+    let word = if !(2..=MAX_LEN).contains(&len) { Word::Name } else { Word::of(cut(rest, 0, len), hash) };
+    (word, len)
 }
 
 /// Decimal, hexadecimal, binary, with a fraction and an exponent; letters that follow begin a word.

@@ -79,9 +79,6 @@ pub(super) enum Word {
 impl Word {
     /// The part that `text` plays, in any case.
     pub(super) fn of(text: &[u8], hash: u32) -> Self {
-        if text.len() < 2 || text.len() > MAX_LEN {
-            return Self::Name;
-        }
         let mut slot = slot_of(hash);
         loop {
             let index = INDEX.get(slot).copied().unwrap_or(0);
@@ -143,7 +140,8 @@ const fn slot_of(hash: u32) -> usize {
     (hash.wrapping_mul(0x9E37_79B1) >> 22) as usize & (SLOTS - 1)
 }
 
-const MAX_LEN: usize = 30;
+/// The length of the longest word; the shortest has two letters.
+pub(super) const MAX_LEN: usize = 30;
 const SLOTS: usize = 1024;
 
 /// Open addressing: one more than the place in `WORDS`, or 0.

@@ -16,10 +16,14 @@ import time
 import urllib.request
 from pathlib import Path
 
+import jsonschema
 import yaml
 
 from . import client
 from .upstream import MARKER
+
+DOCS = Path(__file__).parents[3] / "docs"
+SCHEMA = jsonschema.Draft202012Validator(json.loads((DOCS / "event.schema.json").read_text()))
 
 WORKERS = 2
 ENVIRONMENT = {
@@ -34,19 +38,19 @@ _ports = set()
 
 
 class Gateway:
-    """Starts Envoy at once and waits until it serves; `close` ends it.
+    """Starts Envoy at once and waits until it serves; `close` ends it. `plugin` may be a function of the port.
 
     `clusters` are the services that the module may call, name: port of the loopback; those in `grpc` speak HTTP/2.
     `environment` are further variables that the module may read.
     With `tls`, a client certificate is verified against `client_ca`, a file; with `require_client_certificate` there
     must be one. `accept_untrusted` lets connections go on whose certificate does not verify; without `resume` no TLS
     session is taken up again. `forward_client_cert` is what the connection manager does with
-    X-Forwarded-Client-Cert.
+    X-Forwarded-Client-Cert, `upgrades` are the protocols that it lets a stream switch to.
     """
 
     def __init__(self, plugin, upstream, *, serves=True, tls=False, buffer_filter=False, clusters=None, grpc=(),
                  environment=None, client_ca=None, require_client_certificate=False, accept_untrusted=False,
-                 resume=True, forward_client_cert=None):
+                 resume=True, forward_client_cert=None, upgrades=()):
         self.clusters, self.grpc = clusters or {}, frozenset(grpc)
         self.environment = {**ENVIRONMENT, **(environment or {})}
         self.upstream = upstream
@@ -54,12 +58,12 @@ class Gateway:
         self.options = {"tls": tls, "buffer_filter": buffer_filter, "client_ca": client_ca,
                         "require_client_certificate": require_client_certificate,
                         "accept_untrusted": accept_untrusted, "resume": resume,
-                        "forward_client_cert": forward_client_cert}
+                        "forward_client_cert": forward_client_cert, "upgrades": upgrades}
         self.log_file, self.access_log_file = self.directory / "envoy.log", self.directory / "events.jsonl"
         self.access_log_file.touch()
         if tls:
             _certificate(self.directory)
-        self._write_listener(plugin)
+        self._write_listener(plugin(self.port) if callable(plugin) else plugin)
         bootstrap = self.directory / "envoy.json"
         bootstrap.write_text(json.dumps(self._bootstrap()))
         self.process = subprocess.Popen(
@@ -142,6 +146,15 @@ class Gateway:
         text = self.access_log_file.read_bytes().decode("utf-8", "strict")
         return [json.loads(line) for line in text.split("\n") if line not in ("", "-")]
 
+    def lines_that_break_the_schema(self):
+        """What is wrong with the first lines of each kind in either log, by the published JSON Schema."""
+        lines = {}
+        for event in [*self.logged_events(), *self.access_logged_events()]:
+            kind = (event["event_type"], *sorted(event["details"]), event["details"].get("reason"))
+            lines.setdefault(kind, []).append(event)
+        kept = [event for events in lines.values() for event in events[:20]]
+        return [f"{error.json_path}: {error.message}" for event in kept for error in SCHEMA.iter_errors(event)]
+
     def events(self, answer):
         """The events of one exchange, the same in both logs."""
         of = lambda events: [event for event in events if event["details"].get("request_id") == answer.request_id]
@@ -168,7 +181,7 @@ class Gateway:
     def prometheus(self):
         return self.admin("/stats/prometheus")
 
-    def counter(self, name, **labels):
+    def counter(self, name, /, **labels):
         """The value of one series, 0 when there is none yet."""
         series = name + "{" + ",".join(f'{key}="{value}"' for key, value in labels.items()) + "}"
         for line in self.prometheus().splitlines():
@@ -229,7 +242,7 @@ class Gateway:
         part.rename(lds / "listener.json")
 
     def _bootstrap(self):
-        tags = ["event_type", "service", "reason"]
+        tags = ["event_type", "service", "reason", "name"]
         http1 = {"explicit_http_config": {"http_protocol_options": {"enable_trailers": True}}}
         clusters = [cluster("upstream", self.upstream.port, http1)]
         for name, port in self.clusters.items():
@@ -298,6 +311,7 @@ class Gateway:
             **({"forward_client_cert_details": forward} if forward else {}),
             "stat_prefix": "ingress",
             "use_remote_address": True,
+            "upgrade_configs": [{"upgrade_type": name} for name in self.options["upgrades"]],
             # Paths and header names are the module's to judge; here the proxy must not help it.
             "normalize_path": False,
             "merge_slashes": False,

@@ -55,6 +55,8 @@ impl Telemetry for Broken {
         self.0.count(counter, n);
     }
 
+    fn gauge(&self, _gauge: Gauge, _value: u64) {}
+
     fn log(&self, severity: Severity, line: &str) {
         self.0.log(severity, line);
     }

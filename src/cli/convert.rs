@@ -1,0 +1,172 @@
+//! `portcullis convert FILE`: a configuration out of what Envoy's `jwt_authn` filter and Istio's RequestAuthentication and
+//! AuthorizationPolicy say. Where the two differ, the result refuses more rather than less, and it is said.
+
+mod envoy;
+mod istio;
+mod lenient;
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use super::check;
+
+/// How the command is called.
+pub const USAGE: &str = "usage: portcullis convert FILE
+
+Writes the configuration that says what FILE does: Envoy documents with jwt_authn filters, Istio's RequestAuthentication
+and AuthorizationPolicy, or several of them. What differs is said on the standard error, a line each. Exits 0, 1 when
+something could not be converted, 2 when FILE holds nothing to convert.";
+
+/// Everything was converted.
+const WHOLE: u8 = 0;
+/// Something was left out.
+const PARTLY: u8 = 1;
+/// There is nothing to convert.
+const NOTHING: u8 = 2;
+
+/// Converts a file and returns the exit code.
+///
+/// # Errors
+/// What the writers say.
+pub fn run(args: &[String], out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
+    let [file] = args else { return writeln!(err, "{USAGE}").map(|()| NOTHING) };
+    if file == "--help" {
+        return writeln!(out, "{USAGE}").map(|()| WHOLE);
+    }
+    match fs::read_to_string(Path::new(file)) {
+        Ok(text) => convert(file, &text, out, err),
+        Err(error) => writeln!(err, "{file}: {error}").map(|()| NOTHING),
+    }
+}
+
+/// Converts the text of a file that is called `name`.
+///
+/// # Errors
+/// What the writers say.
+pub fn convert(name: &str, yaml: &str, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
+    let options = serde_saphyr::options! { with_snippet: false };
+    let documents = match serde_saphyr::from_multiple_with_options::<Value>(yaml, options) {
+        Ok(documents) => documents,
+        Err(error) => return writeln!(err, "{name}: expected YAML or JSON: {error}").map(|()| NOTHING),
+    };
+    let mut draft = Draft::default();
+    let mut policies = istio::Policies::default();
+    let mut documents: Vec<Value> = documents.iter().map(|document| lenient::snake(document, 0)).collect();
+    // Rules speak of issuers, wherever these stand in the file.
+    documents.sort_by_key(|document| text(document, "kind") != Some("RequestAuthentication"));
+    for document in &documents {
+        envoy::read(document, 0, &mut draft);
+        policies.read(document, &mut draft);
+    }
+    policies.finish(&mut draft);
+    if draft.is_empty() {
+        return writeln!(err, "{name}: holds neither a jwt_authn filter nor a policy of Istio").map(|()| NOTHING);
+    }
+    for remark in &draft.remarks {
+        writeln!(err, "{name}: {remark}")?;
+    }
+    let configuration = draft.configuration();
+    let yaml = serde_saphyr::to_string(&configuration).unwrap_or_else(|_| configuration.to_string());
+    let (mut good, mut errors) = (Vec::new(), Vec::new());
+    // A name or an address that only this filter refuses.
+    if check::check(name, &configuration.to_string(), &mut good, &mut errors)? != 0 {
+        draft.left_out = true;
+        err.write_all(&errors)?;
+    }
+    out.write_all(yaml.as_bytes())?;
+    Ok(if draft.left_out { PARTLY } else { WHOLE })
+}
+
+/// What was read so far.
+#[derive(Default)]
+struct Draft {
+    providers: Map<String, Value>,
+    routes: Vec<Value>,
+    /// Certificates of peers count.
+    peers: bool,
+    /// What no route matches goes on.
+    open: bool,
+    remarks: Vec<String>,
+    left_out: bool,
+    found: bool,
+}
+
+impl Draft {
+    fn is_empty(&self) -> bool {
+        !self.found
+    }
+
+    /// Something is done in another way.
+    fn remark(&mut self, place: &str, what: &str) {
+        let remark = format!("{place}: {what}");
+        if !self.remarks.contains(&remark) {
+            self.remarks.push(remark);
+        }
+    }
+
+    /// Something is not done at all.
+    fn leave_out(&mut self, place: &str, what: &str) {
+        self.left_out = true;
+        self.remark(place, &format!("left out: {what}"));
+    }
+
+    fn configuration(&self) -> Value {
+        let mut authentication = Map::new();
+        if !self.providers.is_empty() {
+            authentication.insert("jwt".to_owned(), self.providers.clone().into());
+        }
+        if self.peers {
+            authentication.insert("mtls".to_owned(), json!({}));
+        }
+        let mut configuration = Map::new();
+        if !authentication.is_empty() {
+            configuration.insert("authentication".to_owned(), authentication.into());
+        }
+        configuration.insert("unmatched".to_owned(), if self.open { "allow" } else { "deny" }.into());
+        configuration.insert("routes".to_owned(), self.routes.clone().into());
+        configuration.into()
+    }
+
+    /// Takes a provider under a name of the form that names have, and unlike those that are there.
+    fn provider(&mut self, name: &str, provider: Value) -> String {
+        let letters = |c: char| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '-' };
+        let plain: String = name.chars().map(letters).collect();
+        let mut free = plain.clone();
+        let mut number = 2;
+        while self.providers.get(&free).is_some_and(|known| *known != provider) {
+            free = format!("{plain}-{number}");
+            number += 1;
+        }
+        self.providers.insert(free.clone(), provider);
+        free
+    }
+}
+
+/// Every algorithm of public keys: a key is good for its own only.
+const PUBLIC: [&str; 9] = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
+
+/// What stands in `value` under the keys that are there.
+fn text<'v>(value: &'v Value, key: &str) -> Option<&'v str> {
+    value.get(key)?.as_str()
+}
+
+fn texts<'v>(value: &'v Value, key: &str) -> Vec<&'v str> {
+    list(value, key).iter().filter_map(Value::as_str).collect()
+}
+
+fn list<'v>(value: &'v Value, key: &str) -> &'v [Value] {
+    value.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+}
+
+/// A map of those that are there.
+fn map<const N: usize>(entries: [(&str, Option<Value>); N]) -> Value {
+    let there = entries.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?)));
+    there.collect::<Map<_, _>>().into()
+}
+
+fn some<T: Into<Value>>(list: Vec<T>) -> Option<Value> {
+    (!list.is_empty()).then(|| list.into_iter().map(Into::into).collect::<Vec<Value>>().into())
+}

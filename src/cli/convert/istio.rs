@@ -1,0 +1,479 @@
+//! Istio's RequestAuthentication (`security.istio.io`, `jwtRules`) and AuthorizationPolicy (`action`, `rules`).
+//!
+//! Istio asks every rule and routes here ask the first that matches. So there is a route for each set of operations that a
+//! rule names, the narrower before the wider, with the entries of every rule that covers it.
+
+use serde_json::{Map, Value, json};
+
+use super::{Draft, PUBLIC, list, map, some, text, texts};
+
+/// What the policies of a file say together.
+#[derive(Default)]
+pub(super) struct Policies {
+    rules: Vec<Rule>,
+    /// Some policy allows: nothing else is.
+    closed: bool,
+    found: bool,
+}
+
+/// One rule for one set of operations.
+struct Rule {
+    effect: Effect,
+    operations: Operations,
+}
+
+/// What a rule says of its operations.
+#[derive(Clone)]
+enum Effect {
+    /// Who meets the entry may; `None`: everybody.
+    Allow(Option<Value>),
+    /// Who meets the entry may not; `None`: nobody may.
+    Deny(Option<Value>),
+    /// Without a token of a provider nobody may.
+    RequireToken,
+}
+
+/// Which requests; empty: all.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Operations {
+    host: Option<String>,
+    path: Option<String>,
+    methods: Vec<String>,
+}
+
+impl Policies {
+    pub(super) fn read(&mut self, document: &Value, draft: &mut Draft) {
+        let name = document.get("metadata").and_then(|metadata| text(metadata, "name")).unwrap_or("policy");
+        let nothing = Value::Null;
+        let spec = document.get("spec").unwrap_or(&nothing);
+        match text(document, "kind") {
+            Some("RequestAuthentication") => {
+                (self.found, draft.found) = (true, true);
+                for (at, rule) in list(spec, "jwt_rules").iter().enumerate() {
+                    provider(rule, &format!("{name}: jwtRules[{at}]"), draft);
+                }
+            }
+            Some("AuthorizationPolicy") => {
+                (self.found, draft.found) = (true, true);
+                self.policy(spec, name, draft);
+            }
+            _ => {}
+        }
+    }
+
+    fn policy(&mut self, spec: &Value, name: &str, draft: &mut Draft) {
+        let action = text(spec, "action").unwrap_or("ALLOW");
+        if !["ALLOW", "DENY"].contains(&action) {
+            draft.leave_out(name, &format!("action {action}"));
+            return;
+        }
+        let denies = action == "DENY";
+        self.closed |= !denies;
+        for (at, rule) in list(spec, "rules").iter().enumerate() {
+            let place = format!("{name}: rules[{at}]");
+            match rules(rule, denies, draft) {
+                Ok(rules) => self.rules.extend(rules),
+                Err(what) => draft.leave_out(&place, &what),
+            }
+        }
+    }
+
+    /// Writes the routes.
+    pub(super) fn finish(self, draft: &mut Draft) {
+        if !self.found {
+            return;
+        }
+        let mut all: Vec<&Operations> = Vec::new();
+        for rule in &self.rules {
+            if !all.contains(&&rule.operations) {
+                all.push(&rule.operations);
+            }
+        }
+        let everything = Operations::default();
+        if !self.closed && !all.contains(&&everything) {
+            all.push(&everything);
+        }
+        // A stable order: of two that are as narrow the first in the file comes first.
+        all.sort_by_key(|operations| std::cmp::Reverse(operations.narrowness()));
+        for (at, one) in all.iter().enumerate() {
+            let crosses = |other: &&&Operations| one.meets(other) && !one.covers(other) && !other.covers(one);
+            for other in all.iter().skip(at + 1).filter(crosses) {
+                draft
+                    .remark("routes", &format!("{one} and {other} overlap: the first decides for what both are about"));
+            }
+        }
+        let methods: Vec<Value> = draft.providers.keys().map(|name| format!("jwt.{name}").into()).collect();
+        for operations in all {
+            let route = self.route(operations, &methods);
+            draft.routes.push(route);
+        }
+        let speaks_of_peers = |rule: &Rule| match &rule.effect {
+            Effect::Allow(Some(entry)) | Effect::Deny(Some(entry)) => entry.get("principals").is_some(),
+            _ => false,
+        };
+        if self.rules.iter().any(speaks_of_peers) {
+            draft.peers = true;
+            draft.remark("authentication.mtls", "the listener must require and verify client certificates");
+        }
+        draft.open |= !self.closed;
+    }
+
+    fn route(&self, operations: &Operations, methods: &[Value]) -> Value {
+        let covering: Vec<&Effect> =
+            self.rules.iter().filter(|rule| rule.operations.covers(operations)).map(|rule| &rule.effect).collect();
+        let everybody = covering.iter().any(|effect| matches!(effect, Effect::Allow(None)));
+        let allow: Vec<Value> = covering
+            .iter()
+            .filter_map(|effect| match effect {
+                Effect::Allow(entry) => entry.clone(),
+                _ => None,
+            })
+            .collect();
+        let mut deny: Vec<Value> = covering
+            .iter()
+            .filter_map(|effect| match effect {
+                Effect::Deny(entry) => Some(entry.clone().unwrap_or_else(every_address)),
+                _ => None,
+            })
+            .collect();
+        let needs_token = covering.iter().any(|effect| matches!(effect, Effect::RequireToken));
+        let nobody_may = self.closed && !everybody && allow.is_empty();
+        // A route without `allow` would let everybody pass.
+        if nobody_may || needs_token && methods.is_empty() {
+            deny = vec![every_address()];
+        }
+        let authenticate = match needs_token {
+            _ if methods.is_empty() => json!("none"),
+            true => json!(methods),
+            false => json!({ "optional": methods }),
+        };
+        map([
+            ("match", Some(operations.matching())),
+            ("authenticate", Some(authenticate)),
+            ("allow", some(allow).filter(|_| !everybody)),
+            ("deny", some(deny)),
+        ])
+    }
+}
+
+impl Operations {
+    fn matching(&self) -> Value {
+        map([
+            ("path", self.path.clone().map(Value::from)),
+            ("hosts", self.host.clone().map(|host| json!([host]))),
+            ("methods", some(self.methods.clone())),
+        ])
+    }
+
+    /// Exact paths before longer prefixes before shorter ones, then those with a host, then those with methods.
+    fn narrowness(&self) -> (bool, usize, bool, bool) {
+        let path = self.path.as_deref().unwrap_or_default();
+        (!path.is_empty() && !path.contains('*'), path.len(), self.host.is_some(), !self.methods.is_empty())
+    }
+
+    /// Every request of `other` is one of these.
+    fn covers(&self, other: &Self) -> bool {
+        let host = self.host.is_none() || self.host == other.host;
+        let methods = self.methods.is_empty()
+            || !other.methods.is_empty() && other.methods.iter().all(|method| self.methods.contains(method));
+        let path = match (&self.path, &other.path) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(own), Some(other)) => own == other || below(own).is_some_and(|base| is_below(other, base)),
+        };
+        host && methods && path
+    }
+
+    /// Some request may be one of both.
+    fn meets(&self, other: &Self) -> bool {
+        let hosts = self.host.is_none() || other.host.is_none() || self.host == other.host;
+        let methods = self.methods.is_empty()
+            || other.methods.is_empty()
+            || self.methods.iter().any(|method| other.methods.contains(method));
+        let paths = match (&self.path, &other.path) {
+            (Some(one), Some(two)) => {
+                one == two
+                    || below(one).is_some_and(|base| is_below(two, base))
+                    || below(two).is_some_and(|base| is_below(one, base))
+            }
+            _ => true,
+        };
+        hosts && methods && paths
+    }
+}
+
+impl std::fmt::Display for Operations {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.matching().to_string())
+    }
+}
+
+/// What stands before `/*/**`: everything below it is meant.
+fn below(path: &str) -> Option<&str> {
+    path.strip_suffix("/*/**")
+}
+
+fn is_below(path: &str, base: &str) -> bool {
+    path.strip_prefix(base).is_some_and(|rest| rest.len() > 1 && rest.starts_with('/'))
+}
+
+/// Whoever it is.
+fn every_address() -> Value {
+    json!({ "client_ip": ["0.0.0.0/0", "::/0"] })
+}
+
+/// One of `jwtRules`.
+fn provider(rule: &Value, place: &str, draft: &mut Draft) {
+    let issuer = text(rule, "issuer").unwrap_or_default();
+    let host = |address: &str| {
+        let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
+        rest.split(['/', ':']).next().unwrap_or_default().to_owned()
+    };
+    let jwks = match (text(rule, "jwks_uri"), text(rule, "jwks").map(serde_json::from_str::<Value>)) {
+        (Some(uri), _) => {
+            let cluster = format!("outbound|443||{}", host(uri));
+            draft.remark(place, &format!("its keys are fetched through the cluster {cluster}, which Envoy must know"));
+            json!({ "cluster": cluster, "uri": uri })
+        }
+        (None, Some(Ok(keys))) => json!({ "inline": keys }),
+        _ => {
+            draft.leave_out(place, "it has neither jwksUri nor a JWK Set in jwks");
+            return;
+        }
+    };
+    draft.remark(place, "algorithms: narrow them to those that the issuer signs with");
+    let lower = |name: &str| Value::from(name.to_ascii_lowercase());
+    let headers = list(rule, "from_headers").iter().map(|header| {
+        map([("header", text(header, "name").map(lower)), ("prefix", text(header, "prefix").map(Value::from))])
+    });
+    let parameters = texts(rule, "from_params").into_iter().map(|name| json!({ "query": name }));
+    let cookies = texts(rule, "from_cookies").into_iter().map(|name| json!({ "cookie": name }));
+    let mut from: Vec<Value> = headers.chain(parameters).chain(cookies).collect();
+    if from.is_empty() {
+        from = vec![json!({ "header": "authorization", "prefix": "Bearer " }), json!({ "query": "access_token" })];
+    }
+    let claims = list(rule, "output_claim_to_headers").iter();
+    let claims: Map<String, Value> = claims
+        .filter_map(|entry| Some((text(entry, "header")?.to_ascii_lowercase(), text(entry, "claim")?.into())))
+        .collect();
+    let provider = map([
+        ("issuer", Some(issuer.into())),
+        ("audiences", some(texts(rule, "audiences"))),
+        ("algorithms", Some(json!(PUBLIC))),
+        ("jwks", Some(jwks)),
+        ("from", Some(from.into())),
+        ("forward", (rule.get("forward_original_token") == Some(&Value::Bool(true))).then(|| "allow".into())),
+        ("payload_header", text(rule, "output_payload_to_header").map(lower)),
+        ("claim_to_headers", (!claims.is_empty()).then(|| claims.into())),
+    ]);
+    draft.provider(&host(issuer), provider);
+}
+
+/// One rule as entries, for each of its sets of operations.
+fn rules(rule: &Value, denies: bool, draft: &mut Draft) -> Result<Vec<Rule>, String> {
+    let mut operations = Vec::new();
+    for to in list(rule, "to") {
+        operations.extend(self::operations(to.get("operation").unwrap_or(&Value::Null))?);
+    }
+    if operations.is_empty() {
+        operations.push(Operations::default());
+    }
+    let mut effects = Vec::new();
+    let conditions = conditions(list(rule, "when"))?;
+    let sources: Vec<&Value> = list(rule, "from").iter().filter_map(|from| from.get("source")).collect();
+    if denies && conditions.len() == 1 && conditions.iter().all(Map::is_empty) && asks_for_token(&sources) {
+        effects.push(Effect::RequireToken);
+    } else {
+        let anybody = Value::Null;
+        for source in if sources.is_empty() { vec![&anybody] } else { sources } {
+            for entry in entries(source, draft)? {
+                for condition in &conditions {
+                    let entry = joined(entry.clone(), condition)?;
+                    let entry = (!entry.is_empty()).then(|| entry.into());
+                    effects.push(if denies { Effect::Deny(entry) } else { Effect::Allow(entry) });
+                }
+            }
+        }
+    }
+    let rules = operations.into_iter().flat_map(|operations| {
+        effects.iter().map(move |effect| Rule { effect: effect.clone(), operations: operations.clone() })
+    });
+    Ok(rules.collect())
+}
+
+/// `DENY` of whoever has no token: Istio's way to ask for one.
+fn asks_for_token(sources: &[&Value]) -> bool {
+    let [source] = sources else { return false };
+    source.as_object().is_some_and(|source| source.len() == 1) && texts(source, "not_request_principals") == ["*"]
+}
+
+/// Fields that say what must not be, and ports.
+fn refuse_others(value: &Value, known: &[&str]) -> Result<(), String> {
+    let other = value.as_object().and_then(|map| map.keys().find(|key| !known.contains(&key.as_str())));
+    other.map_or(Ok(()), |key| Err(format!("{key} cannot be said here")))
+}
+
+fn operations(operation: &Value) -> Result<Vec<Operations>, String> {
+    refuse_others(operation, &["hosts", "paths", "methods"])?;
+    let methods = texts(operation, "methods");
+    let methods: Vec<String> =
+        methods.iter().filter(|method| **method != "*").map(|&method| method.to_owned()).collect();
+    let mut found = Vec::new();
+    for host in or_any(texts(operation, "hosts")) {
+        for path in or_any(texts(operation, "paths")) {
+            let path = path.map(self::path).transpose()?.flatten();
+            found.push(Operations { host: host.map(str::to_owned), path, methods: methods.clone() });
+        }
+    }
+    Ok(found)
+}
+
+fn or_any(list: Vec<&str>) -> Vec<Option<&str>> {
+    if list.is_empty() || list == ["*"] { vec![None] } else { list.into_iter().map(Some).collect() }
+}
+
+/// A path, or what is below one; `None`: any.
+fn path(path: &str) -> Result<Option<String>, String> {
+    let wrong = || Err(format!("the path {path} ends or begins within a segment"));
+    match path.strip_suffix('*') {
+        _ if path.contains('{') => Err(format!("the path template {path}")),
+        None if path.contains('*') => wrong(),
+        None => Ok(Some(path.to_owned())),
+        Some("" | "/") => Ok(None),
+        Some(base) if base.contains('*') => wrong(),
+        Some(base) => match base.strip_suffix('/') {
+            Some(base) => Ok(Some(format!("{base}/*/**"))),
+            None => wrong(),
+        },
+    }
+}
+
+/// The entries that stand for one source: any of them.
+fn entries(source: &Value, draft: &mut Draft) -> Result<Vec<Map<String, Value>>, String> {
+    refuse_others(source, &["principals", "namespaces", "request_principals", "ip_blocks", "remote_ip_blocks"])?;
+    let mut principals = Vec::new();
+    for principal in texts(source, "principals") {
+        let inner = principal.strip_suffix('*').unwrap_or(principal);
+        if inner.contains('*') {
+            return Err(format!("the principal {principal}"));
+        }
+        principals.push(format!("spiffe://{principal}"));
+    }
+    let namespaces = texts(source, "namespaces");
+    if !namespaces.is_empty() {
+        if !principals.is_empty() || namespaces.iter().any(|name| name.contains('*')) {
+            return Err("namespaces with wildcards or beside principals".to_owned());
+        }
+        draft.remark("namespaces", "are those of the trust domain cluster.local");
+        principals.extend(namespaces.iter().map(|name| format!("spiffe://cluster.local/ns/{name}/sa/*")));
+    }
+    let mut addresses = texts(source, "remote_ip_blocks");
+    let direct = texts(source, "ip_blocks");
+    if !direct.is_empty() {
+        if !addresses.is_empty() {
+            return Err("ipBlocks beside remoteIpBlocks".to_owned());
+        }
+        draft.remark(
+            "ipBlocks",
+            "are compared with the client's address, which is the peer's where no proxy is trusted",
+        );
+        addresses = direct;
+    }
+    let mut base = Map::new();
+    base.extend(some(principals).map(|principals| ("principals".to_owned(), principals)));
+    base.extend(some(addresses).map(|addresses| ("client_ip".to_owned(), addresses)));
+    let callers = texts(source, "request_principals");
+    if callers.is_empty() {
+        return Ok(vec![base]);
+    }
+    let mut found = Vec::new();
+    for caller in callers {
+        for claims in claims_of(caller, draft)? {
+            let mut entry = base.clone();
+            entry.insert("claims".to_owned(), claims);
+            found.push(entry);
+        }
+    }
+    Ok(found)
+}
+
+/// `ISSUER/SUBJECT`, `ISSUER/*` or `*`.
+fn claims_of(caller: &str, draft: &Draft) -> Result<Vec<Value>, String> {
+    let issuers = || draft.providers.values().filter_map(|provider| text(provider, "issuer"));
+    if caller == "*" {
+        let any: Vec<Value> = issuers().map(|issuer| json!({ "iss": issuer })).collect();
+        return if any.is_empty() {
+            Err("requestPrincipals without a RequestAuthentication".to_owned())
+        } else {
+            Ok(any)
+        };
+    }
+    let (issuer, subject) = caller.rsplit_once('/').ok_or_else(|| format!("the request principal {caller}"))?;
+    match subject {
+        _ if issuer.contains('*') || (subject != "*" && subject.contains('*')) => {
+            Err(format!("the request principal {caller}"))
+        }
+        "*" => Ok(vec![json!({ "iss": issuer })]),
+        subject => Ok(vec![json!({ "iss": issuer, "sub": subject })]),
+    }
+}
+
+/// `when` as parts of entries: any of them, each with what all conditions say.
+fn conditions(when: &[Value]) -> Result<Vec<Map<String, Value>>, String> {
+    let mut found = vec![Map::new()];
+    for condition in when {
+        refuse_others(condition, &["key", "values"])?;
+        let key = text(condition, "key").unwrap_or_default();
+        let values = texts(condition, "values");
+        let parts: Vec<Map<String, Value>> = if let Some(claim) = claim(key) {
+            if values.iter().any(|value| value.contains('*')) {
+                return Err(format!("wildcards in the values of {key}"));
+            }
+            values.iter().map(|value| one("claims", json!({ claim.as_str(): value }))).collect()
+        } else if ["source.ip", "remote.ip"].contains(&key) {
+            vec![one("client_ip", json!(values))]
+        } else if key == "source.principal" && values.iter().all(|value| !value.trim_end_matches('*').contains('*')) {
+            vec![one("principals", values.iter().map(|value| format!("spiffe://{value}")).collect())]
+        } else {
+            return Err(format!("the condition {key}"));
+        };
+        let mut product = Vec::new();
+        for known in &found {
+            for part in &parts {
+                product.push(joined(known.clone(), part)?);
+            }
+        }
+        found = product;
+    }
+    Ok(found)
+}
+
+/// `request.auth.claims[a][b]` as `a.b`.
+fn claim(key: &str) -> Option<String> {
+    let inner = key.strip_prefix("request.auth.claims[")?.strip_suffix(']')?;
+    Some(inner.replace("][", "."))
+}
+
+fn one(key: &str, value: Value) -> Map<String, Value> {
+    [(key.to_owned(), value)].into_iter().collect()
+}
+
+/// Both together; claims add up, anything else is said once.
+fn joined(mut entry: Map<String, Value>, other: &Map<String, Value>) -> Result<Map<String, Value>, String> {
+    for (key, value) in other {
+        match (entry.get_mut(key), value) {
+            (None, _) => {
+                entry.insert(key.clone(), value.clone());
+            }
+            (Some(Value::Object(known)), Value::Object(more)) => {
+                for (claim, value) in more {
+                    if known.insert(claim.clone(), value.clone()).is_some_and(|before| before != *value) {
+                        return Err(format!("two conditions on the claim {claim}"));
+                    }
+                }
+            }
+            _ => return Err(format!("two conditions on {key}")),
+        }
+    }
+    Ok(entry)
+}

@@ -1,0 +1,119 @@
+//! What operators are told: counts, event lines, and what intrusion detection learns of a refusal.
+
+use super::{Passage, Pipeline};
+use crate::check::{Env, Failure};
+use crate::checks::intrusion;
+use crate::config;
+use crate::denial::{Denial, Place};
+use crate::event::{self, Details, EventType, Sample};
+use crate::exchange::Exchange;
+use crate::metrics::Counter;
+use crate::traceparent::trace_id;
+
+impl Pipeline {
+    /// Tells what was noted by work in the background: events of no exchange.
+    pub fn tell_background(&self, env: &mut Env<'_>) {
+        for notice in std::mem::take(&mut env.worker.notices) {
+            env.host.count(Counter::SecurityEvents(notice.event), 1);
+            let Sample::Print { left_out } = env.worker.events.take(notice.event, env.now) else { continue };
+            let left_out = Some(left_out).filter(|n| *n > 0);
+            let dependency = notice.dependency.as_deref().unwrap_or_default();
+            let details = Details { reason: notice.reason, dependency, left_out, ..Details::default() };
+            env.host.log(notice.event.severity(), &event::line(notice.event, &self.service, env.now, &details));
+        }
+    }
+
+    /// States how many events the sampler left out since it last said so.
+    pub fn state_left_out(&self, env: &mut Env<'_>) {
+        for (event, left_out) in env.worker.events.drain() {
+            let details = Details { left_out: Some(left_out), reason: "sampled", ..Details::default() };
+            env.host.log(event.severity(), &event::line(event, &self.service, env.now, &details));
+        }
+    }
+
+    pub(super) fn report(&self, exchange: &mut Exchange, denial: &Denial, mode: &str, env: &mut Env<'_>) {
+        if let Some(reason) = denial.auth_reason() {
+            env.host.count(Counter::AuthFailures(reason), 1);
+        }
+        let Some(event) = denial.event() else { return };
+        let mut details = Details { reason: denial.reason(), rule: denial.rule(), mode, ..Details::default() };
+        details.status = Some(denial.status()).filter(|_| mode.is_empty());
+        if let Denial::RateLimited { limit, .. } = denial {
+            details.limit = limit;
+        }
+        if let Denial::Invalid(violations) = denial {
+            details.parameter = violations.first().map_or("", |violation| &violation.pointer);
+            details.place = Place::Body.as_str();
+        }
+        if let Denial::Injection(detection) = denial {
+            details.class = detection.class;
+            details.score = Some(detection.score);
+            details.parameter = &detection.parameter;
+            details.place = detection.place.as_str();
+            details.excerpt = &detection.excerpt;
+        }
+        self.emit(exchange, event, details, env);
+        self.feed(exchange, intrusion::failure(denial), mode.is_empty(), env);
+    }
+
+    /// Feeds intrusion detection, and tells what came of it.
+    pub(super) fn feed(
+        &self,
+        exchange: &mut Exchange,
+        failure: Option<config::Failure>,
+        enforced: bool,
+        env: &mut Env<'_>,
+    ) {
+        let (Some(intrusion), Some(failure)) = (&self.intrusion, failure) else { return };
+        intrusion.record(exchange, failure, enforced, env);
+        self.tell(exchange, env);
+    }
+
+    /// Tells what was noted beside what was decided.
+    pub(super) fn tell(&self, exchange: &mut Exchange, env: &mut Env<'_>) {
+        for notice in std::mem::take(&mut exchange.notices) {
+            let address = notice.address.map(|address| address.to_string()).unwrap_or_default();
+            let details = Details {
+                ip_address: &address,
+                network: notice.network.as_deref().unwrap_or_default(),
+                parameter: notice.parameter.as_deref().unwrap_or_default(),
+                until: notice.until,
+                failed_attempts: notice.failed_attempts,
+                reason: notice.reason,
+                mode: notice.mode,
+                ..Details::default()
+            };
+            self.emit(exchange, notice.event, details, env);
+        }
+    }
+
+    pub(super) fn report_failure(&self, passage: &mut Passage, failure: Failure, env: &mut Env<'_>) {
+        let details = Details { reason: failure.as_str(), mode: "allow", ..Details::default() };
+        self.emit(&mut passage.exchange, EventType::Degraded, details, env);
+    }
+
+    /// Counts an event, and prints it unless its type floods. `details` is completed with what the exchange knows.
+    pub(super) fn emit(&self, exchange: &mut Exchange, event: EventType, details: Details<'_>, env: &mut Env<'_>) {
+        let mut details = details;
+        env.host.count(Counter::SecurityEvents(event), 1);
+        let Sample::Print { left_out } = env.worker.events.take(event, env.now) else { return };
+        let address = exchange.client.to_string();
+        let request_id = exchange.request_id();
+        let user_agent = exchange.head.first("user-agent").map(String::from_utf8_lossy).unwrap_or_default();
+        let method = exchange.head.method().map(String::from_utf8_lossy).unwrap_or_default();
+        let path = exchange.shown_path();
+        details.path = &path;
+        details.method = &method;
+        if details.ip_address.is_empty() {
+            details.ip_address = &address;
+        }
+        details.user_agent = &user_agent;
+        details.user = exchange.caller.as_ref().map(|caller| caller.subject.as_str()).unwrap_or_default();
+        details.request_id = &request_id;
+        details.trace_id = exchange.head.first("traceparent").and_then(trace_id).unwrap_or_default();
+        details.left_out = Some(left_out).filter(|n| *n > 0);
+        let line = event::line(event, &self.service, env.now, &details);
+        env.host.log(event.severity(), &line);
+        exchange.lines.push(line);
+    }
+}

@@ -1,0 +1,121 @@
+//! Policies of Envoy and Istio in, configurations out: `convert/NAME.yaml` must become `convert/NAME.expected`, remarks
+//! first. `UPDATE_CONVERTED=1` writes those anew.
+#![cfg(feature = "cli")]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::fs;
+use std::path::PathBuf;
+
+use portcullis::assembly::{self, Surroundings};
+use portcullis::check::{CertificateAttribute, Env};
+use portcullis::cli::{convert, document};
+use portcullis::head::Head;
+use portcullis::native::NativeHost;
+use portcullis::pipeline::Next;
+use portcullis::time::Timestamp;
+
+fn converted(name: &str, text: &str) -> (u8, String, String) {
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let code = convert::convert(name, text, &mut out, &mut err).unwrap();
+    (code, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
+}
+
+fn file(name: &str) -> (PathBuf, String) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/convert").join(name);
+    let text = fs::read_to_string(&path).unwrap_or_default();
+    (path, text)
+}
+
+#[test]
+fn policies_become_exactly_these_configurations_and_remarks() {
+    for name in ["jwt_authn", "istio"] {
+        let (code, out, err) = converted("FILE", &file(&format!("{name}.yaml")).1);
+        assert_eq!(code, 1, "{name} has something that cannot be converted");
+        let (path, expected) = file(&format!("{name}.expected"));
+        let found = format!("{err}---\n{out}");
+        if std::env::var_os("UPDATE_CONVERTED").is_some() {
+            fs::write(path, &found).unwrap();
+        } else {
+            assert_eq!(found, expected, "{name}");
+        }
+    }
+}
+
+/// What the converted configuration decides for a request without a token, by whoever holds this certificate.
+fn status(yaml: &str, method: &str, path: &str, address: &str, peer: Option<&str>) -> Option<u16> {
+    let found = document::configurations(yaml).unwrap();
+    let mut host = NativeHost { source_address: Some(format!("{address}:1")), ..NativeHost::default() };
+    for (attribute, value) in [
+        (CertificateAttribute::Validated, peer.map(|_| vec![1])),
+        (CertificateAttribute::Presented, peer.map(|_| vec![1])),
+        (CertificateAttribute::Uri, peer.map(|name| name.as_bytes().to_vec())),
+        (CertificateAttribute::Subject, peer.map(|_| b"CN=x".to_vec())),
+    ] {
+        host.peer_certificate.extend(value.map(|value| (attribute, value)));
+    }
+    let surroundings = Surroundings { store: &host.store, variable: &|_| None, random: [1, 2, 3, 4] };
+    let assembled = assembly::assemble(found[0].json.as_ref().unwrap(), &surroundings);
+    let mut assembled = assembled.unwrap_or_else(|errors| panic!("{errors:?}"));
+    let mut env = Env { now: Timestamp::from_unix_seconds(1_800_000_000), host: &host, worker: &mut assembled.worker };
+    let head = Head::from_pairs([(":method", method), (":path", path), (":authority", "a"), (":scheme", "https")]);
+    match assembled.pipeline.begin(head, true, &mut env).1 {
+        Next::Continue => None,
+        Next::Reply(reply) => Some(reply.status),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_istio_lets_pass_passes_and_nothing_else() {
+    let (_, yaml, _) = converted("FILE", &file("istio.yaml").1);
+    let order = Some("spiffe://cluster.local/ns/microservices/sa/order-service");
+    let other = Some("spiffe://cluster.local/ns/microservices/sa/other");
+    for (method, path, address, peer, expected) in [
+        ("GET", "/api/v1/users/7", "192.0.2.1", order, None),
+        ("DELETE", "/api/v1/users/7/posts", "192.0.2.1", order, None),
+        ("GET", "/api/v1/users/7", "192.0.2.1", other, Some(403)),
+        ("GET", "/api/v1/users/7", "192.0.2.1", None, Some(403)),
+        ("PATCH", "/api/v1/users/7", "192.0.2.1", order, Some(403)),
+        ("GET", "/api/v1/users", "192.0.2.1", order, Some(403)),
+        ("GET", "/api/v1/users/7", "198.51.100.7", order, Some(403)),
+        ("GET", "/api/v1/users/me", "192.0.2.1", order, Some(401)),
+        ("GET", "/health", "192.0.2.1", None, None),
+        ("GET", "/health", "198.51.100.7", None, Some(403)),
+        ("POST", "/health", "192.0.2.1", None, Some(403)),
+        ("GET", "/metrics", "192.0.2.1", Some("spiffe://cluster.local/ns/monitoring/sa/prometheus"), None),
+        ("GET", "/metrics", "192.0.2.1", other, Some(403)),
+        ("GET", "/elsewhere", "192.0.2.1", order, Some(403)),
+    ] {
+        assert_eq!(status(&yaml, method, path, address, peer), expected, "{method} {path} {address} {peer:?}");
+    }
+}
+
+#[test]
+fn a_policy_that_allows_nothing_and_one_that_only_denies() {
+    let policy = |spec: &str| {
+        let (code, out, err) =
+            converted("FILE", &format!("kind: AuthorizationPolicy\nmetadata: {{ name: p }}\nspec: {spec}\n"));
+        assert_eq!((code, err.as_str()), (0, ""), "{spec}");
+        out
+    };
+    let nothing = policy("{}");
+    assert_eq!(status(&nothing, "GET", "/", "192.0.2.1", None), Some(403));
+    let everything = policy("{ rules: [{}] }");
+    assert_eq!(status(&everything, "GET", "/a", "192.0.2.1", None), None);
+    let unknown = policy("{ action: DENY, rules: [{ from: [{ source: { notRequestPrincipals: [\"*\"] } }] }] }");
+    assert_eq!(status(&unknown, "GET", "/a", "192.0.2.1", None), Some(403));
+    let closed = policy("{ action: DENY, rules: [{ to: [{ operation: { paths: [\"/admin/*\"] } }] }] }");
+    assert_eq!(status(&closed, "GET", "/admin/x", "192.0.2.1", None), Some(403));
+    assert_eq!(status(&closed, "GET", "/a", "192.0.2.1", None), None);
+}
+
+#[test]
+fn what_is_no_policy_is_refused() {
+    for text in ["routes: []", "kind: Service", "a: [", ""] {
+        let (code, out, err) = converted("FILE", text);
+        assert_eq!((code, out.as_str()), (2, ""), "{text}");
+        assert!(err.starts_with("FILE: "), "{err}");
+    }
+    let deep = format!("{}{}", "[".repeat(500), "]".repeat(500));
+    assert_eq!(converted("FILE", &deep).0, 2);
+}
