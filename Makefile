@@ -94,6 +94,10 @@ corpus: ## Scores `portcullis scan` on labelled files: CORPUS=DIR
 	@cargo build --release --bin portcullis
 	@.ci/corpus $(CARGO_OUT)/release/portcullis "$(CORPUS)"
 
+.PHONY: fuzz
+fuzz: ## Fuzzes decoders, tokenisers and parsers: MINUTES=N for each target, TARGET=NAME for one (a C++ compiler is needed)
+	@.ci/fuzz "$(or $(MINUTES),5)" "$(TARGET)"
+
 .PHONY: bench
 bench: build envoy ## Measures CPU time beside Envoy's own filters: a table, and target/bench.json
 	@echo "bench: Portcullis beside Envoy's own filters, on loopback"
@@ -103,6 +107,10 @@ bench: build envoy ## Measures CPU time beside Envoy's own filters: a table, and
 image: build ## Packs the module as OCI images (compat and artifact) with its SBOM, under target/image
 	@.ci/image $(WASM) $(VERSION) target/image
 	@.ci/sbom $(WASM) target/image/sbom.cdx.json
+
+.PHONY: reproduce
+reproduce: build ## Builds the module again from a clone in another place: the same bytes
+	@.ci/reproduce $(WASM)
 
 REFERENCE = $(if $(findstring :,$(notdir $(REGISTRY))),$(REGISTRY),$(REGISTRY):$(VERSION))
 .PHONY: push

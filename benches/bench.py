@@ -154,6 +154,13 @@ def full(jwt=None, routes=(), **more):
     }
 
 
+def route(plugin, **entry):
+    """`plugin`, with one route of these settings."""
+    headers = entry.pop("headers", {})
+    entry = {"match": {"path": "/api/**"}, "authenticate": ["jwt"], **entry}
+    return {**full(), **plugin, "headers": {**plugin["headers"], **headers}, "routes": [entry]}
+
+
 def bodies(**inspection):
     """Nothing but the inspection of a body."""
     return {"headers": {"security": "off", "rate_limit": "off"},
@@ -413,6 +420,31 @@ class Bench:
             self.take("full_vs_native", run.ratio("full", "native"))
             print(f"  (bare Envoy: {statistics.median(run.cost['bare']) / 1000:.1f} µs here)")
 
+    def parts(self):
+        print("the same request, one part more each time, by an Envoy without filters:", flush=True)
+        request = [get(bearer=hs256(1))]
+        nothing = {"headers": {"security": "off", "rate_limit": "off", "https_redirect": False}, "limits": {}}
+        address, user = full()["limits"].items()
+        told = {"headers": {"security": "off", "rate_limit": "draft", "https_redirect": False}}
+        plugins = {
+            "nothing": route(nothing, authenticate="none", inspection={"mode": "off"}),
+            "inspection": route(nothing, authenticate="none"),
+            "security_headers": route(nothing, authenticate="none", inspection={"mode": "off"},
+                                      headers={"security": "strict"}),
+            "token": route(nothing, inspection={"mode": "off"}),
+            "token_and_limit": route({**nothing, "limits": dict([address])}, inspection={"mode": "off"},
+                                     limits=["per_address"]),
+            "token_and_two_limits": route({**nothing, "limits": dict([address, user])}, inspection={"mode": "off"},
+                                          limits=["per_address", "per_user"]),
+            "and_limits_told": route({**told, "limits": dict([address, user])}, inspection={"mode": "off"},
+                                     limits=["per_address", "per_user"]),
+        }
+        subjects = {"bare": Subject([], request, 300),
+                    **{name: self.subject(plugin, request, 300) for name, plugin in plugins.items()}}
+        with running(subjects, self.rounds(40)) as run:
+            for name in plugins:
+                self.take(f"part_{name}_vs_bare", run.ratio(name, "bare"))
+
     def tokens(self):
         print("ten thousand tokens in turn:", flush=True)
         requests = [get(bearer=hs256(n)) for n in range(2_000 if self.quick else 10_000)]
@@ -523,12 +555,12 @@ class Bench:
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer rounds: a look, no figures to keep")
-    parser.add_argument("--only", help="pipeline, tokens, signatures, forged, body, scan or start")
+    parser.add_argument("--only", help="pipeline, parts, tokens, signatures, forged, body, scan or start")
     parser.add_argument("--json", default=str(ROOT / "target" / "bench.json"))
     options = parser.parse_args()
     bench = Bench(Path(os.environ["PORTCULLIS_WASM"]), options.quick)
     started = time.monotonic()
-    for part in options.only.split(",") if options.only else ["pipeline", "tokens", "signatures", "forged", "body", "scan", "start"]:
+    for part in options.only.split(",") if options.only else ["pipeline", "parts", "tokens", "signatures", "forged", "body", "scan", "start"]:
         getattr(bench, part)()
     Path(options.json).write_text(json.dumps(bench.figures, indent=2) + "\n")
     print(f"bench: {len(bench.figures)} figures in {options.json}, {time.monotonic() - started:.0f} s")

@@ -44,8 +44,14 @@ const SCENARIOS = {
   forged: [[":path", "/api/v1/users?page=2&sort=name"], ...BROWSER, ["authorization", `Bearer ${token("other")}`]],
   // Beyond the default budget for bad credentials.
   flood: [[":path", "/api/v1/users?page=2&sort=name"], ...BROWSER, ["authorization", `Bearer ${token("other")}`]],
+  // Nothing but a body of 64 KB of JSON.
+  body: [[":path", "/public/a"], ...BROWSER, ["content-type", "application/json"]],
   missing: [[":path", "/api/v1/users?page=2&sort=name"], ...BROWSER],
 };
+
+const WORDS = ["alpha", "beta", "gamma", "delta", "the quick brown fox", "jumps over", "a lazy dog"];
+const ITEMS = Array.from({ length: 440 }, (_, n) => ({ id: n, name: WORDS[n % 7], note: WORDS.join(" "), tags: WORDS.slice(0, 3) }));
+const body = scenario === "body" ? encoder.encode(JSON.stringify({ items: ITEMS })) : null;
 
 function serialised(pairs) {
   const bytes = pairs.map(([name, value]) => [encoder.encode(name), encoder.encode(value)]);
@@ -94,7 +100,10 @@ const host = {
     new DataView(memory.buffer).setBigUint64(at, BigInt(Date.now()) * 1_000_000n, true);
     return OK;
   },
-  proxy_get_buffer_bytes: (kind, start, max, data, size) => (kind === 7 ? give(configuration, data, size) : NOT_FOUND),
+  proxy_get_buffer_bytes: (kind, start, max, data, size) => {
+    const held = { 0: body, 7: configuration }[kind];
+    return held ? give(held.subarray(start, start + max), data, size) : NOT_FOUND;
+  },
   proxy_get_header_map_pairs: (map, data, size) => (map === 0 ? give(head, data, size) : NOT_FOUND),
   proxy_get_header_map_value: (map, key, keySize, data, size) =>
     (map === 2 && text(key, keySize) === ":status" ? give(encoder.encode("200"), data, size) : NOT_FOUND),
@@ -148,7 +157,8 @@ function request() {
   stream += 1;
   reply = 0;
   exports.proxy_on_context_create(stream, ROOT);
-  exports.proxy_on_request_headers(stream, SCENARIOS[scenario].length, 1);
+  exports.proxy_on_request_headers(stream, SCENARIOS[scenario].length, body ? 0 : 1);
+  if (body) exports.proxy_on_request_body(stream, body.length, 1);
   if (reply === 0) exports.proxy_on_response_headers(stream, 3, 1);
   exports.proxy_on_done(stream);
   exports.proxy_on_log(stream);

@@ -90,8 +90,9 @@ fn layout_of(class: usize, layout: Layout) -> Layout {
 }
 
 /// Every block of a class has its whole size, wherever it came from, so each may serve any layout of that class.
+/// None of it is inlined: there are thousands of callers, and with it in each of them the module grew by a tenth.
 unsafe impl<B: GlobalAlloc> GlobalAlloc for KeptBlocks<B> {
-    #[inline]
+    #[inline(never)]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let Some(class) = class_of(layout) else { return unsafe { self.before.alloc(layout) } };
         match self.take(class) {
@@ -100,7 +101,7 @@ unsafe impl<B: GlobalAlloc> GlobalAlloc for KeptBlocks<B> {
         }
     }
 
-    #[inline]
+    #[inline(never)]
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         match class_of(layout) {
             Some(class) if self.keep(class, block) => {}
@@ -109,6 +110,7 @@ unsafe impl<B: GlobalAlloc> GlobalAlloc for KeptBlocks<B> {
         }
     }
 
+    #[inline(never)]
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         let Ok(wanted) = Layout::from_size_align(size, layout.align()) else { return null_mut() };
         match (class_of(layout), class_of(wanted)) {

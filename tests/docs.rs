@@ -11,7 +11,7 @@ use portcullis::check::{Failure, ReplayFault};
 use portcullis::cli::{check, document, schema};
 use portcullis::denial::{AuthReason, BlockReason, Denial};
 use portcullis::event::{self, Details, EventType, Severity};
-use portcullis::metrics::Counter;
+use portcullis::metrics::{self, Counter, Gauge, Table};
 use portcullis::secrets::refresh::RECOVERED;
 use portcullis::secrets::source::Fault;
 use portcullis::time::Timestamp;
@@ -157,8 +157,14 @@ fn every_published_name_stands_in_the_page_of_events() {
         let row = page.lines().find(|line| line.starts_with(&row)).unwrap();
         assert!(row.ends_with(&format!("| {} |", denial.detail())), "{row}");
     }
-    for counter in Counter::all() {
-        assert!(codes.contains(counter.name("s").split('~').next().unwrap()), "{counter:?}");
+    let gauges = [Gauge::ActiveSessions, Gauge::KeySetAge(0), Gauge::SecretAge(0), Gauge::SecretFailures(0)];
+    let gauges = gauges.into_iter().chain(Table::ALL.map(Gauge::TableUse)).map(|gauge| gauge.name("s", "part"));
+    let others = [metrics::decision_time("s"), metrics::callout_failures("s", "cluster")];
+    for metric in Counter::all().map(|counter| counter.name("s")).chain(gauges).chain(others) {
+        assert!(codes.contains(metric.split('~').next().unwrap()), "{metric}");
+    }
+    for table in Table::ALL {
+        assert!(codes.contains(table.as_str()), "{table:?}");
     }
 }
 

@@ -18,7 +18,8 @@ POINTS = 60
 CELL, ROW, MARGIN = 40, 26, 8
 COLOURS = ["#3274d9", "#e0453a", "#37872d", "#ff9830", "#8f3bb8", "#19a3a3", "#c4162a", "#6b7280", "#b877d9", "#9d7400"]
 UNITS = {"bytes": lambda value: f"{value / 1048576:.0f} MiB", "percentunit": lambda value: f"{value * 100:.0f} %",
-         "percent": lambda value: f"{value:.0f} %", "ms": lambda value: f"{value:.3g} ms"}
+         "percent": lambda value: f"{value:.0f} %", "ms": lambda value: f"{value:.3g} ms",
+         "µs": lambda value: f"{value:.3g} µs", "s": lambda value: f"{value:.0f} s"}
 
 
 def expression(text, interval):
@@ -66,10 +67,12 @@ def drawn(panel, lines, begin, end):
     highest = max([value for _, points in shown for _, value in points] or [0]) or 1.0
     form = UNITS.get(panel["fieldConfig"]["defaults"]["unit"], lambda value: f"{value:.3g}")
     x0, x1, y0, y1 = left + 50, left + width - 8, top + 26, top + height - 52
-    for part in (0, 0.5, 1):
+    for part in (0, 0.5, 1) if shown else ():
         y = y1 - part * (y1 - y0)
         yield f'<line x1="{x0}" y1="{y:.1f}" x2="{x1}" y2="{y:.1f}" stroke="#eceff3"/>'
         yield text(x0 - 4, y + 4, form(highest * part), "#6b7280", 9, "end")
+    if not shown:
+        yield text((x0 + x1) / 2, (y0 + y1) / 2 + 4, "no data", "#9ca3af", 11, "middle")
     for at, (legend, points) in enumerate(shown):
         colour = COLOURS[at % len(COLOURS)]
         where = [(x0 + (moment - begin) / (end - begin) * (x1 - x0), y1 - value / highest * (y1 - y0)) for moment, value in points]

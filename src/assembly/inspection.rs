@@ -15,7 +15,7 @@ use crate::media::{body, json, multipart, xml};
 /// What every route starts from.
 pub(super) struct Inspection {
     mode: Option<Mode>,
-    classes: [(Class, Mode); 5],
+    classes: [(Class, Mode); Class::ALL.len()],
     skip_fields: Vec<Box<[u8]>>,
     patterns: Vec<(Rc<Pattern>, Option<Mode>)>,
     excerpt: usize,
@@ -41,6 +41,10 @@ pub(super) fn compile(config: &Config, findings: &mut Findings) -> Inspection {
             (Class::Path, classes.path),
             (Class::Command, classes.command),
             (Class::Template, classes.template),
+            (Class::Nosql, classes.nosql),
+            (Class::Ldap, classes.ldap),
+            (Class::Xxe, classes.xxe),
+            (Class::Ssrf, classes.ssrf),
         ],
         skip_fields: inspection.skip_fields.iter().map(|name| Box::from(name.as_bytes())).collect(),
         patterns,
@@ -145,6 +149,10 @@ const fn class(class: config::Class) -> Class {
         config::Class::Path => Class::Path,
         config::Class::Command => Class::Command,
         config::Class::Template => Class::Template,
+        config::Class::Nosql => Class::Nosql,
+        config::Class::Ldap => Class::Ldap,
+        config::Class::Xxe => Class::Xxe,
+        config::Class::Ssrf => Class::Ssrf,
     }
 }
 

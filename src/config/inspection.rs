@@ -54,6 +54,14 @@ pub struct Classes {
     pub command: Mode,
     /// Templates and JNDI. Default: monitor.
     pub template: Mode,
+    /// Operators and script of document databases. Default: off.
+    pub nosql: Mode,
+    /// Filters of directory searches. Default: off.
+    pub ldap: Mode,
+    /// External entities of XML. Default: off.
+    pub xxe: Mode,
+    /// URLs of the server itself, its network and its cloud's metadata. Default: off.
+    pub ssrf: Mode,
 }
 
 impl Default for Classes {
@@ -64,6 +72,10 @@ impl Default for Classes {
             path: Mode::Enforce,
             command: Mode::Enforce,
             template: Mode::Monitor,
+            nosql: Mode::Off,
+            ldap: Mode::Off,
+            xxe: Mode::Off,
+            ssrf: Mode::Off,
         }
     }
 }
@@ -83,6 +95,14 @@ pub enum Class {
     Command,
     /// Templates and JNDI.
     Template,
+    /// Operators and script of document databases.
+    Nosql,
+    /// Filters of directory searches.
+    Ldap,
+    /// External entities of XML.
+    Xxe,
+    /// URLs of the server itself, its network and its cloud's metadata.
+    Ssrf,
 }
 
 /// A pattern of the operator.

@@ -1,6 +1,5 @@
 //! What the core sees of the host: shared data, signatures, the connection, logging and counting.
 
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -15,8 +14,8 @@ use crate::store::{Cas, SharedStore, StoreError, Stored, Write};
 /// The host, with the metrics of one configuration.
 pub struct Environment {
     counters: Vec<Option<u32>>,
-    gauges: HashMap<Gauge, u32>,
-    callout_failures: HashMap<Rc<str>, u32>,
+    gauges: Vec<(Gauge, u32)>,
+    callout_failures: Vec<(Rc<str>, u32)>,
     decision_time: Option<u32>,
 }
 
@@ -40,7 +39,7 @@ impl Environment {
 
     /// Counts the answer of a cluster, where it is a failure.
     pub fn heard_of(&self, cluster: &Rc<str>, reply: &CalloutReply) {
-        if let Some(id) = self.callout_failures.get(cluster).filter(|_| reply.is_failure()) {
+        if let Some((_, id)) = self.callout_failures.iter().find(|(known, _)| known == cluster && reply.is_failure()) {
             abi::add_to_counter(*id, 1);
         }
     }
@@ -95,7 +94,7 @@ impl Telemetry for Environment {
     }
 
     fn gauge(&self, gauge: Gauge, value: u64) {
-        if let Some(id) = self.gauges.get(&gauge) {
+        if let Some((_, id)) = self.gauges.iter().find(|(known, _)| *known == gauge) {
             abi::record_metric(*id, value);
         }
     }

@@ -4,7 +4,7 @@
 //! attack: comparisons without a branch, which vector instructions do for many bytes at once.
 
 use super::bytes::{Words, at, contains, is_word};
-use super::decode;
+use super::{Class, ClassSet, decode, ssrf};
 
 /// How many bytes are judged before the first answer is looked at.
 const BLOCK: usize = 64;
@@ -13,9 +13,12 @@ const SMALL: usize = BLOCK / 4;
 /// The longest value in which a line of its own may be a command.
 const SHORT: usize = 160;
 
-/// Whether no class can find anything in any view of `value`.
-pub(super) fn is_harmless(value: &[u8]) -> bool {
-    is_plain(value) && if value.iter().any(|&byte| byte <= b' ') { is_prose(value) } else { is_identifier(value) }
+/// Whether none of `classes` can find anything in any view of `value`.
+pub(super) fn is_harmless(value: &[u8], classes: ClassSet) -> bool {
+    let addressed = classes.contains(Class::Ssrf) && (contains(value, b"//") || ssrf::may_be_host(value));
+    is_plain(value)
+        && !addressed
+        && if value.iter().any(|&byte| byte <= b' ') { is_prose(value) } else { is_identifier(value) }
 }
 
 /// Whether `value` is plain text that does not begin like a statement or a command line: nothing that SQL could run.
@@ -29,10 +32,10 @@ fn is_prose(value: &[u8]) -> bool {
     (is_word(first) || first == b' ') && (value.len() > SHORT || memchr::memchr(b'\n', value).is_none())
 }
 
-/// Plain text without spaces: no file name that is known, nothing that could be base64.
+/// Plain text without spaces: no path, nothing that could be base64.
 fn is_identifier(value: &[u8]) -> bool {
     let rooted = matches!(at(value, 0), b'/' | b'.') || memchr::memchr(b'/', value).is_some();
-    !rooted && !decode::may_be_base64(value) && !contains(value, b".ini") && !contains(value, b"_hist")
+    !rooted && !decode::may_be_base64(value)
 }
 
 /// Whether every byte is plain and no pair begins an attack.
@@ -85,14 +88,15 @@ fn any_unusual(first: &[u8; BLOCK], second: &[u8; BLOCK], third: &[u8; BLOCK]) -
     unusual != 0
 }
 
-/// Whether `a` is no letter, digit, space, line feed, comma, hyphen or dot, is doubled, or begins `uni`.
+/// Whether `a` is no letter, digit, space, line feed, comma, hyphen or dot, or is such a mark doubled or before an `i`, or
+/// begins `uni`.
 #[inline]
 fn is_unusual(a: u8, b: u8, c: u8) -> bool {
     // `,-./` and the digits are 0 to 13.
     let mark = a.wrapping_sub(b',');
     let usual = ((a | 0x20).wrapping_sub(b'a') <= 25) | (a == b' ') | (a == b'\n') | ((mark <= 13) & (mark != 3));
     let union = ((a ^ b'u') | (b ^ b'n') | (c ^ b'i')) & !0x20 == 0;
-    !usual | ((mark <= 2) & (a == b)) | union
+    !usual | ((mark <= 2) & ((a == b) | (b | 0x20 == b'i'))) | union
 }
 
 /// Whether three bytes in a row anywhere are not those of plain text. Compares without a branch.
@@ -128,7 +132,10 @@ fn is_odd(a: u8, b: u8, c: u8) -> bool {
     // `/bin`, `/dev`
     let system = (a == b'/') & ((b | 0x20 == b'b') | (b | 0x20 == b'd'));
     let union = (a | 0x20 == b'u') & (b | 0x20 == b'n') & (c | 0x20 == b'i');
-    !plain | doubled | variable | scheme | script | system | union
+    // `boot.ini`, `.bash_history`
+    let file = ((a == b'.') & (b | 0x20 == b'i') & (c | 0x20 == b'n'))
+        | ((a == b'_') & (b | 0x20 == b'h') & (c | 0x20 == b'i'));
+    !plain | doubled | variable | scheme | script | system | union | file
 }
 
 /// First words of statements and of command lines.
@@ -176,19 +183,13 @@ fn begins_a_statement(value: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::rules::{Findings, RuleSet};
-    use super::super::{ClassSet, inspect};
+    use super::super::scan_carefully;
     use super::*;
     use proptest::prelude::*;
 
     /// What the careful engine finds, whatever the fast path says.
     fn careful(value: &[u8]) -> Option<&'static str> {
-        let mut findings = Findings::new(ClassSet::ALL, RuleSet::default());
-        decode::each_view(value, |view| {
-            inspect(view, &mut findings);
-            findings.is_empty()
-        });
-        findings.strongest().map(|finding| finding.rule)
+        scan_carefully(value, ClassSet::ALL).0.map(|finding| finding.rule)
     }
 
     #[test]
@@ -203,12 +204,12 @@ mod tests {
             "en-GB,en",
             "a 12:30: b",
         ] {
-            assert!(is_harmless(value.as_bytes()), "{value}");
+            assert!(is_harmless(value.as_bytes(), ClassSet::USUAL), "{value}");
         }
         for value in
             ["a..b", "a--", "1 b", "x:y", "@@a", " @a", "reunite", "a/bin", "a'b", "a\nb", "/a", "QUFBQUFBQUFBQUE"]
         {
-            assert!(!is_harmless(value.as_bytes()), "{value}");
+            assert!(!is_harmless(value.as_bytes(), ClassSet::ALL), "{value}");
         }
     }
 
@@ -278,12 +279,20 @@ mod tests {
         "case when ",
         "in",
         "between",
+        "//",
+        "169.254.169.254",
+        "metadata.google.internal",
+        "localhost",
+        "$ne",
+        "this.a",
+        "[",
+        "<!doctype",
     ];
 
     #[test]
     fn leaves_a_script_url_to_the_careful_engine_whatever_follows_it() {
         for value in ["javascript: select alert", "vbscript: execute", "javascript\n: alert", "JAVASCRIPT: alert"] {
-            assert!(!is_harmless(value.as_bytes()), "{value}");
+            assert!(!is_harmless(value.as_bytes(), ClassSet::ALL), "{value}");
         }
     }
 
@@ -293,14 +302,14 @@ mod tests {
         #[test]
         fn never_passes_what_the_careful_engine_reports(pieces in prop::collection::vec(prop::sample::select(PIECES), 0..7)) {
             let value = pieces.concat();
-            if is_harmless(value.as_bytes()) {
+            if is_harmless(value.as_bytes(), ClassSet::ALL) {
                 prop_assert_eq!(careful(value.as_bytes()), None, "{}", value);
             }
         }
 
         #[test]
         fn never_passes_what_the_careful_engine_reports_of_any_bytes(value in prop::collection::vec(any::<u8>(), 0..24)) {
-            if is_harmless(&value) {
+            if is_harmless(&value, ClassSet::ALL) {
                 prop_assert_eq!(careful(&value), None);
             }
         }
@@ -320,6 +329,7 @@ mod tests {
                     || b == b':' && matches!(a, b't' | b'T' | 0..b' ')
                     || a == b'/' && matches!(b | 0x20, b'b' | b'd')
                     || (a | 0x20, b | 0x20, c | 0x20) == (b'u', b'n', b'i')
+                    || (a, b | 0x20, c | 0x20) == (b'.', b'i', b'n')
             });
             prop_assert_eq!(all_plain(bytes), !naive && bytes.first() != Some(&b'@'));
         }

@@ -33,13 +33,13 @@ impl KnownHarmless {
             return true;
         }
         if value.len() > LONGEST {
-            return fast::is_harmless(value) || scan(value, classes).is_none();
+            return fast::is_harmless(value, classes) || scan(value, classes).is_none();
         }
         let position = self.position(value);
         if self.slots.get(position).is_some_and(|slot| *slot.value == *value && slot.classes.contains_all(classes)) {
             return true;
         }
-        if fast::is_harmless(value) {
+        if fast::is_harmless(value, classes) {
             return true;
         }
         let harmless = scan(value, classes).is_none();

@@ -2,20 +2,26 @@
 //!
 //! A value is proven harmless by its bytes ([`fast`]) or else read as what it could become: every decoding of it
 //! ([`decode`]) as SQL ([`sql`]), as what a browser would run ([`html`]), as a file name ([`path`]), as a shell's or an
-//! interpreter's input ([`shell`]) and as a template ([`template`]). Pure and linear in the length of the value.
+//! interpreter's input ([`shell`]) and as a template ([`template`]); where asked for, as a part of a document database's
+//! query ([`nosql`]) or a directory's filter ([`ldap`]), as XML ([`xxe`]) and as a URL that a server would fetch ([`ssrf`]).
+//! Pure and linear in the length of the value.
 
 mod bytes;
 mod decode;
 mod fast;
 mod html;
 mod known;
+mod ldap;
+mod nosql;
 mod path;
 mod rules;
 mod shell;
 mod sql;
+mod ssrf;
 mod template;
 mod triggers;
 mod work;
+mod xxe;
 
 pub use known::KnownHarmless;
 pub use rules::{RuleDoc, RuleSet, rules};
@@ -42,11 +48,29 @@ pub enum Class {
     Command,
     /// Template engines, expression languages and naming lookups.
     Template,
+    /// Document databases' query operators and script.
+    Nosql,
+    /// Filters of directory searches.
+    Ldap,
+    /// External entities of XML.
+    Xxe,
+    /// URLs that lead a server to itself, its network or its cloud's metadata.
+    Ssrf,
 }
 
 impl Class {
     /// Every class, in the order of declaration.
-    pub const ALL: [Self; 5] = [Self::Sqli, Self::Xss, Self::Path, Self::Command, Self::Template];
+    pub const ALL: [Self; 9] = [
+        Self::Sqli,
+        Self::Xss,
+        Self::Path,
+        Self::Command,
+        Self::Template,
+        Self::Nosql,
+        Self::Ldap,
+        Self::Xxe,
+        Self::Ssrf,
+    ];
 
     /// The name that configuration and events use.
     pub const fn name(self) -> &'static str {
@@ -56,23 +80,29 @@ impl Class {
             Self::Path => "path",
             Self::Command => "command",
             Self::Template => "template",
+            Self::Nosql => "nosql",
+            Self::Ldap => "ldap",
+            Self::Xxe => "xxe",
+            Self::Ssrf => "ssrf",
         }
     }
 
-    const fn bit(self) -> u8 {
+    const fn bit(self) -> u16 {
         1 << self as u8
     }
 }
 
 /// A set of classes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ClassSet(u8);
+pub struct ClassSet(u16);
 
 impl ClassSet {
     /// No class.
     pub const NONE: Self = Self(0);
     /// Every class.
-    pub const ALL: Self = Self(0b1_1111);
+    pub const ALL: Self = Self(0b1_1111_1111);
+    /// The classes that are on unless the configuration says otherwise: quiet on everything that is no attack.
+    pub const USUAL: Self = Self(0b1_1111);
 
     /// This set and `class`.
     #[must_use]
@@ -141,7 +171,7 @@ pub fn scan(value: &[u8], classes: ClassSet) -> Option<Finding> {
 
 /// [`scan`] without the rules of `excluded`.
 pub fn scan_except(value: &[u8], classes: ClassSet, excluded: &RuleSet) -> Option<Finding> {
-    if classes.is_empty() || fast::is_harmless(value) {
+    if classes.is_empty() || fast::is_harmless(value, classes) {
         return None;
     }
     let mut findings = Findings::new(classes, *excluded);
@@ -150,6 +180,18 @@ pub fn scan_except(value: &[u8], classes: ClassSet, excluded: &RuleSet) -> Optio
         findings.is_empty()
     });
     findings.strongest()
+}
+
+/// For tests: what is found without the fast path, and how many looks at bytes and tokens it took.
+#[cfg(any(test, fuzzing))]
+pub fn scan_carefully(value: &[u8], classes: ClassSet) -> (Option<Finding>, usize) {
+    let before = work::spent();
+    let mut findings = Findings::new(classes, RuleSet::default());
+    decode::each_view(value, |view| {
+        inspect(view, &mut findings);
+        findings.is_empty()
+    });
+    (findings.strongest(), work::spent() - before)
 }
 
 /// One reading of the value by every class.
@@ -163,6 +205,9 @@ fn inspect(view: &[u8], findings: &mut Findings) {
     if findings.wants(Class::Command) {
         shell::whole(view, findings);
     }
+    if findings.wants(Class::Ssrf) {
+        ssrf::whole(view, findings);
+    }
     walk(view, false, findings);
 }
 
@@ -171,6 +216,7 @@ fn inspect(view: &[u8], findings: &mut Findings) {
 fn walk(view: &[u8], everywhere: bool, findings: &mut Findings) {
     let wanted = TRIGGERS.of(findings.wanted());
     let mut readers = Readers {
+        view,
         page: html::Page::new(view),
         names: path::Traversal::new(view),
         line: shell::Line::new(view),
@@ -198,6 +244,7 @@ fn walk(view: &[u8], everywhere: bool, findings: &mut Findings) {
 
 /// Those that read a view from mark to mark.
 struct Readers<'a> {
+    view: &'a [u8],
     page: html::Page<'a>,
     names: path::Traversal<'a>,
     line: shell::Line<'a>,
@@ -219,6 +266,18 @@ impl Readers<'_> {
         if TRIGGERS.concern(fired, Class::Template) {
             self.template.read(i, byte, findings);
         }
+        if TRIGGERS.concern(fired, Class::Nosql) {
+            nosql::read(self.view, i, findings);
+        }
+        if TRIGGERS.concern(fired, Class::Ldap) {
+            ldap::read(self.view, i, findings);
+        }
+        if TRIGGERS.concern(fired, Class::Xxe) {
+            xxe::read(self.view, i, findings);
+        }
+        if TRIGGERS.concern(fired, Class::Ssrf) {
+            ssrf::read(self.view, i, findings);
+        }
     }
 }
 
@@ -228,4 +287,8 @@ static TRIGGERS: Triggers = Triggers::new(&[
     (Class::Path, &path::TRIGGERS),
     (Class::Command, &shell::TRIGGERS),
     (Class::Template, &template::TRIGGERS),
+    (Class::Nosql, &nosql::TRIGGERS),
+    (Class::Ldap, &ldap::TRIGGERS),
+    (Class::Xxe, &xxe::TRIGGERS),
+    (Class::Ssrf, &ssrf::TRIGGERS),
 ]);

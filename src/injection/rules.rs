@@ -233,6 +233,36 @@ rules! {
     TemplateObject "template-object" Template 8
         "Reaching classes, modules or the process from a template."
         "{{''.__class__.__mro__}}"
+    NosqlOperator "nosql-operator" Nosql 7
+        "An operator of a document database as a name, in brackets of a name, or as a key inside a value."
+        "user[$ne]"
+    NosqlScript "nosql-script" Nosql 7
+        "A string is closed, and script that reads documents follows."
+        "' || this.password.match(/^a/)//"
+    LdapFilter "ldap-filter" Ldap 7
+        "A part of a search filter is closed and another begun."
+        "*)(uid=*))(|(uid=*"
+    LdapTruncation "ldap-truncation" Ldap 6
+        "A part of a search filter is closed and the rest cut off by a NUL."
+        "admin))%00"
+    XxeEntity "xxe-entity" Xxe 8
+        "An external or a parameter entity is declared."
+        "<!ENTITY a SYSTEM \"file:///etc/hosts\">"
+    XxeDoctype "xxe-doctype" Xxe 7
+        "A document type that the parser would fetch, other than HTML's own."
+        "<!DOCTYPE a SYSTEM \"http://evil.example/a.dtd\">"
+    XxeInclusion "xxe-inclusion" Xxe 7
+        "Another document is included."
+        "<xi:include href=\"file:///etc/hosts\"/>"
+    SsrfMetadata "ssrf-metadata" Ssrf 9
+        "The metadata service of a cloud, in any spelling of its address."
+        "http://0xA9.254.43518/latest/meta-data/"
+    SsrfLoopback "ssrf-loopback" Ssrf 7
+        "A URL of the server itself."
+        "http://127.1:8080/"
+    SsrfPrivate "ssrf-private" Ssrf 5
+        "A URL of a private network."
+        "http://10.0.0.1/"
 }
 
 #[cfg(test)]

@@ -140,8 +140,8 @@ impl Triggers {
 
     /// Whether any of `fired` is a trigger of `class`.
     #[inline]
-    pub(super) const fn concern(&self, fired: u32, class: Class) -> bool {
-        fired & self.of_class[class as usize] != 0
+    pub(super) fn concern(&self, fired: u32, class: Class) -> bool {
+        self.of_class.get(class as usize).is_some_and(|triggers| fired & triggers != 0)
     }
 
     /// Which of `wanted` fire at a byte.

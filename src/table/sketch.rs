@@ -162,7 +162,8 @@ fn estimate(panes: &[(u64, Box<[u8]>)]) -> u64 {
     panes.iter().for_each(|(_, registers)| unite(&mut union, registers));
     let m = REGISTERS as f64;
     let empty = union.iter().filter(|register| **register == 0).count();
-    let sum: f64 = union.iter().map(|register| (-f64::from(*register)).exp2()).sum();
+    // 2 to the power of minus the register, by its exponent alone.
+    let sum: f64 = union.iter().map(|register| f64::from_bits((1023 - u64::from(*register)) << 52)).sum();
     let raw = 0.7213 / (1.0 + 1.079 / m) * m * m / sum;
     let few = if raw <= 2.5 * m && empty > 0 { m * (m / empty as f64).ln() } else { raw };
     few.round() as u64

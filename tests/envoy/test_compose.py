@@ -7,13 +7,12 @@ import re
 import subprocess
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import pytest
 import yaml
 from harness.gateway import HOST, free_port
+from harness.prometheus import is_ready
 from harness.shipped import ENVOY, GATEWAY, SECRETS, Mesh, call, localised, tls
 
 COMPOSE = yaml.safe_load((ENVOY / "compose.yaml").read_text())
@@ -104,7 +103,7 @@ def test_the_front_proxy_runs_under_the_settings_of_its_container(engine):
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as container:
         try:
             deadline = time.monotonic() + 60
-            while not is_ready(ports["0.0.0.0:9902"]):
+            while not is_ready(f"http://127.0.0.1:{ports['0.0.0.0:9902']}/ready"):
                 assert container.poll() is None, container.stderr.read()
                 assert time.monotonic() < deadline, "Envoy did not start"
                 time.sleep(0.2)
@@ -115,11 +114,3 @@ def test_the_front_proxy_runs_under_the_settings_of_its_container(engine):
             assert set(status["Uid"].split()) == {"65532"} and int(status["CapEff"], 16) == 0 and status["NoNewPrivs"] == "1"
         finally:
             subprocess.run([*engine, "kill", NAME], check=False, capture_output=True)
-
-
-def is_ready(port):
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=2) as reply:
-            return reply.status == 200
-    except (urllib.error.URLError, OSError):
-        return False

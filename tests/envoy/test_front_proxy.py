@@ -5,12 +5,17 @@ import socket
 import ssl
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
+import h2.connection
+import h2.events
+import h2.exceptions
+import h2.settings
 import httpx
 import pytest
 from harness.credentials import bearer
 from harness.gateway import HOST, free_port
-from harness.shipped import GATEWAY, ORDERS, USERS, Mesh, Peer, Shipped, call, tls
+from harness.shipped import GATEWAY, ORDERS, USERS, Mesh, Peer, Shipped, call, seen, tls
 
 MESH = Mesh()
 SERVICE = "user-service.microservices.svc.cluster.local:8000"
@@ -48,13 +53,6 @@ def lost(impostor):
 
 def send(edge, method="GET", target="/public/a", headers=(), body=b""):
     return call(edge.ports["0.0.0.0:8443"], tls(MESH.public), method, target, headers, body)
-
-
-def seen(answer):
-    """What the service says it got."""
-    assert answer.status == 200, (answer.status, answer.body)
-    got = json.loads(answer.body)
-    return got["path"], {name.lower(): value for name, value in got["headers"]}
 
 
 def test_a_request_goes_through_both_proxies_to_the_service(edge):
@@ -171,25 +169,43 @@ def test_who_sends_a_head_slowly_is_cut_off_and_so_is_who_shakes_no_hand(edge):
         assert slow.result() == b"HTTP/1.1 408" and silent.result() == b""
 
 
-def test_http2_connections_are_told_their_limits(edge):
-    import h2.connection
-    import h2.events
-    import h2.settings
-
+@contextmanager
+def http2(edge):
+    """A TLS connection with HTTP/2 on it: (socket, protocol)."""
     context = tls(MESH.public)
     context.set_alpn_protocols(["h2"])
-    with socket.create_connection(("127.0.0.1", edge.ports["0.0.0.0:8443"]), timeout=5) as raw:
+    with socket.create_connection(("127.0.0.1", edge.ports["0.0.0.0:8443"]), timeout=10) as raw:
         with context.wrap_socket(raw, server_hostname=HOST) as secured:
             protocol = h2.connection.H2Connection()
             protocol.initiate_connection()
             secured.sendall(protocol.data_to_send())
-            changed = []
-            while not changed:
-                changed = [event.changed_settings for event in protocol.receive_data(secured.recv(65536))
-                           if isinstance(event, h2.events.RemoteSettingsChanged)]
+            yield secured, protocol
+
+
+def test_http2_connections_are_told_their_limits(edge):
+    with http2(edge) as (secured, protocol):
+        changed = []
+        while not changed:
+            changed = [event.changed_settings for event in protocol.receive_data(secured.recv(65536))
+                       if isinstance(event, h2.events.RemoteSettingsChanged)]
     codes = h2.settings.SettingCodes
     assert changed[0][codes.MAX_CONCURRENT_STREAMS].new_value == 100
     assert changed[0][codes.INITIAL_WINDOW_SIZE].new_value == 1179648
+
+
+def test_who_opens_streams_only_to_reset_them_is_cut_off(edge):
+    fields = [(":method", "GET"), (":scheme", "https"), (":authority", HOST), (":path", "/health")]
+    with http2(edge) as (secured, protocol), pytest.raises((OSError, h2.exceptions.ProtocolError)):
+        for _ in range(1500):
+            stream = protocol.get_next_available_stream_id()
+            protocol.send_headers(stream, fields, end_stream=True)
+            protocol.reset_stream(stream)
+            secured.sendall(protocol.data_to_send())
+        while received := secured.recv(65536):
+            protocol.receive_data(received)
+        raise ConnectionError("closed")
+    assert "http.public.downstream_rq_too_many_premature_resets: 1" in edge.admin("/stats?filter=premature")
+    assert send(edge).status == 200
 
 
 def test_the_stats_listener_shows_metrics_and_readiness_and_nothing_else(edge):

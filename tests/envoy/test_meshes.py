@@ -16,8 +16,12 @@ from harness.shipped import ENVOY, Running, call
 POLICIES = {name: yaml.safe_load((ENVOY / f"policies/{name}.yaml").read_text()) for name in ("edge", "inbound", "outbound")}
 
 
+def every(path):
+    return [document for document in yaml.safe_load_all((ENVOY / path).read_text()) if document]
+
+
 def documents(path):
-    return {document["kind"]: document for document in yaml.safe_load_all((ENVOY / path).read_text())}
+    return {document["kind"]: document for document in every(path)}
 
 
 ISTIO, GATEWAY = documents("istio/portcullis.yaml"), documents("envoy-gateway/portcullis.yaml")
@@ -173,3 +177,43 @@ def test_a_client_does_not_choose_its_address(platform):
 def test_metrics_have_their_labels(platform):
     assert platform.send(target="/api/v1/users/7").status == 401
     assert 'auth_failures_total{service="api-gateway",reason="missing"}' in platform.admin("/stats/prometheus")
+
+
+def allowed(app, source, method, path, port="8000"):
+    """Whether Istio's policies of the services' namespace let a request to `app` pass: none that denies, one that allows. A path
+    ends in `*` or is exact; what a rule does not say is anything."""
+    ours = [document["spec"] for document in every("istio/portcullis.yaml") if document["kind"] == "AuthorizationPolicy"]
+    chosen = [policy for policy in ours if policy.get("selector", {}).get("matchLabels", {}).get("app", app) == app]
+    assert all(policy.get("action", "ALLOW") == "ALLOW" for policy in chosen) and chosen
+    fits = lambda wanted, value: any(value.startswith(entry[:-1]) if entry.endswith("*") else value == entry for entry in wanted)
+
+    def meets(operation):
+        return (fits(operation.get("ports", ["*"]), port) and fits(operation.get("methods", ["*"]), method)
+                and fits(operation.get("paths", ["*"]), path))
+
+    return any(
+        any(source in entry["source"]["principals"] for entry in rule["from"]) and any(meets(entry["operation"]) for entry in rule["to"])
+        for policy in chosen for rule in policy.get("rules", []))
+
+
+EDGE, ORDERS, USERS = ("cluster.local/ns/" + name for name in (
+    "gateway/sa/api-gateway", "microservices/sa/order-service", "microservices/sa/user-service"))
+
+
+@pytest.mark.parametrize("app, source, method, path, expected", [
+    ("user-service", EDGE, "GET", "/api/v1/users/7", True), ("user-service", EDGE, "PATCH", "/api/v1/users/7", False),
+    ("user-service", EDGE, "GET", "/internal/users/7", False), ("user-service", ORDERS, "GET", "/internal/users/7", True),
+    ("user-service", ORDERS, "GET", "/api/v1/users/7", False), ("user-service", "cluster.local/ns/default/sa/x", "GET", "/health", False),
+    ("order-service", USERS, "GET", "/orders/7", True), ("order-service", ORDERS, "GET", "/orders/7", False),
+    ("payment-service", ORDERS, "POST", "/payments", True), ("payment-service", EDGE, "POST", "/payments", False),
+    ("another-app", EDGE, "GET", "/health", False),
+])
+def test_istio_lets_in_whom_the_sidecars_policy_lets_in(app, source, method, path, expected):
+    assert allowed(app, source, method, path) == expected
+
+
+def test_workloads_speak_mutual_tls_only_and_check_tokens_again():
+    assert ISTIO["PeerAuthentication"]["spec"] == {"mtls": {"mode": "STRICT"}}
+    assert ISTIO["PeerAuthentication"]["metadata"]["namespace"] == "microservices"
+    [rule] = ISTIO["RequestAuthentication"]["spec"]["jwtRules"]
+    assert rule["jwksUri"].startswith("https://") and rule["audiences"] and rule["forwardOriginalToken"] is False

@@ -7,7 +7,7 @@ import ssl
 import pytest
 from harness.certificates import Authority
 from harness.credentials import bearer
-from harness.shipped import GATEWAY, ORDERS, PAYMENTS, SECRETS, USERS, Mesh, Peer, Shipped, call, tls
+from harness.shipped import GATEWAY, ORDERS, PAYMENTS, SECRETS, USERS, Mesh, Peer, Shipped, call, seen, tls
 from test_signatures import signed
 
 MESH = Mesh()
@@ -32,12 +32,6 @@ def send(sidecar, identity=GATEWAY, target="/api/v1/users/7", headers=(), method
     certificate = identity if not isinstance(identity, str) else MESH.identities[identity]
     context = tls(MESH.mesh, certificate, host=None)
     return call(sidecar.ports["0.0.0.0:8000"], context, method, target, headers, host="user-service")
-
-
-def seen(answer):
-    assert answer.status == 200, (answer.status, answer.body)
-    got = json.loads(answer.body)
-    return got["path"], {name.lower(): value for name, value in got["headers"]}
 
 
 @pytest.mark.parametrize("certificate", [

@@ -10,7 +10,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from harness.gateway import _die_with_the_parent as die_with_the_parent
+from harness.gateway import die_with_the_parent
 
 INTEROP = Path(os.environ["INTEROP"]).resolve()
 NODE = INTEROP / "bin" / "node"

@@ -3,13 +3,14 @@
 //! The page around the value is unknown, so nothing here trusts quotes: a tag, an event handler or a script URL counts
 //! wherever the value itself sets the scene for it. One pass, each trigger byte looks at a bounded neighbourhood.
 
+mod passed;
 mod words;
 
-use super::bytes::{Needles, at, contains, cut, from, is_word, skip_space, starts_at};
+use super::bytes::{at, contains, cut, from, is_word, skip_space, starts_at};
 use super::rules::{Findings, Rule};
 use super::triggers::{Bytes, Trigger};
-use super::work::spend;
-use words::{ACTIVE, EVENTS, SCRIPT_SCHEMES, SINKS};
+use passed::{ACTS, Attributes, HREF, META, Passed, SHEET, STYLE, STYLED};
+use words::{ACTIVE, EVENTS, SCRIPT_SCHEMES};
 
 /// How far a tag is read for what its attributes say.
 const TAG_REACH: usize = 512;
@@ -344,77 +345,6 @@ impl<'a> Page<'a> {
     }
 }
 
-/// What a tag's attributes may say that makes it act; the order is that of the bits below.
-static SIGNS: Needles = Needles::new(&[
-    b"refresh",
-    b"set-cookie",
-    b"url=",
-    b"utf-7",
-    b"http-equiv=\"link",
-    b"href",
-    b"stylesheet",
-    b"import",
-    b"srcdoc",
-    b"xlink:href",
-    b"datasrc",
-    b"dataformatas",
-    b"namespace=",
-    b"implementation=",
-    b"style",
-    b"javascript:",
-    b"-moz-binding",
-    b"behavior:",
-    b"behaviour:",
-    b"binding:",
-    b"vbscript:",
-    b"@im\\port",
-    b"ession(",
-]);
-const META: u64 = 0b1_1111;
-const HREF: u64 = 1 << 5;
-const SHEET: u64 = 0b11 << 6;
-const ACTS: u64 = 0b11_1111 << 8;
-const STYLE: u64 = 1 << 14;
-const STYLED: u64 = 0xFF << 15;
-
-/// What has been read of tags, so that tags inside tags do not cost their square.
-#[derive(Default)]
-struct Attributes {
-    /// The next `>` and from where it was looked for.
-    end: Option<(usize, usize)>,
-    /// The signs found up to a place.
-    signs: u64,
-    read: usize,
-}
-
-impl Attributes {
-    /// The end of the tag whose attributes begin at `start`, at most [`TAG_REACH`] away.
-    fn end(&mut self, view: &[u8], start: usize) -> usize {
-        let end = match self.end {
-            Some((from, end)) if from <= start && start <= end => end,
-            _ => {
-                let end = memchr::memchr(b'>', from(view, start)).map_or(view.len(), |len| start + len);
-                self.end = Some((start, end));
-                end
-            }
-        };
-        end.min(start + TAG_REACH)
-    }
-
-    /// The signs between `start` and `end`; those of a tag around it count as well.
-    fn signs(&mut self, view: &[u8], start: usize, end: usize) -> u64 {
-        if start >= self.read {
-            self.signs = 0;
-        }
-        let unread = start.max(self.read.saturating_sub(20));
-        if unread < end {
-            self.signs |= SIGNS.found_in(cut(view, unread, end));
-            self.read = end;
-        }
-        self.signs
-    }
-}
-
 /// Whether a style sheet has little but an import: one among other styles is everyday in mail.
 fn imports_only(sheet: &[u8]) -> bool {
     starts_at(sheet, skip_space(sheet, 0), b"@import") && sheet.len() < 200
@@ -439,69 +369,6 @@ fn word_start(view: &[u8], end: usize) -> usize {
         start -= 1;
     }
     start
-}
-
-/// What is remembered of a view, so that no place is searched for each trigger anew.
-#[derive(Default)]
-struct Passed {
-    /// From where a sign of script or an end of it was looked for last, and where it was found.
-    sign: Option<(usize, Sign)>,
-    last_comma: Option<usize>,
-    last_call: Option<usize>,
-}
-
-/// Where script shows as such, or a tag ends before it does.
-#[derive(Clone, Copy)]
-struct Sign {
-    start: usize,
-    end: usize,
-    script: bool,
-}
-
-impl Passed {
-    /// Whether `start..end` reads as script: a call, a template literal, an assignment or a known object, before any `>`.
-    fn runs(&mut self, view: &[u8], start: usize, end: usize) -> bool {
-        let sign = match self.sign {
-            Some((since, sign)) if since <= start && start <= sign.start => sign,
-            _ => {
-                let sign = Sign::next(view, start);
-                self.sign = Some((start, sign));
-                sign
-            }
-        };
-        sign.script && sign.end <= end
-    }
-
-    fn has_comma(&mut self, view: &[u8], i: usize) -> bool {
-        *self.last_comma.get_or_insert_with(|| memchr::memrchr(b',', view).unwrap_or(0)) > i
-    }
-
-    fn has_call(&mut self, view: &[u8], i: usize) -> bool {
-        *self.last_call.get_or_insert_with(|| memchr::memrchr(b'(', view).unwrap_or(0)) > i
-    }
-}
-
-impl Sign {
-    /// The first at or after `start`.
-    fn next(view: &[u8], start: usize) -> Self {
-        let mut i = start;
-        while i < view.len() {
-            let byte = at(view, i);
-            if byte.is_ascii_alphabetic() {
-                let len = from(view, i).iter().take_while(|&&byte| is_word(byte)).count();
-                spend(len);
-                if SINKS.contains(cut(view, i, i + len)) {
-                    return Self { start: i, end: i + len, script: true };
-                }
-                i += len;
-            } else if matches!(byte, b'(' | b'`' | b'=' | b'>') {
-                return Self { start: i, end: i + 1, script: byte != b'>' };
-            } else {
-                i += 1;
-            }
-        }
-        Self { start: i, end: i, script: false }
-    }
 }
 
 /// Whether a data URL's type is one that a browser runs.

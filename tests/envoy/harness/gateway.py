@@ -84,12 +84,7 @@ class Gateway:
 
     def close(self):
         """Ends this very process, whatever it does."""
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(5)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        end(self.process)
         if not os.environ.get("KEEP_LOGS"):
             shutil.rmtree(self.directory, ignore_errors=True)
 
@@ -177,6 +172,10 @@ class Gateway:
     def admin(self, path):
         with urllib.request.urlopen(f"http://{self._admin}{path}", timeout=60) as reply:
             return reply.read().decode()
+
+    @property
+    def admin_port(self):
+        return int(self._admin.rpartition(":")[2])
 
     def prometheus(self):
         return self.admin("/stats/prometheus")
@@ -398,6 +397,16 @@ def free_port():
 def die_with_the_parent():
     """Should the tests be killed, nothing of theirs stays behind (Linux: PR_SET_PDEATHSIG)."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+def end(process):
+    """Ends a process that the tests started, however it takes it."""
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def wait_for(condition, seconds, what, gateway):

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import signal
 import subprocess
 import tempfile
 import time
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import yaml
 
-from .gateway import die_with_the_parent, free_port, wait_for
+from .gateway import die_with_the_parent, end, free_port, wait_for
 from .shipped import ENVOY
 
 BINARIES = ENVOY.parent / "target/prometheus/usr/bin"
@@ -46,12 +45,7 @@ class Prometheus:
             raise
 
     def close(self):
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(5)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        end(self.process)
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def log(self):
@@ -77,11 +71,16 @@ class Prometheus:
         return answer["data"]
 
     def _is_ready(self):
-        try:
-            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=2) as reply:
-                return reply.status == 200
-        except (urllib.error.URLError, OSError):
-            return False
+        return is_ready(f"{self.url}/-/ready")
+
+
+def is_ready(url):
+    """Whether a GET is answered with 200."""
+    try:
+        with urllib.request.urlopen(url, timeout=2) as reply:
+            return reply.status == 200
+    except (urllib.error.URLError, OSError):
+        return False
 
 
 def promtool(*arguments, directory=MONITORING):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from . import client
 from .dependency import closed_port, eventually
-from .gateway import _die_with_the_parent
+from .gateway import die_with_the_parent
 
 ROOT = Path(__file__).resolve().parents[3]
 REDIS = ROOT / "target" / "redis"
@@ -32,7 +32,7 @@ class Process:
     def start(self):
         self.process = subprocess.Popen(
             self.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            env={"PATH": os.environ["PATH"], **self.environment()}, preexec_fn=_die_with_the_parent)
+            env={"PATH": os.environ["PATH"], **self.environment()}, preexec_fn=die_with_the_parent)
         assert eventually(self.is_up, 20), f"{self.command()[0]} did not start: {self.process.poll()}"
 
     def environment(self):

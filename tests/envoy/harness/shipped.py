@@ -4,7 +4,6 @@ import http.client
 import json
 import os
 import shutil
-import signal
 import socket
 import ssl
 import subprocess
@@ -20,7 +19,7 @@ import yaml
 
 from .certificates import Authority
 from .client import Answer
-from .gateway import ENVIRONMENT, HOST, die_with_the_parent, free_port, wait_for
+from .gateway import ENVIRONMENT, HOST, die_with_the_parent, end, free_port, wait_for
 
 ENVOY = Path(__file__).parents[3] / "envoy"
 ACCOUNTS = "spiffe://cluster.local/ns/"
@@ -86,18 +85,13 @@ class Running:
             stdout=self.output.open("wb"), stderr=self.log_file.open("wb"),
             env={"PATH": os.environ["PATH"], **SECRETS}, preexec_fn=die_with_the_parent)
         try:
-            wait_for(self._is_ready, 90, "a shipped bootstrap to serve", self)
+            wait_for(self._is_ready, 120, "a shipped bootstrap to serve", self)
         except BaseException:
             self.close()
             raise
 
     def close(self):
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(5)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        end(self.process)
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def log(self):
@@ -168,6 +162,13 @@ def call(port, context=None, method="GET", target="/", headers=(), body=b"", hos
     finally:
         connection.close()
         raw.close()
+
+
+def seen(answer):
+    """The path and the headers that the tests' upstream says it got."""
+    assert answer.status == 200, (answer.status, answer.body)
+    got = json.loads(answer.body)
+    return got["path"], {name.lower(): value for name, value in got["headers"]}
 
 
 @dataclass

@@ -1,0 +1,22 @@
+//! The injection engine: the fast path passes nothing that the careful engine reports, one class alone sees what it sees
+//! among all, and the work stays a bounded number of looks for each byte.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use portcullis::injection::{Class, ClassSet, KnownHarmless, scan, scan_carefully};
+
+/// The most looks at bytes and tokens for each byte, and what even an empty value may cost.
+const LOOKS: usize = 2000;
+const AT_LEAST: usize = 20_000;
+
+fuzz_target!(|value: &[u8]| {
+    let (careful, looks) = scan_carefully(value, ClassSet::ALL);
+    assert!(looks <= LOOKS * value.len() + AT_LEAST, "{looks} looks at {} bytes", value.len());
+    assert_eq!(scan(value, ClassSet::ALL).is_some(), careful.is_some());
+    let alone = Class::ALL.into_iter().any(|class| scan(value, ClassSet::NONE.with(class)).is_some());
+    assert_eq!(alone, careful.is_some());
+    let mut known = KnownHarmless::new(7);
+    for _ in 0..2 {
+        assert_eq!(known.is_harmless(value, ClassSet::ALL), careful.is_none());
+    }
+});
