@@ -79,6 +79,14 @@ interop: build envoy ## Holds the module in real Envoy against programs from PyP
 	@echo "interop: an OpenID provider, AWS Secrets Manager, Django services, OpenSSL and Chromium, with the module in real Envoy"
 	@INTEROP=$(CURDIR)/target/interop $(PYTEST) tests/interop
 
+MINUTES ?= 10
+.PHONY: soak
+soak: build envoy ## Loads the module for MINUTES=... with requests of every kind, each accounted for, and the tables with ten million addresses
+	@echo "soak: ten million addresses at the tables of limits and of blocks, natively"
+	@FLOOD_ADDRESSES=10000000 cargo test --quiet --profile soak --test pipeline floods:: -- --nocapture
+	@echo "soak: requests of every kind through Envoy for $(MINUTES) min"
+	@$(PYTHON) tests/soak/soak.py --minutes $(MINUTES)
+
 .PHONY: corpus
 corpus: ## Scores `portcullis scan` on labelled files: CORPUS=DIR
 	@[ -n "$(CORPUS)" ] || { echo "corpus: give CORPUS=DIR, a directory of CLASS.jsonl files"; exit 2; }

@@ -7,13 +7,15 @@ use crate::check::{CertificateAttribute, Connection, Host, Telemetry};
 use crate::event::Severity;
 use crate::jose::verify::{HostVerifier, NoHost};
 use crate::metrics::{Counter, Gauge};
-use crate::store::{MemoryStore, SharedStore};
+use crate::store::{Cas, MemoryStore, SharedStore, StoreError, Stored, Write};
 
 /// The host.
 #[derive(Default)]
 pub struct NativeHost {
     /// Shared data.
     pub store: MemoryStore,
+    /// It can neither read nor write shared data.
+    pub without_store: bool,
     /// `source.address`; `None` for a peer without one.
     pub source_address: Option<String>,
     /// What the TLS session says of the peer's certificate.
@@ -32,7 +34,7 @@ pub struct NativeHost {
 
 impl Host for NativeHost {
     fn store(&self) -> &dyn SharedStore {
-        &self.store
+        if self.without_store { &Unreachable } else { &self.store }
     }
 
     fn verifier(&self) -> &dyn HostVerifier {
@@ -43,6 +45,30 @@ impl Host for NativeHost {
         self.random.set(self.random.get() + 1);
         let count = u128::from(self.random.get());
         (!self.without_random).then(|| (count << 64 | count.wrapping_mul(0x9E37_79B9_7F4A_7C15)).to_le_bytes())
+    }
+}
+
+/// Shared data that cannot be reached.
+struct Unreachable;
+
+/// The host's "internal failure" (proxy-wasm ABI 0.2.1).
+const FAILED: StoreError = StoreError { status: 10 };
+
+impl SharedStore for Unreachable {
+    fn get(&self, _key: &str) -> Result<Option<Stored>, StoreError> {
+        Err(FAILED)
+    }
+
+    fn create(&self, _key: &str, _value: &[u8]) -> Result<Write, StoreError> {
+        Err(FAILED)
+    }
+
+    fn replace(&self, _key: &str, _value: &[u8], _cas: Cas) -> Result<Write, StoreError> {
+        Err(FAILED)
+    }
+
+    fn put(&self, _key: &str, _value: &[u8]) -> Result<(), StoreError> {
+        Err(FAILED)
     }
 }
 

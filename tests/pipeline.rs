@@ -17,6 +17,8 @@ mod credentials;
 mod examples;
 #[path = "pipeline/fleet.rs"]
 mod fleet;
+#[path = "pipeline/floods.rs"]
+mod floods;
 #[path = "pipeline/gate.rs"]
 mod gate;
 #[path = "pipeline/inspection.rs"]

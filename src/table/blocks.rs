@@ -274,9 +274,10 @@ fn insert(blocks: &mut Vec<Block>, new: Block) -> Option<Placed> {
 
 /// The network with most entries of a set, if it has two.
 fn crowded(blocks: &[Block]) -> Option<(Prefix, usize)> {
-    let network = |block: &Block| block.prefix.widened();
-    let count = |of: Prefix| blocks.iter().filter(|block| network(block) == of).count();
-    blocks.iter().map(|block| (network(block), count(network(block)))).filter(|(_, n)| *n > 1).max_by_key(|(_, n)| *n)
+    let mut networks: Vec<Prefix> = blocks.iter().map(|block| block.prefix.widened()).collect();
+    networks.sort_unstable();
+    let crowds = networks.chunk_by(|one, other| one == other).filter(|crowd| crowd.len() > 1);
+    crowds.max_by_key(|crowd| crowd.len()).and_then(|crowd| Some((*crowd.first()?, crowd.len())))
 }
 
 fn later(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {

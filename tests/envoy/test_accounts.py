@@ -1,13 +1,12 @@
 """Accounts of subjects: looked up after verification, kept for a while, and what happens when nobody answers."""
 
 import json
-import threading
 import time
 
 import pytest
 from harness.configuration import plugin
 from harness.credentials import bearer
-from harness.dependency import FAULTS, Said, eventually
+from harness.dependency import FAULTS, Said, eventually, together
 from harness.expect import counted, passed, refused, unauthenticated
 
 ACCOUNTS = {
@@ -59,17 +58,6 @@ def plain(serve):
 
 def by(subject, **changes):
     return [bearer(user_id=subject, **changes)]
-
-
-def together(count, send):
-    answers = [None] * count
-    threads = [threading.Thread(target=lambda at=at: answers.__setitem__(at, send(at))) for at in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert all(answers), "some requests hang"
-    return answers
 
 
 def test_existing_and_active_accounts_pass_and_others_do_not(plain):

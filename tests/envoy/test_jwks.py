@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from harness.configuration import plugin
 from harness.credentials import bearer
-from harness.dependency import FAULTS, Said, eventually
+from harness.dependency import FAULTS, Said, eventually, together
 from harness.expect import passed, refused, unauthenticated
 
 ISSUER, OTHER = "https://partners.example.com", "https://other.example.com"
@@ -71,18 +71,6 @@ def serve(start, dependency):
         return gateway, provider, services[0]
 
     return serve
-
-
-def together(count, send):
-    """The answers to `count` requests that are sent at once."""
-    answers = [None] * count
-    threads = [threading.Thread(target=lambda at=at: answers.__setitem__(at, send(at))) for at in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert all(answers), "some requests hang"
-    return answers
 
 
 def test_keys_are_fetched_before_anybody_asks_and_by_one_worker(serve):

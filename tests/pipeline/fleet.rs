@@ -1,20 +1,15 @@
 //! Limits that a service counts for a fleet: proxies and workers as they are, a service that is exact, and time that
 //! passes as the test says.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::time::Duration;
 
 use portcullis::assembly::{self, Surroundings};
-use portcullis::check::{Arrival, Call, Callout, CalloutReply, Connection, Env, GrpcStatus, Host, Telemetry};
-use portcullis::event::Severity;
+use portcullis::check::{Arrival, Call, Callout, CalloutReply, Env, GrpcStatus};
 use portcullis::head::Head;
-use portcullis::jose::verify::{HostVerifier, NoHost};
-use portcullis::metrics::{Counter, Gauge};
 use portcullis::native::NativeHost;
 use portcullis::pipeline::{Next, Passage, Pipeline};
-use portcullis::store::{Cas, SharedStore, StoreError, Stored, Write};
 use portcullis::time::Timestamp;
 use portcullis::worker::Worker;
 
@@ -471,71 +466,17 @@ fn without_a_share_nobody_is_admitted_while_the_service_is_away() {
     assert_eq!(fleet.one(0), None);
 }
 
-/// Nothing can be read or written.
-struct Broken(RefCell<Vec<String>>);
-
-impl SharedStore for Broken {
-    fn get(&self, _key: &str) -> Result<Option<Stored>, StoreError> {
-        Err(StoreError { status: 10 })
-    }
-
-    fn create(&self, _key: &str, _value: &[u8]) -> Result<Write, StoreError> {
-        Err(StoreError { status: 10 })
-    }
-
-    fn replace(&self, _key: &str, _value: &[u8], _cas: Cas) -> Result<Write, StoreError> {
-        Err(StoreError { status: 10 })
-    }
-
-    fn put(&self, _key: &str, _value: &[u8]) -> Result<(), StoreError> {
-        Err(StoreError { status: 10 })
-    }
-}
-
-impl Host for Broken {
-    fn store(&self) -> &dyn SharedStore {
-        self
-    }
-
-    fn verifier(&self) -> &dyn HostVerifier {
-        &NoHost
-    }
-
-    fn random_block(&self) -> Option<[u8; 16]> {
-        None
-    }
-}
-
-impl Connection for Broken {
-    fn peer_certificate(&self, _: portcullis::check::CertificateAttribute) -> Option<Vec<u8>> {
-        None
-    }
-
-    fn source_address(&self) -> Option<Vec<u8>> {
-        Some(b"10.0.0.1:1".to_vec())
-    }
-}
-
-impl Telemetry for Broken {
-    fn count(&self, _counter: Counter, _n: u64) {}
-
-    fn gauge(&self, _gauge: Gauge, _value: u64) {}
-
-    fn log(&self, _severity: Severity, line: &str) {
-        self.0.borrow_mut().push(line.to_owned());
-    }
-}
-
 #[test]
 fn where_nothing_is_known_the_request_is_refused() {
     let service = Service::new(10, SECOND, Style::Bare);
     let mut fleet = Fleet::of(1, &fleet_limit("10/s", ""), "\"fleet\"", service);
-    let broken = Broken(RefCell::default());
+    let source_address = Some("10.0.0.1:1".to_owned());
+    let broken = NativeHost { without_store: true, source_address, ..NativeHost::default() };
     let Node { pipeline, worker, .. } = &mut fleet.nodes[0];
     let now = Timestamp::from_unix_nanos(START).after(Duration::from_secs(1));
     let mut env = Env { now, host: &broken, worker };
     let head = Head::from_pairs([(":method", "GET"), (":path", "/a"), (":authority", "h")]);
     let (_, next) = pipeline.begin(head, true, &mut env);
     assert!(matches!(next, Next::Reply(reply) if reply.status == 503));
-    assert!(broken.0.borrow()[0].contains("shared_data_unavailable"));
+    assert!(broken.lines.borrow()[0].contains("shared_data_unavailable"));
 }

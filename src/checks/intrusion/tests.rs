@@ -8,7 +8,7 @@ use crate::assembly::{Assembled, Surroundings, assemble};
 use crate::denial::BlockReason;
 use crate::event::Severity;
 use crate::head::Head;
-use crate::metrics::{Counter, Gauge};
+use crate::metrics::Counter;
 use crate::native::NativeHost;
 use crate::pipeline::{Next, Passage};
 use crate::time::Timestamp;

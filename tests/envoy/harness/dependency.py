@@ -2,10 +2,11 @@
 
 import json
 import socket
-import socketserver
 import threading
 import time
 from dataclasses import dataclass, field
+
+from .server import Server
 
 
 @dataclass
@@ -51,31 +52,12 @@ class Dependency:
         self.answer, self.fault, self.delay = answer, None, 30.0
         self.asked = []
         self._ending = threading.Event()
-        outer = self
-
-        class Handler(socketserver.StreamRequestHandler):
-            disable_nagle_algorithm = True
-
-            def handle(self):
-                try:
-                    while outer._serve(self.rfile, self.wfile):
-                        pass
-                except (OSError, ValueError):
-                    pass
-
-        class Server(socketserver.ThreadingTCPServer):
-            daemon_threads = True
-            allow_reuse_address = True
-            request_queue_size = 512
-
-        self._server = Server(("127.0.0.1", 0), Handler)
-        self.port = self._server.server_address[1]
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        self._server = Server(self._serve)
+        self.port = self._server.port
 
     def close(self):
         self._ending.set()
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.close()
 
     def count(self, part=""):
         """How many requests had `part` in their target."""
@@ -130,3 +112,15 @@ def eventually(condition, seconds=10.0):
             return False
         time.sleep(0.02)
     return True
+
+
+def together(count, send):
+    """The answers to `count` requests that are sent at once."""
+    answers = [None] * count
+    threads = [threading.Thread(target=lambda at=at: answers.__setitem__(at, send(at))) for at in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert all(answers), "some requests hang"
+    return answers

@@ -2,9 +2,9 @@
 
 import base64
 import json
-import socketserver
-import threading
 from dataclasses import dataclass, field
+
+from .server import Server
 
 MARKER = b"x-marker"
 
@@ -59,30 +59,11 @@ class Upstream:
         self.by_marker = {}
         self.scripted = {}
         self.heads = {}
-        outer = self
-
-        class Handler(socketserver.StreamRequestHandler):
-            disable_nagle_algorithm = True
-
-            def handle(self):
-                try:
-                    while outer._serve(self.rfile, self.wfile):
-                        pass
-                except (ConnectionError, ValueError, TimeoutError):
-                    pass
-
-        class Server(socketserver.ThreadingTCPServer):
-            daemon_threads = True
-            allow_reuse_address = True
-            request_queue_size = 512
-
-        self._server = Server(("127.0.0.1", 0), Handler)
-        self.port = self._server.server_address[1]
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        self._server = Server(self._serve)
+        self.port = self._server.port
 
     def close(self):
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.close()
 
     def _serve(self, rfile, wfile):
         line = rfile.readline(1 << 20)
