@@ -36,7 +36,7 @@ def claims(**changes):
     """Claims of a good access token of `users`; a change to None takes the claim away."""
     now = int(time.time())
     made = {
-        "iss": ISSUER, "aud": AUDIENCE, "iat": now, "exp": now + 900, "type": "access",
+        "iss": ISSUER, "aud": AUDIENCE, "iat": now, "exp": now + 3600, "type": "access",
         "user_id": "42", "email": "ann@example.com", "roles": ["user"], "scope": "orders.read", "is_active": True,
     }
     made.update(changes)
