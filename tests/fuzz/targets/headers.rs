@@ -5,7 +5,8 @@ use libfuzzer_sys::fuzz_target;
 use portcullis::head::Head;
 use portcullis::peer::spiffe::SpiffeId;
 use portcullis::peer::{digest, xfcc};
-use portcullis::signature::{digest as body_digest, hex, is_nonce, parse_timestamp, unhex};
+use portcullis::signature::request::is_nonce;
+use portcullis::signature::{digest as body_digest, hex, parse_timestamp, unhex};
 
 fuzz_target!(|value: &[u8]| {
     let head = Head::from_pairs([(xfcc::HEADER, value)]);
