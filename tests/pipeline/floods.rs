@@ -109,7 +109,7 @@ fn a_flood_of_failures_leaves_memory_flat_the_blocked_shut_out_and_strangers_alo
     let blocks = Blocks::open(&space, store, policy, room, entries).unwrap();
     let fail = |who: IpAddr, now| blocks.record_failure(store, who, now).unwrap();
     for number in 0..VICTIMS {
-        let last = (0..5).map(|_| fail(client(1, number), at(0))).last();
+        let last = (0..5).map(|_| fail(client(1, number), at(0))).collect::<Vec<_>>().pop();
         assert!(matches!(last, Some(Recorded::Blocked { .. })), "{last:?}");
     }
     // Whoever fails once is a stranger yet. Those who share a counter for want of room fail together, and are blocked.
