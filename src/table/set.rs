@@ -164,7 +164,7 @@ impl<'a> Set<'a> {
     }
 
     fn make_room(&mut self, now: u64) {
-        self.open_all();
+        self.follow_clock(now);
         self.open.retain(|(_, counter)| !counter.is_over(now));
     }
 
