@@ -191,6 +191,6 @@ const share = [...busy].filter(([name]) => inModule(name)).reduce((sum, [, hits]
 console.log(`${scenario}: answered ${reply || "by the upstream"}, ${((user + system) / count).toFixed(2)} us a request, ` +
   `${(100 * share).toFixed(0)} % of it in the module, ${[...calls.values()].reduce((a, b) => a + b, 0)} host calls`);
 console.log([...calls].map(([name, times]) => `${times} ${name.replace("proxy_", "")}`).join(", "));
-for (const [name, hits] of [...busy].sort((a, b) => b[1] - a[1]).slice(0, 45)) {
+for (const [name, hits] of [...busy].sort((a, b) => b[1] - a[1]).slice(0, 60)) {
   console.log(`${((100 * hits) / samples).toFixed(1).padStart(5)} %  ${name.slice(0, 140)}`);
 }
