@@ -75,7 +75,7 @@ pub struct Space {
 }
 
 /// Changes with the layout of any stored value: a plugin of another version finds none of these keys.
-const LAYOUT: u32 = 1;
+const LAYOUT: u32 = 2;
 
 impl Space {
     /// Opens the part named `plugin`. The first worker to come gives the hash seed, `random`, for all of them.

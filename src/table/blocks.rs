@@ -421,7 +421,7 @@ mod tests {
         let mut late = None;
         let again = |recorded: &Recorded| matches!(recorded, Recorded::Blocked { again: true, .. });
         let store = RacingStore::new(&map, |_, key, map| {
-            if key.starts_with("test/1/b") && late.is_none() {
+            if key.starts_with(&format!("test/{}/b", crate::table::LAYOUT)) && late.is_none() {
                 late = Some(fail(&theirs, map, ip(1), 0));
             }
         });

@@ -31,7 +31,7 @@
 //!
 //! A counter that still counts is never evicted. Where all of a key's set are alive, the key shares a counter in the
 //! overflow table: an address that of its /24 or /48, any other key one of a fixed number chosen by hash. Where that
-//! table's set is full too, the groups that come to it share sixteen counters per limit in it, chosen by hash. A shared counter has the same
+//! table's set is full too, the groups that come to it share 24 counters per limit in it, chosen by hash. A shared counter has the same
 //! limits, so (a) still holds for each key, and (b) for the keys that share, together; the decision says `degraded`.
 //! So after any flood, of any size: memory is what it was, who was exhausted has a living counter and is refused, and
 //! a stranger is served as long as those it shares with leave room.
@@ -51,7 +51,7 @@
 //!
 //! A counter takes 45 bytes with one admission and one window, 14 more for a second window, up to 150 more per window in
 //! use throughout (limits below 6,400), and 24 per pending charge, of which there are at most 16. With 65,536 entries a
-//! table has 8,192 sets and as many for its overflow: under a flood of a million distinct addresses 11 MB in all.
+//! table has 8,192 sets and as many for its overflow: under a flood of ten million distinct addresses 13 MB in all.
 
 mod transaction;
 
@@ -340,8 +340,9 @@ impl Demand<'_> {
 }
 
 /// Counters per limit in a set of the overflow table for the groups it has no room for. What they admit is what is left
-/// to strangers in the largest floods: with 65,536 entries there are 131,072, so at 100 permits each 13 million.
-const REST_PARTS: u64 = 16;
+/// to strangers in the largest floods: with 65,536 entries there are 196,608, so at 100 permits each 19 million; and as the
+/// addresses of one group come to the same, ten million leave room in nearly all of them.
+const REST_PARTS: u64 = 24;
 
 /// A table of counters and the one its keys overflow to, of the same size.
 #[derive(Debug)]
