@@ -3,7 +3,9 @@
 import json
 import sqlite3
 import sys
+from types import SimpleNamespace
 
+import pytest
 import requests
 from counterpart import answers
 from harness.gateway import ENVIRONMENT, free_port
@@ -60,3 +62,15 @@ class Project(Django):
             database.row_factory = sqlite3.Row
             rows = database.execute("SELECT * FROM auth_user LEFT JOIN service_profile ON auth_user.id = user_id").fetchall()
         return {row["username"]: dict(row) for row in rows}
+
+
+@pytest.fixture(scope="module")
+def service(run):
+    """The Django project, as long as the test module."""
+    return Project(run)
+
+
+@pytest.fixture(scope="module")
+def upstream(service):
+    """What is behind the gateways of a test module that imports this: the Django project."""
+    return SimpleNamespace(port=service.port, by_marker={})

@@ -1,13 +1,12 @@
 """A Django service with Django REST framework behind the module: its users' tokens, its service client, its throttle."""
 
 import time
-from types import SimpleNamespace
 
 import jwt
 import pytest
 from harness.configuration import plugin
 from harness.gateway import ENVIRONMENT
-from project import Django, Project
+from project import Django, service, upstream  # noqa: F401, F811 (fixtures)
 
 # The provider `django` stands alone, as in a system that has no other.
 PLUGIN = plugin("""
@@ -46,17 +45,6 @@ PROVIDER = {"algorithms": ["HS256"], "keys": [{"secret": "jwt_secret"}],
 def settings(**provider):
     authentication = {**PLUGIN["authentication"], "jwt": {"django": {**PROVIDER, **provider}}}
     return {**PLUGIN, "authentication": authentication}
-
-
-@pytest.fixture(scope="module")
-def service(run):
-    return Project(run)
-
-
-@pytest.fixture(scope="module")
-def upstream(service):
-    """What is behind the gateways of this file."""
-    return SimpleNamespace(port=service.port, by_marker={})
 
 
 @pytest.fixture(scope="module")

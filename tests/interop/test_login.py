@@ -2,13 +2,12 @@
 signs, which the service accepts by its own means."""
 
 import time
-from types import SimpleNamespace
 
 import jwt
 import pytest
 from harness.configuration import plugin
 from harness.gateway import ENVIRONMENT
-from project import Django, Project
+from project import Django, service, upstream  # noqa: F401, F811 (fixtures)
 
 # Neither issuer nor audience: the service reads these tokens as its own.
 TOKENS = """
@@ -40,16 +39,6 @@ defaults: { authenticate: none }
 unmatched: allow
 """)
 PASSWORD = "Ann-pass!word-1"
-
-
-@pytest.fixture(scope="module")
-def service(run):
-    return Project(run)
-
-
-@pytest.fixture(scope="module")
-def upstream(service):
-    return SimpleNamespace(port=service.port, by_marker={})
 
 
 @pytest.fixture(scope="module")

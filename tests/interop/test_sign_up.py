@@ -3,13 +3,12 @@ shows all of it again. What the database holds is read from its file."""
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import yaml
 from cryptography.fernet import Fernet
 from harness.configuration import plugin
-from project import Django, Project
+from project import Django, service, upstream  # noqa: F401, F811 (fixtures)
 
 REFERENCE = yaml.safe_load((Path(__file__).parents[2] / "envoy/examples/reference.yaml").read_text())
 ROUTES = [route for route in REFERENCE["routes"]
@@ -33,16 +32,6 @@ PLUGIN["authentication"]["jwt"]["users"] = {name: value for name, value in USERS
 
 PASSWORD, NUMBER, SSN = "Ann-pass!word-1", "+49 30 901820", "078-05-1120"
 ANN = {"username": "ann_1", "email": "ann@example.com", "password": PASSWORD}
-
-
-@pytest.fixture(scope="module")
-def service(run):
-    return Project(run)
-
-
-@pytest.fixture(scope="module")
-def upstream(service):
-    return SimpleNamespace(port=service.port, by_marker={})
 
 
 @pytest.fixture(scope="module")
