@@ -4,59 +4,123 @@
 use super::bytes::at;
 use super::fast::{FIRST_WORDS, begins_a_statement, is_odd};
 use super::{Class, ClassSet, decode, fast};
+use crate::lanes::{self, Lanes};
 
-/// Sets a flag for each byte of `bytes` that keeps a value it stands in from being harmless by its beginning. `second` is
-/// the byte behind each, `third` the one behind that.
+/// Bytes that are judged at once.
+const SIZE: usize = 64;
+
+/// A bit for each byte of `bytes` that keeps a value it stands in from being harmless by its beginning. `second` is the
+/// byte behind each, `third` the one behind that.
 #[inline]
-pub fn mark<const SIZE: usize>(bytes: &[u8; SIZE], [second, third]: [&[u8; SIZE]; 2], flags: &mut [u8; SIZE]) {
+pub fn mark(bytes: &[u8; SIZE], [second, third]: [&[u8; SIZE]; 2]) -> u64 {
+    let mut flags = [0; SIZE];
     for (((flag, &a), &b), &c) in flags.iter_mut().zip(bytes).zip(second).zip(third) {
         // A slash is plain where there are spaces; whoever has one is judged by itself.
         *flag = u8::from(is_odd(a, b, c) | (a == b'/')).wrapping_neg();
     }
+    lanes::bits(&flags)
 }
 
-/// A first look at the same bytes, for a fraction of the comparisons: flags every byte but letters, digits, space, `,`,
-/// `-`, `.` and `_`, and what [`mark`] does among these.
+/// A first look at the same bytes, for a fraction of the comparisons: a bit for every byte but letters, digits, space, `,`,
+/// `-`, `.` and `_`, and for those of these that [`mark`] has.
 #[inline]
-pub fn suspect<const SIZE: usize>(bytes: &[u8; SIZE], second: &[u8; SIZE], flags: &mut [u8; SIZE]) {
-    for ((flag, &a), &b) in flags.iter_mut().zip(bytes).zip(second) {
-        *flag = u8::from(is_suspect(a, b)).wrapping_neg();
-    }
+pub fn suspect(bytes: &[u8; SIZE], second: &[u8; SIZE]) -> u64 {
+    let (quarters, _) = bytes.as_chunks::<16>();
+    let (following, _) = second.as_chunks::<16>();
+    let both = quarters.iter().zip(following);
+    both.rev().fold(0, |bits, (a, b)| bits << 16 | suspect_sixteen(Lanes::load(a), Lanes::load(b)))
 }
 
-#[inline]
-fn is_suspect(a: u8, b: u8) -> bool {
-    let (lower, next) = (a | 0x20, b | 0x20);
-    // `,-./` and the digits.
-    let plain = (lower.wrapping_sub(b'a') <= 25) | (a.wrapping_sub(b',') <= 13) | (a == b' ') | (a == b'_');
-    let doubled = (a == b) & (a < b'0');
-    let paired = ((lower == b'u') & (next == b'n')) | ((a == b'.') & (next == b'i')) | ((a == b'_') & (next == b'h'));
-    !plain | (a == b'/') | doubled | paired
+#[inline(always)]
+fn suspect_sixteen(a: Lanes, b: Lanes) -> u64 {
+    let (is, capital) = (Lanes::splat, Lanes::splat(0x20));
+    let (lower, next) = (a.or(capital), b.or(capital));
+    let kind = a.classify(&PLAIN_LOW, &PLAIN_HIGH);
+    // Space and marks have the highest bit.
+    let doubled = a.equals(b).and(kind);
+    let union = lower.equals(is(b'u')).and(next.equals(is(b'n')));
+    let file = a.equals(is(b'.')).and(next.equals(is(b'i')));
+    let history = a.equals(is(b'_')).and(next.equals(is(b'h')));
+    kind.equals(is(0)).or(doubled).or(union.or(file).or(history)).bits()
 }
+
+/// The kinds of plain bytes, by the lower and by the upper half of a byte: space and marks, digits, the first and the second
+/// half of the alphabet, the underscore.
+const PLAIN_LOW: [u8; 16] = [
+    0x80 | 1 | 4,
+    1 | 2 | 4,
+    1 | 2 | 4,
+    1 | 2 | 4,
+    1 | 2 | 4,
+    1 | 2 | 4,
+    1 | 2 | 4,
+    1 | 2 | 4,
+    1 | 2 | 4,
+    1 | 2 | 4,
+    2 | 4,
+    2,
+    0x80 | 2,
+    0x80 | 2,
+    0x80 | 2,
+    2 | 8,
+];
+const PLAIN_HIGH: [u8; 16] = [0, 0, 0x80, 1, 2, 4 | 8, 2, 4, 0, 0, 0, 0, 0, 0, 0, 0];
 
 /// Whether [`super::scan`] finds nothing in `value`, in which no byte is marked, and none is a control character.
 #[inline]
 pub fn is_harmless(value: &[u8], classes: ClassSet) -> bool {
-    let (first, second) = (at(value, 0), at(value, 1));
-    let begins_well = if first.is_ascii_alphabetic() {
-        !(may_begin_a_statement(first, second, at(value, 2)) && begins_a_statement(value))
-            && !may_be_base64(first, value)
-    } else {
+    let beginning = BEGINNINGS.get(usize::from(at(value, 0))).copied().unwrap_or(ODD);
+    beginning == 0 || begins_well(value, beginning, classes) || fast::is_harmless(value, classes)
+}
+
+/// The same of a value that begins with a byte of which something is to be asked.
+#[inline(never)]
+fn begins_well(value: &[u8], beginning: u8, classes: ClassSet) -> bool {
+    let asks = |what: u8| beginning & what != 0;
+    !(asks(ODD)
         // A number that an expression goes on from has a space behind it.
-        first.is_ascii_digit() && memchr::memchr(b' ', value).is_none()
-    };
-    let addressed = classes.contains(Class::Ssrf) && (first.is_ascii_digit() || matches!(first | 0x20, b'm' | b'i'));
-    begins_well && !addressed || fast::is_harmless(value, classes)
+        || asks(DIGIT) && memchr::memchr(b' ', value).is_some()
+        || asks(HOST) && classes.contains(Class::Ssrf)
+        || asks(BASE64) && value.len() >= SHORTEST_BASE64 && decode::may_be_base64(value.trim_ascii())
+        || asks(STATEMENT)
+            && may_begin_a_statement(at(value, 0), at(value, 1), at(value, 2))
+            && begins_a_statement(value))
+}
+
+/// No letter and no digit.
+const ODD: u8 = 1;
+const DIGIT: u8 = 1 << 1;
+/// A host that must not be reached may begin so.
+const HOST: u8 = 1 << 2;
+/// Text may begin so in base64: the highest bit of its first byte is clear.
+const BASE64: u8 = 1 << 3;
+/// A word of [`FIRST_WORDS`] begins so.
+const STATEMENT: u8 = 1 << 4;
+
+/// What is to be asked of a value, by its first byte.
+static BEGINNINGS: [u8; 256] = beginnings();
+
+#[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+const fn beginnings() -> [u8; 256] {
+    let mut asked = [ODD; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        let c = byte as u8;
+        if c.is_ascii_digit() {
+            asked[byte] = DIGIT | HOST;
+        } else if c.is_ascii_alphabetic() {
+            let statement = SECOND[byte & 31] != 0;
+            asked[byte] = if c <= b'f' { BASE64 } else { 0 }
+                | if matches!(c | 0x20, b'm' | b'i') { HOST } else { 0 }
+                | if statement { STATEMENT } else { 0 };
+        }
+        byte += 1;
+    }
+    asked
 }
 
 /// A shorter value is not read as base64.
 const SHORTEST_BASE64: usize = 12;
-
-/// Text begins in base64 with a capital or one of the first letters: its highest bit is clear.
-#[inline]
-fn may_be_base64(first: u8, value: &[u8]) -> bool {
-    first <= b'f' && value.len() >= SHORTEST_BASE64 && decode::may_be_base64(value.trim_ascii())
-}
 
 /// Whether [`super::scan`] finds nothing in a number of JSON: it has no words, no quotes and no marks but signs, a dot and
 /// an exponent. Only a server's address may be written as one, with a dot.
@@ -98,18 +162,26 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const SIZE: usize = 16;
+    /// The bits of `text`, window by window.
+    fn bits(text: &[u8], of: impl Fn(&[u8; SIZE], [&[u8; SIZE]; 2]) -> u64) -> Vec<bool> {
+        let padded = [text, &[b' '; SIZE + 2]].concat();
+        let block = |start: usize| padded[start..start + SIZE].try_into().unwrap();
+        let windows = (0..text.len()).step_by(SIZE);
+        windows
+            .flat_map(|start| {
+                let bits = of(block(start), [block(start + 1), block(start + 2)]);
+                (0..SIZE).map(move |at| bits >> at & 1 != 0)
+            })
+            .collect()
+    }
 
     /// Whether a byte of `value` is marked where it stands in `text`.
     fn is_marked(text: &str, value: std::ops::Range<usize>) -> bool {
-        let padded = [text.as_bytes(), &[b' '; SIZE + 2]].concat();
-        let block = |start: usize| padded[start..start + SIZE].try_into().unwrap();
-        let flags = (0..text.len()).step_by(SIZE).flat_map(|start| {
-            let mut flags = [0; SIZE];
-            mark(block(start), [block(start + 1), block(start + 2)], &mut flags);
-            flags
-        });
-        flags.skip(value.start).take(value.len()).any(|flag| flag != 0)
+        bits(text.as_bytes(), mark)[value].contains(&true)
+    }
+
+    fn is_suspect(a: u8, b: u8) -> bool {
+        bits(&[a, b], |bytes, [second, _]| suspect(bytes, second))[0]
     }
 
     /// Whether `value` between quotes is passed over.

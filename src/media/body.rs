@@ -59,13 +59,13 @@ pub trait Reader {
     const PASSES_OVER: bool = false;
 
     /// As [`Visitor::mark`].
-    fn mark(_block: &Block<'_>, flags: &mut [u8; Block::SIZE]) {
-        *flags = [0; Block::SIZE];
+    fn mark(_block: &Block<'_>) -> u64 {
+        0
     }
 
     /// As [`Visitor::suspect`].
-    fn suspect(_block: &Block<'_>, flags: &mut [u8; Block::SIZE]) {
-        *flags = [u8::MAX; Block::SIZE];
+    fn suspect(_block: &Block<'_>) -> u64 {
+        u64::MAX
     }
 
     /// As [`Visitor::passes_over`].
@@ -186,13 +186,13 @@ impl<R: Reader> Visitor for Fields<'_, R> {
     const PASSES_OVER: bool = R::PASSES_OVER;
 
     #[inline]
-    fn mark(block: &Block<'_>, flags: &mut [u8; Block::SIZE]) {
-        R::mark(block, flags);
+    fn mark(block: &Block<'_>) -> u64 {
+        R::mark(block)
     }
 
     #[inline]
-    fn suspect(block: &Block<'_>, flags: &mut [u8; Block::SIZE]) {
-        R::suspect(block, flags);
+    fn suspect(block: &Block<'_>) -> u64 {
+        R::suspect(block)
     }
 
     #[inline]

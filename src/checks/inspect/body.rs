@@ -11,7 +11,7 @@ use crate::checks::inspect::{Findings, Inspector};
 use crate::config::Verdict;
 use crate::denial::{BodyRejection, Denial, Place};
 use crate::exchange::Exchange;
-use crate::injection::bulk;
+use crate::injection::{ClassSet, bulk};
 use crate::media::body::Reader;
 use crate::media::content_type::{Charset, ContentType, Media};
 use crate::media::json::Block;
@@ -99,7 +99,7 @@ impl InspectBody {
     }
 
     fn items(&self, declared: &ContentType<'_>, body: &[u8], findings: &mut Findings) -> Result<(), Stop> {
-        let reader = Judge { inspector: &self.inspector, findings };
+        let reader = Judge::new(&self.inspector, findings);
         match body::items(declared, body, &self.limits.items, reader) {
             Ok(ControlFlow::Continue(())) => Ok(()),
             Ok(ControlFlow::Break(())) => Err(Stop::Found),
@@ -136,6 +136,15 @@ impl InspectBody {
 struct Judge<'j> {
     inspector: &'j Inspector,
     findings: &'j mut Findings,
+    classes: ClassSet,
+    /// The operator has no patterns, which would have to see every value.
+    passes: bool,
+}
+
+impl<'j> Judge<'j> {
+    fn new(inspector: &'j Inspector, findings: &'j mut Findings) -> Self {
+        Self { inspector, findings, classes: inspector.classes(), passes: inspector.patterns.is_empty() }
+    }
 }
 
 impl Reader for Judge<'_> {
@@ -148,24 +157,24 @@ impl Reader for Judge<'_> {
     const PASSES_OVER: bool = true;
 
     #[inline]
-    fn suspect(block: &Block<'_>, flags: &mut [u8; Block::SIZE]) {
+    fn suspect(block: &Block<'_>) -> u64 {
         let [second, _] = block.following();
-        bulk::suspect(block.bytes(), second, flags);
+        bulk::suspect(block.bytes(), second)
     }
 
     #[inline]
-    fn mark(block: &Block<'_>, flags: &mut [u8; Block::SIZE]) {
-        bulk::mark(block.bytes(), block.following(), flags);
+    fn mark(block: &Block<'_>) -> u64 {
+        bulk::mark(block.bytes(), block.following())
     }
 
     #[inline]
     fn passes_over(&mut self, text: &[u8]) -> bool {
-        self.inspector.patterns.is_empty() && bulk::is_harmless(text, self.inspector.classes())
+        self.passes && bulk::is_harmless(text, self.classes)
     }
 
     #[inline]
     fn passes_over_number(&mut self, written: &[u8]) -> bool {
-        self.inspector.patterns.is_empty() && bulk::is_harmless_number(written, self.inspector.classes())
+        self.passes && bulk::is_harmless_number(written, self.classes)
     }
 }
 
@@ -215,7 +224,7 @@ fn is_grpc_message(start: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::injection::{Class, ClassSet};
+    use crate::injection::Class;
     use proptest::prelude::*;
 
     /// What becomes of a JSON document of which every value is judged by itself, or whole.
@@ -225,7 +234,7 @@ mod tests {
         let ended = if each {
             body::items(&json, document, limits, |item: Item<'_>| inspector.item(Place::Body, item, &mut findings))
         } else {
-            body::items(&json, document, limits, Judge { inspector, findings: &mut findings })
+            body::items(&json, document, limits, Judge::new(inspector, &mut findings))
         };
         (format!("{ended:?}"), findings.step())
     }

@@ -6,164 +6,196 @@ use std::borrow::Cow;
 use super::walker::{NOBODY, Stands, Walker};
 use super::{Container, Frame, Visitor};
 
-impl<V: Visitor> Walker<'_, V> {
+impl<'a, V: Visitor> Walker<'a, V> {
     /// Goes on as far as nothing has to be shown, nothing is wrong, and no limit is met.
     #[inline(never)]
     pub(super) fn glide(&mut self, stands: Stands) -> Stands {
-        let mut glide = Position { at: self.at, stands };
-        while let Some(next) = match glide.stands {
-            Stands::BeforeValue => self.glide_over_value(glide.at),
-            Stands::AfterValue => self.glide_to_entry(glide.at),
-        } {
-            glide = next;
+        let mut glide = Glide { at: self.at, stands, container: self.container(), counted: 0, key: None };
+        while let Some(&byte) = self.document.get(glide.at) {
+            if byte > b' ' {
+                if !self.step(&mut glide, byte) {
+                    break;
+                }
+            } else if matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
+                glide.at += 1;
+            } else {
+                break;
+            }
         }
+        self.keep(&mut glide);
         self.at = glide.at;
         glide.stands
     }
 
-    #[inline]
-    fn glide_over_value(&mut self, at: usize) -> Option<Position> {
-        let at = self.space_ends(at);
-        let after = |at| Some(Position { at, stands: Stands::AfterValue });
-        match *self.document.get(at)? {
-            b'"' => {
-                let text = self.glide_text(at + 1)?;
-                after(at + text.len() + 2)
-            }
-            b'{' => self.glide_into(Container::Object, at),
-            b'[' => self.glide_into(Container::Array, at),
-            b'0'..=b'9' | b'-' => after(self.glide_number(at)?),
-            b't' => after(self.glide_literal(at, b"true")?),
-            b'f' => after(self.glide_literal(at, b"false")?),
-            b'n' => after(self.glide_literal(at, b"null")?),
-            _ => None,
+    /// One step from `byte`; false: it is not for us to take.
+    #[inline(always)]
+    fn step(&mut self, glide: &mut Glide<'a>, byte: u8) -> bool {
+        if byte == b'"' {
+            return glide.stands != Stands::AfterValue && self.text(glide);
+        }
+        match glide.stands {
+            Stands::AfterValue => match byte {
+                b',' => self.comma(glide),
+                b'}' => self.leave(glide, Container::Object),
+                b']' => self.leave(glide, Container::Array),
+                _ => false,
+            },
+            Stands::BeforeValue => match byte {
+                b'0'..=b'9' | b'-' => self.bare(glide, self.limits.number_length, number),
+                b'{' => self.enter(glide, Container::Object),
+                b'[' => self.enter(glide, Container::Array),
+                b't' => self.bare(glide, 4, |rest| literal(rest, b"true")),
+                b'f' => self.bare(glide, 5, |rest| literal(rest, b"false")),
+                b'n' => self.bare(glide, 4, |rest| literal(rest, b"null")),
+                _ => false,
+            },
+            Stands::BeforeKey => false,
         }
     }
 
-    /// From the end of a value to the value of the next entry, or out of the container.
-    #[inline]
-    fn glide_to_entry(&mut self, at: usize) -> Option<Position> {
-        let frame = self.frames.last()?;
-        let at = self.space_ends(at);
-        match (*self.document.get(at)?, frame.container) {
-            (b',', Container::Object) => self.glide_over_key(at + 1),
-            (b',', Container::Array) => self.glide_to_element(at + 1),
-            (b'}', Container::Object) | (b']', Container::Array) => {
-                self.frames.pop();
-                self.visit.close();
-                Some(Position { at: at + 1, stands: Stands::AfterValue })
-            }
-            _ => None,
+    /// A key with its colon, or a string.
+    #[inline(always)]
+    fn text(&mut self, glide: &mut Glide<'a>) -> bool {
+        let start = glide.at + 1;
+        let Some(end) = self.window.plain::<V>(self.document, start) else { return false };
+        let Some(text) = self.document.get(start..end) else { return false };
+        if text.len() > self.limits.string_length || !self.visit.passes_over(text) {
+            return false;
         }
+        if glide.stands == Stands::BeforeValue {
+            glide.at = end + 1;
+            glide.stands = Stands::AfterValue;
+            return true;
+        }
+        if self.entries >= self.limits.entries || self.document.get(end + 1) != Some(&b':') {
+            return false;
+        }
+        self.entries += 1;
+        glide.counted += 1;
+        glide.key = Some(text);
+        glide.at = end + 2;
+        glide.stands = Stands::BeforeValue;
+        true
     }
 
-    #[inline]
-    fn glide_into(&mut self, container: Container, at: usize) -> Option<Position> {
+    #[inline(always)]
+    fn comma(&mut self, glide: &mut Glide<'a>) -> bool {
+        match glide.container {
+            Some(Container::Object) => glide.stands = Stands::BeforeKey,
+            Some(Container::Array) if self.entries < self.limits.entries => self.element_begins(glide),
+            _ => return false,
+        }
+        glide.at += 1;
+        true
+    }
+
+    #[inline(always)]
+    fn element_begins(&mut self, glide: &mut Glide<'a>) {
+        self.entries += 1;
+        glide.counted += 1;
+        glide.stands = Stands::BeforeValue;
+    }
+
+    #[inline(always)]
+    fn enter(&mut self, glide: &mut Glide<'a>, container: Container) -> bool {
         let depth = self.frames.len();
-        // What is empty ends as it begins.
-        let next = self.space_ends(at + 1);
-        if depth >= self.limits.depth || matches!(self.document.get(next)?, b']' | b'}') {
-            return None;
+        // What is empty ends as it begins: that, and space before its end, is left to the walk.
+        let empty = matches!(self.document.get(glide.at + 1), None | Some(b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t'));
+        if depth >= self.limits.depth || self.entries >= self.limits.entries || empty {
+            return false;
         }
+        self.keep(glide);
         let owner = match container {
             Container::Object => depth,
             Container::Array => self.frames.last().map_or(NOBODY, |frame| frame.owner),
         };
         self.frames.push(Frame { container, count: 0, key: Cow::Borrowed(&[]), owner });
-        let entered = match container {
-            Container::Object => self.glide_over_key(next),
-            Container::Array => self.glide_to_element(next),
-        };
-        if entered.is_none() {
-            self.frames.pop();
-        } else {
-            self.visit.open(container);
+        self.visit.open(container);
+        glide.container = Some(container);
+        match container {
+            Container::Object => glide.stands = Stands::BeforeKey,
+            Container::Array => self.element_begins(glide),
         }
-        entered
+        glide.at += 1;
+        true
     }
 
-    #[inline]
-    fn glide_over_key(&mut self, at: usize) -> Option<Position> {
-        let at = self.space_ends(at);
-        if self.entries >= self.limits.entries || *self.document.get(at)? != b'"' {
-            return None;
+    #[inline(always)]
+    fn leave(&mut self, glide: &mut Glide<'a>, container: Container) -> bool {
+        if glide.container != Some(container) {
+            return false;
         }
-        let key = self.glide_text(at + 1)?;
-        let at = self.space_ends(at + key.len() + 2);
-        if *self.document.get(at)? != b':' {
-            return None;
-        }
-        let frame = self.frames.last_mut()?;
-        frame.count += 1;
-        frame.key = Cow::Borrowed(key);
-        self.entries += 1;
-        Some(Position { at: at + 1, stands: Stands::BeforeValue })
+        self.frames.pop();
+        self.visit.close();
+        (glide.counted, glide.key) = (0, None);
+        glide.container = self.container();
+        glide.at += 1;
+        true
     }
 
-    #[inline]
-    fn glide_to_element(&mut self, at: usize) -> Option<Position> {
-        if self.entries >= self.limits.entries {
-            return None;
+    /// A number or a literal of at most `most` bytes; `length` says how long it is at the beginning of the rest.
+    #[inline(always)]
+    fn bare(&mut self, glide: &mut Glide<'a>, most: usize, length: impl Fn(&[u8]) -> usize) -> bool {
+        let rest = self.document.get(glide.at..).unwrap_or_default();
+        let length = length(rest);
+        let written = rest.get(..length).unwrap_or_default();
+        if length == 0 || length > most || !self.visit.passes_over_bare(written) {
+            return false;
         }
-        self.frames.last_mut()?.count += 1;
-        self.entries += 1;
-        Some(Position { at, stands: Stands::BeforeValue })
+        glide.at += length;
+        glide.stands = Stands::AfterValue;
+        true
+    }
+
+    fn container(&self) -> Option<Container> {
+        self.frames.last().map(|frame| frame.container)
+    }
+
+    /// Writes down what the innermost container has had since it was written down last.
+    #[inline]
+    fn keep(&mut self, glide: &mut Glide<'a>) {
+        let Some(frame) = self.frames.last_mut() else { return };
+        frame.count += std::mem::take(&mut glide.counted);
+        if let Some(key) = glide.key.take() {
+            frame.key = Cow::Borrowed(key);
+        }
     }
 }
 
 /// How far it went.
-#[derive(Clone, Copy, Debug)]
-struct Position {
+struct Glide<'a> {
     at: usize,
     stands: Stands,
+    /// The innermost one.
+    container: Option<Container>,
+    /// Its entries that it does not know of yet.
+    counted: usize,
+    /// Its last key, if that is new.
+    key: Option<&'a [u8]>,
 }
 
-impl<'a, V: Visitor> Walker<'a, V> {
-    /// The text at `start`, behind its quote, when it need not be shown.
-    #[inline]
-    fn glide_text(&mut self, start: usize) -> Option<&'a [u8]> {
-        let end = self.window.plain::<V>(self.document, start)?;
-        let text = self.document.get(start..end)?;
-        (text.len() <= self.limits.string_length && self.visit.passes_over(text)).then_some(text)
-    }
-
-    /// The end of the number at `start`, when it need not be shown.
-    #[inline]
-    fn glide_number(&mut self, start: usize) -> Option<usize> {
-        let digits = |from: usize| {
-            let rest = self.document.get(from..).unwrap_or_default();
-            from + rest.iter().take_while(|byte| byte.is_ascii_digit()).count()
-        };
-        let sign = usize::from(self.document.get(start) == Some(&b'-'));
-        let whole = digits(start + sign);
-        // A zero before other digits, no digits at all.
-        if whole == start + sign || whole > start + sign + 1 && self.document.get(start + sign) == Some(&b'0') {
-            return None;
+/// The length of the number that `rest` begins with; 0 where it is malformed or has an exponent.
+#[inline(always)]
+fn number(rest: &[u8]) -> usize {
+    let byte = |at: usize| rest.get(at).copied().unwrap_or_default();
+    let digits = |from: usize| {
+        let mut end = from;
+        while byte(end).is_ascii_digit() {
+            end += 1;
         }
-        let end = match self.document.get(whole) {
-            Some(b'.') => Some(digits(whole + 1)).filter(|end| *end > whole + 1)?,
-            _ => whole,
-        };
-        if matches!(self.document.get(end), Some(b'e' | b'E')) || end - start > self.limits.number_length {
-            return None;
-        }
-        self.visit.passes_over_bare(self.document.get(start..end)?).then_some(end)
+        end
+    };
+    let first = usize::from(byte(0) == b'-');
+    let whole = digits(first);
+    // None, or more after a zero.
+    if whole == first || byte(first) == b'0' && whole > first + 1 {
+        return 0;
     }
+    let end = if byte(whole) == b'.' { digits(whole + 1) } else { whole };
+    if end == whole + 1 || matches!(byte(end), b'e' | b'E') { 0 } else { end }
+}
 
-    #[inline]
-    fn glide_literal(&mut self, start: usize, written: &[u8]) -> Option<usize> {
-        let end = start + written.len();
-        let stands = self.document.get(start..end)? == written;
-        (stands && self.visit.passes_over_bare(written)).then_some(end)
-    }
-
-    /// The first byte at or after `at` that is no white space.
-    #[inline]
-    fn space_ends(&self, at: usize) -> usize {
-        let mut at = at;
-        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.document.get(at) {
-            at += 1;
-        }
-        at
-    }
+#[inline(always)]
+fn literal(rest: &[u8], written: &[u8]) -> usize {
+    if rest.starts_with(written) { written.len() } else { 0 }
 }

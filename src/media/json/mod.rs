@@ -17,6 +17,8 @@ mod window;
 use std::borrow::Cow;
 use std::ops::{ControlFlow, Range};
 
+use crate::lanes;
+
 /// The bounds of a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -169,16 +171,16 @@ pub trait Visitor {
     /// Whether anything is ever passed over.
     const PASSES_OVER: bool = false;
 
-    /// Sets a flag for each byte that [`Visitor::passes_over`] must not miss; whatever stands around a byte may count. All
-    /// bytes of the document are shown, in and out of strings.
-    fn mark(_block: &Block<'_>, flags: &mut [u8; Block::SIZE]) {
-        *flags = [0; Block::SIZE];
+    /// A bit for each byte that [`Visitor::passes_over`] must not miss; whatever stands around a byte may count. All bytes
+    /// of the document are shown, in and out of strings.
+    fn mark(_block: &Block<'_>) -> u64 {
+        0
     }
 
-    /// A first look, which most blocks are left with: flags at least all that [`Visitor::mark`] does, quotes, backslashes,
-    /// control characters and what is no ASCII.
-    fn suspect(_block: &Block<'_>, flags: &mut [u8; Block::SIZE]) {
-        *flags = [u8::MAX; Block::SIZE];
+    /// A first look, which most blocks are left with: at least all bits of [`Visitor::mark`], and those of quotes,
+    /// backslashes, control characters and what is no ASCII.
+    fn suspect(_block: &Block<'_>) -> u64 {
+        u64::MAX
     }
 
     /// Whether a key or a string need not be shown. Only asked of ASCII without escapes in which no byte is marked.
@@ -214,17 +216,25 @@ impl<'d> Block<'d> {
         [self.from(1), self.from(2)]
     }
 
-    /// Flags quotes, backslashes and control characters: where a string may end.
+    /// Quotes, backslashes and control characters: where a string may end.
     #[inline]
-    fn flag_stops(&self, flags: &mut [u8; Block::SIZE]) {
+    fn stops(&self) -> u64 {
+        let mut flags = [0; Block::SIZE];
         for (flag, &byte) in flags.iter_mut().zip(self.bytes()) {
             *flag = u8::from((byte < 0x20) | (byte == b'"') | (byte == b'\\')).wrapping_neg();
         }
+        lanes::bits(&flags)
+    }
+
+    /// What is no ASCII.
+    #[inline]
+    fn high(&self) -> u64 {
+        lanes::bits(self.bytes())
     }
 
     #[inline]
     fn from(&self, start: usize) -> &'d [u8; Block::SIZE] {
-        let bytes = self.bytes.get(start..start + Block::SIZE).and_then(<[u8]>::as_array);
+        let bytes = self.bytes.get(start..start + Block::SIZE).and_then(|bytes| bytes.try_into().ok());
         bytes.unwrap_or(&[0; Block::SIZE])
     }
 }

@@ -27,6 +27,8 @@ pub(super) struct Walker<'a, V> {
 /// Where a walk may be interrupted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stands {
+    /// A member of an object is next.
+    BeforeKey,
     /// A value is next.
     BeforeValue,
     /// The next entry or the end of a container is next, or the end of the document.
@@ -75,6 +77,10 @@ impl<'a, V: Visitor> Walker<'a, V> {
             stands = match stands {
                 Stands::BeforeValue if self.value()? => Stands::BeforeValue,
                 Stands::BeforeValue => Stands::AfterValue,
+                Stands::BeforeKey => {
+                    self.key()?;
+                    Stands::BeforeValue
+                }
                 Stands::AfterValue if self.next_entry()? => Stands::BeforeValue,
                 Stands::AfterValue => break,
             };

@@ -107,9 +107,7 @@ impl Window {
     #[inline(never)]
     fn load<V: Visitor>(&mut self, document: &[u8], base: usize) {
         self.base = base;
-        let mut flags = [0; SIZE];
-        with_block(document, base, |block| V::suspect(block, &mut flags));
-        self.suspects = bits(&flags);
+        with_block(document, base, |block| self.suspects = V::suspect(block));
     }
 }
 
@@ -117,12 +115,9 @@ impl Closer {
     #[inline]
     fn load<V: Visitor>(&mut self, block: &Block<'_>, base: usize) {
         self.base = base;
-        let mut flags = [0; SIZE];
-        block.flag_stops(&mut flags);
-        self.stops = bits(&flags);
-        self.high = bits(block.bytes());
-        V::mark(block, &mut flags);
-        self.marked = bits(&flags);
+        self.stops = block.stops();
+        self.high = block.high();
+        self.marked = V::mark(block);
     }
 }
 
@@ -130,7 +125,7 @@ impl Closer {
 #[inline]
 fn with_block(document: &[u8], base: usize, show: impl FnOnce(&Block<'_>)) {
     let mut padded = [b' '; SIZE + 2];
-    let bytes = match document.get(base..base + SIZE + 2).and_then(<[u8]>::as_array) {
+    let bytes = match document.get(base..base + SIZE + 2).and_then(|bytes| bytes.try_into().ok()) {
         Some(bytes) => bytes,
         None => {
             // Behind the document there is nothing that would end a string.
@@ -140,28 +135,6 @@ fn with_block(document: &[u8], base: usize, show: impl FnOnce(&Block<'_>)) {
         }
     };
     show(&Block { bytes });
-}
-
-/// The highest bit of each byte, the first byte's lowest.
-#[inline]
-fn bits(flags: &[u8; SIZE]) -> u64 {
-    let (quarters, _) = flags.as_chunks::<16>();
-    quarters.iter().rev().fold(0, |bits, quarter| bits << 16 | bits_of_sixteen(quarter))
-}
-
-#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-#[inline]
-fn bits_of_sixteen(flags: &[u8; 16]) -> u64 {
-    use core::arch::wasm32::{u8x16_bitmask, u64x2};
-    let (halves, _) = flags.as_chunks::<8>();
-    let half = |at: usize| halves.get(at).map_or(0, |half| u64::from_le_bytes(*half));
-    u64::from(u8x16_bitmask(u64x2(half(0), half(1))))
-}
-
-#[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
-#[inline]
-fn bits_of_sixteen(flags: &[u8; 16]) -> u64 {
-    flags.iter().rev().fold(0, |bits, flag| bits << 1 | u64::from(flag >> 7))
 }
 
 #[cfg(test)]
@@ -181,17 +154,15 @@ mod tests {
             ControlFlow::Continue(())
         }
 
-        fn suspect(block: &Block<'_>, flags: &mut [u8; SIZE]) {
-            for (flag, &byte) in flags.iter_mut().zip(block.bytes()) {
-                *flag = u8::from(matches!(byte, b'a' | 0..0x20 | b'"' | b'\\' | 0x80..)).wrapping_neg();
-            }
+        fn suspect(block: &Block<'_>) -> u64 {
+            let is_suspect = |byte: &u8| matches!(byte, b'a' | 0..0x20 | b'"' | b'\\' | 0x80..);
+            block.bytes().iter().rev().fold(0, |bits, byte| bits << 1 | u64::from(is_suspect(byte)))
         }
 
-        fn mark(block: &Block<'_>, flags: &mut [u8; SIZE]) {
+        fn mark(block: &Block<'_>) -> u64 {
             let [second, _] = block.following();
-            for ((flag, &a), &b) in flags.iter_mut().zip(block.bytes()).zip(second) {
-                *flag = u8::from(a == b'a' && b == b'b').wrapping_neg();
-            }
+            let pairs = block.bytes().iter().zip(second).rev();
+            pairs.fold(0, |bits, pair| bits << 1 | u64::from(pair == (&b'a', &b'b')))
         }
     }
 
