@@ -9,7 +9,9 @@ use crate::media::json::{self, Container, Limits, Location, Token, Visitor};
 /// The nodes of a document in document order; the first is its root.
 pub(super) fn parse<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Vec<Node<'a>>, Error> {
     let limits = Limits { unique_keys: true, ..*limits };
-    let mut builder = Builder { bytes, nodes: Vec::new(), open: Vec::new(), key: None };
+    // What is not UTF-8 is not JSON: the walk says where, and nothing is kept of it.
+    let text = std::str::from_utf8(bytes).unwrap_or_default();
+    let mut builder = Builder { text, nodes: Vec::new(), open: Vec::new(), key: None };
     match json::build(bytes, &limits, &mut builder) {
         Ok(ControlFlow::Continue(())) => Ok(builder.nodes),
         Ok(ControlFlow::Break(error)) => Err(error),
@@ -18,7 +20,7 @@ pub(super) fn parse<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Vec<Node<'a>
 }
 
 struct Builder<'a> {
-    bytes: &'a [u8],
+    text: &'a str,
     nodes: Vec<Node<'a>>,
     /// Arrays and objects that have not ended, each with the number of its children so far.
     open: Vec<(usize, usize)>,
@@ -41,13 +43,14 @@ impl<'a> Builder<'a> {
 
     /// A key or string at its place in the document: borrowed from there unless it holds an escape.
     fn text(&self, decoded: &[u8], location: &Location<'_>) -> Text<'a> {
-        let written = self.bytes.get(location.span()).unwrap_or_default();
+        let written = self.text.get(location.span()).unwrap_or_default();
         let plain = written.get(1..written.len().saturating_sub(1)).unwrap_or_default();
-        let decoded = match std::str::from_utf8(plain) {
-            Ok(plain) if plain.as_bytes() == decoded => Cow::Borrowed(plain),
-            _ => Cow::Owned(String::from_utf8_lossy(decoded).into_owned()),
+        let decoded = if std::ptr::eq(plain.as_bytes(), decoded) {
+            Cow::Borrowed(plain)
+        } else {
+            Cow::Owned(String::from_utf8_lossy(decoded).into_owned())
         };
-        Text { decoded, written: Some(written) }
+        Text { decoded, written: Some(written.as_bytes()) }
     }
 }
 
@@ -62,8 +65,7 @@ impl Visitor for &mut Builder<'_> {
             Token::Key(text) => self.key = Some(self.text(text.bytes, location)),
             Token::String(text) => self.push(Content::String(self.text(text.bytes, location))),
             Token::Number(_) | Token::Bool(_) | Token::Null => {
-                let written = self.bytes.get(location.span()).unwrap_or_default();
-                self.push(Content::Bare(std::str::from_utf8(written).unwrap_or("null")));
+                self.push(Content::Bare(self.text.get(location.span()).unwrap_or("null")));
             }
         }
         ControlFlow::Continue(())

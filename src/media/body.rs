@@ -64,8 +64,9 @@ pub trait Reader {
     }
 
     /// As [`Visitor::suspect`].
-    fn suspect(_block: &Block<'_>) -> u64 {
-        u64::MAX
+    #[inline]
+    fn suspect(block: &Block<'_>) -> u64 {
+        block.stops() | block.high()
     }
 
     /// As [`Visitor::passes_over`].

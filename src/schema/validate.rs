@@ -189,10 +189,12 @@ impl<'r> Run<'r, '_> {
     }
 
     fn text(&mut self, keyword: &Keyword, text: &str) -> Result<(bool, &'static str), Stop> {
+        // A character takes one to four bytes: mostly they need not be counted.
+        let bytes = u64::try_from(text.len()).unwrap_or(u64::MAX);
         let length = || u64::try_from(text.chars().count()).unwrap_or(u64::MAX);
         Ok(match keyword {
-            Keyword::MaxLength(most) => (length() <= *most, "maxLength"),
-            Keyword::MinLength(least) => (length() >= *least, "minLength"),
+            Keyword::MaxLength(most) => (bytes <= *most || length() <= *most, "maxLength"),
+            Keyword::MinLength(least) => (bytes / 4 >= *least || length() >= *least, "minLength"),
             Keyword::Pattern(pattern) => {
                 self.spend(text.len().saturating_mul(pattern.weight()))?;
                 (pattern.matches(text), "pattern")
@@ -480,12 +482,16 @@ fn compared(keyword: &Keyword, number: &Decimal) -> (bool, &'static str) {
     }
 }
 
+fn is_integer(written: &str) -> bool {
+    memchr::memchr3(b'.', b'e', b'E', written.as_bytes()).is_none() || Decimal::parse(written).is_integer()
+}
+
 /// The types that a value has: a number without a fraction has two.
 fn types_of(value: Value<'_>) -> Types {
     match value {
         Value::Null => Types::NULL,
         Value::Bool(_) => Types::BOOLEAN,
-        Value::Number(written) if Decimal::parse(written).is_integer() => Types::NUMBER.with(Types::INTEGER),
+        Value::Number(written) if is_integer(written) => Types::NUMBER.with(Types::INTEGER),
         Value::Number(_) => Types::NUMBER,
         Value::String(_) => Types::STRING,
         Value::Array => Types::ARRAY,

@@ -179,8 +179,9 @@ pub trait Visitor {
 
     /// A first look, which most blocks are left with: at least all bits of [`Visitor::mark`], and those of quotes,
     /// backslashes, control characters and what is no ASCII.
-    fn suspect(_block: &Block<'_>) -> u64 {
-        u64::MAX
+    #[inline]
+    fn suspect(block: &Block<'_>) -> u64 {
+        block.stops() | block.high()
     }
 
     /// Whether a key or a string need not be shown. Only asked of ASCII without escapes in which no byte is marked.
@@ -218,7 +219,7 @@ impl<'d> Block<'d> {
 
     /// Quotes, backslashes and control characters: where a string may end.
     #[inline]
-    fn stops(&self) -> u64 {
+    pub fn stops(&self) -> u64 {
         let mut flags = [0; Block::SIZE];
         for (flag, &byte) in flags.iter_mut().zip(self.bytes()) {
             *flag = u8::from((byte < 0x20) | (byte == b'"') | (byte == b'\\')).wrapping_neg();
@@ -228,7 +229,7 @@ impl<'d> Block<'d> {
 
     /// What is no ASCII.
     #[inline]
-    fn high(&self) -> u64 {
+    pub fn high(&self) -> u64 {
         lanes::bits(self.bytes())
     }
 

@@ -352,11 +352,15 @@ proptest! {
     }
 
     #[test]
-    fn unique_keys_agree_with_a_naive_set(keys in proptest::collection::vec("[ab]{0,2}", 0..8)) {
+    fn unique_keys_agree_with_a_naive_set(
+        keys in prop_oneof![proptest::collection::vec("[ab]{0,2}", 0..8), proptest::collection::vec("[abc]{3,7}", 8..40)]
+    ) {
         let members: Vec<_> = keys.iter().map(|key| format!("\"{key}\":0")).collect();
         let document = format!("{{{}}}", members.join(","));
-        let distinct: std::collections::HashSet<_> = keys.iter().collect();
         let unique = Limits { unique_keys: true, ..WIDE };
-        prop_assert_eq!(check(document.as_bytes(), &unique).is_ok(), distinct.len() == keys.len());
+        let repeated = (0..keys.len()).find(|at| keys[..*at].contains(&keys[*at]));
+        let offset = repeated.map(|at| 1 + members[..at].iter().map(|member| member.len() + 1).sum::<usize>());
+        let expected = offset.map_or(Ok(()), |offset| Err(Error::DuplicateKey { offset }));
+        prop_assert_eq!(check(document.as_bytes(), &unique), expected);
     }
 }

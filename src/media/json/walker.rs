@@ -162,14 +162,12 @@ impl<'a, V: Visitor> Walker<'a, V> {
         Ok(())
     }
 
-    /// Checks the last `count` keys seen and forgets them. Sorting, not hashing: no input makes it quadratic.
+    /// Checks the last `count` keys seen and forgets them.
     fn refuse_duplicates(&mut self, count: usize) -> Result<(), Error> {
         let start = self.keys.len().saturating_sub(count);
         let members = self.keys.get_mut(start..).unwrap_or_default();
-        members.sort_unstable();
-        let neighbours = members.iter().zip(members.iter().skip(1));
-        let repeated = neighbours.filter(|(one, next)| one.key == next.key).map(|(_, next)| next.offset);
-        if let Some(offset) = repeated.min() {
+        let repeated = if members.len() <= FEW { repeated_of_few(members) } else { repeated_of_many(members) };
+        if let Some(offset) = repeated {
             return Err(Error::DuplicateKey { offset });
         }
         self.keys.truncate(start);
@@ -240,7 +238,16 @@ impl<'a, V: Visitor> Walker<'a, V> {
 
     /// The string at its opening quote; moves past the closing one.
     fn quoted(&mut self) -> Result<Raw<'a>, Error> {
-        let raw = string::read(self.document, self.at + 1)?;
+        let start = self.at + 1;
+        // Who passes over the plain ones has passed over this one already, or may not.
+        if !V::PASSES_OVER
+            && let Some(end) = self.window.suspect::<V>(self.document, start)
+            && let Some((b'"', bytes)) = self.document.get(start..=end).and_then(<[u8]>::split_last)
+        {
+            self.at = end + 1;
+            return Ok(Raw { bytes, escaped: false });
+        }
+        let raw = string::read(self.document, start)?;
         self.at += raw.bytes.len() + 2;
         Ok(raw)
     }
@@ -319,6 +326,24 @@ impl<'a, V: Visitor> Walker<'a, V> {
     fn malformed(&self) -> Stop<V::Break> {
         Error::Malformed { offset: self.at }.into()
     }
+}
+
+/// Keys that are compared each with each.
+const FEW: usize = 16;
+
+fn repeated_of_few(members: &[SeenKey<'_>]) -> Option<usize> {
+    let ends = |key: &[u8]| (key.len(), key.first().copied(), key.last().copied());
+    let same = |one: &SeenKey<'_>, other: &SeenKey<'_>| ends(&one.key) == ends(&other.key) && one.key == other.key;
+    let mut later = members.iter().enumerate();
+    let (_, repeated) = later.find(|(at, member)| members.iter().take(*at).any(|earlier| same(earlier, member)))?;
+    Some(repeated.offset)
+}
+
+/// Sorting, not hashing: no input makes it quadratic.
+fn repeated_of_many(members: &mut [SeenKey<'_>]) -> Option<usize> {
+    members.sort_unstable();
+    let neighbours = members.iter().zip(members.iter().skip(1));
+    neighbours.filter(|(one, next)| one.key == next.key).map(|(_, next)| next.offset).min()
 }
 
 fn broken<B>(flow: ControlFlow<B>) -> Result<(), Stop<B>> {

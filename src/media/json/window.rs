@@ -50,6 +50,17 @@ impl Window {
     /// Where the string ends whose first byte is at `start`, when it is ASCII without escapes in which nothing is marked.
     #[inline]
     pub(super) fn plain<V: Visitor>(&mut self, document: &[u8], start: usize) -> Option<usize> {
+        let suspect = self.suspect::<V>(document, start)?;
+        if document.get(suspect) == Some(&b'"') {
+            Some(suspect)
+        } else {
+            self.plain_after_all::<V>(document, start, suspect)
+        }
+    }
+
+    /// The first byte at or after `start` that is suspect.
+    #[inline]
+    pub(super) fn suspect<V: Visitor>(&mut self, document: &[u8], start: usize) -> Option<usize> {
         let mut at = start;
         loop {
             let base = at - at % SIZE;
@@ -61,12 +72,10 @@ impl Window {
             }
             let suspects = self.suspects >> (at % SIZE);
             if suspects != 0 {
-                at += suspects.trailing_zeros() as usize;
-                break;
+                return Some(at + suspects.trailing_zeros() as usize);
             }
             at = base + SIZE;
         }
-        if document.get(at) == Some(&b'"') { Some(at) } else { self.plain_after_all::<V>(document, start, at) }
     }
 
     /// The same of a string in which something suspect stands at `suspect`.
