@@ -124,10 +124,12 @@ impl<'a> Document<'a> {
             Some(Content::Container(Container::Array)) => Value::Array,
             Some(Content::Container(Container::Object)) => Value::Object,
             Some(Content::String(text)) => Value::String(&text.decoded),
-            Some(Content::Bare("null")) => Value::Null,
-            Some(Content::Bare("true")) => Value::Bool(true),
-            Some(Content::Bare("false")) => Value::Bool(false),
-            Some(Content::Bare(number)) => Value::Number(number),
+            Some(Content::Bare(written)) => match written.as_bytes().first() {
+                Some(b'n') => Value::Null,
+                Some(b't') => Value::Bool(true),
+                Some(b'f') => Value::Bool(false),
+                _ => Value::Number(written),
+            },
         }
     }
 

@@ -11,13 +11,17 @@ pub(super) fn parse<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Vec<Node<'a>
     let limits = Limits { unique_keys: true, ..*limits };
     // What is not UTF-8 is not JSON: the walk says where, and nothing is kept of it.
     let text = std::str::from_utf8(bytes).unwrap_or_default();
-    let mut builder = Builder { text, nodes: Vec::new(), open: Vec::new(), key: None };
+    let nodes = Vec::with_capacity((bytes.len() / USUAL_VALUE).min(limits.entries) + 1);
+    let mut builder = Builder { text, nodes, open: Vec::new(), key: None };
     match json::build(bytes, &limits, &mut builder) {
         Ok(ControlFlow::Continue(())) => Ok(builder.nodes),
         Ok(ControlFlow::Break(error)) => Err(error),
         Err(error) => Err(Error::Json(error)),
     }
 }
+
+/// Bytes of a document for each of its values, with its key: fewer take more room than was made at first.
+const USUAL_VALUE: usize = 16;
 
 struct Builder<'a> {
     text: &'a str,

@@ -69,8 +69,11 @@ const PLAIN_HIGH: [u8; 16] = [0, 0, 0x80, 1, 2, 4 | 8, 2, 4, 0, 0, 0, 0, 0, 0, 0
 /// Whether [`super::scan`] finds nothing in `value`, in which no byte is marked, and none is a control character.
 #[inline]
 pub fn is_harmless(value: &[u8], classes: ClassSet) -> bool {
-    let beginning = BEGINNINGS.get(usize::from(at(value, 0))).copied().unwrap_or(ODD);
-    beginning == 0 || begins_well(value, beginning, classes) || fast::is_harmless(value, classes)
+    let (first, second) = (at(value, 0), at(value, 1));
+    let beginning = BEGINNINGS.get(usize::from(first)).copied().unwrap_or(ODD);
+    // Half of all words begin with a letter that a statement begins with, and go on otherwise.
+    let simple = beginning == 0 || beginning == STATEMENT && !follows(&SECOND, first, second);
+    simple || begins_well(value, beginning, classes) || fast::is_harmless(value, classes)
 }
 
 /// The same of a value that begins with a byte of which something is to be asked.
@@ -109,10 +112,9 @@ const fn beginnings() -> [u8; 256] {
         if c.is_ascii_digit() {
             asked[byte] = DIGIT | HOST;
         } else if c.is_ascii_alphabetic() {
-            let statement = SECOND[byte & 31] != 0;
             asked[byte] = if c <= b'f' { BASE64 } else { 0 }
                 | if matches!(c | 0x20, b'm' | b'i') { HOST } else { 0 }
-                | if statement { STATEMENT } else { 0 };
+                | if SECOND[byte & 31] != 0 { STATEMENT } else { 0 };
         }
         byte += 1;
     }
@@ -130,12 +132,13 @@ pub fn is_harmless_number(written: &[u8], classes: ClassSet) -> bool {
 }
 
 /// Whether a statement's first word may begin so.
-#[inline]
 fn may_begin_a_statement(first: u8, second: u8, third: u8) -> bool {
-    let follows = |table: &[u32; 32], one: u8, other: u8| {
-        table.get(usize::from(one & 31)).copied().unwrap_or(u32::MAX) >> (other & 31) & 1 != 0
-    };
     follows(&SECOND, first, second) && follows(&THIRD, second, third)
+}
+
+#[inline]
+fn follows(table: &[u32; 32], one: u8, other: u8) -> bool {
+    table.get(usize::from(one & 31)).copied().unwrap_or(u32::MAX) >> (other & 31) & 1 != 0
 }
 
 /// For each letter that [`FIRST_WORDS`] begin with, which letters follow it.
