@@ -402,8 +402,7 @@ fn replace(text: &[u8], lead: u8, decode: impl Fn(usize) -> Option<(Char, usize)
     let mut out: Option<Vec<u8>> = None;
     let mut copied = 0;
     let mut pos = 0;
-    loop {
-        let Some(start) = next_of(text, pos, lead) else { break };
+    while let Some(start) = next_of(text, pos, lead) {
         let Some((char, len)) = decode(start) else {
             pos = start + 1;
             continue;

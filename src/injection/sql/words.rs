@@ -199,7 +199,7 @@ const fn index() -> [u16; SLOTS] {
         while table[slot] != 0 {
             slot = (slot + 1) & (SLOTS - 1);
         }
-        table[slot] = i as u16 + 1 | tag_of(hash);
+        table[slot] = (i as u16 + 1) | tag_of(hash);
         i += 1;
     }
     table
