@@ -36,6 +36,7 @@ pub mod health;
 mod host;
 pub mod injection;
 pub mod jose;
+mod lanes;
 pub mod media;
 pub mod metrics;
 #[cfg(any(test, feature = "cli"))]
