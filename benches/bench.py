@@ -35,7 +35,7 @@ class Bench:
     def take(self, name, measured):
         for key, value in zip((name, f"{name}_q1", f"{name}_q3"), measured, strict=True):
             self.figures[key] = round(value, 3)
-        print(f"  {name:<32} {measured[0]:8.3f}   ({measured[1]:.3f} to {measured[2]:.3f})", flush=True)
+        print(f"  {name:<40} {measured[0]:8.3f}   ({measured[1]:.3f} to {measured[2]:.3f})", flush=True)
 
     def subject(self, plugin, requests, burst, **options):
         return Subject(portcullis(plugin, self.module), requests, burst, **options)
@@ -172,7 +172,7 @@ class Bench:
     def start(self):
         print("size, start and memory:", flush=True)
         self.figures["module_kb"] = round(self.module.stat().st_size / 1000)
-        print(f"  {'module_kb':<32} {self.figures['module_kb']:8d}")
+        print(f"  {'module_kb':<40} {self.figures['module_kb']:8d}")
         def started(filters, concurrency):
             envoy = Envoy(filters, concurrency=concurrency)
             Client(envoy.wait().port).status(get("/"))

@@ -5,6 +5,7 @@ by Envoy's own chain with its token cache where there is one: NAME_full_vs_bare,
 NAME_full_vs_native_cached.
 """
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -50,6 +51,7 @@ def transports(bench):
                 take(bench, run, kind, f"{kind}_bare")
     finally:
         service.close()
+        shutil.rmtree(authority.directory)
 
 
 def workers(bench):
