@@ -103,6 +103,11 @@ bench: build envoy ## Measures CPU time beside Envoy's own filters: a table, and
 	@echo "bench: Portcullis beside Envoy's own filters, on loopback"
 	@$(PYTHON) benches/bench.py $(BENCH)
 
+FIGURES ?= benches/figures.json
+.PHONY: bench-plots
+bench-plots: ## Draws how cost grows, as docs/cost-*.svg: from FIGURES=target/bench.json, or the figures that are published
+	@$(PYTHON) benches/plots.py $(FIGURES) docs
+
 .PHONY: image
 image: build ## Packs the module as OCI images (compat and artifact) with its SBOM, under target/image
 	@.ci/image $(WASM) $(VERSION) target/image
