@@ -9,7 +9,7 @@ mod service;
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use crate::setting::Setting;
 
 pub use api_keys::{ApiKey, ApiKeys};
 pub use jwt::{Account, Algorithm, Binding, Jwks, JwtClaims, JwtProvider, RemoteJwks};
@@ -21,8 +21,8 @@ pub use service::{KnownService, Replay, ServiceSignatures, SignatureVersion};
 use super::scalar::{Mode, Name, RateText};
 
 /// The methods of authentication and their providers by name.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Authentication {
     /// Credentials not yet verified, per address, before any cryptography or callout. Default: 600/m.

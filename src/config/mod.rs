@@ -14,6 +14,7 @@ mod outbound;
 mod routes;
 mod scalar;
 mod secrets;
+mod setting;
 mod structure;
 mod tokens;
 mod tree;
@@ -23,8 +24,9 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::Deserialize;
-use serde::de::{self, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::IgnoredAny;
+
+use crate::setting::Setting;
 
 pub use authentication::*;
 pub use claim::ClaimValue;
@@ -46,8 +48,8 @@ pub use validate::{validate, warnings};
 const MOST_ERRORS: usize = 100;
 
 /// Every setting. All of them are optional.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// The service's name in every event and metric. Default: portcullis.
@@ -126,7 +128,7 @@ impl Config {
             Ok(document) => document,
             Err(faults) => return Err(faults.into_iter().next().map_or_else(ConfigError::default, ConfigError::from)),
         };
-        Ok(tree::read(&document)?)
+        Ok(Self::read(&document)?)
     }
 }
 
@@ -149,9 +151,12 @@ pub fn every_error(json: &[u8]) -> Vec<ConfigError> {
         Ok(document) => document,
         Err(faults) => return faults.into_iter().map(ConfigError::from).take(MOST_ERRORS).collect(),
     };
-    let mut errors = match tree::read::<Config>(&document) {
+    let mut errors = match Config::read(&document) {
         Ok(config) => validate(&config),
-        Err(_) => tree::every_fault::<Config>(document, MOST_ERRORS).into_iter().map(ConfigError::from).collect(),
+        Err(_) => tree::every_fault(document, &|document| Config::read(document).err(), MOST_ERRORS)
+            .into_iter()
+            .map(ConfigError::from)
+            .collect(),
     };
     errors.truncate(MOST_ERRORS);
     errors
@@ -189,10 +194,17 @@ fn only<T, const N: usize>(choices: [Option<T>; N]) -> Option<T> {
     present.next().filter(|_| present.next().is_none())
 }
 
-/// The JSON Schema of a type is that of the fields that it is made from.
-macro_rules! schema_of {
+/// A type that is read as the fields that it is made from, and has their JSON Schema.
+macro_rules! made_of {
     ($name:ident is $fields:ident) => {
-        #[cfg(feature = "cli")]
+        impl crate::setting::Setting for $name {
+            fn read(value: &serde_json::Value) -> Result<Self, crate::tree::Fault> {
+                let fields: $fields = crate::setting::Setting::read(value)?;
+                Self::try_from(fields).map_err(crate::tree::Fault::new)
+            }
+        }
+
+        #[cfg(feature = "schema")]
         impl schemars::JsonSchema for $name {
             fn schema_name() -> std::borrow::Cow<'static, str> {
                 stringify!($name).into()
@@ -204,36 +216,10 @@ macro_rules! schema_of {
         }
     };
 }
-use schema_of;
+use made_of;
 
 /// The `oneOf` of a JSON Schema that [`only`] stands for.
-#[cfg(feature = "cli")]
+#[cfg(feature = "schema")]
 fn exactly_one(fields: &[&str]) -> serde_json::Value {
     fields.iter().map(|field| serde_json::json!({ "required": [field] })).collect()
-}
-
-/// A map whose keys are names of headers: two that differ only in case are one key twice.
-fn unique_keys<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<HeaderName, String>, D::Error> {
-    deserializer.deserialize_map(UniqueKeys)
-}
-
-struct UniqueKeys;
-
-impl<'de> Visitor<'de> for UniqueKeys {
-    type Value = BTreeMap<HeaderName, String>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a map")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
-        let mut map = BTreeMap::new();
-        while let Some((name, value)) = entries.next_entry::<HeaderName, String>()? {
-            let text = name.as_str().to_owned();
-            if map.insert(name, value).is_some() {
-                return Err(de::Error::custom(format_args!("the header {text} occurs twice")));
-            }
-        }
-        Ok(map)
-    }
 }

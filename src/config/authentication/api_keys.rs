@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use crate::setting::Setting;
 
 use super::Place;
-use crate::config::scalar::{HeaderName, Name};
+use crate::scalar::{HeaderName, Name};
 
 /// API keys and where they are looked for.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ApiKeys {
     /// Where the key is. Default: the header x-api-key.
@@ -20,8 +20,8 @@ pub struct ApiKeys {
 }
 
 /// One caller's key.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ApiKey {
     /// The entry of `secrets` that holds the key.

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use crate::setting::Setting;
 
-use crate::config::scalar::{DurationText, Name, Verdict};
-use crate::config::secrets::SecretRef;
+use crate::scalar::{DurationText, Name, Verdict};
+use crate::secrets::SecretRef;
 
 /// Signed requests between services.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ServiceSignatures {
     /// Signing keys; any of them verifies while they rotate.
@@ -29,8 +29,8 @@ pub struct ServiceSignatures {
 }
 
 /// A service that may call.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct KnownService {
     /// The token that it sends.
@@ -38,8 +38,8 @@ pub struct KnownService {
 }
 
 /// The forms of signature.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum SignatureVersion {
     /// HMAC-SHA256 over name, timestamp and token.
@@ -49,8 +49,8 @@ pub enum SignatureVersion {
 }
 
 /// Whether one signature may be used again, by form.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Replay {
     /// Default: allow.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Checker;
-use crate::config::{ApiKeys, JwtProvider, OpaqueProvider, OpaqueSource, Place, Tokens, Verdict, tree};
+use crate::{ApiKeys, JwtProvider, OpaqueProvider, OpaqueSource, Place, Tokens, Verdict, tree};
 
 /// Headers that the proxy or the connection needs for itself.
 const RESERVED: &[&str] = &[
@@ -116,7 +116,7 @@ impl Checker<'_> {
         }
     }
 
-    fn opaque_providers(&mut self, providers: &BTreeMap<crate::config::Name, OpaqueProvider>) {
+    fn opaque_providers(&mut self, providers: &BTreeMap<crate::Name, OpaqueProvider>) {
         let mut earlier: Vec<(&str, &str)> = Vec::new();
         for (name, provider) in providers {
             let path = tree::under("authentication.oauth2", name.as_str());
