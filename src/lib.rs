@@ -40,6 +40,7 @@ pub mod media;
 pub mod metrics;
 #[cfg(any(test, feature = "cli"))]
 pub mod native;
+pub mod order;
 pub mod peer;
 pub mod pipeline;
 pub mod policy;
