@@ -7,7 +7,7 @@ mod oauth2;
 mod place;
 mod service;
 
-use std::collections::BTreeMap;
+use crate::dictionary::Dictionary;
 
 use crate::setting::Setting;
 
@@ -30,9 +30,9 @@ pub struct Authentication {
     /// What happens to refused credentials. Default: the route's mode.
     pub mode: Option<Mode>,
     /// Issuers of JSON Web Tokens.
-    pub jwt: BTreeMap<Name, JwtProvider>,
+    pub jwt: Dictionary<Name, JwtProvider>,
     /// Issuers of opaque tokens.
-    pub oauth2: BTreeMap<Name, OpaqueProvider>,
+    pub oauth2: Dictionary<Name, OpaqueProvider>,
     /// Signed requests between services.
     pub service: Option<ServiceSignatures>,
     /// Keys that stand for a caller.
@@ -48,8 +48,8 @@ impl Default for Authentication {
         Self {
             unverified_credentials: RateText::per(600, 60),
             mode: None,
-            jwt: BTreeMap::new(),
-            oauth2: BTreeMap::new(),
+            jwt: Dictionary::new(),
+            oauth2: Dictionary::new(),
             service: None,
             api_keys: None,
             mtls: None,

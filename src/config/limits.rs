@@ -1,6 +1,6 @@
 //! How often: windows per key, and the room for counters.
 
-use std::collections::BTreeMap;
+use crate::dictionary::Dictionary;
 
 use serde_json::Value;
 
@@ -60,7 +60,7 @@ pub struct Tier {
     pub role: Option<String>,
     /// Callers whose claims have these values.
     #[serde(default)]
-    pub claim: BTreeMap<String, ClaimValue>,
+    pub claim: Dictionary<String, ClaimValue>,
     /// Their rate.
     pub rate: RateText,
 }

@@ -4,6 +4,7 @@
 mod authentication;
 mod claim;
 mod client_ip;
+mod dictionary;
 mod encryption;
 mod events;
 mod headers;
@@ -21,7 +22,6 @@ mod tree;
 mod validate;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::IgnoredAny;
@@ -31,6 +31,7 @@ use crate::setting::Setting;
 pub use authentication::*;
 pub use claim::ClaimValue;
 pub use client_ip::ClientIp;
+pub use dictionary::Dictionary;
 pub use encryption::Encryption;
 pub use events::Events;
 pub use headers::*;
@@ -59,15 +60,15 @@ pub struct Config {
     /// Whose word about the client's address counts.
     pub client_ip: ClientIp,
     /// Secrets by name.
-    pub secrets: BTreeMap<Name, Secret>,
+    pub secrets: Dictionary<Name, Secret>,
     /// Who is calling.
     pub authentication: Authentication,
     /// Log in, refresh and log out at the proxy. Default: not offered.
     pub tokens: Option<Tokens>,
     /// The roles that a role stands for beside itself.
-    pub roles: BTreeMap<String, Vec<String>>,
+    pub roles: Dictionary<String, Vec<String>>,
     /// Limits by name; routes say which apply.
-    pub limits: BTreeMap<Name, Limit>,
+    pub limits: Dictionary<Name, Limit>,
     /// Entries of the shared tables.
     pub tables: Tables,
     /// The injection filter.
@@ -98,11 +99,11 @@ impl Default for Config {
             service: Name::known("portcullis"),
             mode: Mode::Enforce,
             client_ip: ClientIp::default(),
-            secrets: BTreeMap::new(),
+            secrets: Dictionary::new(),
             authentication: Authentication::default(),
             tokens: None,
-            roles: BTreeMap::new(),
-            limits: BTreeMap::new(),
+            roles: Dictionary::new(),
+            limits: Dictionary::new(),
             tables: Tables::default(),
             inspection: Inspection::default(),
             bodies: Bodies::default(),

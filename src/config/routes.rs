@@ -3,7 +3,7 @@
 mod authenticate;
 mod rules;
 
-use std::collections::BTreeMap;
+use crate::dictionary::Dictionary;
 
 use crate::setting::Setting;
 use serde_json::{Map, Value};
@@ -89,7 +89,7 @@ pub struct Match {
     /// Any of these methods. Default: any.
     pub methods: Vec<Method>,
     /// Headers with exactly these values. Default: any.
-    pub headers: BTreeMap<HeaderName, String>,
+    pub headers: Dictionary<HeaderName, String>,
 }
 
 /// What the request's body must be and what is made of it.

@@ -1,8 +1,6 @@
 //! How a setting is read out of a document: by tables of names and places, so that a type adds hardly any code. Strict
 //! about unknown fields and empty values.
 
-use std::collections::BTreeMap;
-
 pub(crate) use portcullis_config_derive::Setting;
 use serde_json::{Map, Number, Value};
 
@@ -166,26 +164,6 @@ impl FromText for String {
     }
 }
 
-impl<K: FromText + Ord, T: Setting> Setting for BTreeMap<K, T> {
-    fn read(value: &Value) -> Result<Self, Fault> {
-        let mut read = Self::new();
-        for (key, value) in entries(value)? {
-            let under = |fault: Fault| fault.under(Step::Key(key.clone()));
-            // Only names of headers are the same in another spelling.
-            if read.insert(K::of(key).map_err(under)?, T::read(value).map_err(under)?).is_some() {
-                return Err(Fault::new(format!("the header {} occurs twice", key.to_ascii_lowercase())));
-            }
-        }
-        Ok(read)
-    }
-}
-
-impl<K, T> Blank for BTreeMap<K, T> {
-    fn blank() -> Self {
-        Self::new()
-    }
-}
-
 /// A document within the document, as it is.
 impl Setting for Map<String, Value> {
     fn read(value: &Value) -> Result<Self, Fault> {
@@ -193,6 +171,7 @@ impl Setting for Map<String, Value> {
     }
 }
 
-fn entries(value: &Value) -> Result<&Map<String, Value>, Fault> {
+/// The entries of a map.
+pub(crate) fn entries(value: &Value) -> Result<&Map<String, Value>, Fault> {
     value.as_object().ok_or_else(|| refused(value, "a map"))
 }

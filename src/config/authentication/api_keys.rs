@@ -1,6 +1,6 @@
 //! Keys that stand for a caller.
 
-use std::collections::BTreeMap;
+use crate::dictionary::Dictionary;
 
 use crate::setting::Setting;
 
@@ -16,7 +16,7 @@ pub struct ApiKeys {
     #[serde(default = "api_key_header")]
     pub from: Vec<Place>,
     /// The callers, by name.
-    pub keys: BTreeMap<Name, ApiKey>,
+    pub keys: Dictionary<Name, ApiKey>,
 }
 
 /// One caller's key.

@@ -1,6 +1,6 @@
 //! Providers of JSON Web Tokens (RFC 7519) and their keys (RFC 7517).
 
-use std::collections::BTreeMap;
+use crate::dictionary::Dictionary;
 
 use crate::setting::Setting;
 use serde_json::{Map, Value};
@@ -51,7 +51,7 @@ pub struct JwtProvider {
     pub forward: Verdict,
     /// Headers that carry a claim to the upstream.
     #[serde(default)]
-    pub claim_to_headers: BTreeMap<HeaderName, String>,
+    pub claim_to_headers: Dictionary<HeaderName, String>,
     /// The header that carries the whole payload to the upstream.
     #[serde(default)]
     pub payload_header: Option<HeaderName>,

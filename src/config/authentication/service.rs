@@ -1,6 +1,6 @@
 //! Requests that services sign for one another.
 
-use std::collections::BTreeMap;
+use crate::dictionary::Dictionary;
 
 use crate::setting::Setting;
 
@@ -16,7 +16,7 @@ pub struct ServiceSignatures {
     pub keys: Vec<SecretRef>,
     /// The services that may call, by name.
     #[serde(default)]
-    pub services: BTreeMap<Name, KnownService>,
+    pub services: Dictionary<Name, KnownService>,
     /// How far a timestamp may be from now. Default: 300s.
     #[serde(default = "five_minutes")]
     pub max_clock_skew: DurationText,

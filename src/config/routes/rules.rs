@@ -1,6 +1,6 @@
 //! Who may, and who may not.
 
-use std::collections::BTreeMap;
+use crate::dictionary::Dictionary;
 
 use crate::setting::Setting;
 
@@ -18,7 +18,7 @@ pub struct Condition {
     /// The caller has all of these scopes.
     pub scopes: Vec<String>,
     /// The caller's claims have these values.
-    pub claims: BTreeMap<String, ClaimValue>,
+    pub claims: Dictionary<String, ClaimValue>,
     /// The peer (`spiffe://...`) or the caller (`service:NAME`) is any of these; a final `*` stands for any ending.
     pub principals: Vec<String>,
     /// The client's address is in any of these networks.
@@ -38,7 +38,7 @@ pub struct DenyEntry {
     /// The caller has all of these scopes.
     pub scopes: Vec<String>,
     /// The caller's claims have these values.
-    pub claims: BTreeMap<String, ClaimValue>,
+    pub claims: Dictionary<String, ClaimValue>,
     /// The peer or the caller is any of these.
     pub principals: Vec<String>,
     /// The client's address is in any of these networks.

@@ -1,6 +1,6 @@
 //! Roles, limits and the sections that stand alone.
 
-use std::collections::BTreeSet;
+use crate::dictionary::Dictionary;
 
 use super::Checker;
 use crate::{Cors, HostPattern, Limit, LimitKey, Name, SameSite, tree};
@@ -10,16 +10,16 @@ impl Checker<'_> {
     pub(super) fn roles(&mut self) {
         let roles = &self.config.roles;
         for role in roles.keys() {
-            let mut reached: BTreeSet<&str> = BTreeSet::new();
+            let mut reached: Dictionary<&str, ()> = Dictionary::new();
             let mut open: Vec<&str> = vec![role];
             while let Some(next) = open.pop() {
                 for below in roles.get(next).into_iter().flatten() {
-                    if reached.insert(below) {
+                    if reached.insert(below, ()).is_none() {
                         open.push(below);
                     }
                 }
             }
-            if reached.contains(role.as_str()) {
+            if reached.contains_key(role.as_str()) {
                 self.error(tree::under("roles", role), "stands for itself by way of others");
             }
         }
@@ -73,14 +73,14 @@ impl Checker<'_> {
     }
 
     pub(super) fn inspection(&mut self) {
-        let mut ids = BTreeSet::new();
+        let mut ids = Dictionary::new();
         for (index, pattern) in self.config.inspection.patterns.iter().enumerate() {
             let path = format!("inspection.patterns[{index}]");
             self.not_empty(&pattern.parts, &format!("{path}.in"));
             if pattern.regex.is_empty() {
                 self.error(format!("{path}.regex"), "expected a regular expression");
             }
-            if !ids.insert(&pattern.id) {
+            if ids.insert(pattern.id.as_str(), ()).is_some() {
                 self.error(format!("{path}.id"), "is the id of another pattern too");
             }
         }
@@ -110,9 +110,9 @@ impl Checker<'_> {
         let headers = &self.config.headers;
         let identity = &headers.identity;
         let fields = [("subject", &identity.subject), ("roles", &identity.roles), ("method", &identity.method)];
-        let mut seen = BTreeSet::new();
+        let mut seen = Dictionary::new();
         for (field, name) in fields.into_iter().chain([("peer", &identity.peer)]) {
-            if !seen.insert(name.as_str().replace('_', "-")) {
+            if seen.insert(name.as_str().replace('_', "-"), ()).is_some() {
                 self.error(format!("headers.identity.{field}"), "is filled by something else already");
             }
         }
