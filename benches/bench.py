@@ -30,6 +30,8 @@ from pathlib import Path
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
 
+from weight import weigh
+
 ROOT = Path(__file__).parents[1]
 ISSUER, AUDIENCE = "https://auth.example.com", "microservices-api"
 SECRET = b"jwt-secret-key-of-the-benchmark-0123456789-0123456789-0123456789"
@@ -202,12 +204,6 @@ class Envoy:
             with contextlib.suppress(OSError):
                 spent += int((task / "schedstat").read_text().split()[0])
         return spent
-
-    def rss(self):
-        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) * 1024
-        raise RuntimeError("no VmRSS")
 
     def close(self):
         self.process.send_signal(signal.SIGTERM)
@@ -534,23 +530,8 @@ class Bench:
 
     def start(self):
         print("size, start and memory:", flush=True)
-        self.figures["module_kb"] = round(self.module.stat().st_size / 1000)
-        print(f"  {'module_kb':<32} {self.figures['module_kb']:8d}")
-        def started(filters, concurrency):
-            envoy = Envoy(filters, concurrency=concurrency)
-            Client(envoy.port).status(get("/"))
-            cpu, rss = envoy.cpu() / 1e6, envoy.rss() / 1e6
-            envoy.close()
-            return cpu, rss
-        ours = portcullis(full(), self.module)
-        cpus, memories = [], []
-        for _ in range(3):
-            (with_one, rss_one), (bare_one, bare_rss_one) = started(ours, 1), started([], 1)
-            (_, rss_four), (_, bare_rss_four) = started(ours, 4), started([], 4)
-            cpus.append(with_one - bare_one)
-            memories.append((rss_four - rss_one - (bare_rss_four - bare_rss_one)) / 3)
-        self.take("start_cpu_ms", spread(cpus))
-        self.take("rss_mb_per_worker", spread(memories))
+        weigh(self.take, self.module, launch=lambda filters, workers: Envoy(filters, concurrency=workers),
+              filters=lambda module: portcullis(full(), module), ask=lambda port: Client(port).status(get(bearer=hs256(1))))
 
 
 def main():

@@ -88,7 +88,7 @@ fn the_reference_loads_into_the_values_it_says() {
     let service = authentication.service.as_ref().unwrap();
     assert_eq!(service.signatures, [SignatureVersion::V1, SignatureVersion::V2]);
     assert_eq!((service.replay.v1, service.replay.v2), (Verdict::Allow, Verdict::Deny));
-    assert_eq!(authentication.api_keys.as_ref().unwrap().keys["reporting"].roles, ["user"]);
+    assert_eq!(authentication.api_keys.as_ref().unwrap().keys.get("reporting").unwrap().roles, ["user"]);
 
     assert_eq!(config.tokens.as_ref().unwrap().refresh_lifetime, seconds(7 * 86_400));
     let limit = config.limits.get("per_user").unwrap();

@@ -132,7 +132,6 @@ impl<K: schemars::JsonSchema, T: schemars::JsonSchema> schemars::JsonSchema for 
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

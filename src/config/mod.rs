@@ -1,5 +1,9 @@
 //! What the operator writes: types for every setting, as plain data. Unknown fields, duplicate keys and empty values
 //! are refused with the path of the field; nothing here acts. `policy` compiles it.
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice)
+)]
 
 mod authentication;
 mod claim;
