@@ -160,7 +160,6 @@ function request() {
   exports.proxy_on_request_headers(stream, SCENARIOS[scenario].length, body ? 0 : 1);
   if (body) exports.proxy_on_request_body(stream, body.length, 1);
   if (reply === 0) exports.proxy_on_response_headers(stream, 3, 1);
-  exports.proxy_on_done(stream);
   exports.proxy_on_log(stream);
   exports.proxy_on_delete(stream);
 }

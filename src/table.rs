@@ -19,6 +19,7 @@ pub mod replay;
 pub mod revocation;
 mod set;
 pub mod sketch;
+pub mod spent;
 mod window;
 
 use crate::store::{SharedStore, StoreError};

@@ -18,6 +18,7 @@ use crate::revocation::{Glance, Marks};
 use crate::table::limiter::Limiter;
 use crate::table::replay::ReplaySet;
 use crate::table::sketch::Sketch;
+use crate::table::spent::SpentBudgets;
 use crate::time::Timestamp;
 
 /// One VM's own state, made anew with every configuration.
@@ -33,6 +34,8 @@ pub struct Worker {
     pub answers: Answers,
     /// The counters that all workers share.
     pub limiter: Limiter,
+    /// Addresses that have shown too many bad credentials.
+    pub spent_budgets: SpentBudgets,
     /// The signatures that were seen, by any worker.
     pub replay: ReplaySet,
     /// Quota of rate limit services, which all workers share.

@@ -44,6 +44,7 @@ use crate::store::SharedStore;
 use crate::table::limiter::{Limiter, Sizes};
 use crate::table::replay::ReplaySet;
 use crate::table::sketch::Sketch;
+use crate::table::spent::SpentBudgets;
 use crate::table::{Space, TableError};
 use crate::worker::{Answers, Lot, Worker};
 
@@ -210,6 +211,7 @@ fn worker(config: &Config, services: usize, surroundings: &Surroundings<'_>) -> 
         key_sets: Vec::new(),
         accounts: Vec::new(),
         limiter: Limiter::open(space.clone(), surroundings.store, sizes)?,
+        spent_budgets: SpentBudgets::default(),
         replay: ReplaySet::new(space.clone(), config.tables.replay.0),
         revocations: Glance::default(),
         sessions: Sketch::new(&space, session),

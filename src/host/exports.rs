@@ -41,11 +41,6 @@ extern "C" fn proxy_on_context_create(context: u32, root: u32) {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_done(_context: u32) -> u32 {
-    1
-}
-
-#[unsafe(no_mangle)]
 extern "C" fn proxy_on_log(context: u32) {
     vm::log(context);
 }

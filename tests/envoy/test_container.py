@@ -15,16 +15,21 @@ import yaml
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BOOTSTRAP = ROOT / "envoy/demo/envoy.yaml"
 NAME = f"portcullis-test-{os.getpid()}"
-START_SECONDS = 60
+START_SECONDS = 180
 
 
 @pytest.fixture(scope="module")
-def engine():
+def works():
     found = subprocess.run([ROOT / ".ci/container", "--engine"], capture_output=True, text=True, check=False)
     if found.returncode == 77:
         pytest.skip(f"NOT RUN IN A CONTAINER: {found.stderr.strip()}")
     assert found.returncode == 0, found.stderr
     return json.loads(found.stdout)
+
+
+@pytest.fixture(scope="module")
+def engine(works):
+    return works["engine"]
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +83,26 @@ def test_envoy_is_not_root_and_may_not_become_it(engine, admin):
 def test_the_root_of_the_container_is_read_only(engine, admin):
     mounts = (line.split() for line in proc(engine, "mountinfo").splitlines())
     assert ["ro" in mount[5].split(",") for mount in mounts if mount[4] == "/"] == [True]
+
+
+def limit(engine, controller, version_1, version_2):
+    """What the container's control group says: of version 1 a controller's file, of version 2 the one of all."""
+    groups = {line.split(":")[1]: line.split(":")[2] for line in proc(engine, "cgroup").splitlines()}
+    by_controller = {name: path for names, path in groups.items() for name in names.split(",")}
+    root = pathlib.Path("/sys/fs/cgroup")
+    if controller in by_controller:
+        return (root / controller / by_controller[controller].lstrip("/") / version_1).read_text().split()[0]
+    return (root / groups[""].lstrip("/") / version_2).read_text().split()[0]
+
+
+def test_memory_processors_and_processes_are_bounded_as_in_the_compose_file(works, engine, admin):
+    if not works["limits"]:
+        pytest.skip("NOT BOUNDED: this engine may not set up control groups")
+    sidecar = yaml.safe_load((ROOT / "envoy/compose.yaml").read_text())["services"]["user-service"]
+    assert (sidecar["mem_limit"], sidecar["cpus"], sidecar["pids_limit"]) == ("768m", 1, 64)
+    assert limit(engine, "memory", "memory.limit_in_bytes", "memory.max") == str(768 << 20)
+    assert limit(engine, "cpu", "cpu.cfs_quota_us", "cpu.max") == "100000"
+    assert limit(engine, "pids", "pids.max", "pids.max") == "64"
 
 
 def test_the_whole_demo_passes_in_the_container(engine):

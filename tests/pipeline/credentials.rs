@@ -3,7 +3,7 @@
 use portcullis::jose::algorithm::Algorithm;
 use serde_json::json;
 
-use crate::gate::{Gate, PARTNERS_KEY, Request, START, USERS_KEY, get, partner, plain, signed_with, user};
+use crate::gate::{Gate, Outcome, PARTNERS_KEY, Request, START, USERS_KEY, get, partner, plain, signed_with, user};
 
 const ROUTES: &str = r#"
 routes:
@@ -271,6 +271,23 @@ fn bad_credentials_exhaust_the_budget_of_their_address_and_cached_tokens_are_una
     assert_eq!(gate.status(get("/users").bearer(&fresh).from("198.51.100.9")), None);
     gate.wait(62);
     assert_eq!(gate.status(get("/users").bearer(&fresh)), None);
+}
+
+#[test]
+fn a_spent_budget_is_known_without_the_counters_until_it_regains_a_permit() {
+    let mut gate = Gate::new(ROUTES);
+    for _ in 0..5 {
+        gate.send(get("/users").bearer("x"));
+    }
+    let wait = |stopped: Outcome| stopped.response("retry-after").unwrap().parse::<u64>().unwrap();
+    let first = wait(gate.send(get("/users").bearer("x")));
+    gate.wait(1);
+    gate.host.without_store = true;
+    assert_eq!(wait(gate.send(get("/users").bearer("x"))), first - 1);
+    assert_eq!(gate.status(get("/users").bearer("x").from("198.51.100.9")), Some(503));
+    gate.host.without_store = false;
+    gate.wait(first - 1);
+    assert_eq!(gate.status(get("/users").bearer("x")), Some(401));
 }
 
 #[test]

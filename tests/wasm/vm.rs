@@ -131,7 +131,6 @@ impl Vm {
 
     /// The client goes away before anything is decided.
     pub fn abandon(&mut self, context: u32) {
-        self.call::<_, u32>("proxy_on_done", context);
         self.call::<_, ()>("proxy_on_log", context);
         self.call::<_, ()>("proxy_on_delete", context);
         self.host().streams.remove(&context);
@@ -171,7 +170,6 @@ impl Vm {
         outcome.passed |= stream.resumed && stream.replies.is_empty();
         self.respond(context, request, &mut outcome);
         self.stream(context).head_released = false;
-        self.call::<_, u32>("proxy_on_done", context);
         self.call::<_, ()>("proxy_on_log", context);
         self.call::<_, ()>("proxy_on_delete", context);
         let stream = self.host().streams.remove(&context).unwrap();

@@ -26,11 +26,16 @@ impl AddressBudget {
     /// # Errors
     /// [`Failure::Store`] where the counters cannot be read.
     pub fn spent(&self, client: IpAddr, env: &mut Env<'_>) -> Result<Option<u64>, Failure> {
-        let decision = env.worker.limiter.peek(env.host.store(), env.now, &[self.demand(client)]);
-        match decision.map_err(|_| Failure::Store)?.verdict {
-            Verdict::Admitted => Ok(None),
-            Verdict::Refused { retry_after, .. } => Ok(Some(whole_seconds(retry_after.unwrap_or(self.0.window())))),
+        if let Some(remaining) = env.worker.spent_budgets.remaining(client, env.now, self.0.window()) {
+            return Ok(Some(whole_seconds(remaining)));
         }
+        let decision = env.worker.limiter.peek(env.host.store(), env.now, &[self.demand(client)]);
+        let Verdict::Refused { retry_after, .. } = decision.map_err(|_| Failure::Store)?.verdict else {
+            return Ok(None);
+        };
+        let remaining = retry_after.unwrap_or(self.0.window());
+        env.worker.spent_budgets.remember(client, env.now.after(remaining));
+        Ok(Some(whole_seconds(remaining)))
     }
 
     fn demand(&self, client: IpAddr) -> Demand<'static> {

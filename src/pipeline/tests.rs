@@ -1,0 +1,88 @@
+//! What the pipeline makes of the words of its guards.
+
+use super::*;
+use crate::assembly::{self, Assembled, Surroundings};
+use crate::native::NativeHost;
+use crate::time::Timestamp;
+
+/// Says the same of every request.
+struct Says(fn() -> Step);
+
+impl Check for Says {
+    fn start(&self, _exchange: &mut Exchange, _env: &mut Env<'_>) -> Step {
+        (self.0)()
+    }
+}
+
+fn guard(says: fn() -> Step, mode: Mode, on_error: Verdict) -> Guard {
+    Guard { step: "test", check: Rc::new(Says(says)), mode, on_error }
+}
+
+fn failure() -> Step {
+    Step::Fail(Failure::Dependency("idp"))
+}
+
+/// The pipeline's word and the reasons of the events, for a request whose route has these guards.
+fn decided(guards: Vec<Guard>) -> (Option<u16>, Vec<String>) {
+    let host = NativeHost { source_address: Some("192.0.2.1:1".to_owned()), ..NativeHost::default() };
+    let surroundings = Surroundings { store: &host.store, variable: &|_| None, random: [1, 2, 3, 4] };
+    let assembled = assembly::assemble(b"{\"routes\":[{\"match\":{\"path\":\"/a\"}}]}", &surroundings);
+    let Assembled { mut pipeline, mut worker, .. } = assembled.unwrap_or_else(|errors| panic!("{errors:?}"));
+    let guards: Rc<[Guard]> = guards.into();
+    for route in pipeline.routes.values_mut() {
+        *route = Rc::new(Route {
+            guards: guards.clone(),
+            enforce_percent: 100,
+            answers_preflights: false,
+            rewrites_body: false,
+            names_error: false,
+            response: ResponseGuards::none(),
+        });
+    }
+    let mut env = Env { now: Timestamp::from_unix_seconds(1), host: &host, worker: &mut worker };
+    let head = Head::from_pairs([(":method", "GET"), (":path", "/a"), (":authority", "h")]);
+    let (_, next) = pipeline.begin(head, true, &mut env);
+    let status = match next {
+        Next::Continue => None,
+        Next::Reply(reply) => Some(reply.status),
+        other => panic!("{other:?}"),
+    };
+    let event = |line: &String| serde_json::from_str::<serde_json::Value>(line).unwrap();
+    let told =
+        |line: &String| format!("{} {}", event(line)["event_type"], event(line)["details"]["reason"]).replace('"', "");
+    (status, host.lines.borrow().iter().map(told).collect())
+}
+
+#[test]
+fn what_cannot_be_decided_is_refused_unless_on_error_allows_it() {
+    let degraded = || vec!["DEGRADED idp".to_owned()];
+    for (mode, on_error, expected) in [
+        (Mode::Enforce, Verdict::Deny, Some(503)),
+        (Mode::Enforce, Verdict::Allow, None),
+        (Mode::Monitor, Verdict::Deny, None),
+    ] {
+        assert_eq!(decided(vec![guard(failure, mode, on_error)]), (expected, degraded()), "{mode:?} {on_error:?}");
+    }
+}
+
+#[test]
+fn nothing_lets_a_request_pass_that_needs_a_secret_which_is_not_there() {
+    let missing = || Step::Fail(Failure::Secret);
+    let told = vec!["DEGRADED unavailable".to_owned()];
+    assert_eq!(decided(vec![guard(missing, Mode::Enforce, Verdict::Allow)]), (Some(503), told));
+}
+
+#[test]
+fn the_first_refusal_ends_the_walk_and_a_report_does_not() {
+    let refuses = || Step::Deny(Denial::Unmatched);
+    let reports = || Step::Observe(Denial::Unmatched);
+    let unreachable = || Step::Deny(Denial::AddressBlocked);
+    let guards = [refuses as fn() -> Step, unreachable].map(|says| guard(says, Mode::Enforce, Verdict::Deny));
+    assert_eq!(decided(guards.into()), (Some(403), vec!["ACCESS_DENIED no_route".to_owned()]));
+    assert_eq!(decided(vec![guard(reports, Mode::Enforce, Verdict::Deny)]).0, None);
+}
+
+#[test]
+fn a_request_without_guards_goes_on() {
+    assert_eq!(decided(Vec::new()), (None, Vec::new()));
+}

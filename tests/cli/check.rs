@@ -1,0 +1,126 @@
+//! `portcullis check`: good or not, and which field is wrong.
+
+use std::path::PathBuf;
+
+use crate::tool::{File, portcullis};
+
+fn check(name: &str, text: &str) -> (i32, String, String) {
+    let file = File::new(name, text);
+    let (code, out, err) = portcullis(&["check", file.path()], "");
+    let plain = |text: String| text.replace(&format!("{}: ", file.path()), "");
+    (code, plain(out), plain(err))
+}
+
+#[test]
+fn check_exits_0_for_a_good_configuration_and_warns_of_an_inline_secret_once() {
+    let text = "secrets: { a: { inline: 0123456789abcdef0123456789abcdef } }\nroutes: [{ match: { path: /a } }]";
+    let (code, out, err) = check("good.yaml", text);
+    assert_eq!((code, out.as_str()), (0, "good, routes: 1\n"));
+    assert_eq!(err.lines().count(), 1, "{err}");
+    assert!(err.starts_with("warning: secrets.a.inline: "), "{err}");
+}
+
+#[test]
+fn check_needs_no_environment() {
+    let text = "
+secrets: { k: { env: PORTCULLIS_NOT_SET_ANYWHERE } }
+authentication: { jwt: { a: { algorithms: [HS512], keys: [{ secret: k }] } } }";
+    assert_eq!(check("environment.yaml", text), (0, "good, routes: 0\n".into(), String::new()));
+}
+
+#[test]
+fn check_takes_no_two_variables_for_the_same_key() {
+    let text = "
+secrets: { a: { env: A }, b: { env: B } }
+authentication: { api_keys: { keys: { one: { secret: a }, two: { secret: b } } } }";
+    assert_eq!(check("environment.yaml", text), (0, "good, routes: 0\n".into(), String::new()));
+}
+
+#[test]
+fn check_names_the_field_of_what_only_compiling_finds() {
+    let cases = [
+        ("inspection: { patterns: [{ id: a, regex: 'a.*b' }] }", "inspection.patterns[0].regex: expected a literal"),
+        ("inspection: { patterns: [{ id: a, regex: '(abc' }] }", "inspection.patterns[0].regex: not a regular"),
+        (
+            "authentication: { jwt: { a: { algorithms: [ES256], jwks: { inline: { keys: [{ kty: EC }] } } } } }",
+            "authentication.jwt.a.jwks.inline.keys[0]: ",
+        ),
+        (
+            "authentication: { jwt: { a: { algorithms: [ES256], jwks: { inline: {} } } } }",
+            "authentication.jwt.a.jwks.inline: ",
+        ),
+        (
+            "routes: [{ match: { path: /a }, inspection: { exclude: [{ rule: sql-comet }] } }]",
+            "routes[0].inspection.exclude[0].rule: there is no rule or pattern \"sql-comet\"",
+        ),
+        ("routes: [{ match: { path: '/{a}/{a}' } }]", "routes[0].match"),
+        ("roles: { a: [b] }\nlimits: { l: { key: [client_ip], rate: 1/400d } }", "limits.l.rate: "),
+        (
+            "secrets: { k: { env: K } }
+authentication: { jwt: { a: { algorithms: [HS256], keys: [{ secret: k }], claims: { subject: '' } } } }",
+            "authentication.jwt.a.claims.subject: expected the name of a claim",
+        ),
+        (
+            "authentication: { oauth2: { a: { userinfo: { cluster: c, uri: idp/userinfo } } } }",
+            "authentication.oauth2.a.userinfo.uri: expected an address such as https://",
+        ),
+        (
+            "authentication: { oauth2: { a: { userinfo: { cluster: c, uri: 'http://i/' }, claims: { roles: '' } } } }",
+            "authentication.oauth2.a.claims.roles: expected the name of a claim",
+        ),
+        (
+            "secrets: { k: { inline: a }, l: { inline: a } }
+authentication: { api_keys: { keys: { one: { secret: k }, two: { secret: l } } } }",
+            "authentication.api_keys.keys.two.secret: has the value of that of one",
+        ),
+        (
+            "secrets: { k: { inline: a } }
+authentication: { api_keys: { keys: { one: { secret: k, roles: ['a,b'] } } } }",
+            "authentication.api_keys.keys.one.roles: expected names without commas",
+        ),
+    ];
+    for (text, expected) in cases {
+        let (code, out, err) = check("bad.yaml", text);
+        assert_eq!((code, out.as_str()), (2, ""), "{text}");
+        assert!(err.lines().any(|line| line.starts_with(expected)), "{text}: {err}");
+    }
+}
+
+#[test]
+fn check_exits_2_for_a_file_that_is_not_there() {
+    let (code, out, err) = portcullis(&["check", "/nowhere/portcullis.yaml"], "");
+    assert_eq!((code, out.as_str()), (2, ""));
+    assert!(err.starts_with("/nowhere/portcullis.yaml: "), "{err}");
+}
+
+#[test]
+fn check_takes_the_keys_of_encryption_for_granted_and_not_an_inline_one() {
+    let with = |secret: &str| {
+        let encryption =
+            "encryption: { keys: [{ secret: a }] }\nroutes: [{ match: { path: /a }, body: { encrypt: [b] } }]";
+        check("sealed.yaml", &format!("secrets: {{ a: {{ {secret} }} }}\n{encryption}"))
+    };
+    assert_eq!(with("env: A").0, 0);
+    let (code, _, err) = with("inline: s3cret");
+    assert_eq!(code, 2);
+    assert!(err.contains("encryption.keys[0]: the secret a is no Fernet key") && !err.contains("s3cret"), "{err}");
+}
+
+#[test]
+fn every_policy_that_is_shipped_is_good_wherever_it_is_carried() {
+    let envoy = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("envoy");
+    let carriers = [
+        ("policies/edge.yaml", 1),
+        ("policies/inbound.yaml", 1),
+        ("policies/outbound.yaml", 1),
+        ("front-proxy/envoy.yaml", 1),
+        ("sidecar/envoy.yaml", 2),
+        ("istio/portcullis.yaml", 1),
+        ("envoy-gateway/portcullis.yaml", 1),
+    ];
+    for (name, plugins) in carriers {
+        let (code, out, err) = portcullis(&["check", envoy.join(name).to_str().unwrap()], "");
+        assert_eq!((code, err.as_str()), (0, ""), "{name}");
+        assert_eq!(out.matches("good, routes: ").count(), plugins, "{name}: {out}");
+    }
+}

@@ -1,0 +1,108 @@
+//! `portcullis explain`: what becomes of one request.
+
+use crate::tool::{File, portcullis};
+
+const EXPLAINED: &str = "
+limits: { l: { key: [client_ip], rate: 1/m } }
+inspection: { classes: { template: monitor } }
+routes:
+  - { match: { path: /public }, authenticate: none, limits: [l] }
+  - { match: { path: /office }, authenticate: none, deny: [{ client_ip: [0.0.0.0/0], except: { client_ip: [10.0.0.0/8] } }] }
+  - { match: { path: /watched }, authenticate: none, mode: monitor, allow: [{ roles: [admin] }] }
+";
+
+#[test]
+fn explain_says_what_becomes_of_a_response() {
+    let file = File::new(
+        "responses.yaml",
+        "
+routes:
+  - { match: { path: /plain }, authenticate: none }
+  - match: { path: /users }
+    authenticate: none
+    response: { fields: { deny: [password] } }
+",
+    );
+    let user = File::new("user.json", r#"{"id":7,"password":"x"}"#);
+    let broken = File::new("broken.json", r#"{"id":7,"password":"#);
+    for (request, args, last) in [
+        ("GET /users", &[][..], "response          is held for: fields"),
+        ("GET /users", &["--response", user.path()], r#"client            receives 200 with another body: {"id":7}"#),
+        (
+            "GET /users",
+            &["--response", broken.path()],
+            "client            is answered 502 (response_malformed) instead",
+        ),
+        ("GET /plain", &["--response", user.path(), "--status", "404"], "client            receives 404 as it came"),
+    ] {
+        let (code, out, err) = portcullis(&[&["explain", file.path(), "--request", request], args].concat(), "");
+        assert_eq!((code, err.as_str(), out.lines().last()), (0, "", Some(last)), "{request} {args:?}");
+    }
+    let (code, _, err) = portcullis(&["explain", file.path(), "--request", "GET /plain", "--status", "7"], "");
+    assert_eq!((code, err.trim()), (2, "--status: expected a number from 100 to 599, found \"7\""));
+}
+
+#[test]
+fn explain_says_what_each_step_makes_of_a_request() {
+    let file = File::new("explained.yaml", EXPLAINED);
+    let body = File::new("body.json", "{\"a\":\"<script>alert(1)</script>\"}");
+    let explain = |args: &[&str]| portcullis(&[&["explain", file.path()], args].concat(), "");
+    let cases: [(&[&str], i32, &[&str]); 6] = [
+        (
+            &["--request", "GET /a/../public?x=1", "--header", "x-auth-roles: admin"],
+            0,
+            &[
+                "request localhost/public from 127.0.0.1: routes[0]",
+                "limit passes",
+                "inspect body passes",
+                "upstream receives /public?x=1",
+                "without x-auth-roles",
+            ],
+        ),
+        (
+            &["--request", "GET https://a.example/office", "--client", "203.0.113.7"],
+            1,
+            &[
+                "request a.example/office from 203.0.113.7: routes[1]",
+                "authorize refuses: 403 forbidden, by routes[1].deny[0]",
+                "client is answered 403 (forbidden)",
+            ],
+        ),
+        (&["--request", "GET /office", "--client", "10.1.1.1"], 0, &["authorize passes"]),
+        (
+            &["--request", "GET /watched"],
+            0,
+            &["authorize refuses: 403 forbidden, by routes[2].allow (monitor: goes on all the same)"],
+        ),
+        (
+            &["--request", "POST /public", "--header", "content-type: application/json", "--body", body.path()],
+            1,
+            &["inspect body waits for the body", "inspect body refuses: 403 injection, by xss-", "in body \"a\""],
+        ),
+        (
+            &["--request", "GET /nowhere"],
+            1,
+            &["localhost/nowhere from 127.0.0.1: no route", "unmatched refuses: 403 no_route"],
+        ),
+    ];
+    for (args, expected_code, expected) in cases {
+        let (code, out, err) = explain(args);
+        assert_eq!((code, err.as_str()), (expected_code, ""), "{args:?} {out}");
+        let plain = out.split_whitespace().collect::<Vec<_>>().join(" ");
+        for text in expected {
+            assert!(plain.contains(text), "{args:?}: {text}: {out}");
+        }
+    }
+    assert_eq!(explain(&["--request", "GET /a%2fb"]).0, 1);
+    for wrong in [
+        &[][..],
+        &["--request", "GET"],
+        &["--request", "GET /", "--client", "x"],
+        &["--request", "GET /", "--header", "x"],
+        &["--what"],
+    ] {
+        let (code, out, err) = explain(wrong);
+        assert_eq!((code, out.as_str()), (2, ""), "{wrong:?}");
+        assert!(!err.is_empty());
+    }
+}
