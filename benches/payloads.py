@@ -5,6 +5,10 @@ import json
 import socket
 import threading
 
+from clients import get, post
+from configurations import buffer_filter
+from rounds import Subject, running
+
 WORDS = ["alpha", "beta", "gamma", "delta", "the quick brown fox", "jumps over", "a lazy dog"]
 ITEMS = [{"id": n, "name": WORDS[n % 7], "note": " ".join(WORDS), "tags": WORDS[:3]} for n in range(440)]
 DOCUMENT = json.dumps({"items": ITEMS}).encode()
@@ -28,7 +32,6 @@ SCHEMA = {
         },
     }}},
 }
-KEY = "cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4="
 
 
 def plugin(**route):
@@ -68,64 +71,55 @@ def serving(body):
         yield listener.getsockname()[1]
 
 
-def measure(run, tools):
-    """`run` takes the figures; `tools` is the module that it is of."""
-    requests(run, tools)
-    responses(run, tools)
-    encryption(run, tools)
-
-
-def requests(run, tools):
+def validation(bench):
     print("a request's body of 64 KB, by Envoy's buffer filter alone:", flush=True)
-    document = [tools.post(DOCUMENT, "application/json")]
+    document, broken, injected = (post(body, "application/json") for body in (DOCUMENT, INVALID, INJECTED))
+    # What is decoded alone is held against a schema that says nothing.
     routes = {
-        "inspected": INSPECTED,
-        "decoded": NOT_INSPECTED | {"body": {"schema": {}}},
-        "validated_alone": NOT_INSPECTED | VALIDATED,
-        "validated": INSPECTED | VALIDATED,
+        "inspected": (INSPECTED, {injected: 403}),
+        "decoded": (NOT_INSPECTED | {"body": {"schema": {}}}, {post(DOCUMENT[:-1], "application/json"): 400}),
+        "validated_alone": (NOT_INSPECTED | VALIDATED, {broken: 422}),
+        "validated": (INSPECTED | VALIDATED, {broken: 422, injected: (403, 422)}),
     }
-    for name, refused in [("inspected", INJECTED), ("validated", INVALID), ("validated_alone", INVALID), ("validated", INJECTED)]:
-        filters = tools.portcullis(plugin(**routes[name]), run.module)
-        tools.refuses(filters, tools.post(refused, "application/json"), (400, 403, 422))
     subjects = {
-        "buffer": tools.Subject(tools.buffer_filter(), document, 40),
-        "copied": run.subject(plugin(**INSPECTED), [tools.post(BINARY, "application/octet-stream")], 40),
-        **{name: run.subject(plugin(**route), document, 40) for name, route in routes.items()},
+        "buffer": Subject(buffer_filter(), [document], 40),
+        "copied": bench.subject(plugin(**INSPECTED), [post(BINARY, "application/octet-stream")], 40),
+        **{name: bench.subject(plugin(**route), [document], 40, refuses=refuses)
+           for name, (route, refuses) in routes.items()},
     }
-    with tools.running(subjects, run.rounds(25)) as rounds:
+    with running(subjects, bench.rounds(25)) as run:
         print(f"  (the body has {len(DOCUMENT)} bytes)")
-        for name, subject in [("body_64k_vs_buffer", "inspected"), ("body_64k_validated_vs_buffer", "validated")]:
-            run.take(name, rounds.ratio(subject, "buffer"))
+        bench.take("body_64k_vs_buffer", run.ratio("inspected", "buffer"))
+        bench.take("body_64k_validated_vs_buffer", run.ratio("validated", "buffer"))
         print("  what each part adds, in requests that are buffered alone:")
         for part, above, below in [("copy", "copied", "buffer"), ("scan", "inspected", "copied"),
                                    ("decode", "decoded", "copied"), ("validate", "validated_alone", "decoded")]:
-            run.take(f"body_64k_{part}", rounds.share(above, below, "buffer"))
+            bench.take(f"body_64k_{part}", run.share(above, below, "buffer"))
 
 
-def responses(run, tools):
+def projection(bench):
     print("one field left out of 440 rows of a response of 64 KB, by an Envoy that passes it on:", flush=True)
-    projected = plugin(response={"fields": {"deny": ["results.*.password"]}})
+    projected, request = plugin(response={"fields": {"deny": ["results.*.password"]}}), get()
     with serving(ACCOUNTS) as upstream:
-        envoy = tools.Envoy(tools.portcullis(projected, run.module), upstream=upstream)
-        left = json.loads(tools.Client(envoy.port).answer(tools.get())[1])
-        envoy.close()
-        if any("password" in row for row in left["results"]) or len(left["results"]) != 440:
-            raise SystemExit("bench: a field that must go is there")
-        request = [tools.get()]
-        subjects = {"bare": tools.Subject([], request, 40, upstream=upstream),
-                    "projected": run.subject(projected, request, 40, upstream=upstream)}
-        with tools.running(subjects, run.rounds(25)) as rounds:
+        subjects = {"bare": Subject([], [request], 40, upstream=upstream),
+                    "projected": bench.subject(projected, [request], 40, upstream=upstream)}
+        with running(subjects, bench.rounds(25)) as run:
+            left = json.loads(subjects["projected"].client.body(request))["results"]
+            if len(left) != 440 or any("password" in row for row in left):
+                raise SystemExit("bench: a field that must go is there")
             print(f"  (the body has {len(ACCOUNTS)} bytes)")
-            run.take("projection_64k_vs_bare", rounds.ratio("projected", "bare"))
+            bench.take("projection_64k_vs_bare", run.ratio("projected", "bare"))
 
 
-def encryption(run, tools):
+def encryption(bench):
     print("two fields of a request encrypted, by Envoy's buffer filter alone:", flush=True)
-    route = NOT_INSPECTED | {"body": {"encrypt": ["phone_number", "ssn"]}}
-    broken = tools.post(USER[:-1], "application/json")
-    tools.refuses(tools.portcullis(plugin(**route), run.module), broken, 400)
-    request = [tools.post(USER, "application/json")]
-    subjects = {"buffer": tools.Subject(tools.buffer_filter(), request, 200),
-                "encrypted": run.subject(plugin(**route), request, 200)}
-    with tools.running(subjects, run.rounds(25)) as rounds:
-        run.take("encryption_2_fields_vs_buffer", rounds.ratio("encrypted", "buffer"))
+    encrypting = plugin(**NOT_INSPECTED, body={"encrypt": ["phone_number", "ssn"]})
+    request = [post(USER, "application/json")]
+    subjects = {"buffer": Subject(buffer_filter(), request, 200),
+                "encrypted": bench.subject(encrypting, request, 200, refuses={post(USER[:-1], "application/json"): 400})}
+    with running(subjects, bench.rounds(25)) as run:
+        bench.take("encryption_2_fields_vs_buffer", run.ratio("encrypted", "buffer"))
+
+
+# A part is a function of the bench.
+PARTS = {part.__name__: part for part in (validation, projection, encryption)}
