@@ -16,9 +16,10 @@ import time
 from pathlib import Path
 
 import growth
-from clients import Client, get, post
+import payloads
+import weight
+from clients import get, post
 from configurations import ATTACK, UNKNOWN, bodies, buffer_filter, full, native_chain, portcullis, provider, route
-from proxy import Envoy
 from rounds import Subject, running, spread
 from tokens import JWKS, es256, hashes_of, hs256, rs256, token
 
@@ -134,18 +135,6 @@ class Bench:
         _, low, high = spread([spent["full"] / spent["native"] for spent in rounds])
         self.take("rs256_flood_vs_native", (total["full"] / total["native"], low, high))
 
-    def body(self):
-        print("a body of 64 KB:", flush=True)
-        words = ["alpha", "beta", "gamma", "delta", "the quick brown fox", "jumps over", "a lazy dog"]
-        items = [{"id": n, "name": words[n % 7], "note": " ".join(words), "tags": words[:3]} for n in range(440)]
-        body = json.dumps({"items": items}).encode()
-        request = [post(body, "application/json")]
-        subjects = {"buffer": Subject(buffer_filter(), request, 40),
-                    "inspected": self.subject(bodies(), request, 40)}
-        with running(subjects, self.rounds(25)) as run:
-            print(f"  (the body has {len(body)} bytes)")
-            self.take("body_64k_vs_buffer", run.ratio("inspected", "buffer"))
-
     def scan(self):
         print("inspection in the module, megabytes of a body in a second of CPU, copy included:", flush=True)
         size = 1_000_000
@@ -172,38 +161,18 @@ class Bench:
         self.take("scan_hostile_mb_s", rates[worst])
         print(f"  (the worst of {len(hostile)} kinds: {worst})")
 
-    def start(self):
-        print("size, start and memory:", flush=True)
-        self.figures["module_kb"] = round(self.module.stat().st_size / 1000)
-        print(f"  {'module_kb':<40} {self.figures['module_kb']:8d}")
-        def started(filters, concurrency):
-            envoy = Envoy(filters, concurrency=concurrency)
-            Client(envoy.wait().port).status(get("/"))
-            cpu, rss = envoy.cpu() / 1e6, envoy.rss() / 1e6
-            envoy.close()
-            return cpu, rss
-        ours = portcullis(full(), self.module)
-        cpus, memories = [], []
-        for _ in range(3):
-            (with_one, rss_one), (bare_one, bare_rss_one) = started(ours, 1), started([], 1)
-            (_, rss_four), (_, bare_rss_four) = started(ours, 4), started([], 4)
-            cpus.append(with_one - bare_one)
-            memories.append((rss_four - rss_one - (bare_rss_four - bare_rss_one)) / 3)
-        self.take("start_cpu_ms", spread(cpus))
-        self.take("rss_mb_per_worker", spread(memories))
-
 
 # In this order. A part is a function of the bench.
 PARTS = {name: getattr(Bench, name) for name in (
-    "pipeline", "parts", "tokens", "signatures", "forged", "body", "scan", "start")} | growth.PARTS
-GROUPS = {"growth": list(growth.PARTS)}
+    "pipeline", "parts", "tokens", "signatures", "forged", "scan")} | payloads.PARTS | growth.PARTS | weight.PARTS
+GROUPS = {"body": list(payloads.PARTS), "growth": list(growth.PARTS)}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer rounds: a look, no figures to keep")
     parser.add_argument("--only", type=chosen, default=list(PARTS), metavar="PART,...",
-                        help=f"{', '.join(PARTS)}; growth: {', '.join(growth.PARTS)}")
+                        help=f"{', '.join(PARTS)}; body: {', '.join(payloads.PARTS)}; growth: {', '.join(growth.PARTS)}")
     parser.add_argument("--json", type=Path, default=ROOT / "target" / "bench.json")
     options = parser.parse_args()
     bench = Bench(Path(os.environ["PORTCULLIS_WASM"]), options.quick)

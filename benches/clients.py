@@ -42,12 +42,18 @@ class Client:
     def status(self, request):
         """Sends it and reads the whole answer."""
         self.send(request)
-        return self.receive()
+        return self.receive()[0]
+
+    def body(self, request):
+        """The body of the answer."""
+        self.send(request)
+        return self.receive()[1]
 
     def send(self, request):
         self.socket.sendall(request)
 
     def receive(self):
+        """The status and the body of the next answer."""
         answer = b""
         while b"\r\n\r\n" not in answer:
             received = self.socket.recv(65536)
@@ -62,7 +68,7 @@ class Client:
                 length = int(value)
         while len(body) < length:
             body += self.socket.recv(65536)
-        return int(answer[9:12])
+        return int(answer[9:12]), body
 
     def close(self):
         self.socket.close()
@@ -80,7 +86,7 @@ class Connections:
             busy = list(zip(self.clients, batch))
             for client, request in busy:
                 client.send(request)
-            found += [client.receive() for client, _ in busy]
+            found += [client.receive()[0] for client, _ in busy]
         return found
 
     def close(self):

@@ -94,6 +94,6 @@ def portcullis(plugin, module):
         "name": "portcullis", "failure_policy": "FAIL_RELOAD", "allow_on_headers_stop_iteration": True,
         "vm_config": {"vm_id": "portcullis", "runtime": "envoy.wasm.runtime.v8",
                       "code": {"local": {"filename": str(module)}},
-                      "environment_variables": {"host_env_keys": ["JWT_SECRET_KEY"]}},
+                      "environment_variables": {"host_env_keys": ["JWT_SECRET_KEY", "FIELD_KEY"]}},
         "configuration": configuration,
     }})]

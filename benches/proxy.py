@@ -14,7 +14,7 @@ import urllib.request
 from pathlib import Path
 
 from configurations import typed
-from tokens import SECRET
+from tokens import FIELD_KEY, SECRET
 
 
 class Envoy:
@@ -29,7 +29,8 @@ class Envoy:
             [os.environ["ENVOY"], "-c", str(bootstrap), "--concurrency", str(concurrency), "--use-dynamic-base-id",
              "--admin-address-path", str(self.directory / "admin"), "--log-level", "error"],
             stdout=subprocess.DEVNULL, stderr=(self.directory / "log").open("wb"),
-            env={"PATH": os.environ["PATH"], "JWT_SECRET_KEY": SECRET.decode()}, preexec_fn=die_with_the_parent)
+            env={"PATH": os.environ["PATH"], "JWT_SECRET_KEY": SECRET.decode(), "FIELD_KEY": FIELD_KEY},
+            preexec_fn=die_with_the_parent)
 
     def wait(self):
         """Until it serves; then the ports are known."""
@@ -38,8 +39,8 @@ class Envoy:
             if self.process.poll() is not None:
                 break
             with contextlib.suppress(OSError, ValueError):
-                if self._admin("ready").startswith(b"LIVE"):
-                    listeners = json.loads(self._admin("listeners?format=json"))["listener_statuses"]
+                if self.admin("ready").startswith(b"LIVE"):
+                    listeners = json.loads(self.admin("listeners?format=json"))["listener_statuses"]
                     ports = {one["name"]: one["local_address"]["socket_address"]["port_value"] for one in listeners}
                     self.port, self.tls_port = ports["plain"], ports.get("tls")
                     socket.create_connection(("127.0.0.1", self.port), 1).close()
@@ -55,12 +56,6 @@ class Envoy:
                 spent += int((task / "schedstat").read_text().split()[0])
         return spent
 
-    def rss(self):
-        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) * 1024
-        raise RuntimeError("no VmRSS")
-
     def close(self):
         """Ends it; a second time does nothing."""
         self.process.send_signal(signal.SIGTERM)
@@ -71,7 +66,8 @@ class Envoy:
             self.process.wait()
         shutil.rmtree(self.directory, ignore_errors=True)
 
-    def _admin(self, path):
+    def admin(self, path):
+        """What the administration answers."""
         address = (self.directory / "admin").read_text().strip()
         with urllib.request.urlopen(f"http://{address}/{path}", timeout=5) as reply:
             return reply.read()

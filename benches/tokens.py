@@ -11,6 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
 
 ISSUER, AUDIENCE = "https://auth.example.com", "microservices-api"
 SECRET = b"jwt-secret-key-of-the-benchmark-0123456789-0123456789-0123456789"
+# Fernet's, for fields.
+FIELD_KEY = "cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4="
 
 
 def segment(value):

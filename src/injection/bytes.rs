@@ -108,10 +108,9 @@ impl Needles {
         }
     }
 
-    /// Which of them stand in `text`, in either case: a bit for each, in their order.
+    /// Which of them stand in `text`, in either case, or are `found` already: a bit for each, in their order.
     #[inline(never)]
-    pub(super) fn found_in(&self, text: &[u8]) -> u64 {
-        let mut found = 0;
+    pub(super) fn found_in(&self, text: &[u8], mut found: u64) -> u64 {
         for i in 0..text.len() {
             let mut candidates = self.candidates(text, i) & !found;
             while candidates != 0 {
@@ -191,6 +190,18 @@ impl Words {
         Self { words, lengths, index }
     }
 
+    /// For each first letter, which lengths the words of both lists have.
+    #[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+    pub(super) const fn or_lengths(&self, other: &Self) -> [u64; 32] {
+        let mut lengths = self.lengths;
+        let mut i = 0;
+        while i < 32 {
+            lengths[i] |= other.lengths[i];
+            i += 1;
+        }
+        lengths
+    }
+
     const fn slot(first: u8, middle: u8, last: u8, len: usize) -> usize {
         let key = (first as u32 & 31) | (middle as u32 & 31) << 5 | (last as u32 & 31) << 10 | (len as u32) << 15;
         (key.wrapping_mul(0x9E37_79B1) >> 23) as usize % Self::SLOTS
@@ -242,8 +253,8 @@ mod tests {
     #[test]
     fn needles_are_found_wherever_they_stand() {
         static SOME: Needles = Needles::new(&[b"`", b"ex(", b"sam", b"same"]);
-        assert_eq!(SOME.found_in(b"a SAME"), 0b1100);
-        assert_eq!(SOME.found_in("é`é EX(".as_bytes()), 0b11);
+        assert_eq!(SOME.found_in(b"a SAME", 0), 0b1100);
+        assert_eq!(SOME.found_in("é`é EX(".as_bytes(), 0), 0b11);
         assert!(SOME.any_at(b"`", 0) && !SOME.any_at(b"sa", 0) && !SOME.any_in(b"s a m"));
     }
 }

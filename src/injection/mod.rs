@@ -6,6 +6,7 @@
 //! query ([`nosql`]) or a directory's filter ([`ldap`]), as XML ([`xxe`]) and as a URL that a server would fetch ([`ssrf`]).
 //! Pure and linear in the length of the value.
 
+pub mod bulk;
 mod bytes;
 mod decode;
 mod fast;
@@ -175,8 +176,9 @@ pub fn scan_except(value: &[u8], classes: ClassSet, excluded: &RuleSet) -> Optio
         return None;
     }
     let mut findings = Findings::new(classes, *excluded);
+    let mut room = sql::Room::default();
     decode::each_view(value, |view| {
-        inspect(view, &mut findings);
+        inspect(view, &mut room, &mut findings);
         findings.is_empty()
     });
     findings.strongest()
@@ -187,17 +189,18 @@ pub fn scan_except(value: &[u8], classes: ClassSet, excluded: &RuleSet) -> Optio
 pub fn scan_carefully(value: &[u8], classes: ClassSet) -> (Option<Finding>, usize) {
     let before = work::spent();
     let mut findings = Findings::new(classes, RuleSet::default());
+    let mut room = sql::Room::default();
     decode::each_view(value, |view| {
-        inspect(view, &mut findings);
+        inspect(view, &mut room, &mut findings);
         findings.is_empty()
     });
     (findings.strongest(), work::spent() - before)
 }
 
 /// One reading of the value by every class.
-fn inspect(view: &[u8], findings: &mut Findings) {
+fn inspect(view: &[u8], room: &mut sql::Room, findings: &mut Findings) {
     if findings.wants(Class::Sqli) && !fast::is_plain(view) {
-        sql::inspect(view, findings);
+        sql::inspect(view, room, findings);
     }
     if findings.wants(Class::Path) {
         path::inspect(view, findings);
@@ -254,35 +257,49 @@ struct Readers<'a> {
 impl Readers<'_> {
     #[inline]
     fn read(&mut self, i: usize, byte: u8, fired: u32, findings: &mut Findings) {
-        if TRIGGERS.concern(fired, Class::Xss) {
+        const XSS: u32 = TABLES.of_class(Class::Xss);
+        const PATH: u32 = TABLES.of_class(Class::Path);
+        const COMMAND: u32 = TABLES.of_class(Class::Command);
+        const TEMPLATE: u32 = TABLES.of_class(Class::Template);
+        if fired & XSS != 0 {
             self.page.read(i, byte, findings);
         }
-        if TRIGGERS.concern(fired, Class::Path) {
+        if fired & PATH != 0 {
             self.names.read(i, findings);
         }
-        if TRIGGERS.concern(fired, Class::Command) {
+        if fired & COMMAND != 0 {
             self.line.read(i, byte, findings);
         }
-        if TRIGGERS.concern(fired, Class::Template) {
+        if fired & TEMPLATE != 0 {
             self.template.read(i, byte, findings);
         }
-        if TRIGGERS.concern(fired, Class::Nosql) {
+        if fired & !(XSS | PATH | COMMAND | TEMPLATE) != 0 {
+            self.read_others(i, fired, findings);
+        }
+    }
+
+    /// What is looked for only where it is asked for.
+    #[inline(never)]
+    fn read_others(&mut self, i: usize, fired: u32, findings: &mut Findings) {
+        if fired & TABLES.of_class(Class::Nosql) != 0 {
             nosql::read(self.view, i, findings);
         }
-        if TRIGGERS.concern(fired, Class::Ldap) {
+        if fired & TABLES.of_class(Class::Ldap) != 0 {
             ldap::read(self.view, i, findings);
         }
-        if TRIGGERS.concern(fired, Class::Xxe) {
+        if fired & TABLES.of_class(Class::Xxe) != 0 {
             xxe::read(self.view, i, findings);
         }
-        if TRIGGERS.concern(fired, Class::Ssrf) {
+        if fired & TABLES.of_class(Class::Ssrf) != 0 {
             ssrf::read(self.view, i, findings);
         }
     }
 }
 
 /// Where each class looks around.
-static TRIGGERS: Triggers = Triggers::new(&[
+static TRIGGERS: Triggers = TABLES;
+
+const TABLES: Triggers = Triggers::new(&[
     (Class::Xss, &html::TRIGGERS),
     (Class::Path, &path::TRIGGERS),
     (Class::Command, &shell::TRIGGERS),

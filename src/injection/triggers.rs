@@ -42,6 +42,21 @@ impl Bytes {
         self.0.get(usize::from(byte)).copied().unwrap_or(false)
     }
 
+    /// For each byte, which of at most eight `sets` it is in, as bits.
+    pub(super) const fn sorts(sets: &[Self]) -> [u8; 256] {
+        let mut sorts = [0; 256];
+        let mut byte = 0;
+        while byte < 256 {
+            let mut i = 0;
+            while i < sets.len() {
+                sorts[byte] |= (sets[i].0[byte] as u8) << i;
+                i += 1;
+            }
+            byte += 1;
+        }
+        sorts
+    }
+
     const fn up_to(last: u8) -> Self {
         let mut set = [false; 256];
         let mut i = 0;
@@ -138,10 +153,10 @@ impl Triggers {
         wanted.fold(0, |all, (_, triggers)| all | triggers)
     }
 
-    /// Whether any of `fired` is a trigger of `class`.
-    #[inline]
-    pub(super) fn concern(&self, fired: u32, class: Class) -> bool {
-        self.of_class.get(class as usize).is_some_and(|triggers| fired & triggers != 0)
+    /// The triggers of `class`; to be evaluated by the compiler.
+    #[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+    pub(super) const fn of_class(&self, class: Class) -> u32 {
+        self.of_class[class as usize]
     }
 
     /// Which of `wanted` fire at a byte.

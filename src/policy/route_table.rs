@@ -13,6 +13,7 @@ use template::{Template, TemplateSegment};
 use crate::{
     canonical::path::{CanonicalPath, Segments},
     head::Head,
+    order,
 };
 
 /// How many places of a table one path may lead to, at most; see [`RouteTable`].
@@ -327,7 +328,7 @@ impl Node {
 
     fn seal(&mut self) {
         for list in [&mut self.closed, &mut self.open] {
-            list.sort_unstable();
+            order::sort(list);
             list.dedup();
         }
     }

@@ -1,5 +1,6 @@
 //! What has been read of a page and is remembered, so that tags inside tags and signs of script do not cost their square.
 
+use super::super::LONG;
 use super::super::bytes::{Needles, at, cut, from, is_word};
 use super::super::work::spend;
 use super::TAG_REACH;
@@ -68,8 +69,14 @@ impl Attributes {
             self.signs = 0;
         }
         let unread = start.max(self.read.saturating_sub(20));
-        if unread < end {
-            self.signs |= SIGNS.found_in(cut(view, unread, end));
+        if self.read < end {
+            // What is far from any end is read in long pieces, of which little is read twice.
+            let ahead = match self.end {
+                Some((_, close)) if view.len() > LONG => close.min(end + TAG_REACH),
+                _ => end,
+            };
+            let end = ahead.max(end);
+            self.signs |= SIGNS.found_in(cut(view, unread, end), self.signs);
             self.read = end;
         }
         self.signs

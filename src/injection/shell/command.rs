@@ -3,7 +3,7 @@
 use super::super::bytes::{at, contains, cut, from, is_word, skip_space, starts_at};
 use super::super::triggers::Bytes;
 use super::super::work::spend;
-use super::words::{STRONG, WEAK};
+use super::words::{STRONG, STRONG_WORDS, WEAK, WEAK_WORDS};
 
 /// How much a word is a command.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub(super) struct Command {
 /// The command at `i`, after space, an opening quote or bracket and a directory.
 #[inline]
 pub(super) fn command(view: &[u8], i: usize) -> Option<Command> {
-    if is_no_command(from(view, i)) { None } else { read_command(view, i) }
+    if is_no_command(view, i) { None } else { read_command(view, i) }
 }
 
 #[inline(never)]
@@ -106,27 +106,53 @@ pub(super) fn read_command(view: &[u8], i: usize) -> Option<Command> {
     Some(Command { known, end: pos, disguised })
 }
 
-/// Whether `rest` begins with a word that is no command, with nothing in or behind it that could disguise one.
+/// Whether a word that is no command stands at `i`, with nothing in or behind it that could disguise one.
 #[inline]
-pub(super) fn is_no_command(rest: &[u8]) -> bool {
-    let rest = if at(rest, 0) == b' ' { from(rest, 1) } else { rest };
-    let len = rest.iter().take(25).take_while(|&&byte| NAME.contains(byte)).count();
-    spend(len);
-    let next = at(rest, len);
-    if DISGUISE.contains(next) || len == 0 && BEFORE_NAME.contains(next) {
+pub(super) fn is_no_command(view: &[u8], i: usize) -> bool {
+    let start = i + usize::from(view.get(i) == Some(&b' '));
+    let mut end = start;
+    let sort = loop {
+        let sort = sort_of(view.get(end).copied().unwrap_or(0));
+        if sort & NAME == 0 || end - start > MAX_NAME {
+            break sort;
+        }
+        end += 1;
+    };
+    spend(end - start);
+    let len = end - start;
+    if sort & DISGUISE != 0 || len == 0 && sort & BEFORE_NAME != 0 {
         return false;
     }
-    let word = cut(rest, 0, len);
+    let lengths = LENGTHS.get(usize::from(at(view, start) & 31)).copied().unwrap_or(0);
+    // A dot behind the name is none of it.
+    if lengths & (0b11 << len >> 1) == 0 {
+        return true;
+    }
+    let word = cut(view, start, end);
     let word = word.strip_suffix(b".").unwrap_or(word);
     !STRONG.contains(word) && !WEAK.contains(word)
 }
 
+/// The longest name of a command.
+const MAX_NAME: usize = 24;
+
+/// For each first letter, the lengths of the commands that begin with it.
+static LENGTHS: [u64; 32] = STRONG_WORDS.or_lengths(&WEAK_WORDS);
+
 /// What the name of a command is made of.
-static NAME: Bytes = Bytes::WORD.or(Bytes::of(b".-"));
+const NAME: u8 = 1;
 /// What may stand inside one.
-static DISGUISE: Bytes = Bytes::of(b"/\\'\"$`");
+const DISGUISE: u8 = 2;
 /// What may stand before one.
-static BEFORE_NAME: Bytes = Bytes::BLANK.or(Bytes::of(b"({@!"));
+const BEFORE_NAME: u8 = 4;
+
+static SORTS: [u8; 256] =
+    Bytes::sorts(&[Bytes::WORD.or(Bytes::of(b".-")), Bytes::of(b"/\\'\"$`"), Bytes::BLANK.or(Bytes::of(b"({@!"))]);
+
+#[inline]
+fn sort_of(byte: u8) -> u8 {
+    SORTS.get(usize::from(byte)).copied().unwrap_or(0)
+}
 
 /// What follows a command.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -154,11 +154,18 @@ fn is_echo(view: &[u8], command: &Command) -> bool {
 #[inline]
 fn separated(view: &[u8], i: usize, passed: &mut Passed, findings: &mut Findings) {
     let byte = at(view, i);
-    let mut after = i + 1;
-    while after < i + 3 && (at(view, after) == byte || at(view, after) == b'&' && byte == b'|') {
-        after += 1;
-    }
-    if after >= view.len() || !is_no_command(from(view, after)) {
+    let doubled = |place: usize| {
+        let next = at(view, place);
+        next == byte || next == b'&' && byte == b'|'
+    };
+    let after = if !doubled(i + 1) {
+        i + 1
+    } else if !doubled(i + 2) {
+        i + 2
+    } else {
+        i + 3
+    };
+    if after >= view.len() || !is_no_command(view, after) {
         parted(view, i, after, passed, findings);
     }
 }

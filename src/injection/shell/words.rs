@@ -3,7 +3,8 @@
 use super::super::bytes::Words;
 
 /// Commands that are no words of prose.
-pub(super) static STRONG: Words = Words::new(&[
+pub(super) static STRONG: Words = STRONG_WORDS;
+pub(super) const STRONG_WORDS: Words = Words::new(&[
     "apt-get",
     "awk",
     "base32",
@@ -145,7 +146,8 @@ pub(super) static STRONG: Words = Words::new(&[
 ]);
 
 /// Commands that prose knows as words.
-pub(super) static WEAK: Words = Words::new(&[
+pub(super) static WEAK: Words = WEAK_WORDS;
+pub(super) const WEAK_WORDS: Words = Words::new(&[
     "alias", "aptitude", "arch", "at", "attrib", "cat", "cd", "column", "comm", "copy", "cp", "cut", "date", "dd",
     "del", "df", "diff", "dig", "du", "echo", "ed", "env", "erase", "ex", "exec", "export", "false", "file", "find",
     "finger", "fmt", "fold", "free", "go", "groups", "head", "history", "host", "id", "ifs", "install", "ip", "java",

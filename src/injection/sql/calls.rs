@@ -73,7 +73,7 @@ impl Inspection<'_> {
         // As the whole value: `sleep(5)`, `benchmark(5,md5(1))`, but not `sleep (8h)`.
         let whole = self.first
             && i == 0
-            && !tokens.at(i + 1).spaced
+            && !tokens.at(i + 1).spaced()
             && tokens.kind(i + 2) == Kind::Number
             && matches!(tokens.kind(i + 3), Kind::Close | Kind::Comma);
         if argument && (self.in_expression(i) || whole) {

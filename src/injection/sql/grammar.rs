@@ -2,7 +2,7 @@
 //!
 //! Every function looks at a bounded number of tokens, so that a pass over all of them stays linear.
 
-use super::token::{Kind, Tokens};
+use super::token::{Kind, NO_TWIN, Tokens};
 use super::words::Word;
 
 /// The most tokens a bracketed operand may have.
@@ -118,8 +118,8 @@ impl Tokens<'_> {
         match self.kind(start) {
             Kind::Number => Some((What::Number, start + 1)),
             Kind::Quote(quote) => {
-                let twin = self.at(start).twin;
-                if twin == u32::MAX {
+                let twin = self.at(start).twin();
+                if twin == NO_TWIN {
                     return Some((What::Text { quote, open: true }, self.len()));
                 }
                 Some((What::Text { quote, open: false }, twin as usize + 1))
@@ -170,8 +170,8 @@ impl Tokens<'_> {
                     }
                 }
                 Kind::Quote(_) => {
-                    let twin = self.at(i).twin;
-                    if twin == u32::MAX {
+                    let twin = self.at(i).twin();
+                    if twin == NO_TWIN {
                         return self.len();
                     }
                     i = twin as usize;
@@ -268,7 +268,7 @@ impl Tokens<'_> {
     pub(super) fn left(&self, i: usize) -> u8 {
         let mut end = i;
         while end > 0 && i - end < 8 && matches!(self.before(end), Kind::Close | Kind::Arith(b'%')) {
-            if self.before(end) == Kind::Close && self.at(end - 1).odd {
+            if self.before(end) == Kind::Close && self.at(end - 1).odd() {
                 // The end of a call or of brackets that the value itself opens.
                 return 1;
             }
@@ -281,7 +281,7 @@ impl Tokens<'_> {
             // One that ends a string begun in the value closes nothing around it.
             Kind::Quote(_) => {
                 let quote = self.at(end.saturating_sub(1));
-                2 - u8::from(quote.odd || quote.spaced && end > 1) + closed
+                2 - u8::from(quote.odd() || quote.spaced() && end > 1) + closed
             }
             Kind::Number
                 if end == 1 || end == 2 && matches!(self.kind(0), Kind::Arith(_) | Kind::Open | Kind::Quote(_)) =>

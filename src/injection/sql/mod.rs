@@ -7,13 +7,16 @@
 mod calls;
 mod clauses;
 mod grammar;
+mod lex;
 mod token;
 mod vocabulary;
 mod words;
 
 use super::rules::{Findings, Rule};
 use grammar::{Operand, What};
-use token::{Kind, Tokens};
+use token::{Kind, NO_TWIN, Tokens};
+
+pub(super) use token::Room;
 use words::Word;
 
 /// The longest part that is cut into tokens at once, which bounds memory.
@@ -24,17 +27,17 @@ const OVERLAP: usize = 1024;
 const MAX_COMMENTED: usize = 1024;
 
 /// Reports what `view` would do inside a query.
-pub(super) fn inspect(view: &[u8], findings: &mut Findings) {
-    if token::is_quiet(view) {
+pub(super) fn inspect(view: &[u8], room: &mut Room, findings: &mut Findings) {
+    if lex::is_quiet(view) {
         return;
     }
     let mut start = 0;
     loop {
         let part = super::bytes::cut(view, start, start + WINDOW);
         let first = start == 0;
-        Inspection { tokens: Tokens::of(part, false), first, uncommented: false }.run(findings);
+        Inspection { tokens: Tokens::of(part, false, room), first, uncommented: false }.run(findings);
         if findings.is_empty() && has_line_comments(part) {
-            Inspection { tokens: Tokens::of(part, true), first, uncommented: true }.run(findings);
+            Inspection { tokens: Tokens::of(part, true, room), first, uncommented: true }.run(findings);
         }
         if start + WINDOW >= view.len() {
             return;
@@ -66,8 +69,8 @@ impl Inspection<'_> {
         if findings.is_sure() {
             return;
         }
-        for (i, token) in self.tokens.all().iter().enumerate() {
-            match token.kind {
+        for i in self.tokens.leads().iter().map(|&i| usize::from(i)) {
+            match self.tokens.kind(i) {
                 Kind::Quote(_) => self.quote(i, findings),
                 Kind::Semicolon => self.statement(i + 1, true, findings),
                 Kind::Logic(_) | Kind::Word(Word::Logic | Word::Where | Word::Having) => self.condition(i, findings),
@@ -109,7 +112,7 @@ impl Inspection<'_> {
             j += 1;
         }
         if self.tokens.word(j) == Some(Word::Select)
-            && (self.tokens.selects(j) || self.tokens.at(j).commented || self.tokens.left(i) >= 2)
+            && (self.tokens.selects(j) || self.tokens.at(j).commented() || self.tokens.left(i) >= 2)
         {
             findings.report(Rule::SqlUnionSelect);
         }
@@ -136,9 +139,9 @@ impl Inspection<'_> {
         let Some(first) = tokens.operand(i + 1) else { return };
         // `"and"` as a word of prose.
         if matches!((tokens.before(i), tokens.kind(i + 1)), (Kind::Quote(a), Kind::Quote(b)) if a == b)
-            && !tokens.at(i).spaced
-            && !tokens.at(i + 1).spaced
-            && (tokens.at(i + 1).twin == u32::MAX || tokens.at(i).end - tokens.at(i).start == 1)
+            && !tokens.at(i).spaced()
+            && !tokens.at(i + 1).spaced()
+            && (tokens.at(i + 1).twin() == NO_TWIN || tokens.at(i).end() - tokens.at(i).start() == 1)
         {
             return;
         }
@@ -195,7 +198,7 @@ impl Inspection<'_> {
         match operand.what {
             What::Call(Word::TimeFn | Word::DangerFn) => 4,
             What::Call(Word::InfoFn)
-                if self.tokens.kind(operand.start + 1) == Kind::Open && !self.tokens.at(operand.start + 1).spaced =>
+                if self.tokens.kind(operand.start + 1) == Kind::Open && !self.tokens.at(operand.start + 1).spaced() =>
             {
                 3
             }
@@ -219,16 +222,26 @@ impl Inspection<'_> {
     fn quote(&self, i: usize, findings: &mut Findings) {
         let tokens = &self.tokens;
         let Kind::Quote(quote) = tokens.kind(i) else { return };
+        // What is reported leads to a comment, to a string that nothing closes or to a query.
+        let leads = match tokens.kind(i + 1) {
+            Kind::Close | Kind::Word(Word::Select) => true,
+            // One that ends the value, or nothing.
+            Kind::Quote(_) => tokens.at(i + 1).twin() == NO_TWIN,
+            _ => tokens.comments_follow(i + 1) || tokens.opens_soon(i, quote),
+        };
+        if !leads {
+            return;
+        }
         let token = tokens.at(i);
         let opening = i > 0
-            && (token.spaced
+            && (token.spaced()
                 || matches!(
                     tokens.before(i),
                     Kind::Compare | Kind::Open | Kind::Comma | Kind::Other(b'[' | b'{' | b':')
                 ));
         let mut j = i + 1;
         while j < i + 8 && matches!(tokens.kind(j), Kind::Close)
-            || j == i + 1 && tokens.kind(j) == Kind::Quote(quote) && tokens.at(j).twin == u32::MAX
+            || j == i + 1 && tokens.kind(j) == Kind::Quote(quote) && tokens.at(j).twin() == NO_TWIN
         {
             j += 1;
         }
@@ -259,15 +272,15 @@ impl Inspection<'_> {
         let marked = quote == b'`' && tokens.after(j).len() > 2;
         if !opening
             && !marked
-            && !token.odd
-            && token.twin == u32::MAX
+            && !token.odd()
+            && token.twin() == NO_TWIN
             && tokens.commented_out(j)
             && self.ends_soon(i, j)
         {
             findings.report(Rule::SqlComment);
             return;
         }
-        if !opening && !token.odd && tokens.word(j) == Some(Word::Select) && self.whole_select(j, false) {
+        if !opening && !token.odd() && tokens.word(j) == Some(Word::Select) && self.whole_select(j, false) {
             findings.report(Rule::SqlSubquery);
         }
         // What is reported leads to a comment, or to a string that nothing closes.
@@ -280,15 +293,15 @@ impl Inspection<'_> {
         }
         // `"mod"` as a word, `36"+x+48"` as a measure.
         let wrapped = chain.operators == 1
-            && !tokens.at(j).spaced
+            && !tokens.at(j).spaced()
             && matches!(tokens.kind(j), Kind::Word(_))
             && j == i + 1
-            && !tokens.at(j + 1).spaced;
+            && !tokens.at(j + 1).spaced();
         let measured = chain.compares + chain.logic == 0 && chain.names > 0;
-        let listed = chain.logic == 0 && chain.names > 0 || token.odd && chain.operators == 1;
+        let listed = chain.logic == 0 && chain.names > 0 || token.odd() && chain.operators == 1;
         let reopened = chain.open == Some(quote) && !wrapped && !measured && !listed;
         let commented = tokens.commented_out(chain.next);
-        let cut_off = commented && !opening && !token.odd && token.twin == u32::MAX && chain.names == 0;
+        let cut_off = commented && !opening && !token.odd() && token.twin() == NO_TWIN && chain.names == 0;
         if reopened && !opening
             || cut_off
             || commented && chain.operators > usize::from(chain.names > 0) && chain.compares + chain.calls > 0
@@ -305,7 +318,7 @@ impl Inspection<'_> {
     fn ends_soon(&self, i: usize, j: usize) -> bool {
         let j = if self.tokens.kind(j) == Kind::Semicolon { j + 1 } else { j };
         let rest = self.tokens.after(j).trim_ascii();
-        rest.len() <= if self.tokens.at(j).spaced && j == i + 1 { 2 } else { 24 }
+        rest.len() <= if self.tokens.at(j).spaced() && j == i + 1 { 2 } else { 24 }
     }
 
     /// A closing bracket after the value, and what comments out the rest.
@@ -328,7 +341,7 @@ impl Inspection<'_> {
             return;
         }
         // A call that ends before the semicolon closes nothing around it.
-        let called = i >= 2 && tokens.before(i - 1) == Kind::Close && tokens.at(i - 2).odd;
+        let called = i >= 2 && tokens.before(i - 1) == Kind::Close && tokens.at(i - 2).odd();
         let closed = stacked && !called && tokens.left(i - 1) >= 1;
         let found = match word {
             Word::Select => self.whole_select(i, closed),
@@ -453,10 +466,11 @@ mod tests {
         #[test]
         fn finds_nothing_in_what_is_quiet(pieces in prop::collection::vec(prop::sample::select(PIECES), 0..8)) {
             let value = pieces.concat();
-            if token::is_quiet(value.as_bytes()) {
+            if lex::is_quiet(value.as_bytes()) {
                 let mut findings = Findings::new(ClassSet::ALL, RuleSet::default());
                 for uncommented in [false, true] {
-                    let tokens = Tokens::of(value.as_bytes(), uncommented);
+                    let mut room = Room::default();
+                    let tokens = Tokens::of(value.as_bytes(), uncommented, &mut room);
                     Inspection { tokens, first: true, uncommented }.run(&mut findings);
                 }
                 prop_assert!(findings.is_empty(), "{}", value);
