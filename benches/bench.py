@@ -20,6 +20,7 @@ import payloads
 import weight
 from clients import get, post
 from configurations import ATTACK, UNKNOWN, bodies, buffer_filter, full, native_chain, portcullis, provider, route
+from proxy import Envoy
 from rounds import Subject, running, spread
 from tokens import JWKS, es256, hashes_of, hs256, rs256, token
 
