@@ -33,7 +33,13 @@ fn is_prose(value: &[u8]) -> bool {
     let first = at(value, 0);
     (is_word(first) || first == b' ')
         && (value.len() > SHORT || memchr::memchr(b'\n', value).is_none())
-        && !decode::may_be_base64(value.trim_ascii())
+        && !is_padded_base64(value)
+}
+
+/// Whether space stands only around what may be base64.
+fn is_padded_base64(value: &[u8]) -> bool {
+    let inner = value.trim_ascii();
+    memchr::memchr(b' ', inner).is_none() && decode::may_be_base64(inner)
 }
 
 /// Plain text without spaces: no path, nothing that could be base64.
