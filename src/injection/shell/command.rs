@@ -120,6 +120,10 @@ pub(super) fn is_no_command(view: &[u8], i: usize) -> bool {
     };
     spend(end - start);
     let len = end - start;
+    if len == 0 && matches!(at(view, end), b'\'' | b'"' | b'\\' | b'/') {
+        // Nothing is disguised where no name follows.
+        return sort_of(at(view, end + 1)) & (NAME | DISGUISE) == 0;
+    }
     if sort & DISGUISE != 0 || len == 0 && sort & BEFORE_NAME != 0 {
         return false;
     }
