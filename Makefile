@@ -19,14 +19,17 @@ PYTEST := $(PYTHON) -m pytest -p no:cacheprovider -ra
 help: ## Lists what make can do here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# What the module can do with bodies, each a feature of Cargo.toml.
+FEATURES ?= bodies
+
 # Cargo decides whether there is anything to build; the copy keeps its time when the bytes are the same.
 .PHONY: build
-build: ## Builds the module as target/portcullis.wasm
-	@echo "build: the module for wasm32-wasip1"
-	@.ci/cargo-wasm build --release --lib --no-default-features
-	@mkdir -p target
-	@cmp -s $(CARGO_OUT)/wasm32-wasip1/release/portcullis.wasm $(WASM) || cp $(CARGO_OUT)/wasm32-wasip1/release/portcullis.wasm $(WASM)
-	@echo "build: $(WASM), $$(stat -c %s $(WASM)) bytes, sha256 $$(sha256sum $(WASM) | cut -d' ' -f1)"
+build: ## Builds the module as target/portcullis.wasm: all of it, or FEATURES="schema encryption" of what it does with bodies
+	@.ci/module "$(FEATURES)" $(WASM)
+
+.PHONY: lean
+lean: ## Builds the module without what it does with bodies but inspect them, as target/portcullis-lean.wasm
+	@.ci/module "" target/portcullis-lean.wasm
 
 .PHONY: envoy
 envoy: ## Gets Envoy and the Python packages of the tests, under target/python
@@ -103,6 +106,11 @@ bench: build envoy ## Measures CPU time beside Envoy's own filters: a table, and
 	@echo "bench: Portcullis beside Envoy's own filters, on loopback"
 	@$(PYTHON) benches/bench.py $(BENCH)
 
+FIGURES ?= benches/figures.json
+.PHONY: bench-plots
+bench-plots: ## Draws how cost grows, as docs/cost-*.svg: from FIGURES=target/bench.json, or the figures that are published
+	@$(PYTHON) benches/plots.py $(FIGURES) docs
+
 .PHONY: image
 image: build ## Packs the module as OCI images (compat and artifact) with its SBOM, under target/image
 	@.ci/image $(WASM) $(VERSION) target/image
@@ -136,6 +144,8 @@ check: envoy ## Checks format, lints, licences, sources, secrets and manifests (
 	@echo "check: lints, native"
 	@cargo clippy --quiet --all-targets -- -D warnings
 	@echo "check: lints, module"
+	@.ci/cargo-wasm clippy --quiet --lib --no-default-features --features bodies -- -D warnings
+	@echo "check: lints, lean module"
 	@.ci/cargo-wasm clippy --quiet --lib --no-default-features -- -D warnings
 	@echo "check: dependencies"
 	@.ci/dependencies

@@ -23,7 +23,7 @@ pub mod check;
 pub mod checks;
 #[cfg(feature = "cli")]
 pub mod cli;
-pub mod config;
+pub use portcullis_config as config;
 pub mod denial;
 pub mod document;
 pub mod endpoint;
@@ -36,10 +36,12 @@ pub mod health;
 mod host;
 pub mod injection;
 pub mod jose;
+mod lanes;
 pub mod media;
 pub mod metrics;
 #[cfg(any(test, feature = "cli"))]
 pub mod native;
+pub mod order;
 pub mod peer;
 pub mod pipeline;
 pub mod policy;

@@ -62,13 +62,15 @@ fn the_reference_loads_into_the_values_it_says() {
     assert_eq!(config.service.as_str(), "user-service");
     assert_eq!(config.client_ip.trusted_proxies[0].0.to_string(), "10.0.0.0/8");
     assert_eq!(config.secrets.len(), 6);
-    assert_eq!(config.secrets["pii_key"].refresh, seconds(300));
-    let SecretSource::AwsSecretsManager(aws) = &config.secrets["oauth_client"].source else { panic!("not AWS") };
+    assert_eq!(config.secrets.get("pii_key").unwrap().refresh, seconds(300));
+    let SecretSource::AwsSecretsManager(aws) = &config.secrets.get("oauth_client").unwrap().source else {
+        panic!("not AWS")
+    };
     assert_eq!((aws.region.as_str(), aws.access_key_id.env.as_str()), ("eu-west-1", "AWS_ACCESS_KEY_ID"));
 
     let authentication = &config.authentication;
     assert_eq!(authentication.unverified_credentials, RateText { limit: 600, window: Duration::from_secs(60) });
-    let users = &authentication.jwt["users"];
+    let users = authentication.jwt.get("users").unwrap();
     assert_eq!(users.algorithms, [Algorithm::HS256]);
     assert_eq!(format!("{:?}", users.keys[0]), secret("jwt_secret"));
     assert_eq!(users.from[1..], [Place::Cookie("access_token".into()), Place::Query("access_token".into())]);
@@ -76,23 +78,23 @@ fn the_reference_loads_into_the_values_it_says() {
     assert_eq!((users.clock_skew, users.max_lifetime), (seconds(60), Some(seconds(86_400))));
     let header: Vec<_> = users.claim_to_headers.iter().map(|(name, claim)| (name.as_str(), claim.as_str())).collect();
     assert_eq!(header, [("x-user-email", "email")]);
-    let Some(Jwks::Remote(jwks)) = &authentication.jwt["partners"].jwks else { panic!("not remote") };
+    let Some(Jwks::Remote(jwks)) = &authentication.jwt.get("partners").unwrap().jwks else { panic!("not remote") };
     assert_eq!((jwks.refresh, jwks.timeout), (seconds(300), seconds(5)));
-    let Some(Jwks::Inline(set)) = &authentication.jwt["devices"].jwks else { panic!("not inline") };
+    let Some(Jwks::Inline(set)) = &authentication.jwt.get("devices").unwrap().jwks else { panic!("not inline") };
     assert_eq!(set["keys"][0]["kid"], "d1");
-    assert_eq!(authentication.jwt["devices"].bound_to_certificate, Binding::Required);
-    assert_eq!(authentication.jwt["django"].issuer, None);
-    assert_eq!(authentication.oauth2["legacy"].token_prefix.as_deref(), Some("lgc_"));
+    assert_eq!(authentication.jwt.get("devices").unwrap().bound_to_certificate, Binding::Required);
+    assert_eq!(authentication.jwt.get("django").unwrap().issuer, None);
+    assert_eq!(authentication.oauth2.get("legacy").unwrap().token_prefix.as_deref(), Some("lgc_"));
     let service = authentication.service.as_ref().unwrap();
     assert_eq!(service.signatures, [SignatureVersion::V1, SignatureVersion::V2]);
     assert_eq!((service.replay.v1, service.replay.v2), (Verdict::Allow, Verdict::Deny));
-    assert_eq!(authentication.api_keys.as_ref().unwrap().keys["reporting"].roles, ["user"]);
+    assert_eq!(authentication.api_keys.as_ref().unwrap().keys.get("reporting").unwrap().roles, ["user"]);
 
     assert_eq!(config.tokens.as_ref().unwrap().refresh_lifetime, seconds(7 * 86_400));
-    let limit = &config.limits["per_user"];
+    let limit = config.limits.get("per_user").unwrap();
     assert_eq!(limit.tiers[0].rate, RateText { limit: 10_000, window: Duration::from_secs(3600) });
     assert_eq!(limit.burst, Some(RateText { limit: 20, window: Duration::from_secs(1) }));
-    let fleet = config.limits["fleet"].rate_limit_service.as_ref().unwrap();
+    let fleet = config.limits.get("fleet").unwrap().rate_limit_service.as_ref().unwrap();
     assert_eq!((fleet.timeout.0, fleet.local_share.0), (Duration::from_millis(20), 0.25));
     assert_eq!(config.inspection.body_limit, ByteSize(1 << 20));
     assert_eq!(config.inspection.patterns[0].parts, [Part::Query, Part::Body]);

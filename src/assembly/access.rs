@@ -1,11 +1,10 @@
 //! The access rules of one route.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::{Findings, Shared, networks};
 use crate::checks::authorize::{Authorize, Condition, Entry, OwnClaim, Principal};
-use crate::config::{self, ClaimValue, DenyEntry, Network, Owner};
+use crate::config::{self, ClaimValue, DenyEntry, Dictionary, Network, Owner};
 use crate::jose::claims::ClaimPath;
 use crate::peer::spiffe;
 
@@ -38,7 +37,7 @@ pub(super) fn compile(
 struct Asked<'c> {
     roles: &'c [String],
     scopes: &'c [String],
-    claims: &'c BTreeMap<String, ClaimValue>,
+    claims: &'c Dictionary<String, ClaimValue>,
     principals: &'c [String],
     client_ip: &'c [Network],
     owner: Option<&'c Owner>,
@@ -107,7 +106,7 @@ pub(super) fn own_claim(name: &str, path: &str, shared: &Shared, findings: &mut 
 }
 
 /// A condition for each claim.
-pub(super) fn claims(claims: &BTreeMap<String, ClaimValue>, path: &str, findings: &mut Findings) -> Vec<Condition> {
+pub(super) fn claims(claims: &Dictionary<String, ClaimValue>, path: &str, findings: &mut Findings) -> Vec<Condition> {
     let mut compiled = Vec::new();
     for (name, value) in claims {
         match ClaimPath::parse(name) {

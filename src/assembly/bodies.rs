@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::access::own_claim;
+use super::features::BUILT;
 use super::secrets::Secrets;
 use super::{Findings, Shared};
 use crate::checks::body::KeyRing;
@@ -62,6 +63,9 @@ pub(super) fn compile(config: &Config, secrets: &Secrets, findings: &mut Finding
 
 /// The keys of `encryption`, in their order; `None` where there are none.
 fn keys(config: &Config, secrets: &Secrets, findings: &mut Findings) -> Option<KeyRing> {
+    if !BUILT.encryption {
+        return None;
+    }
     let mut slots = Vec::new();
     for (at, reference) in config.encryption.iter().flat_map(|encryption| &encryption.keys).enumerate() {
         let Some(slot) = secrets.slot(reference) else { continue };
@@ -85,6 +89,14 @@ fn key_ring(slots: &[Rc<SecretSlot>]) -> Option<Keys> {
 }
 
 impl Bodies {
+    /// The keys, where something is asked of them.
+    fn keys(&self, asked: bool) -> Option<Rc<KeyRing>> {
+        if !BUILT.encryption {
+            return None;
+        }
+        self.keys.clone().filter(|_| asked)
+    }
+
     /// What is made of a route's requests, after `steps`. Encryption is never off.
     pub(super) fn request(
         &self,
@@ -94,12 +106,12 @@ impl Bodies {
         findings: &mut Findings,
     ) -> RequestBody {
         let Some(body) = body else { return RequestBody::default() };
-        if let Some(keys) = self.keys.clone().filter(|_| !body.encrypt.is_empty()) {
+        if let Some(keys) = self.keys(!body.encrypt.is_empty()) {
             let fields = paths(&body.encrypt, &format!("{path}.body.encrypt"), findings);
             steps.push(Rc::new(EncryptFields { fields, keys }));
         }
         let (limits, limit) = (self.document, self.limit);
-        let whole = self.keys.clone().filter(|_| body.encrypt_whole);
+        let whole = self.keys(body.encrypt_whole);
         RequestBody {
             fields: (!steps.is_empty()).then_some(TransformBody { steps, limits, limit }),
             whole: whole.map(|keys| EncryptWhole { keys, limit }),
@@ -115,13 +127,16 @@ impl Bodies {
         shared: &Shared,
         findings: &mut Findings,
     ) -> ResponseGuards {
+        if !BUILT.responses() {
+            return ResponseGuards::none();
+        }
         let nothing = config::Response::default();
         let response = response.unwrap_or(&nothing);
         let path = format!("{path}.response");
         let owner = response.owner.as_ref().filter(|_| mode != Mode::Off);
-        let decrypt = self.keys.clone().filter(|_| !response.decrypt.is_empty());
+        let decrypt = self.keys(!response.decrypt.is_empty());
         let check = TransformResponse {
-            whole: self.keys.clone().filter(|_| response.decrypt_whole),
+            whole: self.keys(response.decrypt_whole),
             owner: owner.and_then(|owner| owned_by_caller(owner, &format!("{path}.owner"), shared, findings)),
             fields: projection(response.fields.as_ref(), write_only, &path, shared, findings),
             decrypt: decrypt.map(|keys| DecryptFields {

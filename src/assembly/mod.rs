@@ -5,6 +5,7 @@ mod access;
 mod authentication;
 mod bodies;
 mod browser;
+mod features;
 mod health;
 mod inspection;
 mod intrusion;
@@ -21,6 +22,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+use self::features::BUILT;
 use crate::canonical::networks::Networks;
 use crate::canonical::path::PathOptions;
 use crate::canonical::strip::StripSet;
@@ -140,6 +142,7 @@ pub fn assemble(json: &[u8], surroundings: &Surroundings<'_>) -> Result<Assemble
 }
 
 fn build(config: &Config, surroundings: &Surroundings<'_>, findings: &mut Findings) -> Option<Assembled> {
+    BUILT.refuse(config, findings);
     let secrets = secrets::resolve(config, surroundings, findings);
     let revoked = space(config, "", surroundings).map(|space| RevokedTokens::new(space, config.tables.revocations.0));
     let revoked = Rc::new(revoked.map_err(|error| findings.error("tables", error.to_string())).ok()?);

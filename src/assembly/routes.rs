@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use super::authentication::Authentication;
 use super::bodies::{Bodies, RequestBody};
+use super::features::BUILT;
 use super::inspection::Inspection;
 use super::limits::Limits;
 use super::secrets::Secrets;
@@ -224,8 +225,12 @@ impl Parts<'_> {
         guards.extend(inspect_body);
         // Encryption is never off; what else looks at fields is left out there already.
         let never_off = if mode == Mode::Off { Mode::Enforce } else { mode };
-        guards.extend(body.fields.map(|check| guard("body", check, never_off)));
-        guards.extend(body.whole.map(|check| guard("encrypt body", check, Mode::Enforce)));
+        if BUILT.requests() {
+            guards.extend(body.fields.map(|check| guard("body", check, never_off)));
+        }
+        if BUILT.encryption {
+            guards.extend(body.whole.map(|check| guard("encrypt body", check, Mode::Enforce)));
+        }
         // The last: what is signed is what leaves.
         guards.extend(self.signing.map(|check| shared("sign", check.clone(), Mode::Enforce)));
         // What is off does not decide; what only speaks to browsers is never off.

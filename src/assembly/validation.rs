@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::Findings;
+use super::features::BUILT;
 use crate::checks::body::request::BodyStep;
 use crate::checks::body::sanitize::SanitizeFields;
 use crate::checks::body::validate::ValidateBody;
@@ -39,6 +40,9 @@ pub(super) fn compile(body: Option<&config::Body>, path: &str, findings: &mut Fi
 }
 
 fn schema(body: &config::Body, path: &str, findings: &mut Findings) -> Option<Schema> {
+    if !BUILT.schema {
+        return None;
+    }
     let schema = Schema::compile(&serde_json::Value::Object(body.schema.clone()?));
     let refuse = |errors: Vec<crate::schema::SchemaError>| {
         for error in errors {
@@ -49,6 +53,9 @@ fn schema(body: &config::Body, path: &str, findings: &mut Findings) -> Option<Sc
 }
 
 fn sanitize(sanitize: &config::SanitizeHtml, path: &str, findings: &mut Findings) -> Option<SanitizeFields> {
+    if !BUILT.sanitize {
+        return None;
+    }
     let mut fields = Vec::new();
     for (at, field) in sanitize.fields.iter().enumerate() {
         match FieldPath::parse(field) {

@@ -7,6 +7,8 @@ use std::{
 
 use ipnet::IpNet;
 
+use crate::order;
+
 /// A set of networks; asking costs the logarithm of their number.
 ///
 /// IPv4-mapped IPv6 networks (`::ffff:10.0.0.0/104`) are the IPv4 networks they name. Otherwise IPv6 networks hold no
@@ -83,7 +85,7 @@ fn network(text: &str) -> Option<IpNet> {
 }
 
 fn merged<A: Copy + Ord>(mut ranges: Vec<(A, A)>) -> Vec<(A, A)> {
-    ranges.sort_unstable();
+    order::sort(&mut ranges);
     let mut merged: Vec<(A, A)> = Vec::with_capacity(ranges.len());
     for (low, high) in ranges {
         match merged.last_mut() {

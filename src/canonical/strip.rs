@@ -1,5 +1,7 @@
 //! Header names that only the proxy may say: what a client sends under them goes no further.
 
+use crate::order;
+
 /// A set of header names, whatever their case and their separators.
 ///
 /// Applications read `X-Auth-Subject`, `x_auth_subject` and `x.auth.subject` as one variable (RFC 3875 section 4.1.18
@@ -22,7 +24,7 @@ impl StripSet {
     pub fn new<N: AsRef<[u8]>>(names: impl IntoIterator<Item = N>) -> Self {
         let fold_all = |name: N| name.as_ref().iter().copied().map(fold).collect::<Box<[u8]>>();
         let mut names: Vec<_> = names.into_iter().map(fold_all).filter(|name| !name.is_empty()).collect();
-        names.sort_unstable_by(|a, b| a.len().cmp(&b.len()).then_with(|| a.cmp(b)));
+        order::sort_by(&mut names, |a, b| (a.len(), a) < (b.len(), b));
         names.dedup();
         let lengths = names.iter().fold(0, |bits, name| bits | length_bit(name));
         let firsts = names.iter().fold(0, |bits, name| bits | first_bit(name));

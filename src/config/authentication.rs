@@ -7,9 +7,9 @@ mod oauth2;
 mod place;
 mod service;
 
-use std::collections::BTreeMap;
+use crate::dictionary::Dictionary;
 
-use serde::Deserialize;
+use crate::setting::Setting;
 
 pub use api_keys::{ApiKey, ApiKeys};
 pub use jwt::{Account, Algorithm, Binding, Jwks, JwtClaims, JwtProvider, RemoteJwks};
@@ -21,8 +21,8 @@ pub use service::{KnownService, Replay, ServiceSignatures, SignatureVersion};
 use super::scalar::{Mode, Name, RateText};
 
 /// The methods of authentication and their providers by name.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Authentication {
     /// Credentials not yet verified, per address, before any cryptography or callout. Default: 600/m.
@@ -30,9 +30,9 @@ pub struct Authentication {
     /// What happens to refused credentials. Default: the route's mode.
     pub mode: Option<Mode>,
     /// Issuers of JSON Web Tokens.
-    pub jwt: BTreeMap<Name, JwtProvider>,
+    pub jwt: Dictionary<Name, JwtProvider>,
     /// Issuers of opaque tokens.
-    pub oauth2: BTreeMap<Name, OpaqueProvider>,
+    pub oauth2: Dictionary<Name, OpaqueProvider>,
     /// Signed requests between services.
     pub service: Option<ServiceSignatures>,
     /// Keys that stand for a caller.
@@ -48,8 +48,8 @@ impl Default for Authentication {
         Self {
             unverified_credentials: RateText::per(600, 60),
             mode: None,
-            jwt: BTreeMap::new(),
-            oauth2: BTreeMap::new(),
+            jwt: Dictionary::new(),
+            oauth2: Dictionary::new(),
             service: None,
             api_keys: None,
             mtls: None,

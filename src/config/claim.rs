@@ -1,8 +1,11 @@
 //! A value that a claim is compared with.
 
-use std::fmt;
+use serde_json::Value;
 
-use serde::de::{self, Deserialize, Deserializer, Visitor};
+use crate::setting::{self, Setting};
+use crate::tree::Fault;
+
+const FORM: &str = "a string, a whole number, true or false";
 
 /// A text, a whole number or a truth value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,40 +18,22 @@ pub enum ClaimValue {
     Flag(bool),
 }
 
-impl<'de> Deserialize<'de> for ClaimValue {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ClaimValueVisitor)
+impl Setting for ClaimValue {
+    fn read(value: &Value) -> Result<Self, Fault> {
+        match value {
+            Value::String(text) => Ok(Self::Text(text.clone())),
+            Value::Bool(flag) => Ok(Self::Flag(*flag)),
+            Value::Number(number) if number.is_u64() || number.is_i64() => {
+                let number = number.as_i64();
+                number.map(Self::Number).ok_or_else(|| Fault::new("expected a whole number of at most 63 bits"))
+            }
+            Value::Number(number) => Err(setting::out_of_range(number, FORM)),
+            other => Err(setting::refused(other, FORM)),
+        }
     }
 }
 
-struct ClaimValueVisitor;
-
-impl Visitor<'_> for ClaimValueVisitor {
-    type Value = ClaimValue;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a string, a whole number, true or false")
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<ClaimValue, E> {
-        Ok(ClaimValue::Text(text.to_owned()))
-    }
-
-    fn visit_bool<E>(self, flag: bool) -> Result<ClaimValue, E> {
-        Ok(ClaimValue::Flag(flag))
-    }
-
-    fn visit_i64<E>(self, number: i64) -> Result<ClaimValue, E> {
-        Ok(ClaimValue::Number(number))
-    }
-
-    fn visit_u64<E: de::Error>(self, number: u64) -> Result<ClaimValue, E> {
-        let number = i64::try_from(number);
-        number.map(ClaimValue::Number).map_err(|_| E::custom("expected a whole number of at most 63 bits"))
-    }
-}
-
-#[cfg(feature = "cli")]
+#[cfg(feature = "schema")]
 impl schemars::JsonSchema for ClaimValue {
     fn schema_name() -> std::borrow::Cow<'static, str> {
         "ClaimValue".into()

@@ -1,12 +1,12 @@
 //! What is told about requests.
 
-use serde::Deserialize;
+use crate::setting::Setting;
 
 use super::scalar::{PathTemplate, RateText};
 
 /// Security events.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Events {
     /// Paths whose every use is told. Default: none.

@@ -1,12 +1,12 @@
 //! What the proxy says in headers, to the upstream and to browsers.
 
-use serde::Deserialize;
+use crate::setting::Setting;
 
 use super::scalar::{DurationText, HeaderName, Method, Verdict};
 
 /// Headers to the upstream and to the client.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 #[derive(Default)]
 pub struct Headers {
@@ -27,8 +27,8 @@ pub struct Headers {
 }
 
 /// The headers that carry the identity to the upstream; a client's own are stripped.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Identity {
     /// Default: x-auth-subject.
@@ -53,8 +53,8 @@ impl Default for Identity {
 }
 
 /// Sets of security headers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[derive(Default)]
 pub enum Security {
@@ -68,8 +68,8 @@ pub enum Security {
 }
 
 /// Cross-origin requests (the Fetch standard).
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Cors {
     /// Origins such as `https://app.example.com`, or `*`.
@@ -89,8 +89,8 @@ pub struct Cors {
 }
 
 /// Unsafe requests with cookie credentials must come from these origins.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 #[derive(Default)]
 pub struct Csrf {
@@ -99,8 +99,8 @@ pub struct Csrf {
 }
 
 /// What is added to cookies that the upstream sets.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Cookies {
     /// Default: true.
@@ -118,8 +118,8 @@ impl Default for Cookies {
 }
 
 /// The SameSite attribute of a cookie.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs)]
 pub enum SameSite {
@@ -129,8 +129,8 @@ pub enum SameSite {
 }
 
 /// The headers that tell a client its limits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[derive(Default)]
 pub enum RateLimitHeaders {

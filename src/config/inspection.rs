@@ -1,12 +1,12 @@
 //! What is safe to let in: injection classes, own patterns, and the room that bodies get.
 
-use serde::Deserialize;
+use crate::setting::Setting;
 
 use super::scalar::{ByteSize, Count, Mode, Name, Verdict};
 
 /// The injection filter.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Inspection {
     /// What happens to a finding. Default: the route's mode.
@@ -40,8 +40,8 @@ impl Default for Inspection {
 }
 
 /// The mode of each class of injection.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Classes {
     /// SQL. Default: enforce.
@@ -81,8 +81,8 @@ impl Default for Classes {
 }
 
 /// The classes of injection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Class {
     /// SQL.
@@ -106,8 +106,8 @@ pub enum Class {
 }
 
 /// A pattern of the operator.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Pattern {
     /// Its name in events.
@@ -123,8 +123,8 @@ pub struct Pattern {
 }
 
 /// The parts of a request that are looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Part {
     /// The path's segments.
@@ -140,8 +140,8 @@ pub enum Part {
 }
 
 /// How bodies are held and how large their structure may be.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Bodies {
     /// How a request waits for its body. Default: headers.
@@ -169,8 +169,8 @@ impl Default for Bodies {
 }
 
 /// How a request waits for its body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Hold {
     /// The head is held (the plugin is set to `allow_on_headers_stop_iteration: true`).

@@ -1,15 +1,15 @@
 //! Addresses that fail too often are blocked.
 
-use std::fmt;
+use serde_json::Value;
 
-use serde::Deserialize;
-use serde::de::{self, Deserializer, Visitor};
+use crate::setting::{self, FromText, Setting};
+use crate::tree::Fault;
 
 use super::scalar::{Count, DurationText, Mode, Network, PathTemplate};
 
 /// When an address is blocked and for how long.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Intrusion {
     /// What happens to a blocked address. Default: the top-level mode.
@@ -58,8 +58,8 @@ pub enum BlockFor {
 }
 
 /// The failures that can count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Failure {
     /// A signature that does not verify.
@@ -76,8 +76,8 @@ pub enum Failure {
 }
 
 /// The endpoint that lists and lifts blocks.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Admin {
     /// Default: /.portcullis.
@@ -87,32 +87,19 @@ pub struct Admin {
     pub roles: Vec<String>,
 }
 
-impl<'de> Deserialize<'de> for BlockFor {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(BlockForVisitor)
-    }
-}
-
-struct BlockForVisitor;
-
-impl Visitor<'_> for BlockForVisitor {
-    type Value = BlockFor;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a duration or forever")
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<BlockFor, E> {
+impl Setting for BlockFor {
+    fn read(value: &Value) -> Result<Self, Fault> {
+        let text = setting::text(value, "a duration or forever")?;
         if text == "forever" {
-            return Ok(BlockFor::Forever);
+            return Ok(Self::Forever);
         }
-        let span = DurationText::deserialize(de::value::StrDeserializer::<E>::new(text));
-        span.map(BlockFor::Lasting)
-            .map_err(|_| E::custom("expected forever, or a duration: a whole number with ms, s, m, h or d, such as 1h"))
+        DurationText::of(text).map(Self::Lasting).map_err(|_| {
+            Fault::new("expected forever, or a duration: a whole number with ms, s, m, h or d, such as 1h")
+        })
     }
 }
 
-#[cfg(feature = "cli")]
+#[cfg(feature = "schema")]
 impl schemars::JsonSchema for BlockFor {
     fn schema_name() -> std::borrow::Cow<'static, str> {
         "BlockFor".into()

@@ -1,15 +1,18 @@
 //! How often: windows per key, and the room for counters.
 
-use std::collections::BTreeMap;
+use crate::dictionary::Dictionary;
 
-use serde::Deserialize;
+use serde_json::Value;
+
+use crate::setting::{self, Setting};
+use crate::tree::Fault;
 
 use super::claim::ClaimValue;
 use super::scalar::{Count, DurationText, HeaderName, Mode, RateText, Share};
 
 /// One limit: what it counts by, and how many.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Limit {
     /// What is counted together; every part must be the same.
@@ -48,8 +51,8 @@ pub enum LimitKey {
 }
 
 /// A rate for some callers.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Tier {
     /// Callers with this role.
@@ -57,14 +60,14 @@ pub struct Tier {
     pub role: Option<String>,
     /// Callers whose claims have these values.
     #[serde(default)]
-    pub claim: BTreeMap<String, ClaimValue>,
+    pub claim: Dictionary<String, ClaimValue>,
     /// Their rate.
     pub rate: RateText,
 }
 
 /// The rate for callers without a subject.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Anonymous {
     /// What is counted together.
@@ -74,8 +77,8 @@ pub struct Anonymous {
 }
 
 /// Envoy's rate limit service (`envoy.service.ratelimit.v3`).
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RateLimitService {
     /// Its Envoy cluster.
@@ -97,8 +100,8 @@ pub struct RateLimitService {
 }
 
 /// Entries of the shared tables; memory is fixed.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Tables {
     /// Counters by subject, service and header. Default: 65536.
@@ -128,37 +131,23 @@ impl Default for Tables {
     }
 }
 
-impl<'de> Deserialize<'de> for LimitKey {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(LimitKeyVisitor)
-    }
-}
-
-struct LimitKeyVisitor;
-
-impl<'de> serde::de::Visitor<'de> for LimitKeyVisitor {
-    type Value = LimitKey;
-
-    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("client_ip, subject, service or { header: NAME }")
-    }
-
-    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<LimitKey, E> {
-        match text {
-            "client_ip" => Ok(LimitKey::ClientIp),
-            "subject" => Ok(LimitKey::Subject),
-            "service" => Ok(LimitKey::Service),
-            _ => Err(E::custom("expected client_ip, subject, service or { header: NAME }")),
+impl Setting for LimitKey {
+    fn read(value: &Value) -> Result<Self, Fault> {
+        const FORM: &str = "client_ip, subject, service or { header: NAME }";
+        match value {
+            Value::String(text) => match text.as_str() {
+                "client_ip" => Ok(Self::ClientIp),
+                "subject" => Ok(Self::Subject),
+                "service" => Ok(Self::Service),
+                _ => Err(Fault::new(format!("expected {FORM}"))),
+            },
+            Value::Object(_) => HeaderField::read(value).map(|fields| Self::Header(fields.header)),
+            other => Err(setting::refused(other, FORM)),
         }
     }
-
-    fn visit_map<A: serde::de::MapAccess<'de>>(self, entries: A) -> Result<LimitKey, A::Error> {
-        let fields = HeaderField::deserialize(serde::de::value::MapAccessDeserializer::new(entries))?;
-        Ok(LimitKey::Header(fields.header))
-    }
 }
 
-#[cfg(feature = "cli")]
+#[cfg(feature = "schema")]
 impl schemars::JsonSchema for LimitKey {
     fn schema_name() -> std::borrow::Cow<'static, str> {
         "LimitKey".into()
@@ -173,8 +162,8 @@ impl schemars::JsonSchema for LimitKey {
 }
 
 /// A limit by header.
-#[derive(Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 struct HeaderField {
     /// The header.

@@ -1,9 +1,14 @@
 //! What the operator writes: types for every setting, as plain data. Unknown fields, duplicate keys and empty values
 //! are refused with the path of the field; nothing here acts. `policy` compiles it.
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice)
+)]
 
 mod authentication;
 mod claim;
 mod client_ip;
+mod dictionary;
 mod encryption;
 mod events;
 mod headers;
@@ -14,21 +19,23 @@ mod outbound;
 mod routes;
 mod scalar;
 mod secrets;
+mod setting;
 mod structure;
 mod tokens;
 mod tree;
 mod validate;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::Deserialize;
-use serde::de::{self, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::IgnoredAny;
+
+use crate::setting::Setting;
 
 pub use authentication::*;
 pub use claim::ClaimValue;
 pub use client_ip::ClientIp;
+pub use dictionary::Dictionary;
 pub use encryption::Encryption;
 pub use events::Events;
 pub use headers::*;
@@ -46,8 +53,8 @@ pub use validate::{validate, warnings};
 const MOST_ERRORS: usize = 100;
 
 /// Every setting. All of them are optional.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// The service's name in every event and metric. Default: portcullis.
@@ -57,15 +64,15 @@ pub struct Config {
     /// Whose word about the client's address counts.
     pub client_ip: ClientIp,
     /// Secrets by name.
-    pub secrets: BTreeMap<Name, Secret>,
+    pub secrets: Dictionary<Name, Secret>,
     /// Who is calling.
     pub authentication: Authentication,
     /// Log in, refresh and log out at the proxy. Default: not offered.
     pub tokens: Option<Tokens>,
     /// The roles that a role stands for beside itself.
-    pub roles: BTreeMap<String, Vec<String>>,
+    pub roles: Dictionary<String, Vec<String>>,
     /// Limits by name; routes say which apply.
-    pub limits: BTreeMap<Name, Limit>,
+    pub limits: Dictionary<Name, Limit>,
     /// Entries of the shared tables.
     pub tables: Tables,
     /// The injection filter.
@@ -96,11 +103,11 @@ impl Default for Config {
             service: Name::known("portcullis"),
             mode: Mode::Enforce,
             client_ip: ClientIp::default(),
-            secrets: BTreeMap::new(),
+            secrets: Dictionary::new(),
             authentication: Authentication::default(),
             tokens: None,
-            roles: BTreeMap::new(),
-            limits: BTreeMap::new(),
+            roles: Dictionary::new(),
+            limits: Dictionary::new(),
             tables: Tables::default(),
             inspection: Inspection::default(),
             bodies: Bodies::default(),
@@ -126,7 +133,7 @@ impl Config {
             Ok(document) => document,
             Err(faults) => return Err(faults.into_iter().next().map_or_else(ConfigError::default, ConfigError::from)),
         };
-        Ok(tree::read(&document)?)
+        Ok(Self::read(&document)?)
     }
 }
 
@@ -149,9 +156,12 @@ pub fn every_error(json: &[u8]) -> Vec<ConfigError> {
         Ok(document) => document,
         Err(faults) => return faults.into_iter().map(ConfigError::from).take(MOST_ERRORS).collect(),
     };
-    let mut errors = match tree::read::<Config>(&document) {
+    let mut errors = match Config::read(&document) {
         Ok(config) => validate(&config),
-        Err(_) => tree::every_fault::<Config>(document, MOST_ERRORS).into_iter().map(ConfigError::from).collect(),
+        Err(_) => tree::every_fault(document, &|document| Config::read(document).err(), MOST_ERRORS)
+            .into_iter()
+            .map(ConfigError::from)
+            .collect(),
     };
     errors.truncate(MOST_ERRORS);
     errors
@@ -189,10 +199,17 @@ fn only<T, const N: usize>(choices: [Option<T>; N]) -> Option<T> {
     present.next().filter(|_| present.next().is_none())
 }
 
-/// The JSON Schema of a type is that of the fields that it is made from.
-macro_rules! schema_of {
+/// A type that is read as the fields that it is made from, and has their JSON Schema.
+macro_rules! made_of {
     ($name:ident is $fields:ident) => {
-        #[cfg(feature = "cli")]
+        impl crate::setting::Setting for $name {
+            fn read(value: &serde_json::Value) -> Result<Self, crate::tree::Fault> {
+                let fields: $fields = crate::setting::Setting::read(value)?;
+                Self::try_from(fields).map_err(crate::tree::Fault::new)
+            }
+        }
+
+        #[cfg(feature = "schema")]
         impl schemars::JsonSchema for $name {
             fn schema_name() -> std::borrow::Cow<'static, str> {
                 stringify!($name).into()
@@ -204,36 +221,10 @@ macro_rules! schema_of {
         }
     };
 }
-use schema_of;
+use made_of;
 
 /// The `oneOf` of a JSON Schema that [`only`] stands for.
-#[cfg(feature = "cli")]
+#[cfg(feature = "schema")]
 fn exactly_one(fields: &[&str]) -> serde_json::Value {
     fields.iter().map(|field| serde_json::json!({ "required": [field] })).collect()
-}
-
-/// A map whose keys are names of headers: two that differ only in case are one key twice.
-fn unique_keys<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<HeaderName, String>, D::Error> {
-    deserializer.deserialize_map(UniqueKeys)
-}
-
-struct UniqueKeys;
-
-impl<'de> Visitor<'de> for UniqueKeys {
-    type Value = BTreeMap<HeaderName, String>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a map")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
-        let mut map = BTreeMap::new();
-        while let Some((name, value)) = entries.next_entry::<HeaderName, String>()? {
-            let text = name.as_str().to_owned();
-            if map.insert(name, value).is_some() {
-                return Err(de::Error::custom(format_args!("the header {text} occurs twice")));
-            }
-        }
-        Ok(map)
-    }
 }

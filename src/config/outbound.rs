@@ -1,14 +1,14 @@
 //! What leaves on an egress listener.
 
-use serde::Deserialize;
+use crate::setting::Setting;
 
 use super::authentication::SignatureVersion;
 use super::scalar::Name;
 use super::secrets::SecretRef;
 
 /// Requests that leave.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Outbound {
     /// They are signed.
@@ -16,8 +16,8 @@ pub struct Outbound {
 }
 
 /// How requests are signed.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Sign {
     /// The name that is signed for.

@@ -3,9 +3,9 @@
 mod authenticate;
 mod rules;
 
-use std::collections::BTreeMap;
+use crate::dictionary::Dictionary;
 
-use serde::Deserialize;
+use crate::setting::Setting;
 use serde_json::{Map, Value};
 
 pub use authenticate::{Authenticate, MethodRef};
@@ -16,8 +16,8 @@ use super::inspection::Class;
 use super::scalar::{Count, HeaderName, HostPattern, Method, Mode, Name, PathTemplate};
 
 /// One route; the first that matches decides. What it leaves out comes from `defaults`.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Route {
     /// Which requests.
@@ -59,8 +59,8 @@ pub struct Route {
 pub type Percent = Count<0, 100>;
 
 /// What every route inherits.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 #[derive(Default)]
 pub struct Defaults {
@@ -77,8 +77,8 @@ pub struct Defaults {
 }
 
 /// Which requests; all that is said must fit.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 #[derive(Default)]
 pub struct Match {
@@ -89,13 +89,12 @@ pub struct Match {
     /// Any of these methods. Default: any.
     pub methods: Vec<Method>,
     /// Headers with exactly these values. Default: any.
-    #[serde(deserialize_with = "super::unique_keys")]
-    pub headers: BTreeMap<HeaderName, String>,
+    pub headers: Dictionary<HeaderName, String>,
 }
 
 /// What the request's body must be and what is made of it.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 #[derive(Default)]
 pub struct Body {
@@ -110,8 +109,8 @@ pub struct Body {
 }
 
 /// Fields that keep only harmless HTML.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SanitizeHtml {
     /// The fields.
@@ -122,8 +121,8 @@ pub struct SanitizeHtml {
 }
 
 /// What is made of the response.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 #[derive(Default)]
 pub struct Response {
@@ -138,8 +137,8 @@ pub struct Response {
 }
 
 /// Which fields of a response go out; `*` stands for every element or member.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 #[derive(Default)]
 pub struct Fields {
@@ -152,8 +151,8 @@ pub struct Fields {
 }
 
 /// Whose the object of a response must be: the field says so.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ResponseOwner {
     /// The field of the object.
@@ -166,8 +165,8 @@ pub struct ResponseOwner {
 }
 
 /// What the inspection does otherwise on this route.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 #[derive(Default)]
 pub struct RouteInspection {
@@ -178,8 +177,8 @@ pub struct RouteInspection {
 }
 
 /// What is left out of the inspection; all that is said must fit.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 #[derive(Default)]
 pub struct Exclusion {

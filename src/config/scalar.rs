@@ -1,20 +1,22 @@
 //! The small values that settings are made of: durations, sizes, rates, names and networks, each written as one text.
 
-#[cfg(feature = "cli")]
+#[cfg(feature = "schema")]
 use std::borrow::Cow;
 use std::fmt;
-use std::marker::PhantomData;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use serde::de::{self, Deserialize, Deserializer, Visitor};
+use serde_json::Value;
+
+use crate::setting::{self, Blank, FromText, Setting};
+use crate::tree::Fault;
 
 /// The longest duration: a hundred years of 365 days, so that sums of times never overflow.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// What happens to what a check refuses.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// Not looked at.
@@ -27,8 +29,8 @@ pub enum Mode {
 }
 
 /// Let pass or refuse.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Let pass.
@@ -43,35 +45,32 @@ trait Text: Sized {
     /// The form, in words, with an example.
     const FORM: &'static str;
     /// The form as a regular expression (ECMA-262), for the JSON Schema.
-    #[cfg_attr(not(feature = "cli"), allow(dead_code))]
+    #[cfg_attr(not(feature = "schema"), allow(dead_code))]
     const PATTERN: &'static str;
 
     fn parse(text: &str) -> Option<Self>;
 }
 
-struct TextVisitor<T>(PhantomData<T>);
-
-impl<T: Text> Visitor<'_> for TextVisitor<T> {
-    type Value = T;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(T::FORM)
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
-        T::parse(text).ok_or_else(|| E::custom(format_args!("expected {}", T::FORM)))
-    }
+/// The fault of a text of another form.
+fn malformed(form: &str) -> Fault {
+    Fault::new(format!("expected {form}"))
 }
 
 macro_rules! text {
     ($($name:ident)*) => {$(
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                deserializer.deserialize_str(TextVisitor(PhantomData))
+        impl Setting for $name {
+            fn read(value: &Value) -> Result<Self, Fault> {
+                Self::of(setting::text(value, Self::FORM)?)
             }
         }
 
-        #[cfg(feature = "cli")]
+        impl FromText for $name {
+            fn of(text: &str) -> Result<Self, Fault> {
+                Self::parse(text).ok_or_else(|| malformed(Self::FORM))
+            }
+        }
+
+        #[cfg(feature = "schema")]
         impl schemars::JsonSchema for $name {
             fn schema_name() -> Cow<'static, str> {
                 stringify!($name).into()
@@ -124,6 +123,12 @@ impl RateText {
     /// `limit` within `seconds` seconds.
     pub const fn per(limit: u32, seconds: u64) -> Self {
         Self { limit, window: Duration::from_secs(seconds) }
+    }
+}
+
+impl Blank for RateText {
+    fn blank() -> Self {
+        Self::per(1, 1)
     }
 }
 
@@ -198,31 +203,20 @@ impl ByteSize {
     }
 }
 
-impl<'de> Deserialize<'de> for ByteSize {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ByteSizeVisitor)
+impl Setting for ByteSize {
+    fn read(value: &Value) -> Result<Self, Fault> {
+        match value {
+            Value::String(text) => Self::parse(text).ok_or_else(|| malformed(Self::FORM)),
+            Value::Number(number) => {
+                let bytes = number.as_u64().and_then(Self::of);
+                bytes.ok_or_else(|| setting::out_of_range(number, Self::FORM))
+            }
+            other => Err(setting::refused(other, Self::FORM)),
+        }
     }
 }
 
-struct ByteSizeVisitor;
-
-impl Visitor<'_> for ByteSizeVisitor {
-    type Value = ByteSize;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(ByteSize::FORM)
-    }
-
-    fn visit_u64<E: de::Error>(self, bytes: u64) -> Result<ByteSize, E> {
-        ByteSize::of(bytes).ok_or_else(|| de::Error::invalid_value(de::Unexpected::Unsigned(bytes), &self))
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<ByteSize, E> {
-        ByteSize::parse(text).ok_or_else(|| de::Error::custom(format_args!("expected {}", ByteSize::FORM)))
-    }
-}
-
-#[cfg(feature = "cli")]
+#[cfg(feature = "schema")]
 impl schemars::JsonSchema for ByteSize {
     fn schema_name() -> Cow<'static, str> {
         "ByteSize".into()
@@ -243,41 +237,21 @@ impl schemars::JsonSchema for ByteSize {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Count<const MIN: u32, const MAX: u32>(pub u32);
 
-impl<'de, const MIN: u32, const MAX: u32> Deserialize<'de> for Count<MIN, MAX> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_u32(CountVisitor { min: MIN, max: MAX }).map(Self)
+impl<const MIN: u32, const MAX: u32> Setting for Count<MIN, MAX> {
+    fn read(value: &Value) -> Result<Self, Fault> {
+        count(value, MIN, MAX).map(Self)
     }
 }
 
-struct CountVisitor {
-    min: u32,
-    max: u32,
+fn count(value: &Value, min: u32, max: u32) -> Result<u32, Fault> {
+    let expected = || format!("a whole number from {min} to {max}");
+    let Value::Number(number) = value else { return Err(setting::refused(value, &expected())) };
+    let count = number.as_u64().and_then(|number| u32::try_from(number).ok());
+    let count = count.filter(|count| (min..=max).contains(count));
+    count.ok_or_else(|| setting::out_of_range(number, &expected()))
 }
 
-impl Visitor<'_> for CountVisitor {
-    type Value = u32;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "a whole number from {} to {}", self.min, self.max)
-    }
-
-    fn visit_u64<E: de::Error>(self, number: u64) -> Result<u32, E> {
-        match u32::try_from(number) {
-            Ok(count) if (self.min..=self.max).contains(&count) => Ok(count),
-            _ => Err(de::Error::invalid_value(de::Unexpected::Unsigned(number), &self)),
-        }
-    }
-
-    fn visit_i64<E: de::Error>(self, number: i64) -> Result<u32, E> {
-        Err(de::Error::invalid_value(de::Unexpected::Signed(number), &self))
-    }
-
-    fn visit_f64<E: de::Error>(self, number: f64) -> Result<u32, E> {
-        Err(de::Error::invalid_value(de::Unexpected::Float(number), &self))
-    }
-}
-
-#[cfg(feature = "cli")]
+#[cfg(feature = "schema")]
 impl<const MIN: u32, const MAX: u32> schemars::JsonSchema for Count<MIN, MAX> {
     fn inline_schema() -> bool {
         true
@@ -296,17 +270,16 @@ impl<const MIN: u32, const MAX: u32> schemars::JsonSchema for Count<MIN, MAX> {
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub struct Share(pub f64);
 
-impl<'de> Deserialize<'de> for Share {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let share = f64::deserialize(deserializer)?;
-        if !(0.0..=1.0).contains(&share) {
-            return Err(de::Error::custom(format_args!("expected a share from 0 to 1, found {share}")));
-        }
-        Ok(Self(share))
+impl Setting for Share {
+    fn read(value: &Value) -> Result<Self, Fault> {
+        const FORM: &str = "a share from 0 to 1";
+        let Value::Number(number) = value else { return Err(setting::refused(value, FORM)) };
+        let share = number.as_f64().filter(|share| (0.0..=1.0).contains(share));
+        share.map(Self).ok_or_else(|| setting::out_of_range(number, FORM))
     }
 }
 
-#[cfg(feature = "cli")]
+#[cfg(feature = "schema")]
 impl schemars::JsonSchema for Share {
     fn schema_name() -> Cow<'static, str> {
         "Share".into()
@@ -329,6 +302,12 @@ impl HeaderName {
 
     pub(super) fn known(name: &'static str) -> Self {
         Self(name.to_owned())
+    }
+}
+
+impl Blank for HeaderName {
+    fn blank() -> Self {
+        Self(String::new())
     }
 }
 
@@ -394,21 +373,27 @@ impl HostPattern {
     }
 }
 
+impl HostPattern {
+    /// Whether this is the name of one host, or an IPv6 address in brackets.
+    pub(super) fn is_host(text: &str) -> bool {
+        let label = |label: &str| {
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+            (1..=63).contains(&label.len()) && label.bytes().all(plain)
+        };
+        match text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+            None => text.len() <= 253 && text.split('.').all(label),
+        }
+    }
+}
+
 impl Text for HostPattern {
     const FORM: &'static str = "a host without a port, such as admin.example.com or *.example.com";
     const PATTERN: &'static str = "^(\\*\\.)?[0-9A-Za-z_-]+(\\.[0-9A-Za-z_-]+)*$|^\\[[0-9A-Fa-f:.]+\\]$";
 
     fn parse(text: &str) -> Option<Self> {
-        let bare = text.strip_prefix("*.").unwrap_or(text);
-        let label = |label: &str| {
-            let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-            (1..=63).contains(&label.len()) && label.bytes().all(plain)
-        };
-        let literal = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-        let good = match literal {
-            Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
-            None => bare.len() <= 253 && bare.split('.').all(label),
-        };
+        let host = text.strip_prefix("*.").unwrap_or(text);
+        let good = Self::is_host(host) && (host.len() == text.len() || !host.starts_with('['));
         good.then(|| Self(text.to_ascii_lowercase()))
     }
 }
@@ -464,6 +449,12 @@ impl std::borrow::Borrow<str> for Name {
 impl fmt::Display for Name {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.0)
+    }
+}
+
+impl Blank for Name {
+    fn blank() -> Self {
+        Self(String::new())
     }
 }
 

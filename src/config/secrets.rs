@@ -2,13 +2,12 @@
 
 use std::fmt;
 
-use serde::Deserialize;
+use crate::setting::Setting;
 
 use super::scalar::{DurationText, Name};
 
 /// A secret: its one source and how often it is read again.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(try_from = "SecretFields")]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Secret {
     /// The one source.
     pub source: SecretSource,
@@ -32,8 +31,8 @@ pub enum SecretSource {
 }
 
 /// HashiCorp Vault, KV version 2.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Vault {
     /// The Envoy cluster of the server.
@@ -47,8 +46,8 @@ pub struct Vault {
 }
 
 /// AWS Secrets Manager.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AwsSecretsManager {
     /// The Envoy cluster of the endpoint.
@@ -70,8 +69,8 @@ pub struct AwsSecretsManager {
 }
 
 /// The Kubernetes API.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Kubernetes {
     /// The Envoy cluster of the API server.
@@ -87,8 +86,8 @@ pub struct Kubernetes {
 }
 
 /// An environment variable of the proxy.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Env {
     /// Its name.
@@ -96,8 +95,8 @@ pub struct Env {
 }
 
 /// A reference to an entry of `secrets`.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SecretRef {
     /// The name of the entry.
@@ -105,8 +104,8 @@ pub struct SecretRef {
 }
 
 /// A text that never prints itself.
-#[derive(Clone, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct Redacted(String);
 
@@ -124,11 +123,11 @@ impl fmt::Debug for Redacted {
 }
 
 /// Where a secret comes from: exactly one of the sources.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 #[derive(Default)]
-#[cfg_attr(feature = "cli", schemars(extend("oneOf" = one_of())))]
+#[cfg_attr(feature = "schema", schemars(extend("oneOf" = one_of())))]
 struct SecretFields {
     /// An environment variable of the proxy.
     env: Option<String>,
@@ -144,12 +143,12 @@ struct SecretFields {
     refresh: Option<DurationText>,
 }
 
-#[cfg(feature = "cli")]
+#[cfg(feature = "schema")]
 fn one_of() -> serde_json::Value {
     super::exactly_one(&["env", "vault", "aws_secrets_manager", "kubernetes", "inline"])
 }
 
-crate::config::schema_of!(Secret is SecretFields);
+crate::made_of!(Secret is SecretFields);
 
 impl TryFrom<SecretFields> for Secret {
     type Error = &'static str;

@@ -1,14 +1,14 @@
 //! Log in, refresh and log out at the proxy.
 
-use serde::Deserialize;
+use crate::setting::Setting;
 
 use super::authentication::Algorithm;
 use super::scalar::{DurationText, Name, PathTemplate};
 use super::secrets::SecretRef;
 
 /// The tokens that the proxy itself issues.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Tokens {
     /// `iss`. Default: none.
@@ -42,8 +42,8 @@ pub struct Tokens {
 }
 
 /// Where a caller logs in.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Login {
     /// Default: /auth/login.
@@ -54,8 +54,8 @@ pub struct Login {
 }
 
 /// Where a caller gets a new access token.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Refresh {
     /// Default: /auth/refresh.
@@ -66,8 +66,8 @@ pub struct Refresh {
 }
 
 /// Where a caller logs out.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Logout {
     /// Default: /auth/logout.
@@ -76,8 +76,8 @@ pub struct Logout {
 }
 
 /// A service that is asked over HTTP.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Question {
     /// Its Envoy cluster.

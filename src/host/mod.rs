@@ -2,13 +2,14 @@
 //!
 //! [`exports`] are the callbacks that the host looks for and [`vm`] finds whose they are; [`root`] takes configurations,
 //! ticks and works in the background, [`stream`] carries one request's callbacks to the pipeline and back, [`callouts`]
-//! knows who waits for which answer, [`response`] changes what goes to the client, [`stopwatch`] times decisions,
+//! knows who waits for which answer, [`response`] changes what goes to the client, [`kept`] is a body while it is judged, [`stopwatch`] times decisions,
 //! [`environment`] is what the core sees of the host, [`abi`] are the host's functions.
 
 mod abi;
 mod callouts;
 mod environment;
 mod exports;
+mod kept;
 mod response;
 mod root;
 mod stopwatch;

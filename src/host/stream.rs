@@ -3,8 +3,6 @@
 
 use std::rc::Rc;
 
-use zeroize::Zeroizing;
-
 use crate::check::{Arrival, BodyArrival, Callout, CalloutReply, Env};
 use crate::checks::browser::adds_up;
 use crate::config::Hold;
@@ -12,6 +10,7 @@ use crate::denial::{Denial, LocalReply};
 use crate::exchange::HeaderEdit;
 use crate::head::Head;
 use crate::host::abi::{self, Buffer, Map};
+use crate::host::kept::Kept;
 use crate::host::response::{DIGESTS, harden_cookies, replace_response_body, replace_response_head};
 use crate::host::root::Serving;
 use crate::host::stopwatch::Stopwatch;
@@ -38,8 +37,8 @@ pub struct Stream {
     phase: Phase,
     head: HeadIs,
     body: Body,
-    /// The body as it was shown to the first check that waited for it. It may hold a password.
-    kept: Option<Zeroizing<Vec<u8>>>,
+    /// The body as it was shown to the first check that waited for it.
+    kept: Option<Kept>,
     status: Option<u16>,
     response: ResponseIs,
     stopwatch: Stopwatch,
@@ -228,7 +227,7 @@ impl Stream {
         let size = self.body.size.min(limit);
         // Two checks that wait for the body get the same bytes, read once.
         let kept = self.kept.take().filter(|kept| kept.len() == size);
-        let bytes = kept.unwrap_or_else(|| Zeroizing::new(abi::buffer(Buffer::RequestBody, size)));
+        let bytes = kept.unwrap_or_else(|| Kept::new(abi::buffer(Buffer::RequestBody, size)));
         // What the host does not show cannot be judged.
         if bytes.len() < size {
             return self.refuse();

@@ -28,10 +28,18 @@ pub(super) fn is_plain(value: &[u8]) -> bool {
     all_plain(value) && !begins_a_statement(value)
 }
 
-/// Plain text with spaces.
+/// Plain text with spaces; space around base64 does not make it prose.
 fn is_prose(value: &[u8]) -> bool {
     let first = at(value, 0);
-    (is_word(first) || first == b' ') && (value.len() > SHORT || memchr::memchr(b'\n', value).is_none())
+    (is_word(first) || first == b' ')
+        && (value.len() > SHORT || memchr::memchr(b'\n', value).is_none())
+        && !is_padded_base64(value)
+}
+
+/// Whether space stands only around what may be base64.
+fn is_padded_base64(value: &[u8]) -> bool {
+    let inner = value.trim_ascii();
+    memchr::memchr(b' ', inner).is_none() && decode::may_be_base64(inner)
 }
 
 /// Plain text without spaces: no path, nothing that could be base64.
@@ -131,7 +139,7 @@ fn any_odd<const SIZE: usize>(first: &[u8; SIZE], second: &[u8; SIZE], third: &[
 
 /// Whether `a` is no byte of plain text, or begins an attack with `b` and `c`.
 #[inline]
-fn is_odd(a: u8, b: u8, c: u8) -> bool {
+pub(super) fn is_odd(a: u8, b: u8, c: u8) -> bool {
     let within = |byte: u8, first: u8, last: u8| byte.wrapping_sub(first) <= last - first;
     let letter = within(a | 0x20, b'a', b'z');
     let word = letter | within(a, b'0', b'9');
@@ -159,7 +167,7 @@ fn is_odd(a: u8, b: u8, c: u8) -> bool {
 }
 
 /// First words of statements and of command lines.
-static FIRST: Words = Words::new(&[
+pub(super) const FIRST_WORDS: &[&str] = &[
     "alter",
     "bash",
     "bulk",
@@ -188,9 +196,10 @@ static FIRST: Words = Words::new(&[
     "truncate",
     "union",
     "update",
-]);
+];
+static FIRST: Words = Words::new(FIRST_WORDS);
 
-fn begins_a_statement(value: &[u8]) -> bool {
+pub(super) fn begins_a_statement(value: &[u8]) -> bool {
     let value = value.trim_ascii_start();
     let len = value.iter().take(12).take_while(|byte| byte.is_ascii_alphabetic()).count();
     if len == 0 {
@@ -226,9 +235,21 @@ mod tests {
         ] {
             assert!(is_harmless(value.as_bytes(), ClassSet::USUAL), "{value}");
         }
-        for value in
-            ["a..b", "a--", "1 b", "x:y", "@@a", " @a", "reunite", "a/bin", "a'b", "a\nb", "/a", "QUFBQUFBQUFBQUE"]
-        {
+        for value in [
+            "a..b",
+            "a--",
+            "1 b",
+            "x:y",
+            "@@a",
+            " @a",
+            "reunite",
+            "a/bin",
+            "a'b",
+            "a\nb",
+            "/a",
+            "QUFBQUFBQUFBQUE",
+            " QUFBQUFBQUFBQUE ",
+        ] {
             assert!(!is_harmless(value.as_bytes(), ClassSet::ALL), "{value}");
         }
     }

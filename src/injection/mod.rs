@@ -6,6 +6,7 @@
 //! query ([`nosql`]) or a directory's filter ([`ldap`]), as XML ([`xxe`]) and as a URL that a server would fetch ([`ssrf`]).
 //! Pure and linear in the length of the value.
 
+pub mod bulk;
 mod bytes;
 mod decode;
 mod fast;

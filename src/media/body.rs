@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::content_type::{Charset, ContentType, Media};
-use super::json::{self, Text, Token};
+use super::json::{self, Block, Location, Text, Token, Visitor};
 use super::multipart::{self, Boundary, Part};
 use super::xml::{self, Node};
 use super::{Item, Kind, query};
@@ -47,31 +47,72 @@ pub enum Error {
     Xml(xml::Error),
 }
 
-/// Visits every name and value of `body`. A body no reader knows is one value without a name.
+/// Who is shown the names and values of a body. A closure is one that sees them all.
+pub trait Reader {
+    /// What it breaks off with.
+    type Break;
+
+    /// A name or a value.
+    fn item(&mut self, item: Item<'_>) -> ControlFlow<Self::Break>;
+
+    /// As [`Visitor::PASSES_OVER`].
+    const PASSES_OVER: bool = false;
+
+    /// As [`Visitor::mark`].
+    fn mark(_block: &Block<'_>) -> u64 {
+        0
+    }
+
+    /// As [`Visitor::suspect`].
+    fn suspect(_block: &Block<'_>) -> u64 {
+        u64::MAX
+    }
+
+    /// As [`Visitor::passes_over`].
+    fn passes_over(&mut self, _text: &[u8]) -> bool {
+        false
+    }
+
+    /// Whether a number need not be shown.
+    fn passes_over_number(&mut self, _written: &[u8]) -> bool {
+        false
+    }
+}
+
+impl<B, F: FnMut(Item<'_>) -> ControlFlow<B>> Reader for F {
+    type Break = B;
+
+    fn item(&mut self, item: Item<'_>) -> ControlFlow<B> {
+        self(item)
+    }
+}
+
+/// Shows `reader` every name and value of `body`. A body no reader knows is one value without a name.
 ///
 /// Each part of a multipart form is a value as sent; a JSON or XML part is read as well, as far as it is well-formed.
 ///
 /// # Errors
 /// The first [`Error`]; items before it have been visited.
-pub fn items<B>(
+pub fn items<R: Reader>(
     content_type: &ContentType<'_>,
     body: &[u8],
     limits: &Limits,
-    mut visit: impl FnMut(Item<'_>) -> ControlFlow<B>,
-) -> Result<ControlFlow<B>, Error> {
+    mut reader: R,
+) -> Result<ControlFlow<R::Break>, Error> {
+    let reader = &mut reader;
     if content_type.charset == Charset::Other {
         return Err(Error::Charset);
     }
     match &content_type.media {
-        Media::Json => json_items(body, &limits.json, &mut visit).map_err(Error::Json),
-        Media::Xml => xml_items(body, &limits.xml, &mut visit).map_err(Error::Xml),
-        Media::Form => form_items(body, limits.pairs, &mut visit),
-        Media::Multipart(boundary) => multipart_items(body, boundary, limits, &mut visit),
-        Media::Text | Media::Grpc | Media::EventStream | Media::Other => Ok(visit(value(b"", body, false))),
+        Media::Json => json_items(body, &limits.json, reader).map_err(Error::Json),
+        Media::Xml => xml_items(body, &limits.xml, reader).map_err(Error::Xml),
+        Media::Form => form_items(body, limits.pairs, reader),
+        Media::Multipart(boundary) => multipart_items(body, boundary, limits, reader),
+        Media::Text | Media::Grpc | Media::EventStream | Media::Other => Ok(reader.item(value(b"", body, false))),
     }
 }
 
-/// `?` for a visitor that broke off.
+/// `?` for a reader that broke off.
 macro_rules! proceed {
     ($flow:expr) => {
         if let ControlFlow::Break(with) = $flow {
@@ -80,80 +121,105 @@ macro_rules! proceed {
     };
 }
 
-fn form_items<B>(
-    body: &[u8],
-    limit: usize,
-    visit: &mut impl FnMut(Item<'_>) -> ControlFlow<B>,
-) -> Result<ControlFlow<B>, Error> {
+fn form_items<R: Reader>(body: &[u8], limit: usize, reader: &mut R) -> Result<ControlFlow<R::Break>, Error> {
     for pair in query::pairs(body, limit) {
         let query::Pair { name: field, value: content, malformed } = pair.map_err(|_| Error::TooManyPairs)?;
-        proceed!(visit(name(&field, malformed)));
-        proceed!(visit(value(&field, &content, malformed)));
+        proceed!(reader.item(name(&field, malformed)));
+        proceed!(reader.item(value(&field, &content, malformed)));
     }
     Ok(ControlFlow::Continue(()))
 }
 
-fn multipart_items<B>(
+fn multipart_items<R: Reader>(
     body: &[u8],
     boundary: &Boundary<'_>,
     limits: &Limits,
-    visit: &mut impl FnMut(Item<'_>) -> ControlFlow<B>,
-) -> Result<ControlFlow<B>, Error> {
+    reader: &mut R,
+) -> Result<ControlFlow<R::Break>, Error> {
     for part in multipart::parts(body, boundary, &limits.multipart) {
         let part = part.map_err(Error::Multipart)?;
-        proceed!(visit(name(&part.name, false)));
+        proceed!(reader.item(name(&part.name, false)));
         for filename in [&part.filename, &part.filename_extended].into_iter().flatten() {
-            proceed!(visit(value(&part.name, filename, false)));
+            proceed!(reader.item(value(&part.name, filename, false)));
         }
-        proceed!(part_items(&part, limits, visit));
+        proceed!(part_items(&part, limits, reader));
     }
     Ok(ControlFlow::Continue(()))
 }
 
-fn part_items<B>(
-    part: &Part<'_>,
-    limits: &Limits,
-    visit: &mut impl FnMut(Item<'_>) -> ControlFlow<B>,
-) -> ControlFlow<B> {
+fn part_items<R: Reader>(part: &Part<'_>, limits: &Limits, reader: &mut R) -> ControlFlow<R::Break> {
     let declared = part.content_type.map(ContentType::parse);
     let odd = matches!(declared, Some(Err(_) | Ok(ContentType { charset: Charset::Other, .. })));
-    visit(value(&part.name, part.body, odd))?;
+    reader.item(value(&part.name, part.body, odd))?;
     // An uploaded file may be broken JSON; its bytes were visited above, so an error hides nothing.
     let read = match declared {
-        Some(Ok(ContentType { media: Media::Json, .. })) => json_items(part.body, &limits.json, visit).ok(),
-        Some(Ok(ContentType { media: Media::Xml, .. })) => xml_items(part.body, &limits.xml, visit).ok(),
+        Some(Ok(ContentType { media: Media::Json, .. })) => json_items(part.body, &limits.json, reader).ok(),
+        Some(Ok(ContentType { media: Media::Xml, .. })) => xml_items(part.body, &limits.xml, reader).ok(),
         _ => None,
     };
     read.unwrap_or(ControlFlow::Continue(()))
 }
 
-fn json_items<B>(
+fn json_items<R: Reader>(
     body: &[u8],
     limits: &json::Limits,
-    visit: &mut impl FnMut(Item<'_>) -> ControlFlow<B>,
-) -> Result<ControlFlow<B>, json::Error> {
-    json::walk(body, limits, |token, location| match token {
-        Token::Key(Text { bytes, lone_surrogate }) => visit(name(bytes, lone_surrogate)),
-        Token::String(Text { bytes, lone_surrogate }) => visit(value(location.name(), bytes, lone_surrogate)),
-        Token::Number(number) => visit(value(location.name(), number.as_bytes(), false)),
-        Token::Bool(_) | Token::Null => ControlFlow::Continue(()),
-    })
+    reader: &mut R,
+) -> Result<ControlFlow<R::Break>, json::Error> {
+    json::build(body, limits, Fields(reader))
 }
 
-fn xml_items<B>(
+/// The fields of a JSON document as items.
+struct Fields<'r, R>(&'r mut R);
+
+impl<R: Reader> Visitor for Fields<'_, R> {
+    type Break = R::Break;
+
+    fn token(&mut self, token: Token<'_>, location: &Location<'_>) -> ControlFlow<R::Break> {
+        match token {
+            Token::Key(Text { bytes, lone_surrogate }) => self.0.item(name(bytes, lone_surrogate)),
+            Token::String(Text { bytes, lone_surrogate }) => self.0.item(value(location.name(), bytes, lone_surrogate)),
+            Token::Number(number) => self.0.item(value(location.name(), number.as_bytes(), false)),
+            Token::Bool(_) | Token::Null => ControlFlow::Continue(()),
+        }
+    }
+
+    const PASSES_OVER: bool = R::PASSES_OVER;
+
+    #[inline]
+    fn mark(block: &Block<'_>) -> u64 {
+        R::mark(block)
+    }
+
+    #[inline]
+    fn suspect(block: &Block<'_>) -> u64 {
+        R::suspect(block)
+    }
+
+    #[inline]
+    fn passes_over(&mut self, text: &[u8]) -> bool {
+        self.0.passes_over(text)
+    }
+
+    #[inline]
+    fn passes_over_bare(&mut self, written: &[u8]) -> bool {
+        matches!(written, b"true" | b"false" | b"null") || self.0.passes_over_number(written)
+    }
+}
+
+fn xml_items<R: Reader>(
     body: &[u8],
     limits: &xml::Limits,
-    visit: &mut impl FnMut(Item<'_>) -> ControlFlow<B>,
-) -> Result<ControlFlow<B>, xml::Error> {
+    reader: &mut R,
+) -> Result<ControlFlow<R::Break>, xml::Error> {
     xml::scan(body, limits, |node| match node {
-        Node::Element(element) => visit(name(element, false)),
+        Node::Element(element) => reader.item(name(element, false)),
         Node::Attribute { name: attribute, value: content, irregular } => {
-            visit(name(attribute, false))?;
-            visit(value(attribute, content, irregular))
+            reader.item(name(attribute, false))?;
+            reader.item(value(attribute, content, irregular))
         }
-        Node::Text { element, value: text, irregular } => visit(value(element, text, irregular)),
-        Node::Comment(text) | Node::Instruction(text) => visit(value(b"", text, false)),
-        Node::Declaration(text) | Node::Raw(text) => visit(value(b"", text, true)),
+        Node::Text { element, value: text, irregular } => reader.item(value(element, text, irregular)),
+        Node::Comment(text) | Node::Instruction(text) => reader.item(value(b"", text, false)),
+        Node::Declaration(text) | Node::Raw(text) => reader.item(value(b"", text, true)),
     })
 }
 
@@ -172,7 +238,7 @@ mod tests {
     fn read(content_type: &str, body: &str) -> Result<Vec<String>, Error> {
         let content_type = ContentType::parse(content_type.as_bytes()).unwrap();
         let mut read = Vec::new();
-        let _ = items(&content_type, body.as_bytes(), &Limits::default(), |item| {
+        let _ = items(&content_type, body.as_bytes(), &Limits::default(), |item: Item<'_>| {
             let show = |bytes| String::from_utf8_lossy(bytes).into_owned();
             let flag = if item.irregular { "!" } else { "" };
             read.push(match item.kind {
@@ -220,7 +286,7 @@ mod tests {
     fn stops_where_the_visitor_breaks_off() {
         let content_type = ContentType::parse(b"application/x-www-form-urlencoded").unwrap();
         let mut seen = 0;
-        let ended = items(&content_type, b"a=1&b=2", &Limits::default(), |item| {
+        let ended = items(&content_type, b"a=1&b=2", &Limits::default(), |item: Item<'_>| {
             seen += 1;
             if item.value == b"1" { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });

@@ -13,6 +13,7 @@ use template::{Template, TemplateSegment};
 use crate::{
     canonical::path::{CanonicalPath, Segments},
     head::Head,
+    order,
 };
 
 /// How many places of a table one path may lead to, at most; see [`RouteTable`].
@@ -54,9 +55,9 @@ pub struct RouteRequest<'a> {
 /// Routes in the order of their declaration, indexed by path, host and method.
 ///
 /// Path segments lead through a trie: at each node to at most one literal child (binary search) and one wildcard
-/// child. At the end of a path the routes of one host pattern and one method are found by binary search. Cost
-/// therefore grows with the logarithm of the number of routes; only routes that differ in nothing but header
-/// conditions are tried in turn.
+/// child. At the end of a path the routes of one host pattern, one method and one header condition, of several the one
+/// that fewest routes have, are found by binary search. Cost therefore grows with the logarithm of the number of routes;
+/// only routes that share all of these are tried in turn.
 ///
 /// Both children of a node can apply, so a path may lead to several nodes: without bound that is two to the power of
 /// its depth. Let `v(n)` be the most nodes that any path can lead to from node `n` on. Then
@@ -119,8 +120,14 @@ impl<T> RouteTable<T> {
     /// [`RouteError`] with the first route that is wrong.
     pub fn new(routes: impl IntoIterator<Item = (RouteMatch, T)>) -> Result<Self, RouteError> {
         let mut table = Self { routes: Vec::new(), nodes: vec![Node::default()], interned: Interned::default() };
+        let mut compiled = Vec::new();
         for (index, (conditions, value)) in routes.into_iter().enumerate() {
-            table.add(&conditions, value).map_err(|reason| RouteError { index, reason })?;
+            let parts = table.compile(&conditions).map_err(|reason| RouteError { index, reason })?;
+            compiled.push((parts, value));
+        }
+        // Which header condition is the rarest is known when all of them are.
+        for ((template, conditions), value) in compiled {
+            table.add(&template, conditions, value);
         }
         for node in &mut table.nodes {
             node.seal();
@@ -140,6 +147,7 @@ impl<T> RouteTable<T> {
             head: request.head,
             hosts: self.interned.hosts_of(request.host),
             method: self.interned.method_of(request.method),
+            headers: self.interned.headers.met_by(request.head),
             best: usize::MAX,
         };
         let root = self.nodes.first()?;
@@ -164,18 +172,20 @@ impl<T> RouteTable<T> {
         self.routes.iter_mut().map(|route| &mut route.value)
     }
 
-    fn add(&mut self, conditions: &RouteMatch, value: T) -> Result<(), RouteErrorReason> {
+    fn compile(&mut self, conditions: &RouteMatch) -> Result<(Template, Conditions), RouteErrorReason> {
         let template = Template::parse(&conditions.path).map_err(RouteErrorReason::Path)?;
-        let compiled = Conditions::compile(conditions, &mut self.interned)?;
+        Ok((template, Conditions::compile(conditions, &mut self.interned)?))
+    }
+
+    fn add(&mut self, template: &Template, conditions: Conditions, value: T) {
         let index = self.routes.len();
-        let node = self.node_for(&template, index);
+        let node = self.node_for(template, index);
         if let Some(node) = self.nodes.get_mut(node) {
             let list = if template.open { &mut node.open } else { &mut node.closed };
-            list.extend(compiled.keys(index));
+            list.extend(conditions.keys(index, &self.interned));
         }
         let parameters = template.parameters().map(|(name, at)| (name.into(), at)).collect();
-        self.routes.push(Route { value, parameters, headers: compiled.headers });
-        Ok(())
+        self.routes.push(Route { value, parameters, headers: conditions.headers });
     }
 
     /// The node that a template leads to; made where there is none.
@@ -306,18 +316,19 @@ struct Node {
     open: Vec<Key>,
 }
 
-/// Host pattern, method and index of a route; sorted, so that those of one host and method are one run.
-type Key = (u32, u32, usize);
+/// Host pattern, method, header condition and index of a route; sorted, so that those of one host, method and condition
+/// are one run.
+type Key = (u32, u32, u32, usize);
 
 impl Node {
     fn literal_at(&self, text: &str) -> Result<usize, usize> {
-        let found = self.literals.binary_search_by(|(known, _)| (**known).cmp(text))?;
+        let found = self.literals.binary_search_by(|(known, _)| compared((**known).cmp(text)))?;
         self.literals.get(found).map(|(_, child)| *child).ok_or(found)
     }
 
     fn seal(&mut self) {
         for list in [&mut self.closed, &mut self.open] {
-            list.sort_unstable();
+            order::sort(list);
             list.dedup();
         }
     }
@@ -328,6 +339,8 @@ struct Search<'s, T> {
     head: &'s Head,
     hosts: conditions::HostIds,
     method: Option<u32>,
+    /// The conditions that the head meets.
+    headers: Vec<u32>,
     best: usize,
 }
 
@@ -359,22 +372,35 @@ impl<T> Search<'_, T> {
         for at in 0..self.hosts.as_slice().len() {
             let Some(&host) = self.hosts.as_slice().get(at) else { return };
             for method in [Some(conditions::ANY), self.method].into_iter().flatten() {
-                self.choose_among(keys, host, method);
+                self.choose_among(keys, (host, method, conditions::ANY));
+                for at in 0..self.headers.len() {
+                    let Some(&header) = self.headers.get(at) else { break };
+                    self.choose_among(keys, (host, method, header));
+                }
             }
         }
     }
 
-    fn choose_among(&mut self, keys: &[Key], host: u32, method: u32) {
-        let start = keys.partition_point(|key| (key.0, key.1) < (host, method));
-        let run = keys.iter().skip(start).take_while(|key| (key.0, key.1) == (host, method) && key.2 < self.best);
+    fn choose_among(&mut self, keys: &[Key], wanted: (u32, u32, u32)) {
+        let start = keys.partition_point(|key| compared((key.0, key.1, key.2) < wanted));
+        let run = keys.iter().skip(start).take_while(|key| (key.0, key.1, key.2) == wanted && key.3 < self.best);
         let head = self.head;
         let meets = |index: usize| {
-            self.table.routes.get(index).is_some_and(|route| route.headers.iter().all(|header| header.holds(head)))
+            let route = self.table.routes.get(index);
+            compared(route.is_some_and(|route| route.headers.iter().all(|header| header.holds(head))))
         };
-        if let Some(key) = run.into_iter().find(|key| meets(key.2)) {
-            self.best = key.2;
+        if let Some(key) = run.into_iter().find(|key| meets(key.3)) {
+            self.best = key.3;
         }
     }
+}
+
+/// What a comparison gave; the tests count how many there are.
+#[inline]
+fn compared<T>(outcome: T) -> T {
+    #[cfg(test)]
+    tests::COMPARISONS.with(|count| count.set(count.get() + 1));
+    outcome
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 use super::node::{Keyword, Node, NodeId};
 use super::{Problem, Schema, SchemaError};
 use crate::document::{FieldPath, PathSet};
+use crate::order;
 
 /// Steps of the search: a schema can be reached in many ways.
 const MOST_STEPS: usize = 20_000;
@@ -25,7 +26,7 @@ pub(super) fn compile(schema: &mut Schema, pointers: &[String]) -> Result<(), Ve
     if search.steps > MOST_STEPS {
         lost.push(schema.root);
     }
-    lost.sort_unstable();
+    order::sort(&mut lost);
     lost.dedup();
     if !lost.is_empty() {
         let at = |id: NodeId| SchemaError {

@@ -5,6 +5,7 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::value::SecretValue;
+use crate::order;
 use crate::time::Timestamp;
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
@@ -46,7 +47,7 @@ impl Signing<'_> {
         let token = credentials.session_token.as_ref().and_then(SecretValue::as_header_text);
         added.extend(token.map(|token| ("x-amz-security-token", token.to_owned())));
         let mut signed: Vec<_> = headers.iter().chain(&added).collect();
-        signed.sort();
+        order::sort(&mut signed);
         let names = signed.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(";");
         let lines: String = signed.iter().map(|(name, value)| format!("{name}:{}\n", value.trim())).collect();
         let lines = Zeroizing::new(lines);

@@ -12,6 +12,7 @@ use super::hash::Message;
 use super::limiter::{Demand, Key, Limiter, Rates, Sizes, Verdict};
 use super::rate::Rate;
 use super::{Fill, LINGER, MAX_TRIES, Space, TableError};
+use crate::order;
 use crate::store::{SharedStore, StoreError, Stored, Write};
 use crate::time::Timestamp;
 use std::net::IpAddr;
@@ -275,7 +276,7 @@ fn insert(blocks: &mut Vec<Block>, new: Block) -> Option<Placed> {
 /// The network with most entries of a set, if it has two.
 fn crowded(blocks: &[Block]) -> Option<(Prefix, usize)> {
     let mut networks: Vec<Prefix> = blocks.iter().map(|block| block.prefix.widened()).collect();
-    networks.sort_unstable();
+    order::sort(&mut networks);
     let crowds = networks.chunk_by(|one, other| one == other).filter(|crowd| crowd.len() > 1);
     crowds.max_by_key(|crowd| crowd.len()).and_then(|crowd| Some((*crowd.first()?, crowd.len())))
 }

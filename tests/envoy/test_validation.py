@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from harness import client
 from harness.configuration import merged, plugin
 from harness.expect import counted, passed, refused
+from harness.gateway import HOST
 
 REFERENCE = yaml.safe_load((Path(__file__).parents[2] / "envoy/examples/reference.yaml").read_text())
 SIGN_UP = next(route["body"] for route in REFERENCE["routes"] if "schema" in route.get("body", {}))
@@ -126,6 +128,32 @@ def test_bodies_of_every_size_go_on_byte_for_byte(holding, size):
     assert passed(holding.post("/documents/a", body)).body == body
     sent = holding.send2("POST", "/documents/a", [("content-type", "application/json")], [body])
     assert passed(sent).body == body
+
+
+@pytest.mark.parametrize("protocol", ["HTTP/1.1", "HTTP/2"])
+def test_a_body_of_a_mebibyte_that_comes_byte_by_byte_is_judged_whole(gateway, protocol):
+    attack = b'", "1\' or 1=1 union select a from b--"]}'
+    good = document(1 << 20)
+    for body, bad in ((good, False), (good[: -len(attack)] + attack, True)):
+        answer = byte_by_byte(gateway, protocol, body)
+        if bad:
+            refused(answer, 403)
+            assert answer.upstream is None
+        else:
+            assert passed(answer).body == body
+
+
+def byte_by_byte(gateway, protocol, body):
+    """A chunk or a DATA frame for each byte, as many in one write as there is room for."""
+    if protocol == "HTTP/1.1":
+        return gateway.post("/documents/a", body, chunk=1)
+    marker, fields = gateway._mark([("content-type", "application/json")])
+    pseudo = [(":method", "POST"), (":scheme", "http"), (":authority", HOST), (":path", "/documents/a")]
+    with client.Connection2(gateway.port) as connection:
+        stream = connection.begin(pseudo + fields, end=False)
+        connection.socket.settimeout(60)
+        connection.send_bytes(stream, body)
+        return gateway._complete(connection.read(stream), marker)
 
 
 def test_large_documents_are_sanitised_row_by_row(holding):

@@ -1,5 +1,6 @@
 //! Bodies: nothing goes on before the verdict, however the body arrives.
 
+use portcullis::injection::{Class, ClassSet, scan};
 use serde_json::json;
 
 use crate::requests::{End, Request, configuration, plain};
@@ -119,4 +120,52 @@ fn calls_that_must_stream_are_not_held() {
     grpc.end = End::Body;
     let outcome = vm.request(&grpc);
     assert_eq!(answered(&outcome), (200, true, 6));
+}
+
+/// The module judges with vector instructions what the same code judges byte by byte here.
+#[test]
+fn a_value_is_judged_as_it_is_natively_wherever_it_stands() {
+    const PIECES: [&str; 24] = [
+        "union",
+        " select ",
+        "a, b from c",
+        "1",
+        " or ",
+        " like ",
+        "--",
+        "..",
+        "/",
+        "etc/passwd",
+        "; cat ",
+        "'",
+        "<script>",
+        "exec ",
+        "boot.ini",
+        ".bash_history",
+        "ann@example.com",
+        "@@version",
+        "javascript:",
+        "the quick brown fox",
+        "12:30",
+        "drop table",
+        "O",
+        "é",
+    ];
+    let enforced = [Class::Sqli, Class::Xss, Class::Path, Class::Command].into_iter().collect::<ClassSet>();
+    let mut vm = Vm::serving(&plain());
+    let mut seed = 7_usize;
+    let mut refused = 0;
+    for n in 0..300 {
+        let mut pick = || {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            PIECES[(seed >> 33) % PIECES.len()]
+        };
+        let value = [pick(), pick(), pick()].concat();
+        let body = format!(r#"{{"{}": ["plain text", "{value}", 7]}}"#, "k".repeat(n % 70));
+        let status = vm.request(&Request::post("/api/a", &[&body]).by("ada")).status();
+        let found = scan(value.as_bytes(), enforced).is_some();
+        assert_eq!(status, if found { 403 } else { 200 }, "{body}");
+        refused += usize::from(found);
+    }
+    assert!((30..270).contains(&refused), "{refused}");
 }

@@ -11,7 +11,10 @@ use crate::checks::inspect::{Findings, Inspector};
 use crate::config::Verdict;
 use crate::denial::{BodyRejection, Denial, Place};
 use crate::exchange::Exchange;
+use crate::injection::{ClassSet, bulk};
+use crate::media::body::Reader;
 use crate::media::content_type::{Charset, ContentType, Media};
+use crate::media::json::Block;
 use crate::media::{Item, Kind, body, json, multipart, xml};
 
 /// Bounds of what is inspected.
@@ -96,9 +99,8 @@ impl InspectBody {
     }
 
     fn items(&self, declared: &ContentType<'_>, body: &[u8], findings: &mut Findings) -> Result<(), Stop> {
-        let visited =
-            body::items(declared, body, &self.limits.items, |item| self.inspector.item(Place::Body, item, findings));
-        match visited {
+        let reader = Judge::new(&self.inspector, findings);
+        match body::items(declared, body, &self.limits.items, reader) {
             Ok(ControlFlow::Continue(())) => Ok(()),
             Ok(ControlFlow::Break(())) => Err(Stop::Found),
             Err(error) => Err(Stop::Rejected(rejection(error))),
@@ -127,6 +129,52 @@ impl InspectBody {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(()) => Err(Stop::Found),
         }
+    }
+}
+
+/// Judges the items of a body.
+struct Judge<'j> {
+    inspector: &'j Inspector,
+    findings: &'j mut Findings,
+    classes: ClassSet,
+    /// The operator has no patterns, which would have to see every value.
+    passes: bool,
+}
+
+impl<'j> Judge<'j> {
+    fn new(inspector: &'j Inspector, findings: &'j mut Findings) -> Self {
+        Self { inspector, findings, classes: inspector.classes(), passes: inspector.patterns.is_empty() }
+    }
+}
+
+impl Reader for Judge<'_> {
+    type Break = ();
+
+    fn item(&mut self, item: Item<'_>) -> ControlFlow<()> {
+        self.inspector.item(Place::Body, item, self.findings)
+    }
+
+    const PASSES_OVER: bool = true;
+
+    #[inline]
+    fn suspect(block: &Block<'_>) -> u64 {
+        let [second, _] = block.following();
+        bulk::suspect(block.bytes(), second)
+    }
+
+    #[inline]
+    fn mark(block: &Block<'_>) -> u64 {
+        bulk::mark(block.bytes(), block.following())
+    }
+
+    #[inline]
+    fn passes_over(&mut self, text: &[u8]) -> bool {
+        self.passes && bulk::is_harmless(text, self.classes)
+    }
+
+    #[inline]
+    fn passes_over_number(&mut self, written: &[u8]) -> bool {
+        self.passes && bulk::is_harmless_number(written, self.classes)
     }
 }
 
@@ -171,4 +219,102 @@ fn is_grpc(exchange: &Exchange) -> bool {
 /// The flag says plain or compressed; a call without any message is one too.
 fn is_grpc_message(start: &[u8]) -> bool {
     matches!(start.first(), None | Some(0 | 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::injection::Class;
+    use proptest::prelude::*;
+
+    /// What becomes of a JSON document of which every value is judged by itself, or whole.
+    fn judged(inspector: &Inspector, limits: &body::Limits, document: &[u8], each: bool) -> (String, Step) {
+        let json = ContentType { media: Media::Json, charset: Charset::Unstated };
+        let mut findings = Findings::default();
+        let ended = if each {
+            body::items(&json, document, limits, |item: Item<'_>| inspector.item(Place::Body, item, &mut findings))
+        } else {
+            body::items(&json, document, limits, Judge::new(inspector, &mut findings))
+        };
+        (format!("{ended:?}"), findings.step())
+    }
+
+    fn text() -> impl Strategy<Value = String> {
+        let piece = prop_oneof![
+            "[a-zA-Z0-9 .,:@?!_/-]{0,12}",
+            prop::sample::select(
+                &[
+                    "' or 1=1--",
+                    "<script>",
+                    "../../etc/passwd",
+                    "union select a from b",
+                    "; cat /etc/passwd",
+                    "drop table users",
+                    "exec ",
+                    "javascript:alert(1)",
+                    "@@version",
+                    "{{7*7}}",
+                    "//169.254.169.254/",
+                    "PHNjcmlwdD5hbGVydCgxKTwvc2NyaXB0Pg",
+                    "\\u0027 or 1=1--",
+                    "\\u003cscript\\u003e",
+                    "\\ud800",
+                    "\\n",
+                    "é",
+                    "O'Hara",
+                    "https://a.example/b?c=d",
+                    "shutdown",
+                ][..]
+            )
+            .prop_map(str::to_owned),
+            "[a-z ]{50,140}",
+        ];
+        prop::collection::vec(piece, 0..3).prop_map(|pieces| format!("\"{}\"", pieces.concat()))
+    }
+
+    fn document() -> impl Strategy<Value = String> {
+        let leaf = prop_oneof![
+            6 => text(),
+            1 => "-?(0|[1-9][0-9]{0,12})(\\.[0-9]{1,8})?([eE][+-]?[0-9]{1,2})?",
+            1 => prop::sample::select(vec!["true", "null", "[]", "{}", "169.16689662"]).prop_map(str::to_owned),
+        ];
+        leaf.prop_recursive(4, 48, 6, |inner| {
+            let member = (text(), inner.clone()).prop_map(|(key, value)| format!("{key}: {value}"));
+            prop_oneof![
+                prop::collection::vec(inner, 0..6).prop_map(|all| format!("[{}]", all.join(", "))),
+                prop::collection::vec(member, 0..6).prop_map(|all| format!("{{{}}}", all.join(","))),
+            ]
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(600))]
+
+        #[test]
+        fn judges_a_document_as_it_would_each_of_its_values(
+            document in document(), ssrf in any::<bool>(), tight in any::<bool>(), unique in any::<bool>(),
+            damage in prop::option::of((any::<prop::sample::Index>(), any::<u8>())),
+        ) {
+            let inspector = Inspector {
+                enforced: if ssrf { ClassSet::USUAL.with(Class::Ssrf) } else { ClassSet::USUAL },
+                monitored: ClassSet::NONE.with(Class::Template),
+                skip_fields: vec![b"ann".as_slice().into()],
+                excerpt: 40,
+                ..Inspector::default()
+            };
+            let mut limits = body::Limits::default();
+            limits.json.unique_keys = unique;
+            if tight {
+                limits.json =
+                    json::Limits { depth: 2, entries: 6, string_length: 40, number_length: 12, unique_keys: unique };
+            }
+            let mut document = document.into_bytes();
+            if let Some((at, byte)) = damage {
+                let at = at.index(document.len());
+                document[at] = byte;
+            }
+            let one_by_one = judged(&inspector, &limits, &document, true);
+            prop_assert_eq!(judged(&inspector, &limits, &document, false), one_by_one);
+        }
+    }
 }

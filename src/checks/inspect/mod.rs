@@ -82,9 +82,14 @@ impl Findings {
 }
 
 impl Inspector {
+    /// Whatever is looked for.
+    const fn classes(&self) -> ClassSet {
+        self.enforced.union(self.monitored)
+    }
+
     /// Looks at one name or value. Breaks off when the request is to be refused.
     fn item(&self, place: Place, item: Item<'_>, findings: &mut Findings) -> ControlFlow<()> {
-        let all = self.enforced.union(self.monitored);
+        let all = self.classes();
         // Most values are harmless in every respect: one look, and no more.
         if self.patterns.is_empty() && scan(item.value, all).is_none() {
             return ControlFlow::Continue(());
@@ -100,7 +105,7 @@ impl Inspector {
         known: &mut KnownHarmless,
         findings: &mut Findings,
     ) -> ControlFlow<()> {
-        let all = self.enforced.union(self.monitored);
+        let all = self.classes();
         if known.is_harmless(item.value, all) && self.patterns.is_empty() {
             return ControlFlow::Continue(());
         }

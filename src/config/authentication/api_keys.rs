@@ -1,27 +1,27 @@
 //! Keys that stand for a caller.
 
-use std::collections::BTreeMap;
+use crate::dictionary::Dictionary;
 
-use serde::Deserialize;
+use crate::setting::Setting;
 
 use super::Place;
-use crate::config::scalar::{HeaderName, Name};
+use crate::scalar::{HeaderName, Name};
 
 /// API keys and where they are looked for.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ApiKeys {
     /// Where the key is. Default: the header x-api-key.
     #[serde(default = "api_key_header")]
     pub from: Vec<Place>,
     /// The callers, by name.
-    pub keys: BTreeMap<Name, ApiKey>,
+    pub keys: Dictionary<Name, ApiKey>,
 }
 
 /// One caller's key.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ApiKey {
     /// The entry of `secrets` that holds the key.

@@ -1,17 +1,17 @@
 //! Providers of JSON Web Tokens (RFC 7519) and their keys (RFC 7517).
 
-use std::collections::BTreeMap;
+use crate::dictionary::Dictionary;
 
-use serde::Deserialize;
+use crate::setting::Setting;
 use serde_json::{Map, Value};
 
 use super::Place;
-use crate::config::scalar::{DurationText, HeaderName, Verdict};
-use crate::config::secrets::SecretRef;
+use crate::scalar::{DurationText, HeaderName, Verdict};
+use crate::secrets::SecretRef;
 
 /// One issuer and how its tokens are verified.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct JwtProvider {
     /// `iss`; a provider without one takes the tokens that carry none.
@@ -50,8 +50,8 @@ pub struct JwtProvider {
     #[serde(default)]
     pub forward: Verdict,
     /// Headers that carry a claim to the upstream.
-    #[serde(default, deserialize_with = "crate::config::unique_keys")]
-    pub claim_to_headers: BTreeMap<HeaderName, String>,
+    #[serde(default)]
+    pub claim_to_headers: Dictionary<HeaderName, String>,
     /// The header that carries the whole payload to the upstream.
     #[serde(default)]
     pub payload_header: Option<HeaderName>,
@@ -64,8 +64,8 @@ pub struct JwtProvider {
 }
 
 /// The signature algorithms (RFC 7518, RFC 8037).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[allow(missing_docs)]
 pub enum Algorithm {
     HS256,
@@ -90,8 +90,8 @@ impl Algorithm {
 }
 
 /// The claims with a meaning: their names in this provider's tokens.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct JwtClaims {
     /// Who the caller is. Default: sub.
@@ -114,8 +114,7 @@ impl Default for JwtClaims {
 }
 
 /// Where public keys come from.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(try_from = "JwksFields")]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Jwks {
     /// A JWK Set written into the configuration.
     Inline(Map<String, Value>),
@@ -137,11 +136,11 @@ pub struct RemoteJwks {
 }
 
 /// A JWK Set: `inline`, or `cluster` and `uri`.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 #[derive(Default)]
-#[cfg_attr(feature = "cli", schemars(extend("oneOf" = shapes())))]
+#[cfg_attr(feature = "schema", schemars(extend("oneOf" = shapes())))]
 struct JwksFields {
     /// The set itself.
     inline: Option<Map<String, Value>>,
@@ -155,7 +154,7 @@ struct JwksFields {
     timeout: Option<DurationText>,
 }
 
-#[cfg(feature = "cli")]
+#[cfg(feature = "schema")]
 fn shapes() -> Value {
     serde_json::json!([
         { "required": ["inline"], "maxProperties": 1 },
@@ -163,7 +162,7 @@ fn shapes() -> Value {
     ])
 }
 
-crate::config::schema_of!(Jwks is JwksFields);
+crate::made_of!(Jwks is JwksFields);
 
 impl TryFrom<JwksFields> for Jwks {
     type Error = &'static str;
@@ -187,8 +186,8 @@ impl TryFrom<JwksFields> for Jwks {
 }
 
 /// The service that is asked whether the account exists and is active.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Account {
     /// The Envoy cluster of the service.
@@ -204,8 +203,8 @@ pub struct Account {
 }
 
 /// Whether a token must be bound to the peer certificate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[derive(Default)]
 pub enum Binding {

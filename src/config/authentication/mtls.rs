@@ -1,12 +1,12 @@
 //! Client certificates, and revocations shared between proxies.
 
-use serde::Deserialize;
+use crate::setting::Setting;
 
-use crate::config::scalar::{DurationText, Verdict};
+use crate::scalar::{DurationText, Verdict};
 
 /// Client certificates that the listener has verified.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 #[derive(Default)]
 pub struct Mtls {
@@ -20,8 +20,8 @@ pub struct Mtls {
 }
 
 /// Revocations shared with other proxies and kept over restarts.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Revocation {
     /// The service that keeps them.
@@ -29,8 +29,8 @@ pub struct Revocation {
 }
 
 /// The service that keeps revocations.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RevocationFeed {
     /// Its Envoy cluster.

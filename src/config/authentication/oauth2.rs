@@ -1,13 +1,12 @@
 //! Providers of opaque tokens: introspection (RFC 7662) or userinfo (OpenID Connect Core, section 5.3).
 
-use serde::Deserialize;
+use crate::setting::Setting;
 
-use crate::config::scalar::{DurationText, Verdict};
-use crate::config::secrets::SecretRef;
+use crate::scalar::{DurationText, Verdict};
+use crate::secrets::SecretRef;
 
 /// One provider of opaque tokens.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(try_from = "OpaqueFields")]
+#[derive(Clone, Debug, PartialEq)]
 pub struct OpaqueProvider {
     /// Whom to ask about a token.
     pub source: OpaqueSource,
@@ -31,8 +30,8 @@ pub enum OpaqueSource {
 }
 
 /// Token introspection with client credentials.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Introspection {
     /// The Envoy cluster of the provider.
@@ -49,8 +48,8 @@ pub struct Introspection {
 }
 
 /// The userinfo endpoint.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Userinfo {
     /// The Envoy cluster of the provider.
@@ -63,8 +62,8 @@ pub struct Userinfo {
 }
 
 /// The members of an answer with a meaning.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct OpaqueClaims {
     /// Who the caller is. Default: sub.
@@ -84,11 +83,11 @@ impl Default for OpaqueClaims {
 }
 
 /// One provider of opaque tokens: exactly one of introspection, userinfo.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 #[derive(Default)]
-#[cfg_attr(feature = "cli", schemars(extend("oneOf" = one_of())))]
+#[cfg_attr(feature = "schema", schemars(extend("oneOf" = one_of())))]
 struct OpaqueFields {
     /// RFC 7662.
     introspection: Option<Introspection>,
@@ -104,12 +103,12 @@ struct OpaqueFields {
     on_error: Verdict,
 }
 
-#[cfg(feature = "cli")]
+#[cfg(feature = "schema")]
 fn one_of() -> serde_json::Value {
-    crate::config::exactly_one(&["introspection", "userinfo"])
+    crate::exactly_one(&["introspection", "userinfo"])
 }
 
-crate::config::schema_of!(OpaqueProvider is OpaqueFields);
+crate::made_of!(OpaqueProvider is OpaqueFields);
 
 impl TryFrom<OpaqueFields> for OpaqueProvider {
     type Error = &'static str;
@@ -118,7 +117,7 @@ impl TryFrom<OpaqueFields> for OpaqueProvider {
         let sources =
             [fields.introspection.map(OpaqueSource::Introspection), fields.userinfo.map(OpaqueSource::Userinfo)];
         Ok(Self {
-            source: crate::config::only(sources).ok_or("expected exactly one of introspection, userinfo")?,
+            source: crate::only(sources).ok_or("expected exactly one of introspection, userinfo")?,
             token_prefix: fields.token_prefix,
             claims: fields.claims,
             cache: fields.cache.unwrap_or(DurationText::seconds(60)),

@@ -1,12 +1,11 @@
 //! Where in a request a credential is looked for.
 
-use serde::Deserialize;
+use crate::setting::Setting;
 
 use super::super::scalar::HeaderName;
 
 /// One place of a credential.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(try_from = "PlaceFields")]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Place {
     /// A header, with what stands before the credential in it.
     Header {
@@ -29,11 +28,11 @@ impl Place {
 }
 
 /// Where a credential is looked for: exactly one of header, cookie, query.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 #[derive(Default)]
-#[cfg_attr(feature = "cli", schemars(extend("oneOf" = one_of())))]
+#[cfg_attr(feature = "schema", schemars(extend("oneOf" = one_of())))]
 struct PlaceFields {
     /// A header.
     header: Option<HeaderName>,
@@ -45,12 +44,12 @@ struct PlaceFields {
     query: Option<String>,
 }
 
-#[cfg(feature = "cli")]
+#[cfg(feature = "schema")]
 fn one_of() -> serde_json::Value {
     super::super::exactly_one(&["header", "cookie", "query"])
 }
 
-crate::config::schema_of!(Place is PlaceFields);
+crate::made_of!(Place is PlaceFields);
 
 impl TryFrom<PlaceFields> for Place {
     type Error = &'static str;

@@ -1,22 +1,22 @@
 //! Requests that services sign for one another.
 
-use std::collections::BTreeMap;
+use crate::dictionary::Dictionary;
 
-use serde::Deserialize;
+use crate::setting::Setting;
 
-use crate::config::scalar::{DurationText, Name, Verdict};
-use crate::config::secrets::SecretRef;
+use crate::scalar::{DurationText, Name, Verdict};
+use crate::secrets::SecretRef;
 
 /// Signed requests between services.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ServiceSignatures {
     /// Signing keys; any of them verifies while they rotate.
     pub keys: Vec<SecretRef>,
     /// The services that may call, by name.
     #[serde(default)]
-    pub services: BTreeMap<Name, KnownService>,
+    pub services: Dictionary<Name, KnownService>,
     /// How far a timestamp may be from now. Default: 300s.
     #[serde(default = "five_minutes")]
     pub max_clock_skew: DurationText,
@@ -29,8 +29,8 @@ pub struct ServiceSignatures {
 }
 
 /// A service that may call.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct KnownService {
     /// The token that it sends.
@@ -38,8 +38,8 @@ pub struct KnownService {
 }
 
 /// The forms of signature.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum SignatureVersion {
     /// HMAC-SHA256 over name, timestamp and token.
@@ -49,8 +49,8 @@ pub enum SignatureVersion {
 }
 
 /// Whether one signature may be used again, by form.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Replay {
     /// Default: allow.

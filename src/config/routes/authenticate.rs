@@ -1,10 +1,10 @@
 //! Which methods of authentication a route asks for.
 
-use std::fmt;
+use serde_json::Value;
 
-use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-
-use crate::config::scalar::Name;
+use crate::scalar::Name;
+use crate::setting::{self, FromText, Setting};
+use crate::tree::Fault;
 
 /// `none`, `[jwt, service]`, `{ all: [mtls, jwt.users] }` or `{ optional: [jwt] }`.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,7 +48,7 @@ const METHOD_FORM: &str = "expected jwt, jwt.PROVIDER, oauth2, oauth2.PROVIDER, 
 
 impl MethodRef {
     fn parse(text: &str) -> Option<Self> {
-        let provider = |name: &str| Name::deserialize(de::value::StrDeserializer::<de::value::Error>::new(name)).ok();
+        let provider = |name: &str| Name::of(name).ok();
         match text.split_once('.') {
             None => match text {
                 "jwt" => Some(Self::Jwt(None)),
@@ -65,70 +65,37 @@ impl MethodRef {
     }
 }
 
-impl<'de> Deserialize<'de> for MethodRef {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Self::parse(&text).ok_or_else(|| de::Error::custom(METHOD_FORM))
+impl Setting for MethodRef {
+    fn read(value: &Value) -> Result<Self, Fault> {
+        Self::parse(setting::text(value, "a string")?).ok_or_else(|| Fault::new(METHOD_FORM))
     }
 }
 
-impl<'de> Deserialize<'de> for Authenticate {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(AuthenticateVisitor)
-    }
-}
-
-struct AuthenticateVisitor;
-
-impl<'de> Visitor<'de> for AuthenticateVisitor {
-    type Value = Authenticate;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("none, a list of methods, { all: [...] } or { optional: [...] }")
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Authenticate, E> {
-        match text {
-            "none" => Ok(Authenticate::None),
-            _ => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
-        }
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Authenticate, A::Error> {
-        Vec::deserialize(de::value::SeqAccessDeserializer::new(items)).map(Authenticate::Any)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Authenticate, A::Error> {
-        let Some(form) = entries.next_key::<Form>()? else {
-            return Err(de::Error::custom("expected one of all, optional"));
-        };
-        let methods = entries.next_value()?;
-        if entries.next_key::<Form>()?.is_some() {
-            return Err(de::Error::custom("expected only one of all, optional"));
-        }
-        match form {
-            Form::All => Ok(Authenticate::All(methods)),
-            Form::Optional => Ok(Authenticate::Optional(methods)),
+impl Setting for Authenticate {
+    fn read(value: &Value) -> Result<Self, Fault> {
+        const FORM: &str = "none, a list of methods, { all: [...] } or { optional: [...] }";
+        match value {
+            Value::String(text) if text == "none" => Ok(Self::None),
+            Value::Array(_) => Setting::read(value).map(Self::Any),
+            Value::Object(_) => match Form::read(value)? {
+                Form { all: Some(methods), optional: None } => Ok(Self::All(methods)),
+                Form { all: None, optional: Some(methods) } => Ok(Self::Optional(methods)),
+                Form { all: None, optional: None } => Err(Fault::new("expected one of all, optional")),
+                Form { .. } => Err(Fault::new("expected only one of all, optional")),
+            },
+            other => Err(setting::refused(other, FORM)),
         }
     }
 }
 
-enum Form {
-    All,
-    Optional,
+#[derive(Default, Setting)]
+#[serde(default)]
+struct Form {
+    all: Option<Vec<MethodRef>>,
+    optional: Option<Vec<MethodRef>>,
 }
 
-impl<'de> Deserialize<'de> for Form {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match String::deserialize(deserializer)?.as_str() {
-            "all" => Ok(Self::All),
-            "optional" => Ok(Self::Optional),
-            other => Err(de::Error::unknown_field(other, &["all", "optional"])),
-        }
-    }
-}
-
-#[cfg(feature = "cli")]
+#[cfg(feature = "schema")]
 impl schemars::JsonSchema for MethodRef {
     fn schema_name() -> std::borrow::Cow<'static, str> {
         "MethodRef".into()
@@ -142,7 +109,7 @@ impl schemars::JsonSchema for MethodRef {
     }
 }
 
-#[cfg(feature = "cli")]
+#[cfg(feature = "schema")]
 impl schemars::JsonSchema for Authenticate {
     fn schema_name() -> std::borrow::Cow<'static, str> {
         "Authenticate".into()

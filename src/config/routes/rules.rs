@@ -1,15 +1,15 @@
 //! Who may, and who may not.
 
-use std::collections::BTreeMap;
+use crate::dictionary::Dictionary;
 
-use serde::Deserialize;
+use crate::setting::Setting;
 
-use crate::config::claim::ClaimValue;
-use crate::config::scalar::{Name, Network};
+use crate::claim::ClaimValue;
+use crate::scalar::{Name, Network};
 
 /// Conditions on one request; all that are said must hold, and at least one is said.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 #[derive(Default)]
 pub struct Condition {
@@ -18,7 +18,7 @@ pub struct Condition {
     /// The caller has all of these scopes.
     pub scopes: Vec<String>,
     /// The caller's claims have these values.
-    pub claims: BTreeMap<String, ClaimValue>,
+    pub claims: Dictionary<String, ClaimValue>,
     /// The peer (`spiffe://...`) or the caller (`service:NAME`) is any of these; a final `*` stands for any ending.
     pub principals: Vec<String>,
     /// The client's address is in any of these networks.
@@ -28,8 +28,8 @@ pub struct Condition {
 }
 
 /// Conditions that refuse, unless others hold.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 #[derive(Default)]
 pub struct DenyEntry {
@@ -38,7 +38,7 @@ pub struct DenyEntry {
     /// The caller has all of these scopes.
     pub scopes: Vec<String>,
     /// The caller's claims have these values.
-    pub claims: BTreeMap<String, ClaimValue>,
+    pub claims: Dictionary<String, ClaimValue>,
     /// The peer or the caller is any of these.
     pub principals: Vec<String>,
     /// The client's address is in any of these networks.
@@ -50,8 +50,8 @@ pub struct DenyEntry {
 }
 
 /// A parameter of the path equals a claim.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Owner {
     /// The parameter of the path template.
@@ -61,8 +61,8 @@ pub struct Owner {
 }
 
 /// Any of these roles.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Setting)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Roles {
     /// The roles.

@@ -1,26 +1,25 @@
 //! Roles, limits and the sections that stand alone.
 
-use std::collections::BTreeSet;
+use crate::dictionary::Dictionary;
 
 use super::Checker;
-use crate::canonical::origin::Origin;
-use crate::config::{Cors, Limit, LimitKey, Name, SameSite, tree};
+use crate::{Cors, HostPattern, Limit, LimitKey, Name, SameSite, tree};
 
 impl Checker<'_> {
     /// A role that stands for itself by way of others.
     pub(super) fn roles(&mut self) {
         let roles = &self.config.roles;
         for role in roles.keys() {
-            let mut reached: BTreeSet<&str> = BTreeSet::new();
+            let mut reached: Dictionary<&str, ()> = Dictionary::new();
             let mut open: Vec<&str> = vec![role];
             while let Some(next) = open.pop() {
                 for below in roles.get(next).into_iter().flatten() {
-                    if reached.insert(below) {
+                    if reached.insert(below, ()).is_none() {
                         open.push(below);
                     }
                 }
             }
-            if reached.contains(role.as_str()) {
+            if reached.contains_key(role.as_str()) {
                 self.error(tree::under("roles", role), "stands for itself by way of others");
             }
         }
@@ -38,7 +37,7 @@ impl Checker<'_> {
             (None, None) => self.error(path, "expected rate or tiers"),
             (Some(_), Some(_)) => self.error(format!("{path}.tiers"), "expected either rate or tiers"),
             (None, Some((last, others))) => {
-                let fits_all = |tier: &crate::config::Tier| tier.role.is_none() && tier.claim.is_empty();
+                let fits_all = |tier: &crate::Tier| tier.role.is_none() && tier.claim.is_empty();
                 if !fits_all(last) {
                     let index = others.len();
                     self.error(format!("{path}.tiers[{index}]"), "expected the last tier to fit everyone: only a rate");
@@ -74,14 +73,14 @@ impl Checker<'_> {
     }
 
     pub(super) fn inspection(&mut self) {
-        let mut ids = BTreeSet::new();
+        let mut ids = Dictionary::new();
         for (index, pattern) in self.config.inspection.patterns.iter().enumerate() {
             let path = format!("inspection.patterns[{index}]");
             self.not_empty(&pattern.parts, &format!("{path}.in"));
             if pattern.regex.is_empty() {
                 self.error(format!("{path}.regex"), "expected a regular expression");
             }
-            if !ids.insert(&pattern.id) {
+            if ids.insert(pattern.id.as_str(), ()).is_some() {
                 self.error(format!("{path}.id"), "is the id of another pattern too");
             }
         }
@@ -111,9 +110,9 @@ impl Checker<'_> {
         let headers = &self.config.headers;
         let identity = &headers.identity;
         let fields = [("subject", &identity.subject), ("roles", &identity.roles), ("method", &identity.method)];
-        let mut seen = BTreeSet::new();
+        let mut seen = Dictionary::new();
         for (field, name) in fields.into_iter().chain([("peer", &identity.peer)]) {
-            if !seen.insert(name.as_str().replace('_', "-")) {
+            if seen.insert(name.as_str().replace('_', "-"), ()).is_some() {
                 self.error(format!("headers.identity.{field}"), "is filled by something else already");
             }
         }
@@ -137,7 +136,7 @@ impl Checker<'_> {
         for (index, origin) in cors.origins.iter().enumerate() {
             let path = format!("{path}.origins[{index}]");
             if origin == "*" {
-                if cors.credentials == crate::config::Verdict::Allow {
+                if cors.credentials == crate::Verdict::Allow {
                     self.error(path, "expected origins by name where credentials are allowed");
                 }
             } else if !is_origin(origin) {
@@ -150,8 +149,8 @@ impl Checker<'_> {
         let Some(outbound) = &self.config.outbound else { return };
         self.secret(&outbound.sign.token, "outbound.sign.token");
         self.keys(&outbound.sign.keys, "outbound.sign.keys");
-        let signs_bodies = outbound.sign.signature == crate::config::SignatureVersion::V2;
-        if signs_bodies && self.config.bodies.hold == crate::config::Hold::BufferFilter {
+        let signs_bodies = outbound.sign.signature == crate::SignatureVersion::V2;
+        if signs_bodies && self.config.bodies.hold == crate::Hold::BufferFilter {
             self.error(
                 "outbound.sign.signature",
                 "expected v1, or bodies.hold: headers: v2 signs the body in the head",
@@ -168,10 +167,17 @@ fn is_plain_segment(segment: &str) -> bool {
     !matches!(segment, "" | "." | "..") && segment.bytes().all(plain)
 }
 
-/// RFC 6454, section 6.2: scheme, host and port, nothing more.
+/// RFC 6454, section 6.2: scheme, host and port, nothing more, in lower case.
 fn is_origin(text: &str) -> bool {
     let Some((scheme, authority)) = text.split_once("://") else { return false };
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-._:[]".contains(&byte);
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (authority, None),
+    };
     let letters = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte);
-    scheme.bytes().all(letters) && authority.bytes().all(plain) && Origin::parse(text.as_bytes()).is_some()
+    scheme.starts_with(|first: char| first.is_ascii_lowercase())
+        && scheme.bytes().all(letters)
+        && HostPattern::is_host(host)
+        && !host.bytes().any(|byte| byte.is_ascii_uppercase())
+        && port.is_none_or(|port| port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok())
 }

@@ -1,9 +1,9 @@
 //! Authentication: each provider by itself, and providers that could not be told apart.
 
-use std::collections::{BTreeMap, BTreeSet};
+use crate::dictionary::Dictionary;
 
 use super::Checker;
-use crate::config::{ApiKeys, JwtProvider, OpaqueProvider, OpaqueSource, Place, Tokens, Verdict, tree};
+use crate::{ApiKeys, JwtProvider, OpaqueProvider, OpaqueSource, Place, Tokens, Verdict, tree};
 
 /// Headers that the proxy or the connection needs for itself.
 const RESERVED: &[&str] = &[
@@ -27,7 +27,7 @@ impl Checker<'_> {
     pub(super) fn providers(&mut self) {
         let config = self.config;
         let authentication = &config.authentication;
-        let mut issuers = BTreeMap::new();
+        let mut issuers = Dictionary::new();
         for (name, provider) in &authentication.jwt {
             let path = tree::under("authentication.jwt", name.as_str());
             self.provider(provider, &path);
@@ -93,7 +93,10 @@ impl Checker<'_> {
         let identity = &self.config.headers.identity;
         let identity = [&identity.subject, &identity.roles, &identity.method, &identity.peer];
         // Upstreams that see `-` and `_` as one (CGI, WSGI) see these as one header.
-        let mut taken: BTreeSet<String> = identity.iter().map(|name| name.as_str().replace('_', "-")).collect();
+        let mut taken: Dictionary<String, ()> = Dictionary::new();
+        for name in identity {
+            taken.insert(name.as_str().replace('_', "-"), ());
+        }
         let claims = provider.claim_to_headers.keys();
         let claims = claims.map(|name| (name, tree::under(&format!("{path}.claim_to_headers"), name.as_str())));
         let payload = provider.payload_header.iter().map(|name| (name, format!("{path}.payload_header")));
@@ -101,7 +104,7 @@ impl Checker<'_> {
             let plain = name.as_str().replace('_', "-");
             if RESERVED.contains(&plain.as_str()) {
                 self.error(path, format!("expected a header that nothing else needs, not {plain}"));
-            } else if !taken.insert(plain) {
+            } else if taken.insert(plain, ()).is_some() {
                 self.error(path, "is filled by something else already");
             }
         }
@@ -116,7 +119,7 @@ impl Checker<'_> {
         }
     }
 
-    fn opaque_providers(&mut self, providers: &BTreeMap<crate::config::Name, OpaqueProvider>) {
+    fn opaque_providers(&mut self, providers: &Dictionary<crate::Name, OpaqueProvider>) {
         let mut earlier: Vec<(&str, &str)> = Vec::new();
         for (name, provider) in providers {
             let path = tree::under("authentication.oauth2", name.as_str());
@@ -149,7 +152,7 @@ impl Checker<'_> {
         if api_keys.keys.is_empty() {
             self.error(path, "expected at least one entry");
         }
-        let mut owners = BTreeMap::new();
+        let mut owners = Dictionary::new();
         for (name, key) in &api_keys.keys {
             let path = tree::under(path, name.as_str()) + ".secret";
             self.secret_name(key.secret.as_str(), &path);
@@ -178,9 +181,9 @@ impl Checker<'_> {
             tokens.refresh.as_ref().map(|refresh| ("tokens.refresh.path", &refresh.path)),
             tokens.logout.as_ref().map(|logout| ("tokens.logout.path", &logout.path)),
         ];
-        let mut seen = BTreeSet::new();
+        let mut seen = Dictionary::new();
         for (field, path) in paths.into_iter().flatten() {
-            if !seen.insert(path.as_str()) {
+            if seen.insert(path.as_str(), ()).is_some() {
                 self.error(field, "is the path of another endpoint too");
             }
         }

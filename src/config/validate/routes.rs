@@ -1,7 +1,7 @@
 //! Routes and their defaults: what they refer to.
 
 use super::Checker;
-use crate::config::{Authenticate, Body, Exclusion, MethodRef, Response, Route};
+use crate::{Authenticate, Body, Exclusion, MethodRef, Response, Route};
 
 impl Checker<'_> {
     pub(super) fn routes(&mut self) {

@@ -1,7 +1,7 @@
 //! The entries of `allow` and `deny`.
 
 use super::Checker;
-use crate::config::{Condition, DenyEntry, Owner, Roles};
+use crate::{Condition, DenyEntry, Owner, Roles};
 
 impl Checker<'_> {
     /// `template` is the route's path, empty where it has none; defaults have no route.

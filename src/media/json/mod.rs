@@ -1,16 +1,23 @@
 //! JSON (RFC 8259) walked in one pass without building a tree: a visitor sees every key, string, number and literal.
 //!
+//! A visitor can say which bytes concern it, and then sees only the strings that hold one: most of a document is text in
+//! which nothing is to be found, and 64 bytes are judged faster than one value.
+//!
 //! The grammar is strict: one document, UTF-8 without byte order mark, nothing else accepted. UTF-16 and UTF-32 bodies
 //! therefore are malformed at their first byte. One liberty RFC 8259 section 8.2 takes itself stays open: an escaped
 //! surrogate without its pair is accepted, because recipients accept it, and flagged.
 
+mod glide;
 mod string;
 #[cfg(test)]
 mod tests;
 mod walker;
+mod window;
 
 use std::borrow::Cow;
 use std::ops::{ControlFlow, Range};
+
+use crate::lanes;
 
 /// The bounds of a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,6 +167,76 @@ pub trait Visitor {
 
     /// The array or object that began last ends.
     fn close(&mut self) {}
+
+    /// Whether anything is ever passed over.
+    const PASSES_OVER: bool = false;
+
+    /// A bit for each byte that [`Visitor::passes_over`] must not miss; whatever stands around a byte may count. All bytes
+    /// of the document are shown, in and out of strings.
+    fn mark(_block: &Block<'_>) -> u64 {
+        0
+    }
+
+    /// A first look, which most blocks are left with: at least all bits of [`Visitor::mark`], and those of quotes,
+    /// backslashes, control characters and what is no ASCII.
+    fn suspect(_block: &Block<'_>) -> u64 {
+        u64::MAX
+    }
+
+    /// Whether a key or a string need not be shown. Only asked of ASCII without escapes in which no byte is marked.
+    fn passes_over(&mut self, _text: &[u8]) -> bool {
+        false
+    }
+
+    /// Whether a number or a literal need not be shown.
+    fn passes_over_bare(&mut self, _written: &[u8]) -> bool {
+        false
+    }
+}
+
+/// 64 bytes of a document, and the two that follow: spaces where there is nothing more.
+#[derive(Debug)]
+pub struct Block<'d> {
+    bytes: &'d [u8; Block::SIZE + 2],
+}
+
+impl<'d> Block<'d> {
+    /// Bytes of a block.
+    pub const SIZE: usize = 64;
+
+    /// The bytes.
+    #[inline]
+    pub fn bytes(&self) -> &'d [u8; Block::SIZE] {
+        self.from(0)
+    }
+
+    /// What follows each of them, and what follows that.
+    #[inline]
+    pub fn following(&self) -> [&'d [u8; Block::SIZE]; 2] {
+        [self.from(1), self.from(2)]
+    }
+
+    /// Quotes, backslashes and control characters: where a string may end.
+    #[inline]
+    fn stops(&self) -> u64 {
+        let mut flags = [0; Block::SIZE];
+        for (flag, &byte) in flags.iter_mut().zip(self.bytes()) {
+            *flag = u8::from((byte < 0x20) | (byte == b'"') | (byte == b'\\')).wrapping_neg();
+        }
+        lanes::bits(&flags)
+    }
+
+    /// What is no ASCII.
+    #[inline]
+    fn high(&self) -> u64 {
+        lanes::bits(self.bytes())
+    }
+
+    #[inline]
+    fn from(&self, start: usize) -> &'d [u8; Block::SIZE] {
+        let bytes = self.bytes.get(start..start + Block::SIZE).and_then(|bytes| bytes.try_into().ok());
+        bytes.unwrap_or(&[0; Block::SIZE])
+    }
 }
 
 impl<B, F: FnMut(Token<'_>, &Location<'_>) -> ControlFlow<B>> Visitor for F {

@@ -4,22 +4,35 @@ use std::borrow::Cow;
 use std::ops::ControlFlow;
 
 use super::string::{self, Raw};
+use super::window::Window;
 use super::{Container, Error, Frame, Limits, Location, Text, Token, Visitor};
 
 /// No frame: what an array at the top is named after.
-const NOBODY: usize = usize::MAX;
+pub(super) const NOBODY: usize = usize::MAX;
 
 pub(super) struct Walker<'a, V> {
-    document: &'a [u8],
-    at: usize,
-    limits: &'a Limits,
-    entries: usize,
-    frames: Vec<Frame<'a>>,
+    pub(super) document: &'a [u8],
+    pub(super) at: usize,
+    pub(super) limits: &'a Limits,
+    pub(super) entries: usize,
+    pub(super) frames: Vec<Frame<'a>>,
     /// Decoded string of the token being visited.
     scratch: Vec<u8>,
     /// Keys of all open objects, outermost first; only filled when they must be unique.
     keys: Vec<SeenKey<'a>>,
-    visit: V,
+    pub(super) window: Window,
+    pub(super) visit: V,
+}
+
+/// Where a walk may be interrupted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stands {
+    /// A member of an object is next.
+    BeforeKey,
+    /// A value is next.
+    BeforeValue,
+    /// The next entry or the end of a container is next, or the end of the document.
+    AfterValue,
 }
 
 /// Ordered so that equal keys stand together, the earlier one first.
@@ -44,7 +57,7 @@ impl<B> From<Error> for Stop<B> {
 impl<'a, V: Visitor> Walker<'a, V> {
     pub(super) fn new(document: &'a [u8], limits: &'a Limits, visit: V) -> Self {
         let (frames, scratch, keys) = (Vec::new(), Vec::new(), Vec::new());
-        Self { document, at: 0, limits, entries: 0, frames, scratch, keys, visit }
+        Self { document, at: 0, limits, entries: 0, frames, scratch, keys, window: Window::new(), visit }
     }
 
     pub(super) fn run(mut self) -> Result<ControlFlow<V::Break>, Error> {
@@ -56,11 +69,21 @@ impl<'a, V: Visitor> Walker<'a, V> {
     }
 
     fn document(&mut self) -> Result<(), Stop<V::Break>> {
+        let mut stands = Stands::BeforeValue;
         loop {
-            let entered = self.value()?;
-            if !entered && !self.next_entry()? {
-                break;
+            if V::PASSES_OVER && !self.limits.unique_keys {
+                stands = self.glide(stands);
             }
+            stands = match stands {
+                Stands::BeforeValue if self.value()? => Stands::BeforeValue,
+                Stands::BeforeValue => Stands::AfterValue,
+                Stands::BeforeKey => {
+                    self.key()?;
+                    Stands::BeforeValue
+                }
+                Stands::AfterValue if self.next_entry()? => Stands::BeforeValue,
+                Stands::AfterValue => break,
+            };
         }
         match self.peek() {
             None => Ok(()),

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use super::{Key, RouteErrorReason, RouteMatch};
 use crate::{canonical::host::CanonicalHost, head::Head};
 
-/// The number of "any host" and "any method".
+/// The number of "any host", "any method" and "no header condition".
 pub(super) const ANY: u32 = 0;
 
 /// A header that a request must have.
@@ -38,10 +38,11 @@ impl fmt::Display for HostPatternError {
 
 impl std::error::Error for HostPatternError {}
 
-/// Hosts and methods of one route by their numbers.
+/// Hosts, methods and header conditions of one route by their numbers.
 pub(super) struct Conditions {
     hosts: Vec<u32>,
     methods: Vec<u32>,
+    header_ids: Vec<u32>,
     pub headers: Vec<HeaderCondition>,
 }
 
@@ -64,12 +65,14 @@ impl Conditions {
                 list.push(ANY);
             }
         }
-        Ok(Self { hosts, methods, headers: route.headers.clone() })
+        let header_ids = route.headers.iter().map(|condition| interned.headers.intern(condition)).collect();
+        Ok(Self { hosts, methods, header_ids, headers: route.headers.clone() })
     }
 
-    /// One key for each host and method.
-    pub fn keys(&self, index: usize) -> impl Iterator<Item = Key> {
-        self.hosts.iter().flat_map(move |host| self.methods.iter().map(move |method| (*host, *method, index)))
+    /// One key for each host and method, all with the header condition that fewest routes have.
+    pub fn keys(&self, index: usize, interned: &Interned) -> impl Iterator<Item = Key> {
+        let header = interned.headers.rarest(&self.header_ids).unwrap_or(ANY);
+        self.hosts.iter().flat_map(move |host| self.methods.iter().map(move |method| (*host, *method, header, index)))
     }
 }
 
@@ -110,6 +113,61 @@ pub(super) struct Interned {
     /// Most labels of any key of `below`: longer suffixes need no look.
     deepest: usize,
     methods: BTreeMap<Box<[u8]>, u32>,
+    pub headers: Headers,
+}
+
+/// Every header condition of a table, numbered from 1.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Headers {
+    /// By name, in lower case.
+    names: BTreeMap<Box<[u8]>, Values>,
+    /// How many conditions of routes have each number; the first place is nobody's.
+    uses: Vec<usize>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Values {
+    present: Option<u32>,
+    exact: BTreeMap<Box<[u8]>, u32>,
+}
+
+impl Headers {
+    /// The numbers of the conditions that a head meets, at most two for each of its fields.
+    pub fn met_by(&self, head: &Head) -> Vec<u32> {
+        if self.names.is_empty() {
+            return Vec::new();
+        }
+        let mut fields: Vec<_> =
+            head.iter().filter_map(|(name, value)| Some((name, value, self.names.get(name)?))).collect();
+        fields.sort_by_key(|(name, ..)| *name);
+        let mut met = Vec::new();
+        for same in fields.chunk_by(|one, next| one.0 == next.0) {
+            met.extend(same.first().and_then(|(_, _, values)| values.present));
+            // A header that is repeated has no one value.
+            if let [(_, value, values)] = same {
+                met.extend(values.exact.get(*value));
+            }
+        }
+        met
+    }
+
+    fn intern(&mut self, condition: &HeaderCondition) -> u32 {
+        let values = self.names.entry(condition.name.to_ascii_lowercase().into_bytes().into()).or_default();
+        let next = self.uses.len().max(1);
+        let id = match &condition.value {
+            None => *values.present.get_or_insert(next as u32),
+            Some(value) => *values.exact.entry(value.as_bytes().into()).or_insert(next as u32),
+        };
+        self.uses.resize(next.max(id as usize + 1), 0);
+        if let Some(uses) = self.uses.get_mut(id as usize) {
+            *uses += 1;
+        }
+        id
+    }
+
+    fn rarest(&self, ids: &[u32]) -> Option<u32> {
+        ids.iter().copied().min_by_key(|id| self.uses.get(*id as usize).copied())
+    }
 }
 
 impl Interned {

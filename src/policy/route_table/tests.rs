@@ -1,6 +1,12 @@
+use std::cell::Cell;
+
 use super::*;
 use crate::canonical::path::PathOptions;
 use proptest::prelude::*;
+
+thread_local! {
+    pub(super) static COMPARISONS: Cell<usize> = const { Cell::new(0) };
+}
 
 fn path(text: &str) -> CanonicalPath<'_> {
     CanonicalPath::parse(if text == "*" { b"OPTIONS" } else { b"GET" }, text.as_bytes(), PathOptions::default())
@@ -203,6 +209,53 @@ fn ten_thousand_routes_visit_no_more_places_than_one() {
     for (target, expected) in [("/api/v3/r9999/x/y", Some(9999)), ("/api/v3/r9998/x/y", None)] {
         let request = RouteRequest { path: &path(target), host: "", method: b"GET", head: &head };
         assert_eq!(table.find(&request).map(|found| found.index), expected, "{target}");
+    }
+}
+
+/// The most comparisons that any of a hundred requests takes, spread over a table of `count` routes.
+fn comparisons(count: usize, of: impl Fn(usize) -> RouteMatch) -> usize {
+    let table = table((0..count).map(&of).collect());
+    let asked = (0..100).map(|turn| {
+        let at = turn * count / 100;
+        let route = of(at);
+        let target = route.path.replace("{id}", "7").replace("/**", "/8");
+        let host = route.hosts.first().map_or("h".to_owned(), |host| host.replace('*', "x"));
+        let method = route.methods.first().map_or("GET", String::as_str);
+        let headers: Vec<_> =
+            route.headers.iter().map(|header| (&*header.name, header.value.as_deref().unwrap_or(""))).collect();
+        COMPARISONS.set(0);
+        assert_eq!(found(&table, &host, method, &target, &headers), Some(at));
+        COMPARISONS.get()
+    });
+    asked.max().unwrap()
+}
+
+#[test]
+fn comparisons_grow_with_the_logarithm_of_the_number_of_routes() {
+    let path = |text: String| RouteMatch { path: text, ..RouteMatch::default() };
+    let header = |name: &str, value: String| HeaderCondition { name: name.into(), value: Some(value) };
+    let shapes: [(&str, &dyn Fn(usize) -> RouteMatch); 9] = [
+        ("exact paths", &|at| path(format!("/api/r{at}"))),
+        ("open paths", &|at| path(format!("/api/r{at}/**"))),
+        ("parameters before", &|at| path(format!("/api/{{id}}/r{at}"))),
+        ("parameters after", &|at| path(format!("/api/r{at}/{{id}}"))),
+        ("all of them, in groups", &|at| {
+            let base = format!("/api/g{}", at / 100);
+            path([format!("{base}/r{at}"), format!("{base}/r{at}/**"), format!("{base}/{{id}}/r{at}")][at % 3].clone())
+        }),
+        ("hosts", &|at| RouteMatch { hosts: vec![format!("h{at}.example.com")], ..route("/a") }),
+        ("hosts below a name", &|at| RouteMatch { hosts: vec![format!("*.h{at}.example.com")], ..route("/a") }),
+        ("values of a header", &|at| RouteMatch { headers: vec![header("X-Tenant", format!("t{at}"))], ..route("/a") }),
+        ("values of a header beside a common one", &|at| RouteMatch {
+            headers: vec![header("x-beta", "1".into()), header("x-tenant", format!("t{at}"))],
+            methods: strings(&["PUT"]),
+            ..route("/a")
+        }),
+    ];
+    for (name, of) in shapes {
+        let (few, many) = (comparisons(100, of), comparisons(10_000, of));
+        // The logarithm doubles; what is tried in turn would be a hundred times as much.
+        assert!(many <= 2 * few + 4, "{name}: {few} comparisons in 100 routes, {many} in 10,000");
     }
 }
 

@@ -10,6 +10,7 @@ use super::super::node::{Keyword, Named, Names, NodeId, Properties, Types};
 use super::super::pattern::Pattern;
 use super::{Compiler, DIALECT, Pending, Scope, below};
 use crate::document::{Document, Limits};
+use crate::order;
 
 impl Compiler {
     /// One keyword of the schema `id`; `beside` are all of its keywords.
@@ -65,7 +66,7 @@ impl Compiler {
             "type" => self.types(value, at).map(Keyword::Type),
             "enum" => self.list(value, at).map(|values| {
                 let mut forms: Vec<Box<[u8]>> = values.iter().map(canonical_form).collect();
-                forms.sort_unstable();
+                order::sort(&mut forms);
                 Keyword::Enum(forms.into())
             }),
             "const" => Some(Keyword::Const(canonical_form(value))),
@@ -269,7 +270,7 @@ impl Compiler {
         let names: Option<Vec<Box<str>>> =
             value.as_array().and_then(|names| names.iter().map(|name| name.as_str().map(Box::from)).collect());
         let mut names = names.or_else(|| self.expected(at, "a list of names"))?;
-        names.sort_unstable();
+        order::sort(&mut names);
         if names.windows(2).any(|pair| pair.first() == pair.last()) {
             return self.expected(at, "every name once");
         }
@@ -293,7 +294,7 @@ impl Compiler {
             .iter()
             .map(|(name, schema)| (Box::from(name.as_str()), self.schema(schema, &below(at, name), scope)));
         let mut schemas: Vec<_> = schemas.collect();
-        schemas.sort_unstable();
+        order::sort(&mut schemas);
         Some(schemas.into())
     }
 }

@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use portcullis::media::content_type::ContentType;
-use portcullis::media::{body, cookie, percent, query};
+use portcullis::media::{Item, body, cookie, percent, query};
 use std::ops::ControlFlow;
 
 const TYPES: [&[u8]; 6] = [
@@ -21,7 +21,7 @@ fuzz_target!(|data: &[u8]| {
     if let Some(named) = TYPES.get(usize::from(choice) % (TYPES.len() + 1)) {
         let content_type = ContentType::parse(named).expect("a type of our own");
         let mut visited = 0;
-        let _ = body::items(&content_type, body, &body::Limits::default(), |item| {
+        let _ = body::items(&content_type, body, &body::Limits::default(), |item: Item<'_>| {
             visited += item.value.len();
             ControlFlow::<()>::Continue(())
         });

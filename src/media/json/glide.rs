@@ -1,0 +1,201 @@
+//! The walk over what a visitor passes over: the same grammar and the same limits, for text and numbers as most documents
+//! are made of. Whatever is unusual is left where it stands to the [`Walker`], which alone refuses and shows.
+
+use std::borrow::Cow;
+
+use super::walker::{NOBODY, Stands, Walker};
+use super::{Container, Frame, Visitor};
+
+impl<'a, V: Visitor> Walker<'a, V> {
+    /// Goes on as far as nothing has to be shown, nothing is wrong, and no limit is met.
+    #[inline(never)]
+    pub(super) fn glide(&mut self, stands: Stands) -> Stands {
+        let mut glide = Glide { at: self.at, stands, container: self.container(), counted: 0, key: None };
+        while let Some(&byte) = self.document.get(glide.at) {
+            if byte > b' ' {
+                if !self.step(&mut glide, byte) {
+                    break;
+                }
+            } else if matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
+                glide.at += 1;
+            } else {
+                break;
+            }
+        }
+        self.keep(&mut glide);
+        self.at = glide.at;
+        glide.stands
+    }
+
+    /// One step from `byte`; false: it is not for us to take.
+    #[inline(always)]
+    fn step(&mut self, glide: &mut Glide<'a>, byte: u8) -> bool {
+        if byte == b'"' {
+            return glide.stands != Stands::AfterValue && self.text(glide);
+        }
+        match glide.stands {
+            Stands::AfterValue => match byte {
+                b',' => self.comma(glide),
+                b'}' => self.leave(glide, Container::Object),
+                b']' => self.leave(glide, Container::Array),
+                _ => false,
+            },
+            Stands::BeforeValue => match byte {
+                b'0'..=b'9' | b'-' => self.bare(glide, self.limits.number_length, number),
+                b'{' => self.enter(glide, Container::Object),
+                b'[' => self.enter(glide, Container::Array),
+                b't' => self.bare(glide, 4, |rest| literal(rest, b"true")),
+                b'f' => self.bare(glide, 5, |rest| literal(rest, b"false")),
+                b'n' => self.bare(glide, 4, |rest| literal(rest, b"null")),
+                _ => false,
+            },
+            Stands::BeforeKey => false,
+        }
+    }
+
+    /// A key with its colon, or a string.
+    #[inline(always)]
+    fn text(&mut self, glide: &mut Glide<'a>) -> bool {
+        let start = glide.at + 1;
+        let Some(end) = self.window.plain::<V>(self.document, start) else { return false };
+        let Some(text) = self.document.get(start..end) else { return false };
+        if text.len() > self.limits.string_length || !self.visit.passes_over(text) {
+            return false;
+        }
+        if glide.stands == Stands::BeforeValue {
+            glide.at = end + 1;
+            glide.stands = Stands::AfterValue;
+            return true;
+        }
+        if self.entries >= self.limits.entries || self.document.get(end + 1) != Some(&b':') {
+            return false;
+        }
+        self.entries += 1;
+        glide.counted += 1;
+        glide.key = Some(text);
+        glide.at = end + 2;
+        glide.stands = Stands::BeforeValue;
+        true
+    }
+
+    #[inline(always)]
+    fn comma(&mut self, glide: &mut Glide<'a>) -> bool {
+        match glide.container {
+            Some(Container::Object) => glide.stands = Stands::BeforeKey,
+            Some(Container::Array) if self.entries < self.limits.entries => self.element_begins(glide),
+            _ => return false,
+        }
+        glide.at += 1;
+        true
+    }
+
+    #[inline(always)]
+    fn element_begins(&mut self, glide: &mut Glide<'a>) {
+        self.entries += 1;
+        glide.counted += 1;
+        glide.stands = Stands::BeforeValue;
+    }
+
+    #[inline(always)]
+    fn enter(&mut self, glide: &mut Glide<'a>, container: Container) -> bool {
+        let depth = self.frames.len();
+        // What is empty ends as it begins: that, and space before its end, is left to the walk.
+        let empty = matches!(self.document.get(glide.at + 1), None | Some(b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t'));
+        if depth >= self.limits.depth || self.entries >= self.limits.entries || empty {
+            return false;
+        }
+        self.keep(glide);
+        let owner = match container {
+            Container::Object => depth,
+            Container::Array => self.frames.last().map_or(NOBODY, |frame| frame.owner),
+        };
+        self.frames.push(Frame { container, count: 0, key: Cow::Borrowed(&[]), owner });
+        self.visit.open(container);
+        glide.container = Some(container);
+        match container {
+            Container::Object => glide.stands = Stands::BeforeKey,
+            Container::Array => self.element_begins(glide),
+        }
+        glide.at += 1;
+        true
+    }
+
+    #[inline(always)]
+    fn leave(&mut self, glide: &mut Glide<'a>, container: Container) -> bool {
+        if glide.container != Some(container) {
+            return false;
+        }
+        self.frames.pop();
+        self.visit.close();
+        (glide.counted, glide.key) = (0, None);
+        glide.container = self.container();
+        glide.at += 1;
+        true
+    }
+
+    /// A number or a literal of at most `most` bytes; `length` says how long it is at the beginning of the rest.
+    #[inline(always)]
+    fn bare(&mut self, glide: &mut Glide<'a>, most: usize, length: impl Fn(&[u8]) -> usize) -> bool {
+        let rest = self.document.get(glide.at..).unwrap_or_default();
+        let length = length(rest);
+        let written = rest.get(..length).unwrap_or_default();
+        if length == 0 || length > most || !self.visit.passes_over_bare(written) {
+            return false;
+        }
+        glide.at += length;
+        glide.stands = Stands::AfterValue;
+        true
+    }
+
+    fn container(&self) -> Option<Container> {
+        self.frames.last().map(|frame| frame.container)
+    }
+
+    /// Writes down what the innermost container has had since it was written down last.
+    #[inline]
+    fn keep(&mut self, glide: &mut Glide<'a>) {
+        let Some(frame) = self.frames.last_mut() else { return };
+        frame.count += std::mem::take(&mut glide.counted);
+        if let Some(key) = glide.key.take() {
+            frame.key = Cow::Borrowed(key);
+        }
+    }
+}
+
+/// How far it went.
+struct Glide<'a> {
+    at: usize,
+    stands: Stands,
+    /// The innermost one.
+    container: Option<Container>,
+    /// Its entries that it does not know of yet.
+    counted: usize,
+    /// Its last key, if that is new.
+    key: Option<&'a [u8]>,
+}
+
+/// The length of the number that `rest` begins with; 0 where it is malformed or has an exponent.
+#[inline(always)]
+fn number(rest: &[u8]) -> usize {
+    let byte = |at: usize| rest.get(at).copied().unwrap_or_default();
+    let digits = |from: usize| {
+        let mut end = from;
+        while byte(end).is_ascii_digit() {
+            end += 1;
+        }
+        end
+    };
+    let first = usize::from(byte(0) == b'-');
+    let whole = digits(first);
+    // None, or more after a zero.
+    if whole == first || byte(first) == b'0' && whole > first + 1 {
+        return 0;
+    }
+    let end = if byte(whole) == b'.' { digits(whole + 1) } else { whole };
+    if end == whole + 1 || matches!(byte(end), b'e' | b'E') { 0 } else { end }
+}
+
+#[inline(always)]
+fn literal(rest: &[u8], written: &[u8]) -> usize {
+    if rest.starts_with(written) { written.len() } else { 0 }
+}
