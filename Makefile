@@ -102,7 +102,7 @@ fuzz: ## Fuzzes decoders, tokenisers and parsers: MINUTES=N for each target, TAR
 	@.ci/fuzz "$(or $(MINUTES),5)" "$(TARGET)"
 
 .PHONY: bench
-bench: build envoy ## Measures CPU time beside Envoy's own filters: a table, and target/bench.json
+bench: build lean envoy ## Measures CPU time beside Envoy's own filters: a table, and target/bench.json
 	@echo "bench: Portcullis beside Envoy's own filters, on loopback"
 	@$(PYTHON) benches/bench.py $(BENCH)
 

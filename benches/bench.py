@@ -20,6 +20,7 @@ import payloads
 import weight
 from clients import get, post
 from configurations import ATTACK, UNKNOWN, bodies, buffer_filter, full, native_chain, portcullis, provider, route
+from proxy import Envoy
 from rounds import Subject, running, spread
 from tokens import JWKS, es256, hashes_of, hs256, rs256, token
 
@@ -138,25 +139,28 @@ class Bench:
     def scan(self):
         print("inspection in the module, megabytes of a body in a second of CPU, copy included:", flush=True)
         size = 1_000_000
-        benign = ("The quick brown fox jumps over the lazy dog, and nobody knows why. " * 20_000)[:size].encode()
+        benign = b"The quick brown fox jumps over the lazy dog, and nobody knows why. "
         hostile = {
             "quotes that compare": b"='", "references": b"&amp;amp;amp;", "every encoding": b"%2525252525&amp;amp;amp;\\u005cu005c",
             "steps upwards": b"../a", "arguments without an end": b";ls+a", "markup": b"<p class=\"a\">text &amp; more</p>\n",
             "quotes and brackets": b"'+(((((((((1)))))))))", "script URLs": b"javascript:a ",
         }
+        pieces = {"prose": benign, **hostile}
+        bodies_of = {kind: (piece * (size // len(piece) + 1))[:size] for kind, piece in pieces.items()}
         # Monitored: what is found is told, and the body passes.
-        plugin = bodies(mode="monitor", body_limit="2MiB")
-        def rate(piece):
-            body = (piece * (size // len(piece) + 1))[:size]
-            request = [post(body, "text/plain")]
-            subjects = {"buffer": Subject(buffer_filter(), request, 2), "scan": self.subject(plugin, request, 2)}
-            with running(subjects, self.rounds(10)) as run:
-                per_body = run.difference("scan", "buffer")
-                return tuple(size / nanoseconds * 1000 for nanoseconds in (per_body[0], per_body[2], per_body[1]))
-        self.take("scan_benign_mb_s", rate(benign))
-        worst = min(((rate(piece), name) for name, piece in hostile.items()), key=lambda found: found[0][0])
-        self.take("scan_hostile_mb_s", worst[0])
-        print(f"  (the worst of {len(hostile)} kinds: {worst[1]})")
+        monitored = portcullis(bodies(mode="monitor", body_limit="2MiB"), self.module)
+        envoys = {"buffer": Envoy(buffer_filter()), "scan": Envoy(monitored)}
+        subjects = {(kind, chain): Subject(envoy, [post(body, "text/plain")], 2)
+                    for kind, body in bodies_of.items() for chain, envoy in envoys.items()}
+        with running(subjects, self.rounds(10)) as run:
+            rates = {}
+            for kind in pieces:
+                per_body = run.difference((kind, "scan"), (kind, "buffer"))
+                rates[kind] = tuple(size / nanoseconds * 1000 for nanoseconds in (per_body[0], per_body[2], per_body[1]))
+        self.take("scan_benign_mb_s", rates["prose"])
+        worst = min(hostile, key=lambda kind: rates[kind][0])
+        self.take("scan_hostile_mb_s", rates[worst])
+        print(f"  (the worst of {len(hostile)} kinds: {worst})")
 
 
 # In this order. A part is a function of the bench.
@@ -175,7 +179,9 @@ def main():
     bench = Bench(Path(os.environ["PORTCULLIS_WASM"]), options.quick)
     started = time.monotonic()
     for part in options.only:
+        begun = time.monotonic()
         PARTS[part](bench)
+        print(f"  ({part}: {time.monotonic() - begun:.0f} s)")
     options.json.write_text(json.dumps(bench.figures, indent=2) + "\n")
     print(f"bench: {len(bench.figures)} figures in {options.json}, {time.monotonic() - started:.0f} s")
 

@@ -34,7 +34,7 @@ class Envoy:
 
     def wait(self):
         """Until it serves; then the ports are known."""
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 break

@@ -26,11 +26,14 @@ class Subject:
         self.statuses = (status,) if isinstance(status, int) else status
 
     def open(self):
-        self.client = self.connect(self.envoy.wait())
+        self.envoy.wait()
         for request, status in self.refuses.items():
-            [got] = self.client.statuses([request])
+            # Envoy may close the connection of a request that it refused.
+            with contextlib.closing(self.connect(self.envoy)) as client:
+                [got] = client.statuses([request])
             if got not in ((status,) if isinstance(status, int) else status):
                 raise SystemExit(f"bench: a request that must get {status} got {got}")
+        self.client = self.connect(self.envoy)
 
     def warm(self):
         """Bursts before those that are timed: caches are filled, and the module's code is compiled."""

@@ -8,7 +8,6 @@ would be a figure too good to be true.
 
 import contextlib
 import statistics
-import subprocess
 import tempfile
 from pathlib import Path
 
@@ -24,7 +23,6 @@ WORKERS, ROUNDS = 5, 3
 
 def weight(bench):
     print("size, start and memory:", flush=True)
-    subprocess.run(["make", "--silent", "lean"], cwd=ROOT, check=True)
     with tempfile.TemporaryDirectory(prefix="portcullis-bench-") as directory:
         nothing = Path(directory, "nothing.wasm")
         nothing.write_bytes(trivial())
