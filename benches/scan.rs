@@ -80,25 +80,25 @@ fn worst(time: Duration) {
         state ^= state << 17;
         (state >> 11) as usize % count
     };
-    let text = |pieces: &[usize]| pieces.iter().map(|&piece| PIECES[piece]).collect::<String>();
-    let cost = |pieces: &[usize]| {
-        let piece = text(pieces);
+    let any = |place: usize| PIECES.get(place).copied().unwrap_or_default();
+    let cost = |pieces: &[&str]| {
+        let piece = pieces.concat();
         let value = piece.repeat(LEN / piece.len().max(1)) + "' -- ";
         best_of(4, || scan(value.as_bytes(), ClassSet::USUAL).is_some()).as_secs_f64() / value.len() as f64
     };
     let mut found = Vec::new();
     while begun.elapsed() < time {
-        let mut pieces: Vec<usize> = (0..1 + below(4)).map(|_| below(PIECES.len())).collect();
+        let mut pieces: Vec<&str> = (0..1 + below(4)).map(|_| any(below(PIECES.len()))).collect();
         let mut dearest = cost(&pieces);
         let mut stale = 0;
         while stale < 100 && begun.elapsed() < time {
             let mut other = pieces.clone();
             let place = below(other.len());
             match below(4) {
-                0 if other.len() > 1 => drop(other.remove(place)),
-                1 if other.len() < 10 => other.insert(place, below(PIECES.len())),
+                0 if other.len() > 1 => other.truncate(other.len() - 1),
+                1 if other.len() < 10 => other.insert(place, any(below(PIECES.len()))),
                 2 => other.rotate_left(place),
-                _ => other[place] = below(PIECES.len()),
+                _ => other.iter_mut().skip(place).take(1).for_each(|piece| *piece = any(below(PIECES.len()))),
             }
             let price = cost(&other);
             stale += 1;
@@ -106,7 +106,7 @@ fn worst(time: Duration) {
                 (pieces, dearest, stale) = (other, price, 0);
             }
         }
-        found.push((cost(&pieces), text(&pieces)));
+        found.push((cost(&pieces), pieces.concat()));
     }
     found.sort_by(|a, b| b.0.total_cmp(&a.0));
     for (seconds, piece) in found.iter().take(12) {
