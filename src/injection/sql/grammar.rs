@@ -13,7 +13,7 @@ const MAX_PREFIX: usize = 12;
 const MAX_CHAIN: usize = 8;
 /// The same two where a long value has used up what it may cost.
 const SHORT_CALL: usize = 4;
-const SHORT_CHAIN: usize = 1;
+const SHORT_CHAIN: usize = 4;
 
 /// What an operand is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
