@@ -12,7 +12,7 @@ const MAX_PREFIX: usize = 12;
 /// The most operators of one chain.
 const MAX_CHAIN: usize = 8;
 /// The same two where a long value has used up what it may cost.
-const SHORT_CALL: usize = 4;
+const SHORT_CALL: usize = 12;
 const SHORT_CHAIN: usize = 4;
 
 /// What an operand is.
