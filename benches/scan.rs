@@ -1,6 +1,8 @@
 //! How fast the injection filter reads: everyday values, and values made to cost. `cargo bench --bench scan`
 //!
 //! Prints, for each kind, megabytes a second of a long value or the time for one short value; the best of several runs.
+//! `cargo bench --bench scan -- worst 60` searches for a minute for what costs most: from random pieces uphill, as long as a
+//! change makes the value dearer. What it finds belongs to the decoys of `src/injection/work.rs`.
 
 use portcullis::injection::{ClassSet, scan};
 use std::hint::black_box;
@@ -9,6 +11,11 @@ use std::time::{Duration, Instant};
 const LONG: usize = 256 << 10;
 
 fn main() {
+    let given: Vec<String> = std::env::args().collect();
+    if let Some(at) = given.iter().position(|word| word == "worst") {
+        let seconds = given.get(at + 1).and_then(|word| word.parse().ok()).unwrap_or(60);
+        return worst(Duration::from_secs(seconds));
+    }
     println!("{:<28} {:>10}", "a long value of", "MB/s");
     for (name, piece) in [
         ("plain text", "The quick brown fox jumps over the lazy dog. "),
@@ -50,6 +57,60 @@ fn main() {
             (0..TIMES).filter(|_| scan(black_box(value.as_bytes()), ClassSet::USUAL).is_some()).count() > 0
         });
         println!("{name:<28} {:>10.0}", best.as_secs_f64() * 1e9 / f64::from(TIMES));
+    }
+}
+
+#[rustfmt::skip]
+const PIECES: &[&str] = &[
+    "'", "\"", "`", "=", "<", ">", "(", ")", "[", "]", "{", "}", "|", "&", ";", ",", ".", "/", "\\", "+", "-", "*", "%", "#", "@", "$", ":", "!", "?",
+    " ", "\t", "\n", "a", "1", "0x", "or ", "and ", "select ", "union ", "from ", "case when ", "if(", "sleep(", "null", "like ", "--", "/*", "*/",
+    "@@", "id", "ls ", "cat ", "who ", "$(", "${", "{{", "}}", "<%", "<?php ", "<a ", "<a href=", "<style ", "<!--", "<!doctype ", "on=", " onclick=",
+    "javascript:", "data:", "alert(", "document.", "exec(", "socket.socket(", "../", "..;", ".0x", "/bin/", "%25", "%27", "%2541", "&amp;", "&lt", "&#39;",
+    "\\x27", "\\u0027", "+ADw-", "\u{2018}", "\u{ff05}41", "\0",
+];
+
+/// Climbs from random pieces, again and again, and prints what is dearest.
+fn worst(time: Duration) {
+    const LEN: usize = 16 << 10;
+    let begun = Instant::now();
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut below = |count: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 11) as usize % count
+    };
+    let any = |place: usize| PIECES.get(place).copied().unwrap_or_default();
+    let cost = |pieces: &[&str]| {
+        let piece = pieces.concat();
+        let value = piece.repeat(LEN / piece.len().max(1)) + "' -- ";
+        best_of(4, || scan(value.as_bytes(), ClassSet::USUAL).is_some()).as_secs_f64() / value.len() as f64
+    };
+    let mut found = Vec::new();
+    while begun.elapsed() < time {
+        let mut pieces: Vec<&str> = (0..1 + below(4)).map(|_| any(below(PIECES.len()))).collect();
+        let mut dearest = cost(&pieces);
+        let mut stale = 0;
+        while stale < 100 && begun.elapsed() < time {
+            let mut other = pieces.clone();
+            let place = below(other.len());
+            match below(4) {
+                0 if other.len() > 1 => other.truncate(other.len() - 1),
+                1 if other.len() < 10 => other.insert(place, any(below(PIECES.len()))),
+                2 => other.rotate_left(place),
+                _ => other.iter_mut().skip(place).take(1).for_each(|piece| *piece = any(below(PIECES.len()))),
+            }
+            let price = cost(&other);
+            stale += 1;
+            if price > dearest * 1.02 {
+                (pieces, dearest, stale) = (other, price, 0);
+            }
+        }
+        found.push((cost(&pieces), pieces.concat()));
+    }
+    found.sort_by(|a, b| b.0.total_cmp(&a.0));
+    for (seconds, piece) in found.iter().take(12) {
+        println!("{:>10.1} MB/s {piece:?}", 1e-6 / seconds);
     }
 }
 

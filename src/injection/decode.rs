@@ -421,14 +421,12 @@ fn replace(text: &[u8], lead: u8, decode: impl Fn(usize) -> Option<(Char, usize)
 /// The first `lead` at or after `pos`; one often follows soon after the other.
 #[inline]
 fn next_of(text: &[u8], pos: usize, lead: u8) -> Option<usize> {
-    let mut near = pos;
-    while near < pos + 6 {
+    for near in pos..pos + 6 {
         if *text.get(near)? == lead {
             return Some(near);
         }
-        near += 1;
     }
-    memchr::memchr(lead, from(text, near)).map(|found| near + found)
+    memchr::memchr(lead, from(text, pos + 6)).map(|found| pos + 6 + found)
 }
 
 fn push(out: &mut Vec<u8>, char: Char) {

@@ -30,6 +30,8 @@ pub(super) struct Page<'a> {
     view: &'a [u8],
     /// The last place where a tag begins.
     tag: Option<usize>,
+    /// Where the last name begins that was read as a tag's: several marks may stand before it.
+    name: usize,
     /// Where the first quote is, once it has been looked for; the length when there is none.
     quote: Option<usize>,
     attributes: Attributes,
@@ -38,7 +40,7 @@ pub(super) struct Page<'a> {
 
 impl<'a> Page<'a> {
     pub(super) fn new(view: &'a [u8]) -> Self {
-        Self { view, tag: None, quote: None, attributes: Attributes::default(), passed: Passed::default() }
+        Self { view, tag: None, name: 0, quote: None, attributes: Attributes::default(), passed: Passed::default() }
     }
 
     /// Reports what the mark `byte` at `i` would do; marks are read in their order.
@@ -82,6 +84,10 @@ impl<'a> Page<'a> {
             _ => return,
         }
         self.tag = Some(i);
+        let after_word = i > 0 && is_word(at(view, i - 1));
+        if !after_word && std::mem::replace(&mut self.name, name_start) == name_start {
+            return;
+        }
         let name = self.tag_name(name_start);
         let local = name.rsplit(|&byte| byte == b':').next().unwrap_or_default();
         let after = name_start + name.len();
@@ -98,7 +104,7 @@ impl<'a> Page<'a> {
         let (local_len, sheet) = (local.len(), match_name(local, b"style"));
         let named = matches!(at(view, after), 0..=b' ' | b'/' | b'>' | b'<' | b'"' | b'\'');
         // `Vec<Object>` and `L<base>` are types and links of text.
-        let generic = i > 0 && is_word(at(view, i - 1)) && at(view, after) == b'>';
+        let generic = after_word && at(view, after) == b'>';
         let listed = named && !generic && ACTIVE.contains(local);
         let (meta, link) = (match_name(local, b"meta"), match_name(local, b"link"));
         let end = self.attributes.end(view, after);

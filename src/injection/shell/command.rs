@@ -1,5 +1,6 @@
 //! A word as a command, with what disguises it and what follows it.
 
+use super::super::LONG;
 use super::super::bytes::{at, contains, cut, from, is_word, skip_space, starts_at};
 use super::super::triggers::Bytes;
 use super::super::work::spend;
@@ -12,8 +13,9 @@ pub(super) enum Known {
     Weak,
 }
 
-/// The longest word that is read as a command's argument.
+/// The longest word that is read as a command's argument, in a value that is not long and in one that is.
 const MAX_WORD: usize = 256;
+const SHORT_WORD: usize = 64;
 
 /// Whether `text` ends with `lower`, in any case.
 pub(super) fn ends_with(text: &[u8], lower: &[u8]) -> bool {
@@ -120,6 +122,10 @@ pub(super) fn is_no_command(view: &[u8], i: usize) -> bool {
     };
     spend(end - start);
     let len = end - start;
+    if len == 0 && matches!(at(view, end), b'\'' | b'"' | b'\\' | b'/') {
+        // Nothing is disguised where no name follows.
+        return sort_of(at(view, end + 1)) & (NAME | DISGUISE) == 0;
+    }
     if sort & DISGUISE != 0 || len == 0 && sort & BEFORE_NAME != 0 {
         return false;
     }
@@ -193,20 +199,21 @@ pub(super) fn tail(view: &[u8], end: usize) -> Tail {
     if start >= view.len() || matches!(first, b';' | b'|' | b'&' | b'#' | b'`' | b'>' | b')') {
         return Tail::End;
     }
-    let word_len = from(view, start).iter().take(MAX_WORD).take_while(|&&byte| byte > b' ').count();
+    let longest = if view.len() > LONG { SHORT_WORD } else { MAX_WORD };
+    let word_len = from(view, start).iter().take(longest).take_while(|&&byte| byte > b' ').count();
     spend(word_len);
     let word = cut(view, start, start + word_len);
     let option = (first == b'-'
         && (at(word, 1).is_ascii_alphabetic() || at(word, 1) == b'-' && at(word, 2).is_ascii_alphabetic()))
         || first == b'/' && at(word, 1).is_ascii_alphanumeric();
+    let slash = word.get(1..).and_then(|rest| memchr::memchr(b'/', rest)).is_some();
     let path = matches!(first, b'/' | b'~' | b'$' | b'%' | b'*' | b'"' | b'\'' | b'<') && word.len() > 1
         || word.contains(&b'\\')
-        || word.get(1..).unwrap_or_default().contains(&b'/') && !word.ends_with(b"/")
-        || contains(word, b"://")
+        || slash && (!word.ends_with(b"/") || contains(word, b"://"))
         || word == b"/"
         || at(word, 0).is_ascii_alphabetic() && at(word, 1) == b':';
     // One that is too long to be read counts as the last.
-    let last = word_len == MAX_WORD || skip_space(view, start + word_len) >= view.len();
+    let last = word_len == longest || skip_space(view, start + word_len) >= view.len();
     let number = first.is_ascii_digit()
         && counts(view, end)
         && (last

@@ -117,6 +117,7 @@ fn next_code(view: &[u8], i: usize) -> usize {
         let place = pos + found;
         spend(1 + found / 8);
         let told = match at(view, place) {
+            b'(' if !matches!(at(view, place.wrapping_sub(1)) | 0x20, b'm' | b'c' | b'u' | b'n' | b'l' | b't') => false,
             b'(' => {
                 let before = cut(view, i.max(place.saturating_sub(12)), place);
                 CALLS.iter().any(|call| ends_with(before, call))
@@ -133,8 +134,7 @@ fn next_code(view: &[u8], i: usize) -> usize {
 }
 
 /// Whether the command with what follows it is one to report after a separator.
-fn is_run(view: &[u8], command: &Command) -> bool {
-    let tail = tail(view, command.end);
+fn is_run(view: &[u8], command: &Command, tail: Tail) -> bool {
     if command.disguised {
         return tail != Tail::Other;
     }
@@ -185,12 +185,13 @@ fn parted(view: &[u8], i: usize, after: usize, passed: &mut Passed, findings: &m
             && command.end + 1 < view.len();
         let closure = closure || choice;
         let leading = i <= 2 && command.known == Known::Strong;
-        if !parameter
-            && !closure
-            && (leading || is_run(view, &command) || has_subcommand(view, &command, after))
-            && !prose(view, i, after, &command, passed)
-        {
-            findings.report(Rule::CommandSeparator);
+        if !parameter && !closure {
+            let tail = tail(view, command.end);
+            if (leading || is_run(view, &command, tail) || has_subcommand(view, &command, after))
+                && !prose(view, i, after, &command, tail, passed)
+            {
+                findings.report(Rule::CommandSeparator);
+            }
         }
     }
     // `id|` and `/usr/bin/id;`: a command before the separator that ends the value.
@@ -204,8 +205,8 @@ fn parted(view: &[u8], i: usize, after: usize, passed: &mut Passed, findings: &m
 }
 
 /// Whether the separator at `i` and a command with nothing after it read as prose or a table: `tips & more`, `| id |`.
-fn prose(view: &[u8], i: usize, after: usize, command: &Command, passed: &mut Passed) -> bool {
-    if tail(view, command.end) != Tail::End || after > i + 1 || at(view, after) > b' ' {
+fn prose(view: &[u8], i: usize, after: usize, command: &Command, tail: Tail, passed: &mut Passed) -> bool {
+    if tail != Tail::End || after > i + 1 || at(view, after) > b' ' {
         return false;
     }
     let next = skip_space(view, command.end);
@@ -247,7 +248,7 @@ fn new_line(view: &[u8], i: usize, findings: &mut Findings) {
     if cut(view, 0, i).contains(&b' ') {
         return;
     }
-    if command(view, i + 1).is_some_and(|command| is_run(view, &command)) {
+    if command(view, i + 1).is_some_and(|command| is_run(view, &command, tail(view, command.end))) {
         findings.report(Rule::CommandSeparator);
     }
 }

@@ -11,6 +11,9 @@ const MAX_CALL: usize = 32;
 const MAX_PREFIX: usize = 12;
 /// The most operators of one chain.
 const MAX_CHAIN: usize = 8;
+/// The same two where a long value has used up what it may cost.
+const SHORT_CALL: usize = 12;
+const SHORT_CHAIN: usize = 4;
 
 /// What an operand is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,7 +163,8 @@ impl Tokens<'_> {
     pub(super) fn close_of(&self, open: usize) -> usize {
         let mut depth = 0usize;
         let mut i = open;
-        while i < open + MAX_CALL && i < self.len() {
+        let most = if self.may_go_far() { MAX_CALL } else { SHORT_CALL };
+        while i < open + most && i < self.len() {
             match self.kind(i) {
                 Kind::Open => depth += 1,
                 Kind::Close => {
@@ -180,6 +184,7 @@ impl Tokens<'_> {
             }
             i += 1;
         }
+        self.went(i - open);
         i
     }
 
@@ -201,7 +206,8 @@ impl Tokens<'_> {
     pub(super) fn chain(&self, i: usize) -> Chain {
         let mut chain = Chain { next: i, ..Chain::default() };
         let mut tally = 0;
-        while chain.operators < MAX_CHAIN {
+        let most = if self.may_go_far() { MAX_CHAIN } else { SHORT_CHAIN };
+        while chain.operators < most {
             let Some(link) = self.link(chain.next) else { break };
             chain.next = link.next as usize;
             chain.operators += 1;
@@ -210,6 +216,7 @@ impl Tokens<'_> {
                 chain.open = Some(link.open);
             }
         }
+        self.went(4 * chain.operators);
         let [compares, logic, names, calls] = tally.to_le_bytes().map(usize::from);
         Chain { compares, logic, names, calls, ..chain }
     }

@@ -4,6 +4,7 @@
 //! grammar is asked about the rest alone.
 
 use super::super::bytes::{at, find, from};
+use super::super::work::spend;
 use super::token::{Cut, Kind, NO_TWIN, Room, Token, codes};
 use super::words::{MAX_LEN, Word};
 
@@ -287,6 +288,7 @@ pub(super) fn cut(text: &[u8], line_comments: bool, room: &mut Room) -> Cut {
             *slot = Token::new(code, flags, start, end);
         }
         count += 1;
+        spend(end - start);
         start = end;
         flags = 0;
     }

@@ -288,7 +288,8 @@ impl Inspection<'_> {
             return;
         }
         let chain = tokens.chain(j);
-        if chain.operators == 0 {
+        let commented = tokens.commented_out(chain.next);
+        if chain.operators == 0 || chain.open != Some(quote) && !commented {
             return;
         }
         // `"mod"` as a word, `36"+x+48"` as a measure.
@@ -300,7 +301,6 @@ impl Inspection<'_> {
         let measured = chain.compares + chain.logic == 0 && chain.names > 0;
         let listed = chain.logic == 0 && chain.names > 0 || token.odd() && chain.operators == 1;
         let reopened = chain.open == Some(quote) && !wrapped && !measured && !listed;
-        let commented = tokens.commented_out(chain.next);
         let cut_off = commented && !opening && !token.odd() && token.twin() == NO_TWIN && chain.names == 0;
         if reopened && !opening
             || cut_off
