@@ -1,5 +1,5 @@
 //! Sorting in little code. The standard library's sorts are made for speed and add 5 to 20 KB of module for every type of
-//! element; what is sorted here is short, or sorted once at the start.
+//! element; what is sorted here is short, rare, or sorted once at the start.
 
 /// Sorts in place (heapsort): `n log n` comparisons at worst; equal elements may change places.
 pub fn sort<T: Ord>(list: &mut [T]) {

@@ -1,13 +1,13 @@
 //! What is measured of one configuration's parts.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use super::secrets::Secrets;
 use crate::checks::intrusion::Intrusion;
 use crate::config::{Config, Jwks, OpaqueSource, SecretSource};
 use crate::health::Health;
+use crate::order;
 use crate::revocation::RevokedTokens;
 
 pub(super) fn compile(
@@ -29,28 +29,39 @@ pub(super) fn compile(
     }
 }
 
-/// Every cluster that the configuration names, each once.
-fn clusters(config: &Config) -> BTreeSet<&str> {
+/// Every cluster that the configuration names, each once, in order.
+fn clusters(config: &Config) -> Vec<&str> {
     let known = &config.authentication;
-    let key_sets = known.jwt.values().filter_map(|provider| match &provider.jwks {
-        Some(Jwks::Remote(jwks)) => Some(jwks.cluster.as_str()),
-        _ => None,
-    });
-    let accounts = known.jwt.values().filter_map(|provider| Some(provider.account.as_ref()?.cluster.as_str()));
-    let opaque = known.oauth2.values().map(|provider| match &provider.source {
-        OpaqueSource::Introspection(asked) => asked.cluster.as_str(),
-        OpaqueSource::Userinfo(asked) => asked.cluster.as_str(),
-    });
-    let feed = known.revocation.iter().map(|revocation| revocation.feed.cluster.as_str());
-    let login = config.tokens.iter().map(|tokens| tokens.login.verify.cluster.as_str());
-    let refresh = config.tokens.iter().filter_map(|tokens| Some(tokens.refresh.as_ref()?.lookup.cluster.as_str()));
-    let limits = config.limits.values().filter_map(|limit| Some(limit.rate_limit_service.as_ref()?.cluster.as_str()));
-    let stores = config.secrets.values().filter_map(|secret| match &secret.source {
-        SecretSource::Vault(store) => Some(store.cluster.as_str()),
-        SecretSource::AwsSecretsManager(store) => Some(store.cluster.as_str()),
-        SecretSource::Kubernetes(store) => Some(store.cluster.as_str()),
-        SecretSource::Env(_) | SecretSource::Inline(_) => None,
-    });
-    let callers = key_sets.chain(accounts).chain(opaque).chain(feed);
-    callers.chain(login).chain(refresh).chain(limits).chain(stores).collect()
+    let mut named: Vec<&str> = Vec::new();
+    for provider in known.jwt.values() {
+        if let Some(Jwks::Remote(jwks)) = &provider.jwks {
+            named.push(&jwks.cluster);
+        }
+        named.extend(provider.account.as_ref().map(|account| account.cluster.as_str()));
+    }
+    for provider in known.oauth2.values() {
+        named.push(match &provider.source {
+            OpaqueSource::Introspection(asked) => &asked.cluster,
+            OpaqueSource::Userinfo(asked) => &asked.cluster,
+        });
+    }
+    named.extend(known.revocation.as_ref().map(|revocation| revocation.feed.cluster.as_str()));
+    if let Some(tokens) = &config.tokens {
+        named.push(&tokens.login.verify.cluster);
+        named.extend(tokens.refresh.as_ref().map(|refresh| refresh.lookup.cluster.as_str()));
+    }
+    for limit in config.limits.values() {
+        named.extend(limit.rate_limit_service.as_ref().map(|service| service.cluster.as_str()));
+    }
+    for secret in config.secrets.values() {
+        named.extend(match &secret.source {
+            SecretSource::Vault(store) => Some(store.cluster.as_str()),
+            SecretSource::AwsSecretsManager(store) => Some(store.cluster.as_str()),
+            SecretSource::Kubernetes(store) => Some(store.cluster.as_str()),
+            SecretSource::Env(_) | SecretSource::Inline(_) => None,
+        });
+    }
+    order::sort(&mut named);
+    named.dedup();
+    named
 }

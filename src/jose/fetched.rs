@@ -6,7 +6,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::algorithm::{Algorithm, AlgorithmSet};
 use super::jwk::{Jwks, Origin};
@@ -160,14 +160,16 @@ impl FetchedKeys {
 const PUBLIC: [&str; 10] = ["kty", "kid", "alg", "use", "key_ops", "crv", "n", "e", "x", "y"];
 
 fn public_members(body: &[u8], skipped: &[usize]) -> Option<Vec<u8>> {
-    let set: Value = serde_json::from_slice(body).ok()?;
-    let public = |key: &Value| {
-        let members = key.as_object()?.iter().filter(|(name, _)| PUBLIC.contains(&name.as_str()));
-        Some(Value::Object(members.map(|(name, value)| (name.clone(), value.clone())).collect::<Map<_, _>>()))
-    };
-    let members = set.get("keys")?.as_array()?.iter().enumerate();
-    let kept = members.filter(|(at, _)| !skipped.contains(at)).map(|(_, key)| public(key));
-    serde_json::to_vec(&json!({ "keys": kept.collect::<Option<Vec<Value>>>()? })).ok()
+    let mut set: Value = serde_json::from_slice(body).ok()?;
+    let Value::Array(keys) = set.get_mut("keys")?.take() else { return None };
+    let mut kept = Vec::new();
+    for (at, mut key) in keys.into_iter().enumerate() {
+        if !skipped.contains(&at) {
+            key.as_object_mut()?.retain(|name, _| PUBLIC.contains(&name.as_str()));
+            kept.push(key);
+        }
+    }
+    serde_json::to_vec(&json!({ "keys": kept })).ok()
 }
 
 #[cfg(test)]

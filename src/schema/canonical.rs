@@ -2,6 +2,7 @@
 
 use super::decimal::Decimal;
 use crate::document::{Document, Place, Value};
+use crate::order;
 
 /// Appends the canonical form of what stands at `place`. Equal values have equal forms, and no others have.
 ///
@@ -24,7 +25,7 @@ pub(super) fn push(document: &Document<'_>, place: Place, out: &mut Vec<u8>) {
         }
         Value::Object => {
             let mut members: Vec<_> = document.children(place).map(|member| (document.key(member), member)).collect();
-            members.sort_unstable_by_key(|(key, _)| *key);
+            order::sort_by(&mut members, |(one, _), (other, _)| one < other);
             out.push(b'{');
             for (key, member) in members {
                 push_text(key.unwrap_or_default(), out);

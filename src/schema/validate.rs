@@ -5,6 +5,7 @@ use super::decimal::Decimal;
 use super::node::{Keyword, Node, NodeId, Properties, Types};
 use super::{MOST_VIOLATIONS, Refusal, Schema, Violation};
 use crate::document::{Document, Place, Value};
+use crate::order;
 
 /// Schemas held against values within one another: every level of a document may take several.
 const DEEPEST: usize = 256;
@@ -441,7 +442,7 @@ impl<'r> Run<'r, '_> {
         for element in self.document.children(at) {
             forms.push(self.form(element)?);
         }
-        forms.sort_unstable();
+        order::sort(&mut forms);
         Ok(forms.windows(2).all(|pair| pair.first() != pair.last()))
     }
 

@@ -7,6 +7,7 @@ use super::super::set::{Room, Set};
 use super::super::window::Window;
 use super::super::{MAX_TRIES, TableError};
 use super::{Decision, Demand, Limiter, Name, Standing, Verdict, read, worker_key};
+use crate::order;
 use crate::store::{Cas, SharedStore, Write};
 use crate::time::Timestamp;
 use std::time::Duration;
@@ -96,7 +97,7 @@ impl<'a> Transaction<'a> {
                 return Ok(None);
             }
         }
-        pages.sort_by(|a, b| a.key.cmp(&b.key));
+        order::sort_by(&mut pages, |a, b| a.key < b.key);
         Ok(Some(pages))
     }
 
@@ -344,7 +345,7 @@ impl<'a> Transaction<'a> {
     /// Reads which decisions of `workers` are final.
     fn learn(&mut self, workers: &[u32]) -> Result<(), TableError> {
         let mut workers = workers.to_vec();
-        workers.sort_unstable();
+        order::sort(&mut workers);
         workers.dedup();
         for worker in workers {
             let Some((value, _)) = read(self.store, &worker_key(&self.limiter.space, worker))? else { continue };
@@ -412,7 +413,7 @@ enum Mode {
 
 fn decision(evaluated: Vec<Evaluated>, admitted: bool) -> Decision {
     let mut outcomes: Vec<Outcome> = evaluated.into_iter().flat_map(|page| page.outcomes).collect();
-    outcomes.sort_unstable_by_key(|outcome| outcome.demand);
+    order::sort_by(&mut outcomes, |a, b| a.demand < b.demand);
     let degraded = outcomes.iter().any(|outcome| outcome.degraded);
     let mut windows = Vec::with_capacity(outcomes.len() * 2);
     let (mut fullest, mut longest) = (0, Some(0));
