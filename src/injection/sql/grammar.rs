@@ -11,9 +11,6 @@ const MAX_CALL: usize = 32;
 const MAX_PREFIX: usize = 12;
 /// The most operators of one chain.
 const MAX_CHAIN: usize = 8;
-/// The same two where a long value has used up what it may cost.
-const SHORT_CALL: usize = 12;
-const SHORT_CHAIN: usize = 4;
 
 /// What an operand is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,8 +160,7 @@ impl Tokens<'_> {
     pub(super) fn close_of(&self, open: usize) -> usize {
         let mut depth = 0usize;
         let mut i = open;
-        let most = if self.may_go_far() { MAX_CALL } else { SHORT_CALL };
-        while i < open + most && i < self.len() {
+        while i < open + MAX_CALL && i < self.len() {
             match self.kind(i) {
                 Kind::Open => depth += 1,
                 Kind::Close => {
@@ -184,7 +180,6 @@ impl Tokens<'_> {
             }
             i += 1;
         }
-        self.went(i - open);
         i
     }
 
@@ -206,8 +201,7 @@ impl Tokens<'_> {
     pub(super) fn chain(&self, i: usize) -> Chain {
         let mut chain = Chain { next: i, ..Chain::default() };
         let mut tally = 0;
-        let most = if self.may_go_far() { MAX_CHAIN } else { SHORT_CHAIN };
-        while chain.operators < most {
+        while chain.operators < MAX_CHAIN {
             let Some(link) = self.link(chain.next) else { break };
             chain.next = link.next as usize;
             chain.operators += 1;
@@ -216,7 +210,6 @@ impl Tokens<'_> {
                 chain.open = Some(link.open);
             }
         }
-        self.went(4 * chain.operators);
         let [compares, logic, names, calls] = tally.to_le_bytes().map(usize::from);
         Chain { compares, logic, names, calls, ..chain }
     }

@@ -192,8 +192,6 @@ pub(super) struct Tokens<'a> {
     comments: usize,
     /// The last quote of each kind, or [`NO_TWIN`].
     last_quotes: [u16; 3],
-    /// How many steps may still be taken along calls and chains at full length.
-    allowance: Cell<usize>,
     /// The links of chains that were read last, by their place.
     pub(super) links: [Cell<(u32, Option<Link>)>; LINKS],
 }
@@ -208,20 +206,7 @@ impl<'a> Tokens<'a> {
         let tokens = room.tokens.get(..tokens).unwrap_or_default();
         let leads = room.leads.get(..leads).unwrap_or_default();
         let links = [const { Cell::new((u32::MAX, None)) }; LINKS];
-        let allowance = Cell::new(if text.len() > super::super::LONG { text.len() } else { usize::MAX });
-        Self { text, tokens, leads, comments, last_quotes, allowance, links }
-    }
-
-    /// Whether calls and chains are read at full length: in a long value as long as that is no more than a step a byte.
-    ///
-    /// Text and code never come near it. In what is made to cost, attacks are still told by their beginnings.
-    pub(super) fn may_go_far(&self) -> bool {
-        self.allowance.get() > 0
-    }
-
-    /// Takes `steps` from what [`Self::may_go_far`] asks for.
-    pub(super) fn went(&self, steps: usize) {
-        self.allowance.set(self.allowance.get().saturating_sub(steps));
+        Self { text, tokens, leads, comments, last_quotes, links }
     }
 
     /// Whether what comments out the rest stands at `i` or anywhere after it.
