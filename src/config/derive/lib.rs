@@ -74,6 +74,9 @@ fn of_fields(name: &Ident, fields: &FieldsNamed, attributes: &Attributes) -> Res
         let Field { ident: Some(place), .. } = field else { continue };
         let said = Attributes::of(&field.attrs)?;
         let key = said.rename.unwrap_or_else(|| place.to_string());
+        if attributes.default.is_none() && said.default.is_none() {
+            required.push(key.clone());
+        }
         let blank = match said.default {
             Some(Some(function)) => {
                 let function: syn::Path = function.parse()?;
@@ -82,9 +85,6 @@ fn of_fields(name: &Ident, fields: &FieldsNamed, attributes: &Attributes) -> Res
             Some(None) => quote!(::std::default::Default::default()),
             None => quote!(crate::setting::Blank::blank()),
         };
-        if attributes.default.is_none() && blank.to_string().contains("Blank") {
-            required.push(key.clone());
-        }
         names.push(key);
         places.push(place);
         blanks.push(quote!(#place: #blank));
