@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from harness.container import Process, granted, working_engine
 from harness.gateway import HOST, free_port
 from harness.prometheus import is_ready
 from harness.shipped import ENVOY, GATEWAY, SECRETS, Mesh, call, localised, tls
@@ -66,19 +67,11 @@ def test_the_names_that_the_proxies_call_are_there():
     assert all((ENVOY / volume.split(":")[0]).exists() for volume in mounted if volume.startswith("./"))
 
 
-@pytest.fixture(scope="module")
-def engine():
-    found = subprocess.run([ENVOY.parent / ".ci/container", "--engine"], capture_output=True, text=True, check=False)
-    if found.returncode == 77:
-        pytest.skip(f"NOT RUN IN A CONTAINER: {found.stderr.strip()}")
-    assert found.returncode == 0, found.stderr
-    return json.loads(found.stdout)
-
-
 # The engine's image is everybody's.
 @pytest.mark.alone
-def test_the_front_proxy_runs_under_the_settings_of_its_container(engine):
+def test_the_front_proxy_runs_under_the_settings_of_its_container():
     """With other limits of open files than the machine grants, and on its network: the rest is what the file says."""
+    engine, limited = working_engine()
     service, mesh, directory = SERVICES["front-proxy"], Mesh(), Path(tempfile.mkdtemp(prefix="portcullis-"))
     mesh.files(directory, GATEWAY)
     (directory / "module/plugin.wasm").unlink()
@@ -97,20 +90,23 @@ def test_the_front_proxy_runs_under_the_settings_of_its_container(engine):
         *(part for name in service["cap_drop"] for part in ("--cap-drop", name)),
         *(part for name in service["security_opt"] for part in ("--security-opt", name.removesuffix(":true"))),
         "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096",
+        *(("--memory", service["mem_limit"], "--cpus", str(service["cpus"]), "--pids-limit", str(service["pids_limit"]))
+          if limited else ()),
         *(part for place in places for part in ("--volume", f"{found[place]}:{place}:ro")),
         *(part for name in service["environment"] for part in ("--env", f"{name}={SECRETS[name]}")),
         "--entrypoint", service["entrypoint"][0], "localhost/portcullis-envoy:demo", *service["command"]]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as container:
         try:
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 180
             while not is_ready(f"http://127.0.0.1:{ports['0.0.0.0:9902']}/ready"):
                 assert container.poll() is None, container.stderr.read()
                 assert time.monotonic() < deadline, "Envoy did not start"
                 time.sleep(0.2)
             answer = call(ports["0.0.0.0:8443"], tls(mesh.public), target="/api/v1/users/7", host=HOST)
             assert answer.status == 401 and answer.problem["detail"] == "Authentication required"
-            pid = subprocess.check_output([*engine, "inspect", "--format", "{{.State.Pid}}", NAME], text=True).strip()
-            status = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line)
+            process = Process(engine, NAME)
+            status = process.status()
             assert set(status["Uid"].split()) == {"65532"} and int(status["CapEff"], 16) == 0 and status["NoNewPrivs"] == "1"
+            assert not limited or process.limits() == granted(service)
         finally:
             subprocess.run([*engine, "kill", NAME], check=False, capture_output=True)

@@ -1,5 +1,5 @@
 """The demo's Envoy in a container, the way a hardened deployment runs it: not root, nothing to write to."""
-import json
+
 import os
 import pathlib
 import signal
@@ -11,6 +11,7 @@ import urllib.request
 
 import pytest
 import yaml
+from harness.container import Process, granted, working_engine
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BOOTSTRAP = ROOT / "envoy/demo/envoy.yaml"
@@ -20,16 +21,12 @@ START_SECONDS = 180
 
 @pytest.fixture(scope="module")
 def works():
-    found = subprocess.run([ROOT / ".ci/container", "--engine"], capture_output=True, text=True, check=False)
-    if found.returncode == 77:
-        pytest.skip(f"NOT RUN IN A CONTAINER: {found.stderr.strip()}")
-    assert found.returncode == 0, found.stderr
-    return json.loads(found.stdout)
+    return working_engine()
 
 
 @pytest.fixture(scope="module")
 def engine(works):
-    return works["engine"]
+    return works[0]
 
 
 @pytest.fixture(scope="module")
@@ -62,11 +59,6 @@ def is_live(url):
         return False
 
 
-def proc(engine, name):
-    pid = subprocess.check_output([*engine, "inspect", "--format", "{{.State.Pid}}", NAME], text=True).strip()
-    return pathlib.Path(f"/proc/{pid}/{name}").read_text()
-
-
 def test_the_module_runs_in_the_container(admin):
     with urllib.request.urlopen(f"{admin}/stats?filter=wasm.*active", timeout=5) as answer:
         active = dict(line.split(": ") for line in answer.read().decode().splitlines())
@@ -74,35 +66,23 @@ def test_the_module_runs_in_the_container(admin):
 
 
 def test_envoy_is_not_root_and_may_not_become_it(engine, admin):
-    status = dict(line.split(":\t", 1) for line in proc(engine, "status").splitlines() if ":\t" in line)
+    status = Process(engine, NAME).status()
     assert set(status["Uid"].split()) == {"65532"}
     assert int(status["CapEff"], 16) == 0
     assert status["NoNewPrivs"] == "1"
 
 
 def test_the_root_of_the_container_is_read_only(engine, admin):
-    mounts = (line.split() for line in proc(engine, "mountinfo").splitlines())
+    mounts = (line.split() for line in Process(engine, NAME).read("mountinfo").splitlines())
     assert ["ro" in mount[5].split(",") for mount in mounts if mount[4] == "/"] == [True]
 
 
-def limit(engine, controller, version_1, version_2):
-    """What the container's control group says: of version 1 a controller's file, of version 2 the one of all."""
-    groups = {line.split(":")[1]: line.split(":")[2] for line in proc(engine, "cgroup").splitlines()}
-    by_controller = {name: path for names, path in groups.items() for name in names.split(",")}
-    root = pathlib.Path("/sys/fs/cgroup")
-    if controller in by_controller:
-        return (root / controller / by_controller[controller].lstrip("/") / version_1).read_text().split()[0]
-    return (root / groups[""].lstrip("/") / version_2).read_text().split()[0]
-
-
-def test_memory_processors_and_processes_are_bounded_as_in_the_compose_file(works, engine, admin):
-    if not works["limits"]:
+def test_memory_processors_and_processes_are_bounded_as_those_of_a_sidecar(works, admin):
+    engine, limited = works
+    if not limited:
         pytest.skip("NOT BOUNDED: this engine may not set up control groups")
     sidecar = yaml.safe_load((ROOT / "envoy/compose.yaml").read_text())["services"]["user-service"]
-    assert (sidecar["mem_limit"], sidecar["cpus"], sidecar["pids_limit"]) == ("768m", 1, 64)
-    assert limit(engine, "memory", "memory.limit_in_bytes", "memory.max") == str(768 << 20)
-    assert limit(engine, "cpu", "cpu.cfs_quota_us", "cpu.max") == "100000"
-    assert limit(engine, "pids", "pids.max", "pids.max") == "64"
+    assert Process(engine, NAME).limits() == granted(sidecar)
 
 
 def test_the_whole_demo_passes_in_the_container(engine):

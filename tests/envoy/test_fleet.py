@@ -140,8 +140,9 @@ def counts_exactly(gateways, caller):
     before = calls(gateways)
     load = Load(gateways, "/direct/daily/1", [("x-caller", caller)], RATE, 5)
     assert set(load.statuses) == {200, 429}
-    # Where the service takes longer than the timeout for once, a request is admitted from the local share.
-    assert LIMIT * 0.99 <= load.admitted <= LIMIT * 1.01, (caller, load.statuses)
+    # Where the service takes longer than the timeout for once, a request is admitted from the local share, and what the
+    # late answer grants is used by nobody: some are refused early, hardly one is admitted beyond the limit.
+    assert LIMIT * 0.95 <= load.admitted <= LIMIT * 1.01, (caller, load.statuses)
     assert calls(gateways) - before < 0.05 * load.statuses.total(), caller
 
 
