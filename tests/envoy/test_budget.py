@@ -20,6 +20,8 @@ PER_SECOND = 50
 # Seconds of a core that one worker may spend on them in a second: a thirtieth as measured, and some for slower machines.
 SHARE = 0.12
 TOKENS, PROCESSES, CONNECTIONS = 6_000, 2, 10
+# A neighbour on the machine makes a run dearer, never cheaper: of so many, the cheapest is what they cost.
+RUNS = 3
 
 ISSUERS = {"PS256": "https://partners.example.com", "EdDSA": "https://devices.example.com", "RS256": "https://hosted.example.com"}
 # An RSA key for either scheme: PyJWT calls both RSA.
@@ -81,16 +83,19 @@ def test_forged_tokens_stay_within_their_budget_and_keep_nobody_else_out(gateway
     # The same requests, refused before there is anything to verify.
     template = forged(algorithm, 0, says="ES384").split(".")
     dismissed = [".".join([template[0], forged(algorithm, n).split(".")[1], template[2]]) for n in range(TOKENS)]
-    counts, _, without = send(gateway, dismissed)
-    assert counts == {401: TOKENS}, counts
-
     head, _, signature = forged(algorithm, 0).split(".")
     shown = [".".join([head, token.split(".")[1], signature]) for token in dismissed]
-    counts, seconds, spent = send(gateway, shown)
-    print(f"{algorithm}: {counts} in {seconds:.1f} s, {spent:.2f} s of CPU time, {without:.2f} s without verification")
-    assert set(counts) == {401, 429} and sum(counts.values()) == TOKENS
-    assert counts[401] <= WORKERS * PER_SECOND * (seconds + 1)
-    assert spent - without < WORKERS * SHARE * (seconds + 1)
+    without, over = [], []
+    for _ in range(RUNS):
+        counts, _, spent = send(gateway, dismissed)
+        assert counts == {401: TOKENS}, counts
+        without.append(spent)
+        counts, seconds, spent = send(gateway, shown)
+        print(f"{algorithm}: {counts} in {seconds:.1f} s, {spent:.2f} s of CPU time, {without[-1]:.2f} s without verification")
+        assert set(counts) == {401, 429} and sum(counts.values()) == TOKENS
+        assert counts[401] <= WORKERS * PER_SECOND * (seconds + 1)
+        over.append(spent - WORKERS * SHARE * (seconds + 1))
+    assert min(over) < min(without)
 
     # Whoever has spent nothing of it: a token that the host verifies, one that was seen to be good, a shared secret.
     for other in (hosted, bearer(good("RS256", jti="new")), bearer()):
