@@ -106,6 +106,10 @@ bench: build lean envoy ## Measures CPU time beside Envoy's own filters: a table
 	@echo "bench: Portcullis beside Envoy's own filters, on loopback"
 	@$(PYTHON) benches/bench.py $(BENCH)
 
+.PHONY: bench-counted
+bench-counted: build envoy ## Counts the instructions of a request in Envoy under valgrind (Debian's): a table, and target/counted.json
+	@$(PYTHON) benches/counted.py $(BENCH)
+
 FIGURES ?= benches/figures.json
 .PHONY: bench-plots
 bench-plots: ## Draws how cost grows, as docs/cost-*.svg: from FIGURES=target/bench.json, or the figures that are published

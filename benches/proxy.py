@@ -19,14 +19,15 @@ from tokens import FIELD_KEY, SECRET
 
 class Envoy:
     """One Envoy with these filters in front of a direct response, or of `upstream` (a port); it listens on `port`, and on
-    `tls_port` as well where `certificate` names a file with a certificate and its key. It serves once `wait` returns."""
+    `tls_port` as well where `certificate` names a file with a certificate and its key. It serves once `wait` returns.
+    `under` is the command of a program that runs it."""
 
-    def __init__(self, filters, *, concurrency=1, upstream=None, certificate=None):
+    def __init__(self, filters, *, concurrency=1, upstream=None, certificate=None, under=()):
         self.directory = Path(tempfile.mkdtemp(prefix="portcullis-bench-"))
         bootstrap = self.directory / "envoy.json"
         bootstrap.write_text(json.dumps(self._bootstrap(filters, upstream, certificate)))
         self.process = subprocess.Popen(
-            [os.environ["ENVOY"], "-c", str(bootstrap), "--concurrency", str(concurrency), "--use-dynamic-base-id",
+            [*under, os.environ["ENVOY"], "-c", str(bootstrap), "--concurrency", str(concurrency), "--use-dynamic-base-id",
              "--admin-address-path", str(self.directory / "admin"), "--log-level", "error"],
             stdout=subprocess.DEVNULL, stderr=(self.directory / "log").open("wb"),
             env={"PATH": os.environ["PATH"], "JWT_SECRET_KEY": SECRET.decode(), "FIELD_KEY": FIELD_KEY},

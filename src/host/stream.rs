@@ -177,7 +177,8 @@ impl Stream {
             HeaderEdit::Set(name, value) => abi::set_header(Map::RequestHeaders, name.as_bytes(), value).is_ok(),
         }) && told
             .into_iter()
-            .all(|(name, value)| abi::set_header(Map::RequestHeaders, name.as_bytes(), value.as_bytes()).is_ok())
+            // Whatever came under such a name was removed before, and to add is half of what to replace costs the host.
+            .all(|(name, value)| abi::add_header(Map::RequestHeaders, name.as_bytes(), value.as_bytes()).is_ok())
     }
 
     /// Gives the request the body that the checks made of it, and says its length. A length that does not hold would let
