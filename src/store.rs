@@ -4,6 +4,10 @@
 //! process-wide map behind one lock, with no expiry, no listing and no deletion. Whatever stands on it must use a
 //! bounded set of keys and values; `table` does.
 
+mod recent;
+
+pub use recent::Remembering;
+
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
@@ -68,6 +72,13 @@ pub trait SharedStore {
     /// # Errors
     /// The host's status where it is neither success nor "not found".
     fn get(&self, key: &str) -> Result<Option<Stored>, StoreError>;
+
+    /// What this worker wrote last under `key`, where that may still be what stands there: a [`SharedStore::replace`] with
+    /// its version succeeds only if it is. For decisions that end with that write; whatever else is decided needs
+    /// [`SharedStore::get`].
+    fn recent(&self, _key: &str) -> Option<Stored> {
+        None
+    }
 
     /// Writes `value` if `key` was never written.
     ///
@@ -146,6 +157,28 @@ impl MemoryStore {
 
     fn locked<T>(&self, work: impl FnOnce(&mut Map) -> T) -> T {
         work(&mut self.shared.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl<S: SharedStore + ?Sized> SharedStore for &S {
+    fn get(&self, key: &str) -> Result<Option<Stored>, StoreError> {
+        (**self).get(key)
+    }
+
+    fn recent(&self, key: &str) -> Option<Stored> {
+        (**self).recent(key)
+    }
+
+    fn create(&self, key: &str, value: &[u8]) -> Result<Write, StoreError> {
+        (**self).create(key, value)
+    }
+
+    fn replace(&self, key: &str, value: &[u8], cas: Cas) -> Result<Write, StoreError> {
+        (**self).replace(key, value, cas)
+    }
+
+    fn put(&self, key: &str, value: &[u8]) -> Result<(), StoreError> {
+        (**self).put(key, value)
     }
 }
 

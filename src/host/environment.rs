@@ -9,7 +9,7 @@ use crate::health::Health;
 use crate::host::abi::{self, Level, Metric, Status};
 use crate::jose::verify::HostVerifier;
 use crate::metrics::{self, Counter, Gauge};
-use crate::store::{Cas, SharedStore, StoreError, Stored, Write};
+use crate::store::{Cas, Remembering, SharedStore, StoreError, Stored, Write};
 
 /// The host, with the metrics of one configuration.
 pub struct Environment {
@@ -17,6 +17,7 @@ pub struct Environment {
     gauges: Vec<(Gauge, u32)>,
     callout_failures: Vec<(Rc<str>, u32)>,
     decision_time: Option<u32>,
+    shared: Remembering<SharedData>,
 }
 
 impl Environment {
@@ -34,6 +35,7 @@ impl Environment {
             gauges: gauges.collect(),
             callout_failures: failures.collect(),
             decision_time: abi::define_metric(Metric::Histogram, &metrics::decision_time(service)),
+            shared: Remembering::new(SharedData),
         }
     }
 
@@ -54,7 +56,7 @@ impl Environment {
 
 impl Host for Environment {
     fn store(&self) -> &dyn SharedStore {
-        &SharedData
+        &self.shared
     }
 
     fn verifier(&self) -> &dyn HostVerifier {

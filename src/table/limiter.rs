@@ -9,6 +9,9 @@
 //! The usual decision: one read, all checks, one compare-and-set. If somebody wrote in between, it starts anew. A
 //! refusal writes nothing.
 //!
+//! The first try may take for read what this worker wrote last ([`SharedStore::recent`]): its compare-and-set proves that
+//! nobody wrote since, as it does after a read. Whatever does not end in that write is decided anew by what is read.
+//!
 //! # Several sets
 //!
 //! Reads all, checks all, and refuses without a write if any window is full. Otherwise the sets are written in the order
@@ -44,7 +47,7 @@
 //!
 //! # Cost
 //!
-//! One read and one compare-and-set per set, and one blind write for a decision over several. A refusal: one read per
+//! One read, which a worker that writes alone needs not make, and one compare-and-set per set, and one blind write for a decision over several. A refusal: one read per
 //! set. Overflowing: three reads, one compare-and-set.
 //!
 //! # Memory
@@ -239,6 +242,7 @@ impl Limiter {
             if let Some(decision) = transaction.attempt(demands, &names)? {
                 return Ok(decision);
             }
+            transaction.read_anew();
         }
         Err(TableError::Contended)
     }

@@ -5,8 +5,8 @@ mod overflow;
 mod races;
 
 use super::*;
-use crate::store::MemoryStore;
 use crate::store::racing::RacingStore;
+use crate::store::{MemoryStore, Remembering};
 use std::net::Ipv4Addr;
 
 const SECOND: u64 = 1_000_000_000;

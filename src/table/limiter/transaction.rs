@@ -8,7 +8,7 @@ use super::super::window::Window;
 use super::super::{MAX_TRIES, TableError};
 use super::{Decision, Demand, Limiter, Name, Standing, Verdict, read, worker_key};
 use crate::order;
-use crate::store::{Cas, SharedStore, Write};
+use crate::store::{Cas, SharedStore, Stored, Write};
 use crate::time::Timestamp;
 use std::time::Duration;
 
@@ -20,12 +20,19 @@ pub(super) struct Transaction<'a> {
     /// Worker and number of its last final decision, as learnt during this decision.
     finals: Vec<(u32, u64)>,
     take: bool,
+    /// Sets may be what this worker wrote last.
+    remembers: bool,
 }
 
 impl<'a> Transaction<'a> {
     /// A decision at `now` that takes permits, or only looks.
     pub(super) fn new(limiter: &'a Limiter, store: &'a dyn SharedStore, now: Timestamp, take: bool) -> Self {
-        Self { limiter, store, now: now.unix_nanos(), finals: Vec::new(), take }
+        Self { limiter, store, now: now.unix_nanos(), finals: Vec::new(), take, remembers: take }
+    }
+
+    /// From now on sets are read.
+    pub(super) fn read_anew(&mut self) {
+        self.remembers = false;
     }
 
     /// One try; `None` where it must start anew.
@@ -38,13 +45,17 @@ impl<'a> Transaction<'a> {
             let mode = if at < last { Mode::Pending(sequence) } else { Mode::Final };
             evaluated.push(self.evaluate(page, demands, mode));
         }
+        let fits = evaluated.iter().flat_map(|page| &page.outcomes).all(|outcome| outcome.fits);
+        let unclear: Vec<u32> = evaluated.iter().flat_map(|page| page.unclear.iter().copied()).collect();
+        if !(fits && unclear.is_empty()) && pages.iter().any(|page| page.remembered) {
+            return Ok(None);
+        }
         let uncharged = || pages.iter().map(|page| self.evaluate(page, demands, Mode::Uncharged)).collect();
-        if evaluated.iter().flat_map(|page| &page.outcomes).any(|outcome| !outcome.fits) {
+        if !fits {
             let standing = uncharged();
             self.tidy(&pages)?;
             return Ok(Some(decision(standing, false)));
         }
-        let unclear: Vec<u32> = evaluated.iter().flat_map(|page| page.unclear.iter().copied()).collect();
         if !unclear.is_empty() {
             self.learn(&unclear)?;
             return Ok(None);
@@ -63,7 +74,7 @@ impl<'a> Transaction<'a> {
             let known = pages.iter_mut().find(|page| page.key == name.key);
             let fresh = match known {
                 Some(_) => None,
-                None => Some(self.page(name.key.clone(), false)?),
+                None => Some(self.first_page(&name.key)?),
             };
             let value = known.as_deref().or(fresh.as_ref()).map_or(&[][..], |page| page.value.as_slice());
             let set = Set::decode(value);
@@ -79,7 +90,11 @@ impl<'a> Transaction<'a> {
                 }
                 continue;
             }
-            let cas = known.as_deref().or(fresh.as_ref()).and_then(|page| page.cas);
+            let page = known.as_deref().or(fresh.as_ref());
+            if page.is_some_and(|page| page.remembered) {
+                return Ok(None);
+            }
+            let cas = page.and_then(|page| page.cas);
             if self.take && !self.make_way(demand, name, set, cas, room)? {
                 return Ok(None);
             }
@@ -101,9 +116,17 @@ impl<'a> Transaction<'a> {
         Ok(Some(pages))
     }
 
+    fn first_page(&self, key: &str) -> Result<Page, TableError> {
+        let Some(Stored { value, cas }) = self.remembers.then(|| self.store.recent(key)).flatten() else {
+            return self.page(key.to_owned(), false);
+        };
+        let key = key.to_owned();
+        Ok(Page { key, value, cas: Some(cas), shared: false, remembered: true, demands: Vec::new() })
+    }
+
     fn page(&self, key: String, shared: bool) -> Result<Page, TableError> {
         let (value, cas) = read(self.store, &key)?.map_or((Vec::new(), None), |(value, cas)| (value, Some(cas)));
-        Ok(Page { key, value, cas, shared, demands: Vec::new() })
+        Ok(Page { key, value, cas, shared, remembered: false, demands: Vec::new() })
     }
 
     /// Whether the key may be counted in the overflow table now; if not, something was done about it.
@@ -379,6 +402,8 @@ struct Page {
     cas: Option<Cas>,
     /// Of the overflow table.
     shared: bool,
+    /// Not read, but written by this worker: nothing but a charge may come of it.
+    remembered: bool,
     demands: Vec<(usize, [u64; 2])>,
 }
 

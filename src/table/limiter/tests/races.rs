@@ -1,6 +1,7 @@
 //! Workers that meet on one key: what is exact, what is taken back, what waits.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
 
@@ -31,6 +32,42 @@ fn threads_that_share_one_of_two_keys_charge_both_or_none() {
     let limiter = limiter(&store, ROOMY);
     let left: u32 = demands.iter().map(|[user, _]| remaining(&limiter, &store, START, user)).sum();
     assert_eq!((admitted, 1800 - left, remaining(&limiter, &store, START, &demands[0][1])), (1000, 1000, 0));
+}
+
+#[test]
+fn workers_that_remember_what_they_wrote_admit_exactly_the_limit_and_charge_both_keys_or_none() {
+    let store = MemoryStore::new();
+    let demands = [demand("b", rate("20000/hour"), address(1)), demand("a", rate("3000/hour"), address(2))];
+    let of_both = AtomicU32::new(0);
+    let admitted = in_threads(4, &store, |limiter, number| {
+        let own = Remembering::new(&store);
+        let asked = if number < 2 { &demands[..] } else { &demands[1..] };
+        let admitted = (0..2000).filter(|_| insist(limiter, &own, START, asked).is_admitted()).count() as u32;
+        of_both.fetch_add(if number < 2 { admitted } else { 0 }, Ordering::Relaxed);
+        admitted
+    });
+    let limiter = limiter(&store, ROOMY);
+    let [both, one] = demands.each_ref().map(|demand| remaining(&limiter, &store, START, demand));
+    assert_eq!((admitted, one, 20_000 - both), (3000, 0, of_both.into_inner()));
+}
+
+#[test]
+fn a_worker_that_writes_alone_reads_nothing_until_it_must_refuse() {
+    let map = MemoryStore::new();
+    let limiter = limiter(&map, ROOMY);
+    let counted = RacingStore::new(&map, |_, _, _| {});
+    let store = Remembering::new(&counted);
+    let two = [demand("b", rate("100/hour"), address(1)), demand("c", rate("20/hour"), address(2))];
+    for _ in 0..5 {
+        assert!(take(&limiter, &store, START, &two).is_admitted());
+    }
+    counted.calls();
+    for _ in 5..20 {
+        assert!(take(&limiter, &store, START, &two).is_admitted());
+        assert_eq!(counted.calls(), (0, 3));
+    }
+    assert!(!take(&limiter, &store, START, &two).is_admitted());
+    assert_eq!(counted.calls(), (2, 0), "a refusal rests on what stands there now");
 }
 
 #[test]
