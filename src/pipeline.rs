@@ -372,6 +372,11 @@ impl Passage {
         self.rewrites_body
     }
 
+    /// Lots were drawn, and nothing of it is enforced.
+    pub fn monitored(&self) -> bool {
+        self.monitored
+    }
+
     /// The exchange was answered here: its response is ours, not the upstream's.
     pub fn answered(&self) -> bool {
         self.answered

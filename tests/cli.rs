@@ -15,7 +15,7 @@ mod seal;
 #[path = "cli/tool.rs"]
 mod tool;
 
-use tool::portcullis;
+use tool::{File, portcullis, unread};
 
 #[test]
 fn says_how_it_is_called_and_which_version_it_is() {
@@ -33,6 +33,25 @@ fn exits_2_with_the_usage_when_it_is_called_wrongly() {
         let (code, out, err) = portcullis(args, "");
         assert_eq!((code, out.as_str()), (2, ""), "{args:?}");
         assert!(err.contains("usage: portcullis"), "{args:?}");
+    }
+}
+
+/// As behind `| head -1` and `2>&1 | grep -q`.
+#[test]
+fn exits_with_the_same_code_when_nobody_reads_what_it_says() {
+    let bad = File::new("unread-bad.yaml", "mode: enforced\n");
+    let good = File::new("unread-good.yaml", "unmatched: deny\n");
+    for (args, code) in [
+        (&[][..], 2),
+        (&["chekc"], 2),
+        (&["check", bad.path()], 2),
+        (&["check", good.path()], 0),
+        (&["explain", good.path(), "--request", "GET https://a/"], 1),
+        (&["explain", bad.path(), "--request", "GET https://a/"], 2),
+        (&["token", "--what"], 2),
+        (&["--version"], 0),
+    ] {
+        assert_eq!(unread(args), code, "{args:?}");
     }
 }
 

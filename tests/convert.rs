@@ -109,6 +109,49 @@ fn a_policy_that_allows_nothing_and_one_that_only_denies() {
     assert_eq!(status(&closed, "GET", "/a", "192.0.2.1", None), None);
 }
 
+/// Together they would open to each what only the other one opens.
+#[test]
+fn policies_for_different_workloads_are_not_called_one() {
+    let policies = |targets: [(&str, &str); 2]| {
+        let policy = |(namespace, spec): (&str, &str)| {
+            format!(
+                "kind: AuthorizationPolicy\nmetadata: {{ name: p, namespace: {namespace} }}\nspec: {{ {spec} rules: [{{}}] }}\n---\n"
+            )
+        };
+        let (code, _, err) = converted("FILE", &targets.map(policy).concat());
+        (code, err)
+    };
+    let (one, other) = ("selector: { matchLabels: { app: a } },", "selector: { matchLabels: { app: b } },");
+    let apart = "FILE: p: left out: that it is for other workloads than those before it: convert each one's own\n";
+    assert_eq!(policies([("shop", one), ("shop", other)]), (1, apart.to_owned()));
+    assert_eq!(policies([("shop", ""), ("bank", "")]), (1, apart.to_owned()));
+    assert_eq!(policies([("shop", one), ("shop", "targetRefs: [{ kind: Service, name: a }],")]), (1, apart.to_owned()));
+    for same in [[("shop", one), ("shop", one)], [("shop", ""), ("shop", one)], [("istio-system", ""), ("shop", other)]]
+    {
+        assert_eq!(policies(same), (0, String::new()), "{same:?}");
+    }
+}
+
+#[test]
+fn a_rule_of_jwt_authn_that_matches_otherwise_than_can_be_said_is_left_out() {
+    let rule = |matching: &str| {
+        let filter = "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication";
+        let (code, out, err) = converted("FILE", &format!("'@type': {filter}\nrules: [{{ match: {matching} }}]\n"));
+        (code, out.contains("path: /a"), err)
+    };
+    assert_eq!(rule("{ path: /a, case_sensitive: true }"), (0, true, String::new()));
+    for (matching, what) in [
+        ("{ path: /a, case_sensitive: false }", "case_sensitive"),
+        ("{ path: /a, caseSensitive: false }", "case_sensitive"),
+        ("{ prefix: /a/, runtime_fraction: { default_value: { numerator: 1 } } }", "runtime_fraction"),
+        ("{ path: /a, grpc: {} }", "grpc"),
+        ("{ path: /a, tls_context: { presented: true } }", "tls_context"),
+    ] {
+        let expected = format!("FILE: rules[0]: left out: {what} in its match\n");
+        assert_eq!(rule(matching), (1, false, expected), "{matching}");
+    }
+}
+
 #[test]
 fn what_is_no_policy_is_refused() {
     for text in ["routes: []", "kind: Service", "a: [", ""] {

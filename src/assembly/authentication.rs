@@ -140,9 +140,12 @@ impl Authentication {
             }
         }
         if asked.methods().contains(&MethodRef::Mtls) {
-            // The last, wherever it is written: it speaks only where nothing says who calls.
-            let needed = requirement == Requirement::All || (requirement == Requirement::Any && credentials.is_empty());
-            credentials.push(Rc::new(ClientCertificate { needed, told: self.identities.told.clone() }));
+            // Where everything is needed the first, wherever it is written: who has none is told so, at no cost. Else the
+            // last: it speaks only where nothing says who calls.
+            let all = requirement == Requirement::All;
+            let needed = all || (requirement == Requirement::Any && credentials.is_empty());
+            let certificate = Rc::new(ClientCertificate { needed, told: self.identities.told.clone() });
+            credentials.insert(if all { 0 } else { credentials.len() }, certificate);
         }
         let challenge = self.challenge(asked);
         Some(Authenticate { requirement, credentials, unverified: self.unverified.clone(), challenge })

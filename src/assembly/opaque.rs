@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::Findings;
 use super::secrets::Secrets;
+use super::{Findings, remote};
 use crate::checks::authenticate::identity::Grants;
 use crate::checks::authenticate::opaque::provider::{Provider, Source};
 use crate::config::{Config, DurationText, OpaqueProvider, OpaqueSource};
-use crate::endpoint::Endpoint;
 use crate::jose::claims::ClaimPath;
 
 /// Every provider by its name; what cannot be compiled is reported and left out.
@@ -56,9 +55,7 @@ fn compile_provider(
 
 fn source(source: &OpaqueSource, path: &str, secrets: &Secrets, findings: &mut Findings) -> Option<Source> {
     let mut endpoint = |kind: &str, cluster: &str, uri: &str, timeout: DurationText| {
-        let field = format!("{path}.{kind}.uri");
-        let compiled = Endpoint::new(cluster, uri, timeout.0);
-        compiled.map_err(|_| findings.error(field, "expected an address such as https://idp.example.com/path")).ok()
+        remote::endpoint(cluster, uri, timeout.0, &format!("{path}.{kind}"), findings)
     };
     match source {
         OpaqueSource::Introspection(asked) => {

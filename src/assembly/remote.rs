@@ -93,9 +93,7 @@ pub(super) fn endpoint(
     path: &str,
     findings: &mut Findings,
 ) -> Option<Endpoint> {
-    if cluster.is_empty() {
-        findings.error(format!("{path}.cluster"), "expected the name of an Envoy cluster");
-    }
+    findings.cluster(cluster, path);
     let endpoint = Endpoint::new(cluster, uri, timeout);
     let invalid = |_| findings.error(format!("{path}.uri"), format!("expected {ADDRESS}"));
     endpoint.map_err(invalid).ok()

@@ -88,7 +88,7 @@ impl Sources<'_, '_> {
     fn vault(&mut self, vault: &Vault) -> Option<VaultKv> {
         let (path, field) = (vault.path.trim_matches('/').into(), vault.field.as_str().into());
         let token = self.credential(&vault.token, "vault.token");
-        Some(VaultKv { cluster: vault.cluster.as_str().into(), path, field, token: token? })
+        Some(VaultKv { cluster: self.cluster(&vault.cluster, "vault"), path, field, token: token? })
     }
 
     fn secrets_manager(&mut self, aws: &AwsSecretsManager) -> Option<SecretsManager> {
@@ -104,7 +104,7 @@ impl Sources<'_, '_> {
             self.findings.error(path, "expected a region such as eu-west-1");
         }
         Some(SecretsManager {
-            cluster: aws.cluster.as_str().into(),
+            cluster: self.cluster(&aws.cluster, "aws_secrets_manager"),
             region: aws.region.as_str().into(),
             secret_id: aws.secret_id.as_str().into(),
             field: aws.field.as_deref().map(Into::into),
@@ -119,12 +119,17 @@ impl Sources<'_, '_> {
     fn kubernetes(&mut self, kubernetes: &Kubernetes) -> Option<KubernetesSecret> {
         let token = self.credential(&kubernetes.token, "kubernetes.token");
         Some(KubernetesSecret {
-            cluster: kubernetes.cluster.as_str().into(),
+            cluster: self.cluster(&kubernetes.cluster, "kubernetes"),
             namespace: kubernetes.namespace.as_str().into(),
             name: kubernetes.secret.as_str().into(),
             field: kubernetes.field.as_str().into(),
             token: token?,
         })
+    }
+
+    fn cluster(&mut self, name: &str, field: &str) -> Rc<str> {
+        self.findings.cluster(name, &format!("{}.{field}", self.path));
+        name.into()
     }
 
     fn inline(&mut self, value: &config::Redacted) -> Option<SecretValue> {

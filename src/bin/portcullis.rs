@@ -39,15 +39,30 @@ const MISUSED: u8 = 2;
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
     let mut out = BufWriter::new(io::stdout().lock());
-    let code = run(&args, &mut out).and_then(|code| out.flush().map(|()| code));
-    match code {
-        Ok(code) => code,
-        // Whoever read the output has seen enough.
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("portcullis: {error}");
+    let code = run(&args, &mut out);
+    match (code, out.flush()) {
+        (Ok(code), Ok(())) => code,
+        // Whoever read the output has seen enough; what it comes to is known all the same.
+        (Ok(code), Err(error)) if error.kind() == ErrorKind::BrokenPipe => code,
+        (Err(error), _) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        (Err(error), _) | (Ok(_), Err(error)) => {
+            let _ = writeln!(Errors, "portcullis: {error}");
             ExitCode::from(MISUSED)
         }
+    }
+}
+
+/// The standard error. That nobody reads it is no error: the exit code says it too.
+struct Errors;
+
+impl Write for Errors {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let _ = io::stderr().write_all(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -58,15 +73,15 @@ fn run(args: &[String], out: &mut dyn Write) -> io::Result<ExitCode> {
         ["--help" | "-h" | "help"] => writeln!(out, "{USAGE}").map(|()| ExitCode::SUCCESS),
         ["--version" | "-V"] => writeln!(out, "portcullis {}", env!("CARGO_PKG_VERSION")).map(|()| ExitCode::SUCCESS),
         ["check", "--help"] | ["schema", "--help"] => writeln!(out, "{USAGE}").map(|()| ExitCode::SUCCESS),
-        ["check", file] => check::run(Path::new(file), out, &mut io::stderr().lock()).map(ExitCode::from),
+        ["check", file] => check::run(Path::new(file), out, &mut Errors).map(ExitCode::from),
         ["schema"] => schema::run(out).map(ExitCode::from),
-        ["convert", ..] => convert::run(rest, out, &mut io::stderr().lock()).map(ExitCode::from),
-        ["explain", ..] => explain::run(rest, out, &mut io::stderr().lock()).map(ExitCode::from),
-        ["replay", ..] => replay::run(rest, out, &mut io::stderr().lock()).map(ExitCode::from),
-        ["sign", ..] => sign::run(rest, out, &mut io::stderr().lock()).map(ExitCode::from),
-        ["token", ..] => token::run(rest, out, &mut io::stderr().lock()).map(ExitCode::from),
-        ["encrypt", ..] => seal::run(Direction::Encrypt, rest, out, &mut io::stderr().lock()).map(ExitCode::from),
-        ["decrypt", ..] => seal::run(Direction::Decrypt, rest, out, &mut io::stderr().lock()).map(ExitCode::from),
+        ["convert", ..] => convert::run(rest, out, &mut Errors).map(ExitCode::from),
+        ["explain", ..] => explain::run(rest, out, &mut Errors).map(ExitCode::from),
+        ["replay", ..] => replay::run(rest, out, &mut Errors).map(ExitCode::from),
+        ["sign", ..] => sign::run(rest, out, &mut Errors).map(ExitCode::from),
+        ["token", ..] => token::run(rest, out, &mut Errors).map(ExitCode::from),
+        ["encrypt", ..] => seal::run(Direction::Encrypt, rest, out, &mut Errors).map(ExitCode::from),
+        ["decrypt", ..] => seal::run(Direction::Decrypt, rest, out, &mut Errors).map(ExitCode::from),
         ["scan", ..] => scan::run(rest, io::stdin().lock(), out),
         [] => misused("a command is missing"),
         ["check", ..] => misused("check takes one file"),
@@ -76,6 +91,6 @@ fn run(args: &[String], out: &mut dyn Write) -> io::Result<ExitCode> {
 }
 
 fn misused(problem: &str) -> io::Result<ExitCode> {
-    eprintln!("portcullis: {problem}\n\n{USAGE}");
+    writeln!(Errors, "portcullis: {problem}\n\n{USAGE}")?;
     Ok(ExitCode::from(MISUSED))
 }

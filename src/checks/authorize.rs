@@ -163,7 +163,7 @@ fn holds(claims: &Claims, claim: &ClaimPath, value: &ClaimValue) -> bool {
     match value {
         ClaimValue::Text(text) => claims.list(claim).any(|held| held == text),
         ClaimValue::Flag(flag) => claims.flag(claim) == Some(*flag),
-        ClaimValue::Number(number) => claims.number(claim) == Some(*number as f64),
+        ClaimValue::Number(number) => claims.integer(claim) == Some(*number),
     }
 }
 

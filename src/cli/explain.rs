@@ -112,7 +112,8 @@ fn pseudo_headers(line: &str) -> Result<Vec<(String, String)>, String> {
     let (scheme, rest) = url.split_once("://").unwrap_or(("https", url));
     let start = rest.find(['/', '?']).unwrap_or(rest.len());
     let (host, path) = if url.contains("://") { rest.split_at(start) } else { ("localhost", rest) };
-    let path = if path.is_empty() { "/" } else { path };
+    let root = if path.is_empty() || url.contains("://") && path.starts_with('?') { "/" } else { "" };
+    let path = &format!("{root}{path}");
     let pairs = [(":method", method), (":scheme", scheme), (":authority", host), (":path", path)];
     Ok(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec())
 }
@@ -213,7 +214,8 @@ fn taken(pipeline: &Pipeline, passage: &Passage) -> String {
         return "has no canonical form".to_owned();
     }
     let route = pipeline.route_name(exchange);
-    format!("{}{} from {}: {route}", exchange.target.host, exchange.target.path(), exchange.client)
+    let lot = if passage.monitored() { ", by lot in monitor mode: what refuses only reports" } else { "" };
+    format!("{}{} from {}: {route}{lot}", exchange.target.host, exchange.target.path(), exchange.client)
 }
 
 fn edits(exchange: &Exchange) -> impl Iterator<Item = String> {

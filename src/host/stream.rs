@@ -353,10 +353,14 @@ impl Stream {
         if !serving.pipeline.heeds_response(passage, status) {
             return Action::Continue;
         }
-        let Ok(mut worker) = serving.worker.try_borrow_mut() else { return Action::Continue };
-        let mut env = Env { now: now().unwrap_or_default(), host: &serving.environment, worker: &mut worker };
-        let next = serving.pipeline.response_head(passage, status, &mut env);
-        drop(worker);
+        let next = match serving.worker.try_borrow_mut() {
+            Ok(mut worker) => {
+                let now = now().unwrap_or_default();
+                let mut env = Env { now, host: &serving.environment, worker: &mut worker };
+                serving.pipeline.response_head(passage, status, &mut env)
+            }
+            Err(_) => undecided(),
+        };
         match next {
             ResponseNext::AwaitBody { limit } => self.await_response(limit, end_of_stream),
             next => self.apply_to_response(next, 0),
@@ -441,9 +445,8 @@ impl Stream {
     }
 
     fn response_decided(&mut self, arrival: ResponseArrival) -> ResponseNext {
-        let refused = || ResponseNext::Replace(Denial::Unavailable { what: "internal" }.reply(""));
-        let (Some(serving), Some(passage)) = (self.serving.clone(), self.passage.as_mut()) else { return refused() };
-        let (Some(now), Ok(mut worker)) = (now(), serving.worker.try_borrow_mut()) else { return refused() };
+        let (Some(serving), Some(passage)) = (self.serving.clone(), self.passage.as_mut()) else { return undecided() };
+        let (Some(now), Ok(mut worker)) = (now(), serving.worker.try_borrow_mut()) else { return undecided() };
         let mut env = Env { now, host: &serving.environment, worker: &mut worker };
         serving.pipeline.response_body(passage, arrival, &mut env)
     }
@@ -485,6 +488,11 @@ impl Stream {
             let _ = abi::remove_header(Map::RequestTrailers, name);
         }
     }
+}
+
+/// A response that nobody could decide about goes to nobody.
+fn undecided() -> ResponseNext {
+    ResponseNext::Replace(Denial::Unavailable { what: "internal" }.reply(""))
 }
 
 /// Without a clock no credential can be judged: at the epoch none has expired.

@@ -154,9 +154,12 @@ impl Claims {
         self.value(path)?.as_bool()
     }
 
-    /// A claim that is a number.
-    pub fn number(&self, path: &ClaimPath) -> Option<f64> {
-        self.value(path)?.as_number()?.as_f64()
+    /// A claim that is a whole number, also written as `3.0`; beyond 2⁵³ such a text stands for several numbers and is none.
+    pub fn integer(&self, path: &ClaimPath) -> Option<i64> {
+        const EXACT: f64 = (1_u64 << 53) as f64;
+        let number = self.value(path)?.as_number()?;
+        let written = || number.as_f64().filter(|value| value.fract() == 0.0 && value.abs() < EXACT);
+        number.as_i64().or_else(|| written().map(|value| value as i64))
     }
 
     /// All claims.
@@ -314,7 +317,7 @@ mod tests {
         assert_eq!(["d", "e", "f", "g", "h", "i"].map(|name| claims.text(&path(name))), [const { None }; 6]);
         assert_eq!(claims.flag(&path("e")), Some(true));
         assert_eq!(claims.flag(&path("b")), None);
-        assert_eq!(claims.number(&path("d")), Some(7.0));
+        assert_eq!(["b", "c", "d", "a"].map(|name| claims.integer(&path(name))), [Some(7), Some(-7), Some(7), None]);
     }
 
     #[test]

@@ -62,7 +62,7 @@ authentication: { jwt: { a: { algorithms: [HS256], keys: [{ secret: k }], claims
         ),
         (
             "authentication: { oauth2: { a: { userinfo: { cluster: c, uri: idp/userinfo } } } }",
-            "authentication.oauth2.a.userinfo.uri: expected an address such as https://",
+            "authentication.oauth2.a.userinfo.uri: expected an address with scheme and host",
         ),
         (
             "authentication: { oauth2: { a: { userinfo: { cluster: c, uri: 'http://i/' }, claims: { roles: '' } } } }",

@@ -43,6 +43,29 @@ routes:
 }
 
 #[test]
+fn explain_says_where_lots_leave_a_request_unenforced() {
+    let file = File::new(
+        "lots.yaml",
+        "
+routes:
+  - { match: { path: / }, authenticate: none, allow: [{ roles: [admin] }], enforce_percent: 0 }
+  - { match: { path: /all }, authenticate: none, allow: [{ roles: [admin] }] }
+",
+    );
+    // An address may end with its host, or go on with its query.
+    for (url, expected) in [
+        ("https://a", "routes[0], by lot in monitor mode: what refuses only reports"),
+        ("https://a?b=c", "routes[0], by lot in monitor mode: what refuses only reports"),
+        ("https://a/all", "routes[1]"),
+    ] {
+        let (code, out, _) = portcullis(&["explain", file.path(), "--request", &format!("GET {url}")], "");
+        let first = out.lines().next().unwrap();
+        assert!(first.ends_with(&format!(" from 127.0.0.1: {expected}")), "{first}");
+        assert_eq!(code, i32::from(expected == "routes[1]"), "{url}");
+    }
+}
+
+#[test]
 fn explain_says_what_each_step_makes_of_a_request() {
     let file = File::new("explained.yaml", EXPLAINED);
     let body = File::new("body.json", "{\"a\":\"<script>alert(1)</script>\"}");

@@ -21,6 +21,18 @@ pub fn portcullis_with(variables: &[(&str, &str)], args: &[&str], input: &str) -
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
 
+/// The exit code of a call whose output and errors nobody reads.
+pub fn unread(args: &[&str]) -> i32 {
+    let closed = || {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        writer
+    };
+    let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+    let status = command.args(args).stdin(Stdio::null()).stdout(closed()).stderr(closed()).status();
+    status.unwrap().code().unwrap()
+}
+
 /// A file that lasts as long as the test.
 pub struct File(PathBuf);
 

@@ -103,6 +103,28 @@ routes:
     }
 }
 
+/// Numbers this long are one as floats, and tenants are numbered so.
+#[test]
+fn whole_numbers_in_claims_are_compared_exactly() {
+    let mut gate = gate(
+        "routes: [{ match: { path: /a }, allow: [{ claims: { tenant: 1234567890123456789 } }, { claims: { tenant: 7 } }] }]",
+    );
+    let cases = [
+        (json!(1_234_567_890_123_456_789_u64), true),
+        (json!(1_234_567_890_123_456_790_u64), false),
+        (json!(1_234_567_890_123_456_789_f64), false),
+        (json!(u64::MAX), false),
+        (json!(7), true),
+        (json!(7.0), true),
+        (json!(7.5), false),
+        (json!(-7), false),
+    ];
+    for (tenant, expected) in cases {
+        let token = user(json!({ "tenant": tenant }));
+        assert_eq!(may(&mut gate, get("/a").bearer(&token)), expected, "{tenant}");
+    }
+}
+
 #[test]
 fn a_principal_is_a_verified_service_and_no_token_that_says_so() {
     let mut gate = gate(

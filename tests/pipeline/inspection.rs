@@ -51,6 +51,33 @@ fn looks_at_every_place_of_the_head() {
     assert_eq!(found(&mut gate, get(&format!("/a?{pairs}"))), Some((400, "  too_many_parameters".to_owned())));
 }
 
+/// `=` and `&` take these apart where they are read as forms only.
+#[test]
+fn reads_a_document_that_is_called_a_form_as_both() {
+    let mut gate = gate("", "");
+    let form = "application/x-www-form-urlencoded";
+    let cases: [(&[u8], &str); 6] = [
+        (br#"{"id": "' OR 1=1--"}"#, "body id injection"),
+        (br#"  [{"id": "\u0027 OR 1=1--"}]"#, "body id injection"),
+        (b"\xef\xbb\xbf{\"id\": \"' OR 1=1--\"}", "body id injection"),
+        // Not quite JSON, but to lenient servers.
+        (br#"{"id": "' OR 1=1--",}"#, "body id injection"),
+        (b"<id>&#39; OR 1=1--</id>", "body  injection"),
+        (b"{\"a\":1}&q=%3Cscript%3Ealert(1)%3C/script%3E", "body  injection"),
+    ];
+    for (body, expected) in cases {
+        assert_eq!(
+            found(&mut gate, post("/a").body(form, body)),
+            Some((403, expected.to_owned())),
+            "{}",
+            String::from_utf8_lossy(body)
+        );
+    }
+    for benign in [&br#"{"a": "x=1&y=2", "b": [1, 2]}"#[..], b"a=%7B%22b%22%3A1%7D&c=<3", b"{"] {
+        assert_eq!(found(&mut gate, post("/a").body(form, benign)), None, "{}", String::from_utf8_lossy(benign));
+    }
+}
+
 #[test]
 fn looks_at_every_kind_of_body() {
     let mut gate = gate("", "");

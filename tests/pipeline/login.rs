@@ -140,7 +140,9 @@ fn tokens_open_what_their_type_says_although_the_provider_maps_none() {
 fn what_is_no_login_is_said_so_and_asks_nobody() {
     let mut gate = gate();
     let required = (400, "Username and password required".to_owned(), String::new());
-    for body in ["", "x", "{}", "[]", r#"{"username":"ann"}"#, r#"{"username":"ann","password":""}"#] {
+    for body in
+        ["", "x", "{}", "[]", r#"["ann","pa'ss"]"#, r#"{"username":"ann"}"#, r#"{"username":"ann","password":""}"#]
+    {
         assert_eq!(said(&gate.send(post("/auth/login").body("application/json", body))), required, "{body}");
     }
     let other = gate.send(get("/auth/login"));
@@ -256,7 +258,8 @@ fn a_refresh_token_becomes_an_access_token_of_the_same_session() {
             (if told.starts_with('D') { 503 } else { 401 }, told.to_owned())
         );
     }
-    for body in ["", "{}", "x", r#"{"refresh_token":7}"#, r#"{"refresh_token":""}"#] {
+    let list = json!([refresh]).to_string();
+    for body in ["", "{}", "x", &list, r#"{"refresh_token":7}"#, r#"{"refresh_token":""}"#] {
         let outcome = gate.send(post("/auth/refresh").body("application/json", body));
         assert_eq!(said(&outcome), (400, "Refresh token required".to_owned(), String::new()), "{body}");
     }

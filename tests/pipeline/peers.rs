@@ -84,7 +84,8 @@ fn a_route_that_requires_a_certificate_says_403_without_one() {
             connect(&mut gate, ORDERS, validated);
         }
         let name = format!("auth_failures_total~reason={reason}");
-        for request in [get("/peer"), get("/all").bearer(&user())] {
+        // Whatever else it shows.
+        for request in [get("/peer"), get("/all").bearer(&user()), get("/all"), get("/all").bearer("x.y.z")] {
             let counted = gate.count(&name);
             let outcome = gate.send(request);
             assert_eq!(outcome.status, Some(403));
@@ -97,6 +98,7 @@ fn a_route_that_requires_a_certificate_says_403_without_one() {
     // The listener's work is no cryptography of ours: the budget is untouched after any number of them.
     for _ in 0..10 {
         assert_eq!(gate.status(get("/peer")), Some(403));
+        assert_eq!(gate.status(get("/all").bearer("x.y.z")), Some(403));
     }
 }
 

@@ -1,7 +1,7 @@
 //! The body: names and values of JSON, forms, multipart and XML, held until the verdict.
 //!
 //! What a body is, its `Content-Type` says; because many servers do not ask, a body that looks like JSON is read as
-//! JSON whatever it is called.
+//! JSON whatever it is called. Only a form may look like another document and be one all the same: it is read as both.
 
 use std::ops::ControlFlow;
 use std::rc::Rc;
@@ -92,7 +92,12 @@ impl InspectBody {
         let declared = exchange.head.first("content-type").map(ContentType::parse);
         let declared = declared.transpose().map_err(|_| malformed("content_type"))?;
         match declared {
-            Some(declared) if !says_nothing(&declared.media) => self.items(&declared, body, findings),
+            Some(declared) if !says_nothing(&declared.media) => {
+                if declared.media == Media::Form && opens_a_document(body) {
+                    self.undeclared(body, false, findings)?;
+                }
+                self.items(&declared, body, findings)
+            }
             Some(ContentType { media: Media::Other, .. }) => self.undeclared(body, true, findings),
             _ => self.undeclared(body, false, findings),
         }
@@ -110,7 +115,7 @@ impl InspectBody {
     /// A body whose type says nothing about its fields. One that may be binary by its type, and is by its bytes, has none
     /// that a server would paste into a query.
     fn undeclared(&self, body: &[u8], may_be_binary: bool, findings: &mut Findings) -> Result<(), Stop> {
-        let document = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
+        let document = without_mark(body);
         if let Some(b'{' | b'[') = document.trim_ascii_start().first() {
             let json = ContentType { media: Media::Json, charset: Charset::Unstated };
             match self.items(&json, document, findings) {
@@ -198,6 +203,16 @@ fn rejection(error: body::Error) -> BodyRejection {
         body::Error::Xml(xml::Error::Encoding { .. }) => BodyRejection::Malformed("xml_encoding"),
         body::Error::Xml(_) => BodyRejection::TooComplex("xml_limits"),
     }
+}
+
+fn without_mark(body: &[u8]) -> &[u8] {
+    body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body)
+}
+
+/// JSON or XML begins like this, and no form that a program made: it escapes these. `=` and `&` would take an attack in
+/// such a document apart.
+fn opens_a_document(body: &[u8]) -> bool {
+    matches!(without_mark(body).trim_ascii_start().first(), Some(b'{' | b'[' | b'"' | b'<'))
 }
 
 fn says_nothing(media: &Media<'_>) -> bool {

@@ -8,7 +8,7 @@ use zeroize::Zeroize;
 
 use super::account::Account;
 use super::issuer::{Kind, identifier};
-use super::{Issuer, NO_ANSWER, Outcome, TokenService};
+use super::{Issuer, NO_ANSWER, Outcome, TokenService, members};
 use crate::check::{CalloutReply, Env, Failure};
 use crate::denial::{AuthReason, LoginReason, TokenRefusal};
 use crate::endpoint::Endpoint;
@@ -78,7 +78,7 @@ impl Login {
 impl<'a> Credentials<'a> {
     /// Two texts that are not empty. A member that comes twice would be read in two ways.
     fn read(body: &'a [u8]) -> Option<Self> {
-        let read: Self = serde_json::from_slice(body).ok()?;
+        let read: Self = members(body)?;
         (!read.username.is_empty() && !read.password.is_empty()).then_some(read)
     }
 

@@ -11,6 +11,8 @@ mod refresh;
 
 use std::rc::Rc;
 
+use serde::Deserialize;
+
 use crate::check::{Arrival, Await, BodyArrival, CalloutReply, Check, Env, Failure, Step};
 use crate::checks::authenticate::secret_arrived;
 use crate::checks::limit::AddressBudget;
@@ -154,6 +156,12 @@ impl TokenEndpoint {
             Outcome::Fail(failure) => Step::Fail(failure),
         }
     }
+}
+
+/// The members that an endpoint takes out of a body that is one JSON object. A list would be taken for its members too.
+fn members<'b, T: Deserialize<'b>>(body: &'b [u8]) -> Option<T> {
+    let object = body.trim_ascii_start().starts_with(b"{");
+    object.then(|| serde_json::from_slice(body).ok()).flatten()
 }
 
 /// RFC 6749 section 5.1: what carries tokens is stored by nobody.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::account::Account;
 use super::issuer::Kind;
-use super::{Issuer, NO_ANSWER, Outcome, TokenService};
+use super::{Issuer, NO_ANSWER, Outcome, TokenService, members};
 use crate::check::{CalloutReply, Env, Failure};
 use crate::denial::{AuthReason, TokenRefusal};
 use crate::endpoint::EndpointOf;
@@ -87,7 +87,7 @@ impl TokenService for Refresh {
 
 /// The token of a body; `None` where there is none that could be one.
 pub(super) fn refresh_token(body: &[u8]) -> Option<Cow<'_, str>> {
-    let shown: Shown<'_> = serde_json::from_slice(body).ok()?;
+    let shown: Shown<'_> = members(body)?;
     Some(shown.refresh_token).filter(|token| !token.is_empty())
 }
 

@@ -161,11 +161,25 @@ fn matching(matching: &Value, place: &str, draft: &mut Draft) -> Option<Value> {
         draft.leave_out(place, "query parameters are not matched");
         return None;
     }
+    if let Some(what) = matching.as_object().into_iter().flatten().find_map(|(key, value)| unsaid(key, value)) {
+        draft.leave_out(place, &format!("{what} in its match"));
+        return None;
+    }
     Some(map([
         ("path", Some(path.into())),
         ("methods", some(methods)),
         ("headers", (!headers.is_empty()).then(|| headers.into())),
     ]))
+}
+
+/// What of a RouteMatch makes it match other requests than its path and headers say. Case always counts here.
+fn unsaid<'k>(key: &'k str, value: &Value) -> Option<&'k str> {
+    let said = match key {
+        "prefix" | "path" | "path_separated_prefix" | "headers" => true,
+        "case_sensitive" => value != &Value::Bool(false),
+        _ => false,
+    };
+    (!said).then_some(key)
 }
 
 /// `authenticate` of a route.

@@ -14,6 +14,35 @@ pub(super) struct Policies {
     /// Some policy allows: nothing else is.
     closed: bool,
     found: bool,
+    /// Whose requests the policies before were about.
+    target: Target,
+}
+
+/// Which workloads a policy is for; what it does not say stays open.
+#[derive(Default)]
+struct Target {
+    namespace: Option<String>,
+    selector: Option<Value>,
+}
+
+impl Target {
+    fn of(document: &Value) -> Self {
+        // From the root namespace a policy is for all of them.
+        let namespace = document.get("metadata").and_then(|metadata| text(metadata, "namespace"));
+        let namespace = namespace.filter(|namespace| *namespace != "istio-system").map(str::to_owned);
+        let spec = document.get("spec");
+        let part = |key| spec.and_then(|spec| spec.get(key)).filter(|part| !part.is_null()).cloned();
+        let selector = ["selector", "target_refs", "target_ref"].into_iter().find_map(part);
+        Self { namespace, selector }
+    }
+
+    /// The narrower of both; `None`: there is no workload that both are for, as far as can be seen.
+    fn within(self, other: Self) -> Option<Self> {
+        fn one<T: PartialEq>(one: Option<T>, other: Option<T>) -> Option<Option<T>> {
+            if one.is_some() && other.is_some() && one != other { None } else { Some(one.or(other)) }
+        }
+        Some(Self { namespace: one(self.namespace, other.namespace)?, selector: one(self.selector, other.selector)? })
+    }
 }
 
 /// One rule for one set of operations.
@@ -55,17 +84,23 @@ impl Policies {
             }
             Some("AuthorizationPolicy") => {
                 (self.found, draft.found) = (true, true);
-                self.policy(spec, name, draft);
+                self.policy(spec, Target::of(document), name, draft);
             }
             _ => {}
         }
     }
 
-    fn policy(&mut self, spec: &Value, name: &str, draft: &mut Draft) {
+    fn policy(&mut self, spec: &Value, target: Target, name: &str, draft: &mut Draft) {
         let action = text(spec, "action").unwrap_or("ALLOW");
         if !["ALLOW", "DENY"].contains(&action) {
             draft.leave_out(name, &format!("action {action}"));
             return;
+        }
+        match std::mem::take(&mut self.target).within(target) {
+            Some(both) => self.target = both,
+            None => {
+                draft.leave_out(name, "that it is for other workloads than those before it: convert each one's own")
+            }
         }
         let denies = action == "DENY";
         self.closed |= !denies;

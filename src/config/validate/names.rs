@@ -112,9 +112,7 @@ impl Checker<'_> {
         let fields = [("subject", &identity.subject), ("roles", &identity.roles), ("method", &identity.method)];
         let mut seen = Dictionary::new();
         for (field, name) in fields.into_iter().chain([("peer", &identity.peer)]) {
-            if seen.insert(name.as_str().replace('_', "-"), ()).is_some() {
-                self.error(format!("headers.identity.{field}"), "is filled by something else already");
-            }
+            self.told_in(name.as_str().replace('_', "-"), format!("headers.identity.{field}"), &mut seen);
         }
         if let Some(cors) = &headers.cors {
             self.cors(cors, "headers.cors");
@@ -128,6 +126,15 @@ impl Checker<'_> {
             headers.cookies.as_ref().filter(|cookies| !cookies.secure && cookies.same_site == SameSite::None);
         if insecure.is_some() {
             self.error("headers.cookies.same_site", "browsers take none with secure only");
+        }
+    }
+
+    /// A header that tells the upstream something, `_` written as `-`: it is taken from nobody.
+    pub(super) fn told_in(&mut self, name: String, path: String, taken: &mut Dictionary<String, ()>) {
+        if RESERVED.contains(&name.as_str()) {
+            self.error(path, format!("expected a header that nothing else needs, not {name}"));
+        } else if taken.insert(name, ()).is_some() {
+            self.error(path, "is filled by something else already");
         }
     }
 
@@ -158,6 +165,24 @@ impl Checker<'_> {
         }
     }
 }
+
+/// Headers that the proxy or the connection needs for itself.
+const RESERVED: &[&str] = &[
+    "authorization",
+    "connection",
+    "content-length",
+    "content-type",
+    "cookie",
+    "host",
+    "keep-alive",
+    "proxy-authorization",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "x-forwarded-client-cert",
+    "x-forwarded-for",
+];
 
 const ORIGIN: &str = "expected an origin such as https://app.example.com";
 

@@ -5,24 +5,6 @@ use crate::dictionary::Dictionary;
 use super::Checker;
 use crate::{ApiKeys, JwtProvider, OpaqueProvider, OpaqueSource, Place, Tokens, Verdict, tree};
 
-/// Headers that the proxy or the connection needs for itself.
-const RESERVED: &[&str] = &[
-    "authorization",
-    "connection",
-    "content-length",
-    "content-type",
-    "cookie",
-    "host",
-    "keep-alive",
-    "proxy-authorization",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "x-forwarded-client-cert",
-    "x-forwarded-for",
-];
-
 impl Checker<'_> {
     pub(super) fn providers(&mut self) {
         let config = self.config;
@@ -102,11 +84,7 @@ impl Checker<'_> {
         let payload = provider.payload_header.iter().map(|name| (name, format!("{path}.payload_header")));
         for (name, path) in claims.chain(payload) {
             let plain = name.as_str().replace('_', "-");
-            if RESERVED.contains(&plain.as_str()) {
-                self.error(path, format!("expected a header that nothing else needs, not {plain}"));
-            } else if taken.insert(plain, ()).is_some() {
-                self.error(path, "is filled by something else already");
-            }
+            self.told_in(plain, path, &mut taken);
         }
     }
 
