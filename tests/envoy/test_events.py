@@ -103,7 +103,7 @@ def test_use_of_a_sensitive_path_is_told_with_its_outcome(gateway):
 def test_what_is_not_sensitive_and_good_is_no_event(gateway):
     answer = gateway.get("/things/1", [bearer()])
     passed(answer)
-    assert gateway.events(answer) == []
+    assert gateway.events(answer, seconds=3) == []
 
 
 def test_the_access_log_has_the_same_objects_bare(gateway):
@@ -171,7 +171,7 @@ def test_callers_are_estimated_and_decisions_timed_by_all_workers_together(start
     refused(gateway.get("/things/1"), 401)
     within = lambda: 38 <= gateway.counter("active_sessions", service="sessions") <= 42
     timed = lambda: gateway.counter("decision_microseconds_count", service="sessions") == 81
-    assert eventually(lambda: within() and timed(), seconds=15), gateway.prometheus()
+    assert eventually(lambda: within() and timed()), gateway.prometheus()
     page = gateway.prometheus()
     buckets = re.findall(r'^decision_microseconds_bucket\{service="sessions",le="([^"]+)"\} (\d+)$', page, re.MULTILINE)
     counts = [int(count) for _, count in buckets]
@@ -183,8 +183,8 @@ def test_callers_are_estimated_and_decisions_timed_by_all_workers_together(start
 def test_calls_that_fail_and_keys_that_never_came_are_measured(start, dependency):
     idp = dependency(lambda asked: Said(status=503))
     gateway = start(REMOTE, clusters={"idp": idp.port})
-    assert eventually(lambda: gateway.counter("callout_failures_total", service="remote", name="idp") >= 1, seconds=10)
-    assert eventually(lambda: gateway.counter("jwks_age_seconds", service="remote", name="partners") >= 2, seconds=10)
+    assert eventually(lambda: gateway.counter("callout_failures_total", service="remote", name="idp") >= 1)
+    assert eventually(lambda: gateway.counter("jwks_age_seconds", service="remote", name="partners") >= 2)
 
 
 def test_a_flood_of_events_is_sampled_and_the_number_left_out_is_stated(start):
@@ -192,7 +192,7 @@ def test_a_flood_of_events_is_sampled_and_the_number_left_out_is_stated(start):
     sent = 150
     for _ in range(sent):
         gateway.get("/things/1")
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         events = gateway.logged_events()
         told = len([event for event in events if event["details"].get("reason") == "missing"])

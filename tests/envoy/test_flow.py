@@ -237,7 +237,7 @@ def test_an_upstream_that_resets_half_way_is_a_failure_of_its_own_and_hides_what
                 connection.send(stream, body, end=True)
                 got = connection.read(stream)
             assert got.status in (502, 503) or got.status in (0, 200) and where == "in its body", got
-            assert b"s3cret" not in got.body and time.monotonic() - started < 5
+            assert b"s3cret" not in got.body and time.monotonic() - started < 12
         served(holding, connection)
         connection.close()
 
@@ -353,7 +353,7 @@ def test_events_go_through_one_by_one_and_a_client_may_leave(holding, upstream):
             got = connection.read_until(stream, lambda a, n=number: a.body.count(b"data") >= n)
             assert got.status == 200
         connection.abort(stream)
-        assert seen_end.wait(5), "the upstream was not told that nobody listens"
+        assert seen_end.wait(30), "the upstream was not told that nobody listens"
         served(holding, connection)
 
 

@@ -227,7 +227,7 @@ def test_administration_listens_on_the_loopback_only(edge):
 def test_every_request_is_one_line_without_its_query(edge):
     answer = send(edge, target="/public/logged?access_token=secret", headers=[("user-agent", "logged")])
     identity = seen(answer)[1]["x-request-id"]
-    deadline = time.monotonic() + 3
+    deadline = time.monotonic() + 30
     while not (lines := [line for line in edge.lines() if line.get("request_id") == identity]):
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -256,7 +256,7 @@ def test_a_proxy_without_memory_sheds_load_and_still_shows_its_metrics():
 
     proxy = Shipped("front-proxy", MESH, GATEWAY, {SERVICE: free_port()}, little)
     try:
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 30
         active = 'overload.envoy.overload_actions.stop_accepting_requests.active: 1'
         while active not in proxy.admin("/stats?filter=overload"):
             assert time.monotonic() < deadline

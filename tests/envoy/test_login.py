@@ -257,7 +257,7 @@ def test_a_service_that_does_not_answer_is_our_failure_and_nobodys_guess(plain, 
                    "The request cannot be decided at the moment", "identity_service_unavailable")
     finally:
         service.fault = None
-    assert eventually(lambda: login(gateway, address).status == 200, 10)
+    assert eventually(lambda: login(gateway, address).status == 200)
 
 
 def test_clients_that_go_away_while_they_wait_hurt_nobody(plain, address):
@@ -269,7 +269,7 @@ def test_clients_that_go_away_while_they_wait_hurt_nobody(plain, address):
     for thread in threads:
         thread.join(30)
     service.fault = None
-    assert eventually(lambda: login(gateway, address).status == 200, 10)
+    assert eventually(lambda: login(gateway, address).status == 200)
 
 
 def test_behind_a_buffer_filter(start, dependency, address):

@@ -52,7 +52,7 @@ def test_a_good_configuration_takes_over_after_a_bad_one_and_counts_go_on(gatewa
     assert not gateway.push(merged(PLUGIN, {"mode": "perhaps"}))
     refused(gateway.get("/new/1"), 401)
     assert gateway.push(with_route("/new/**"))
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while gateway.get("/new/1").status != 200 and time.monotonic() < deadline:
         time.sleep(0.05)
     for _ in range(6):
@@ -87,7 +87,7 @@ def test_a_first_configuration_that_is_bad_denies_and_a_good_one_repairs_it(star
     with pytest.raises(ConnectionError):
         gateway.get("/old/1")
     assert gateway.push(PLUGIN)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
             passed(gateway.get("/old/1"))

@@ -143,7 +143,7 @@ def test_rotates_under_load_without_refusing_a_single_good_token(world):
             for key in KEYS[1:]:
                 world.vault.write("jwt", {"key": key})
                 assert world.refresh() == {"refreshing": ["jwt_secret", "order_token", "service_key"]}
-                assert eventually(lambda: world.accepts(key), 20)
+                assert eventually(lambda: world.accepts(key))
                 signing[0] = key
                 assert world.accepts(key) and world.accepts(KEYS[KEYS.index(key) - 1]), "both, for the overlap"
         finally:
@@ -196,7 +196,7 @@ def test_a_store_that_fails_leaves_the_last_good_value(brief, fault, store):
             passed(good())
     finally:
         brief.stores[store].fault = None
-    assert eventually(lambda: len(brief.told("secret_recovered", dependency)) > recovered, 20)
+    assert eventually(lambda: len(brief.told("secret_recovered", dependency)) > recovered)
     passed(good())
 
 

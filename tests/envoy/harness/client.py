@@ -6,7 +6,7 @@ import ssl
 import time
 from dataclasses import dataclass
 
-TIMEOUT = 10
+TIMEOUT = 30
 
 
 @dataclass

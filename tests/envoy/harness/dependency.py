@@ -104,8 +104,8 @@ def closed_port():
         return probe.getsockname()[1]
 
 
-def eventually(condition, seconds=10.0):
-    """Waits until `condition` holds; whether it does."""
+def eventually(condition, seconds=30.0):
+    """Waits until `condition` holds; whether it does. The time is for a machine with much else to do."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:

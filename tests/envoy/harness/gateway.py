@@ -76,7 +76,7 @@ class Gateway:
             preexec_fn=die_with_the_parent,
         )
         try:
-            wait_for(self._admin_is_up, 30, "the administration interface", self)
+            wait_for(self._admin_is_up, 120, "the administration interface", self)
             wait_for(self._has_listener if serves else self.refusals, 120, "the listener", self)
         except BaseException:
             self.close()
@@ -150,10 +150,10 @@ class Gateway:
         kept = [event for events in lines.values() for event in events[:20]]
         return [f"{error.json_path}: {error.message}" for event in kept for error in SCHEMA.iter_errors(event)]
 
-    def events(self, answer):
-        """The events of one exchange, the same in both logs."""
+    def events(self, answer, seconds=30):
+        """The events of one exchange, the same in both logs; for none at all it waits this long."""
         of = lambda events: [event for event in events if event["details"].get("request_id") == answer.request_id]
-        deadline = time.monotonic() + 3
+        deadline = time.monotonic() + seconds
         while True:
             logged, access_logged = of(self.logged_events()), of(self.access_logged_events())
             if logged and logged == access_logged:

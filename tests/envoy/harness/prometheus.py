@@ -39,7 +39,7 @@ class Prometheus:
              f"--storage.tsdb.path={self.directory}/data", f"--web.listen-address=127.0.0.1:{self.port}"],
             stdout=subprocess.DEVNULL, stderr=self.log_file.open("wb"), preexec_fn=die_with_the_parent)
         try:
-            wait_for(self._is_ready, 30, "Prometheus", self)
+            wait_for(self._is_ready, 120, "Prometheus", self)
         except BaseException:
             self.close()
             raise
@@ -65,7 +65,7 @@ class Prometheus:
 
     def _get(self, path, **parameters):
         query = urllib.parse.urlencode(parameters)
-        with urllib.request.urlopen(f"{self.url}/api/v1/{path}?{query}", timeout=10) as reply:
+        with urllib.request.urlopen(f"{self.url}/api/v1/{path}?{query}", timeout=60) as reply:
             answer = json.load(reply)
         assert answer["status"] == "success", answer
         return answer["data"]

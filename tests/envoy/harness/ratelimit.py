@@ -33,7 +33,7 @@ class Process:
         self.process = subprocess.Popen(
             self.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             env={"PATH": os.environ["PATH"], **self.environment()}, preexec_fn=die_with_the_parent)
-        assert eventually(self.is_up, 20), f"{self.command()[0]} did not start: {self.process.poll()}"
+        assert eventually(self.is_up, 60), f"{self.command()[0]} did not start: {self.process.poll()}"
 
     def environment(self):
         return {}

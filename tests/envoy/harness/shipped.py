@@ -98,7 +98,7 @@ class Running:
         return self.log_file.read_text(errors="replace")
 
     def admin(self, path):
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port}{path}", timeout=10) as reply:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port}{path}", timeout=60) as reply:
             return reply.read().decode()
 
     def lines(self):
@@ -107,7 +107,7 @@ class Running:
 
     def events(self, wanted, request_id=None):
         """The events of one request, or of all; waits until there are as many as `wanted`."""
-        deadline = time.monotonic() + 3
+        deadline = time.monotonic() + 30
         while True:
             found = [line for line in self.lines() if "event_type" in line
                      and request_id in (None, line["details"].get("request_id"))]
@@ -147,7 +147,7 @@ def tls(authority, certificate=None, host=HOST):
 
 def call(port, context=None, method="GET", target="/", headers=(), body=b"", host=HOST, source="127.0.0.1"):
     """One HTTP/1.1 request, sent as it is given, from any address of the loopback."""
-    raw = socket.create_connection(("127.0.0.1", port), timeout=20, source_address=(source, 0))
+    raw = socket.create_connection(("127.0.0.1", port), timeout=60, source_address=(source, 0))
     connection = http.client.HTTPConnection("127.0.0.1", port)
     try:
         connection.sock = context.wrap_socket(raw, server_hostname=host or None) if context else raw
