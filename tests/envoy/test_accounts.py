@@ -110,7 +110,7 @@ def test_an_account_that_goes_is_refused_when_its_answer_is_old(serve):
     shown = by("1")
     passed(gateway.get("/a", shown))
     answers.accounts["1"] = {"is_active": False}
-    assert eventually(lambda: gateway.get("/a", shown).status == 401, 5)
+    assert eventually(lambda: gateway.get("/a", shown).status == 401)
     time.sleep(1.1)
     assert {answer.status for answer in together(8, lambda _: gateway.get("/a", shown))} == {401}
 
@@ -119,7 +119,7 @@ def test_an_account_that_goes_is_refused_when_its_answer_is_old(serve):
 def test_a_service_that_does_not_answer_refuses_or_makes_nobody_of_the_caller(serve, fault):
     for on_error in ("deny", "allow"):
         gateway, _, service = serve(on_error=on_error)
-        service.fault, service.delay = fault, 6.0
+        service.fault, service.delay = fault, 120.0
         started = time.monotonic()
         if on_error == "deny":
             unauthenticated(gateway, "unavailable", lambda: gateway.get("/a", by("1")))
@@ -130,7 +130,11 @@ def test_a_service_that_does_not_answer_refuses_or_makes_nobody_of_the_caller(se
             refused(gateway.get("/admin/a", by("3")), 403)
         for answer in together(6, lambda _: gateway.get("/a", by("1"))):
             assert answer.status == (401 if on_error == "deny" else 200)
-        assert time.monotonic() - started < 30
+        assert time.monotonic() - started < 60
         service.fault = None
-        time.sleep(1.1)
-        assert passed(gateway.get("/a", by("1"))).header("x-auth-subject") == "1"
+
+        def known():
+            seen = gateway.get("/a", by("1")).upstream
+            return seen is not None and seen.header("x-auth-subject") == "1"
+
+        assert eventually(known)

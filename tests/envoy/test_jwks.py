@@ -105,46 +105,58 @@ def test_a_request_with_a_body_waits_as_well(serve):
 def test_rotation_under_load_refuses_no_good_token(serve):
     gateway, provider, service = serve()
     passed(gateway.get("/a", by("a")))
-    current, refusals, stop = ["a"], [], threading.Event()
+    current, refusals, stop, sent = ["a"], [], threading.Event(), [0] * 6
 
-    def load(_):
-        sent = 0
+    def load(at):
         while not stop.is_set():
             name = current[0]
             answer = gateway.get("/a", by(name, jti=str(time.monotonic())))
-            sent += 1
+            sent[at] += 1
             if answer.status != 200:
                 refusals.append((name, answer.status, answer.body))
-        return sent
+        return True
+
+    def everybody_has_seen_it():
+        """Whoever still had the key before last in hand has shown it."""
+        before = list(sent)
+        time.sleep(0.6)
+        return eventually(lambda: all(now >= then + 2 for now, then in zip(sent, before)), 60)
 
     def rotate():
-        for old, new in zip("abcd", "bcde"):
-            time.sleep(0.6)
-            provider.names = old + new
-            current[0] = new
-        time.sleep(0.6)
-        stop.set()
+        try:
+            for old, new in zip("abcd", "bcde"):
+                assert everybody_has_seen_it()
+                provider.names = old + new
+                current[0] = new
+            assert everybody_has_seen_it()
+        finally:
+            stop.set()
 
     rotation = threading.Thread(target=rotate)
     rotation.start()
-    sent = sum(together(6, load))
+    together(6, load)
     rotation.join()
     assert not refusals, refusals[:3]
-    assert sent > 50
+    assert current == ["e"] and sum(sent) > 50
     assert service.count() <= 1 + 2 * 4 * 2
 
 
 def test_a_spent_budget_refuses_at_once(serve):
     gateway, _, service = serve()
     passed(gateway.get("/a", by("a")))
+    started = time.monotonic()
     answers = [gateway.get("/a", by("b", jti=str(at))) for at in range(40)]
     assert {answer.status for answer in answers} == {401}
     # Five for each worker, one regained every five seconds, and the one ahead.
-    assert service.count() <= 1 + 2 * (5 + 3)
-    service.fault = "slow"
-    started = time.monotonic()
-    unauthenticated(gateway, "unknown_key", lambda: gateway.get("/a", by("b")))
-    assert time.monotonic() - started < 1
+    assert service.count() <= 1 + 2 * (5 + 1 + (time.monotonic() - started) / 5)
+
+    def without_asking():
+        asked = service.count()
+        unauthenticated(gateway, "unknown_key", lambda: gateway.get("/a", by("b")))
+        return service.count() == asked
+
+    # One fetch may have been regained meanwhile, by each worker.
+    assert any(without_asking() for _ in range(10))
     passed(gateway.get("/a", by("a")))
 
 
@@ -166,7 +178,7 @@ def test_the_last_good_set_stays_whatever_the_provider_does(serve, fault):
     gateway, provider, service = serve(refresh="1s", timeout="500ms")
     for answer in together(8, lambda _: gateway.get("/a", by("a"))):
         passed(answer)
-    before, service.fault, service.delay = service.count(), fault, 5.0
+    before, service.fault, service.delay = service.count(), fault, 60.0
     assert eventually(lambda: any(event["details"].get("reason") == "key_set_unavailable"
                                   for event in gateway.logged_events()))
     assert service.count() > before
@@ -174,19 +186,19 @@ def test_the_last_good_set_stays_whatever_the_provider_does(serve, fault):
         passed(answer)
     started = time.monotonic()
     unauthenticated(gateway, "unavailable", lambda: gateway.get("/a", by("b")))
-    assert time.monotonic() - started < 4
+    assert time.monotonic() - started < 20
     provider.names, service.fault = "ab", None
-    assert eventually(lambda: gateway.get("/a", by("b")).status == 200, 20)
+    assert eventually(lambda: gateway.get("/a", by("b")).status == 200)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_before_the_first_set_a_failed_fetch_refuses_and_nothing_hangs(serve, fault):
     gateway, _, service = serve(fault, timeout="500ms")
-    service.delay = 3.0
+    service.delay = 60.0
     started = time.monotonic()
     for answer in together(12, lambda _: gateway.get("/a", by("a"))):
         refused(answer, 401)
-    assert time.monotonic() - started < 8
+    assert time.monotonic() - started < 30
     passed(gateway.get("/a", by("h", issuer=OTHER)))
     service.fault = None
     assert eventually(lambda: gateway.get("/a", by("a")).status == 200, 30)

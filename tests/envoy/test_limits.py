@@ -97,8 +97,14 @@ def test_takes_from_every_window_or_from_none(gateway, address):
     assert statuses(gateway, "/some/1", [address], 8) == [200] * 7 + [429]
 
 
-def test_a_burst_stands_beside_the_sustained_rate_and_refusals_cost_nothing(gateway, address):
-    assert statuses(gateway, "/burst/1", [address], 10) == [200] * 4 + [429] * 6
+def test_a_burst_stands_beside_the_sustained_rate_and_refusals_cost_nothing(gateway):
+    for _ in range(20):
+        address, started = ("x-forwarded-for", f"203.0.113.{next(_addresses)}"), time.monotonic()
+        sent = statuses(gateway, "/burst/1", [address], 10)
+        # On a machine too busy to send ten in one window, somebody else tries again.
+        if time.monotonic() - started < 2:
+            break
+    assert sent == [200] * 4 + [429] * 6
     time.sleep(2.2)
     # Of the six an hour four are gone, not ten: two are left, although the burst would allow four again.
     assert statuses(gateway, "/burst/1", [address], 4) == [200, 200, 429, 429]
@@ -117,7 +123,7 @@ def test_a_client_that_waits_for_retry_after_gets_through(gateway, address):
 
 def test_no_window_ever_admits_more_than_the_limit(gateway, address):
     admitted, end = [], time.monotonic() + 5
-    while time.monotonic() < end:
+    while time.monotonic() < end or len(admitted) < 10 and time.monotonic() < end + 60:
         before = time.monotonic()
         if gateway.get("/short/1", [address]).status == 200:
             admitted.append((before, time.monotonic()))

@@ -131,21 +131,23 @@ def test_the_feed_revokes_tokens_and_sessions_that_were_in_use(fed, name):
     assert [statuses(gateway, shown) for shown in everybody] == [{200}] * 4
     users.revoke(jti=name)
     users.revoke(sid=name)
-    assert eventually(lambda: gateway.get("/a", [by_token]).status == 401, 5)
+    assert eventually(lambda: gateway.get("/a", [by_token]).status == 401)
     time.sleep(0.1)
     assert [statuses(gateway, shown) for shown in everybody] == [{401}, {401}, {200}, {200}]
     # What the feed does not name any more stays revoked.
     users.revoked = []
     asked = service.count("/revocations")
-    assert eventually(lambda: service.count("/revocations") >= asked + 2, 10)
+    assert eventually(lambda: service.count("/revocations") >= asked + 2)
     assert statuses(gateway, by_token) == {401}
 
 
 def test_one_worker_asks_for_all(fed):
     _, _, service = fed
-    before = service.count("/revocations")
+    before, started = service.count("/revocations"), time.monotonic()
     time.sleep(5)
-    assert 3 <= service.count("/revocations") - before <= 6
+    assert eventually(lambda: service.count("/revocations") >= before + 3)
+    asked = service.count("/revocations") - before
+    assert asked <= 1.1 * (time.monotonic() - started) + 1
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -153,7 +155,7 @@ def test_a_feed_that_fails_leaves_what_is_known(fed, name, fault):
     gateway, users, service = fed
     users.revoke(jti=name)
     known = bearer(jti=name)
-    assert eventually(lambda: gateway.get("/a", [known]).status == 401, 10)
+    assert eventually(lambda: gateway.get("/a", [known]).status == 401)
     before = gateway.counter("security_events_total", event_type="DEGRADED", service="user-service")
     service.fault, service.delay = fault, 30.0
     users.revoke(jti="later-" + name)
@@ -161,17 +163,17 @@ def test_a_feed_that_fails_leaves_what_is_known(fed, name, fault):
     def told():
         return gateway.counter("security_events_total", event_type="DEGRADED", service="user-service") > before
 
-    assert eventually(told, 15), gateway.log()[-2000:]
+    assert eventually(told), gateway.log()[-2000:]
     assert statuses(gateway, known) == {401}
     assert statuses(gateway, bearer(jti="later-" + name)) == {200}
     service.fault = None
-    assert eventually(lambda: gateway.get("/a", [bearer(jti="later-" + name)]).status == 401, 20)
+    assert eventually(lambda: gateway.get("/a", [bearer(jti="later-" + name)]).status == 401)
 
 
 def test_a_start_takes_up_what_the_feed_says(serve, name):
     gateway, users, _ = serve(FEED)
     users.revoke(jti=name)
-    assert eventually(lambda: gateway.get("/a", [bearer(jti=name)]).status == 401, 10)
+    assert eventually(lambda: gateway.get("/a", [bearer(jti=name)]).status == 401)
     # The other worker looks again after a tenth of a second at most.
     time.sleep(0.1)
     with counted(gateway, "auth_failures_total", service="user-service", reason="revoked"):
