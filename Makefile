@@ -19,16 +19,16 @@ PYTEST := $(PYTHON) -m pytest -p no:cacheprovider -ra
 help: ## Lists what make can do here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# What the module can do with bodies, each a feature of Cargo.toml.
-FEATURES ?= bodies
+# What a module may be built without, each a feature of Cargo.toml.
+FEATURES ?= everything
 
 # Cargo decides whether there is anything to build; the copy keeps its time when the bytes are the same.
 .PHONY: build
-build: ## Builds the module as target/portcullis.wasm: all of it, or FEATURES="schema encryption" of what it does with bodies
+build: ## Builds the module as target/portcullis.wasm: all of it, or FEATURES="schema encryption" of what can be left out
 	@.ci/module "$(FEATURES)" $(WASM)
 
 .PHONY: lean
-lean: ## Builds the module without what it does with bodies but inspect them, as target/portcullis-lean.wasm
+lean: ## Builds the module without all that can be left out, as target/portcullis-lean.wasm
 	@.ci/module "" target/portcullis-lean.wasm
 
 .PHONY: envoy
@@ -118,7 +118,7 @@ bench-plots: ## Draws how cost grows, as docs/cost-*.svg: from FIGURES=target/be
 .PHONY: image
 image: build ## Packs the module as OCI images (compat and artifact) with its SBOM, under target/image
 	@.ci/image $(WASM) $(VERSION) target/image
-	@.ci/sbom $(WASM) target/image/sbom.cdx.json
+	@.ci/sbom $(WASM) target/image/sbom.cdx.json "$(FEATURES)"
 
 .PHONY: reproduce
 reproduce: build ## Builds the module again from a clone in another place: the same bytes
@@ -148,7 +148,7 @@ check: envoy ## Checks format, lints, licences, sources, secrets and manifests (
 	@echo "check: lints, native"
 	@cargo clippy --quiet --all-targets -- -D warnings
 	@echo "check: lints, module"
-	@.ci/cargo-wasm clippy --quiet --lib --no-default-features --features bodies -- -D warnings
+	@.ci/cargo-wasm clippy --quiet --lib --no-default-features --features everything -- -D warnings
 	@echo "check: lints, lean module"
 	@.ci/cargo-wasm clippy --quiet --lib --no-default-features -- -D warnings
 	@echo "check: dependencies"

@@ -255,6 +255,8 @@ pub enum Failure {
     Replay(ReplayFault),
     /// The host has no random bytes.
     Random,
+    /// A signature that the host does not verify, in a build that cannot either.
+    NoVerifier,
     /// Something arrived for which nobody waited.
     UnexpectedArrival,
     /// A check asked more often than it may.
@@ -266,7 +268,7 @@ pub enum Failure {
 impl Failure {
     /// Whether `on_error: allow` may let the exchange go on.
     pub const fn may_be_allowed(self) -> bool {
-        !matches!(self, Self::Secret | Self::Replay(_) | Self::Random)
+        !matches!(self, Self::Secret | Self::Replay(_) | Self::Random | Self::NoVerifier)
     }
 
     /// The reason code, out of a closed list.
@@ -278,6 +280,7 @@ impl Failure {
             Self::Replay(ReplayFault::Full) => "replay_table_full",
             Self::Replay(ReplayFault::Unavailable) => "replay_table_unavailable",
             Self::Random => "no_randomness",
+            Self::NoVerifier => "no_verifier",
             Self::UnexpectedArrival | Self::TooManyCallouts | Self::NoWordForAResponse => "internal",
         }
     }

@@ -45,7 +45,7 @@ pub struct Worker {
     /// What is known of each rate limit service, in the order in which limits name them.
     pub quota_clients: Vec<Client>,
     /// How much pure-Rust cryptography this VM may still do.
-    pub pure_verifications: PureBudget,
+    pub pure_verifications: Option<PureBudget>,
     /// Values of headers that were inspected before.
     pub harmless: KnownHarmless,
     /// Callers that were seen lately, by any worker.

@@ -145,6 +145,7 @@ fn every_published_name_stands_in_the_page_of_events() {
         Failure::Replay(ReplayFault::Full),
         Failure::Replay(ReplayFault::Unavailable),
         Failure::Random,
+        Failure::NoVerifier,
     ];
     let names = names.chain(failures.map(Failure::as_str));
     let names = names.chain(Fault::ALL.map(Fault::as_str)).chain([RECOVERED]);

@@ -1,7 +1,8 @@
-//! What this build can do with bodies: a system that is left out is refused where a configuration asks for it, and nothing
+//! What this build can do with bodies and signatures: a system that is left out is refused where a configuration asks for it, and nothing
 //! of it is in the module, since nothing makes its checks.
 
 use super::Findings;
+use super::authentication::algorithm;
 use crate::config::Config;
 
 /// The systems that a build may leave out, each a feature of Cargo by the same name.
@@ -15,6 +16,8 @@ pub(super) struct Features {
     pub(super) encryption: bool,
     /// `response.fields` and `response.owner`.
     pub(super) projection: bool,
+    /// Signatures that the host does not verify.
+    pub(super) signatures: bool,
 }
 
 /// Those of this build.
@@ -23,6 +26,7 @@ pub(super) const BUILT: Features = Features {
     sanitize: cfg!(feature = "sanitize"),
     encryption: cfg!(feature = "encryption"),
     projection: cfg!(feature = "projection"),
+    signatures: cfg!(feature = "signatures"),
 };
 
 impl Features {
@@ -44,6 +48,11 @@ impl Features {
             }
         };
         asked(config.encryption.is_some(), self.encryption, "encryption", &|| "encryption".to_owned());
+        for (name, provider) in &config.authentication.jwt {
+            let ours =
+                provider.algorithms.iter().any(|known| !known.is_shared() && algorithm(*known).host_hash().is_none());
+            asked(ours, self.signatures, "signatures", &|| format!("authentication.jwt.{name}.algorithms"));
+        }
         for (index, route) in config.routes.iter().enumerate() {
             let at = |field: &'static str| move || format!("routes[{index}].{field}");
             if let Some(body) = &route.body {
@@ -67,7 +76,8 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    const NONE: Features = Features { schema: false, sanitize: false, encryption: false, projection: false };
+    const NONE: Features =
+        Features { schema: false, sanitize: false, encryption: false, projection: false, signatures: false };
 
     fn refused(features: Features, config: &serde_json::Value) -> Vec<String> {
         let config = Config::from_json(config.to_string().as_bytes()).unwrap();
@@ -79,6 +89,11 @@ mod tests {
     #[test]
     fn refuses_by_its_path_every_setting_of_a_system_that_is_left_out() {
         let config = json!({
+            "authentication": { "jwt": {
+                "a": { "algorithms": ["RS256", "PS256"] },
+                "b": { "algorithms": ["EdDSA"] },
+                "c": { "algorithms": ["HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "ES256", "ES384"] },
+            } },
             "encryption": { "keys": [{ "secret": "pii" }] },
             "routes": [
                 { "match": {} },
@@ -93,6 +108,8 @@ mod tests {
         });
         let expected = [
             ("encryption", "encryption"),
+            ("authentication.jwt.a.algorithms", "signatures"),
+            ("authentication.jwt.b.algorithms", "signatures"),
             ("routes[1].body.schema", "schema"),
             ("routes[1].body.sanitize_html", "sanitize"),
             ("routes[1].body.encrypt", "encryption"),

@@ -224,7 +224,7 @@ fn worker(config: &Config, services: usize, surroundings: &Surroundings<'_>) -> 
         sessions: Sketch::new(&space, session),
         leases: Leases::new(space, config.tables.limits.0),
         quota_clients: (0..services).map(|_| Client::default()).collect(),
-        pure_verifications: PureBudget::new(PURE_PER_SECOND, PURE_PER_SECOND),
+        pure_verifications: BUILT.signatures.then(|| PureBudget::new(PURE_PER_SECOND, PURE_PER_SECOND)),
         harmless: KnownHarmless::new(second),
         events: Sampler::new(config.events.sample.limit, config.events.sample.window),
         notices: Vec::new(),

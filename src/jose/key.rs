@@ -3,14 +3,11 @@
 use std::fmt;
 
 use hmac::{Hmac, Mac};
-use jwt_compact::AlgorithmSignature;
-use jwt_compact::alg::{Ed25519, Es256, Rsa, RsaPublicKey, VerifyingKey as _};
-use jwt_compact::jwk::JsonWebKey;
-use p384::ecdsa::signature::Verifier as _;
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
 use super::algorithm::{Algorithm, AlgorithmSet, Hash, KeyType};
 use super::der;
+use super::pure::PublicKey;
 
 /// The smallest RSA modulus accepted, in bits (RFC 7518 section 3.3).
 pub const MIN_RSA_BITS: usize = 2048;
@@ -75,28 +72,26 @@ pub enum KeyFault {
 pub(super) enum Material {
     Secret(Box<Secret>),
     Rsa(Box<RsaKey>),
-    P256(Box<P256Key>),
-    P384(Box<P384Key>),
-    Ed25519(Ed25519Key),
+    P256(Box<CurveKey>),
+    P384(Box<CurveKey>),
+    Ed25519(Box<Ed25519Key>),
 }
 
 pub(super) struct RsaKey {
     modulus: Box<[u8]>,
     spki: Box<[u8]>,
-    key: RsaPublicKey,
+    pub(super) key: PublicKey,
 }
 
-pub(super) struct P256Key {
+pub(super) struct CurveKey {
     spki: Box<[u8]>,
-    key: <Es256 as jwt_compact::Algorithm>::VerifyingKey,
+    pub(super) key: PublicKey,
 }
 
-pub(super) struct P384Key {
-    spki: Box<[u8]>,
-    key: p384::ecdsa::VerifyingKey,
+pub(super) struct Ed25519Key {
+    encoding: [u8; 32],
+    pub(super) key: PublicKey,
 }
-
-pub(super) struct Ed25519Key(<Ed25519 as jwt_compact::Algorithm>::VerifyingKey);
 
 impl VerifyingKey {
     /// A shared secret for `HS*`, with a name if it has one.
@@ -123,8 +118,7 @@ impl VerifyingKey {
         {
             return Err(KeyError { member: "e", fault: KeyFault::Invalid });
         }
-        let jwk = JsonWebKey::Rsa { modulus: modulus.into(), public_exponent: exponent.into(), private_parts: None };
-        let key = RsaPublicKey::try_from(&jwk).map_err(|_| KeyError { member: "n", fault: KeyFault::Invalid })?;
+        let key = PublicKey::rsa(modulus, exponent).ok_or(KeyError { member: "n", fault: KeyFault::Invalid })?;
         let spki = der::rsa_public_key(modulus, exponent).into();
         Ok(Self::new(kid, Material::Rsa(Box::new(RsaKey { modulus: modulus.into(), spki, key }))))
     }
@@ -135,9 +129,9 @@ impl VerifyingKey {
     /// [`KeyError`] for coordinates that are no point of the curve.
     pub fn from_p256(kid: Option<&str>, x: &[u8; 32], y: &[u8; 32]) -> Result<Self, KeyError> {
         let point = [&[4], &x[..], y].concat();
-        let key = <Es256 as jwt_compact::Algorithm>::VerifyingKey::from_slice(&point).map_err(|_| not_on_curve())?;
+        let key = PublicKey::p256(&point).ok_or_else(not_on_curve)?;
         let spki = der::p256_public_key(&point).into();
-        Ok(Self::new(kid, Material::P256(Box::new(P256Key { spki, key }))))
+        Ok(Self::new(kid, Material::P256(Box::new(CurveKey { spki, key }))))
     }
 
     /// A P-384 key from its affine coordinates.
@@ -146,9 +140,9 @@ impl VerifyingKey {
     /// [`KeyError`] for coordinates that are no point of the curve.
     pub fn from_p384(kid: Option<&str>, x: &[u8; 48], y: &[u8; 48]) -> Result<Self, KeyError> {
         let point = [&[4], &x[..], y].concat();
-        let key = p384::ecdsa::VerifyingKey::from_sec1_bytes(&point).map_err(|_| not_on_curve())?;
+        let key = PublicKey::p384(&point).ok_or_else(not_on_curve)?;
         let spki = der::p384_public_key(&point).into();
-        Ok(Self::new(kid, Material::P384(Box::new(P384Key { spki, key }))))
+        Ok(Self::new(kid, Material::P384(Box::new(CurveKey { spki, key }))))
     }
 
     /// An Ed25519 key from its encoding (RFC 8032 section 5.1.5).
@@ -156,9 +150,8 @@ impl VerifyingKey {
     /// # Errors
     /// [`KeyError`] for bytes that are no point of the curve or one of small order.
     pub fn from_ed25519(kid: Option<&str>, x: &[u8; 32]) -> Result<Self, KeyError> {
-        let key = <Ed25519 as jwt_compact::Algorithm>::VerifyingKey::new(*x);
-        key.validate().map_err(|_| not_on_curve())?;
-        Ok(Self::new(kid, Material::Ed25519(Ed25519Key(key))))
+        let key = PublicKey::ed25519(x).ok_or_else(not_on_curve)?;
+        Ok(Self::new(kid, Material::Ed25519(Box::new(Ed25519Key { encoding: *x, key }))))
     }
 
     fn new(kid: Option<&str>, material: Material) -> Self {
@@ -196,7 +189,7 @@ impl VerifyingKey {
     /// What tells a public key from every other one; `None` for a shared secret.
     pub fn id(&self) -> Option<KeyId> {
         let material: &[u8] = match &self.material {
-            Material::Ed25519(key) => &key.0.as_bytes(),
+            Material::Ed25519(key) => &key.encoding,
             _ => self.spki_der()?,
         };
         let mut digest = Sha256::new();
@@ -321,32 +314,6 @@ impl RsaKey {
     pub(super) const fn bits(&self) -> usize {
         self.modulus.len() * 8
     }
-
-    pub(super) fn verify(&self, scheme: Rsa, text: &[u8], signature: &[u8]) -> bool {
-        verifies(&scheme, &self.key, text, signature)
-    }
-}
-
-impl P256Key {
-    pub(super) fn verify(&self, text: &[u8], signature: &[u8; 64]) -> bool {
-        verifies(&Es256, &self.key, text, signature)
-    }
-}
-
-impl P384Key {
-    pub(super) fn verify(&self, text: &[u8], signature: &[u8; 96]) -> bool {
-        p384::ecdsa::Signature::from_slice(signature).is_ok_and(|signature| self.key.verify(text, &signature).is_ok())
-    }
-}
-
-impl Ed25519Key {
-    pub(super) fn verify(&self, text: &[u8], signature: &[u8; 64]) -> bool {
-        verifies(&Ed25519, &self.0, text, signature)
-    }
-}
-
-fn verifies<A: jwt_compact::Algorithm>(algorithm: &A, key: &A::VerifyingKey, text: &[u8], signature: &[u8]) -> bool {
-    A::Signature::try_from_slice(signature).is_ok_and(|signature| algorithm.verify_signature(&signature, key, text))
 }
 
 const fn not_on_curve() -> KeyError {

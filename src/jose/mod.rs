@@ -15,6 +15,7 @@ pub mod json;
 pub mod jwk;
 pub mod key;
 pub mod key_set;
+mod pure;
 pub mod reason;
 pub mod sign;
 pub mod token;

@@ -47,7 +47,7 @@ fn verify_text(token: &str, keys: &KeySet) -> Result<(), VerifyError> {
 
 fn verify_on(token: &str, keys: &KeySet, host: &dyn HostVerifier, budget: &mut PureBudget) -> Result<(), VerifyError> {
     let jws = Compact::parse(token.as_bytes()).unwrap();
-    verify(&jws, keys, all(), &mut Means { host, budget, now: NOW }).map(drop)
+    verify(&jws, keys, all(), &mut Means { host, budget: Some(budget), now: NOW }).map(drop)
 }
 
 /// The reason for which a token is refused with all keys of the vectors, or `None` when it is accepted.
@@ -57,7 +57,7 @@ fn refusal(token: &str, keys: &KeySet) -> Option<Reason> {
         Err(error) => return Some(error.reason()),
     };
     let mut budget = PureBudget::new(1000, 1000);
-    match token.verify(keys, all(), &mut Means { host: &NoHost, budget: &mut budget, now: NOW }) {
+    match token.verify(keys, all(), &mut Means { host: &NoHost, budget: Some(&mut budget), now: NOW }) {
         Ok(_) => None,
         Err(error) => error.reason(),
     }
@@ -138,7 +138,7 @@ fn allows_only_the_algorithms_of_the_provider() {
     let token = vector("RS256");
     let jws = Compact::parse(token.as_bytes()).unwrap();
     let mut budget = PureBudget::new(10, 10);
-    let mut means = Means { host: &NoHost, budget: &mut budget, now: NOW };
+    let mut means = Means { host: &NoHost, budget: Some(&mut budget), now: NOW };
     let allowed = [Algorithm::Hs256, Algorithm::Ps256].into_iter().collect();
     let verified = verify(&jws, &public_keys(), allowed, &mut means).map(drop);
     assert_eq!(verified, Err(VerifyError::UnsupportedAlgorithm));
@@ -369,11 +369,28 @@ fn spends_the_budget_only_on_pure_verification_and_then_says_busy() {
 }
 
 #[test]
+fn a_build_without_verification_of_its_own_knows_nothing_of_what_the_host_does_not_verify() {
+    let unable = |host: &dyn HostVerifier, name: &str, keys: &KeySet| {
+        let jws = Compact::parse(vector(name).as_bytes()).unwrap();
+        verify(&jws, keys, all(), &mut Means { host, budget: None, now: NOW }).map(drop)
+    };
+    let able = Recorder { verdict: Some(true), asked: RefCell::default() };
+    for name in ["RS256", "RS384", "RS512", "ES256", "ES384"] {
+        assert_eq!(unable(&NoHost, name, &public_keys()), Err(VerifyError::NoVerifier), "{name}");
+        assert_eq!(unable(&able, name, &public_keys()), Ok(()), "{name}");
+    }
+    for name in ["PS256", "EdDSA"] {
+        assert_eq!(unable(&able, name, &public_keys()), Err(VerifyError::NoVerifier), "{name}");
+    }
+    assert_eq!(unable(&NoHost, "HS256", &secret()), Ok(()));
+}
+
+#[test]
 fn opens_the_claims_of_proven_tokens_only() {
     let token = Token::parse(vector("ES256").as_bytes()).unwrap();
     assert_eq!(token.unverified_issuer(), Some("https://issuer.example"));
     let mut budget = PureBudget::new(10, 10);
-    let mut means = Means { host: &NoHost, budget: &mut budget, now: NOW };
+    let mut means = Means { host: &NoHost, budget: Some(&mut budget), now: NOW };
     let claims = token.verify(&public_keys(), Algorithm::Es256.into(), &mut means).unwrap();
     assert_eq!(claims.expires().unwrap().as_secs(), 4_102_444_800);
 }

@@ -21,6 +21,9 @@ const P384_ORDER: [u8; 48] = [
     0x58, 0x1a, 0x0d, 0xb2, 0x48, 0xb0, 0xa7, 0x7a, 0xec, 0xec, 0x19, 0x6a, 0xcc, 0xc5, 0x29, 0x73,
 ];
 
+/// The bytes of a signature of Ed25519 (RFC 8032 section 5.1.6).
+const ED25519_BYTES: usize = 64;
+
 /// What one verification on P-384 in pure Rust costs, in units of [`PureBudget`].
 const P384_COST: u32 = 5;
 
@@ -45,8 +48,8 @@ impl HostVerifier for NoHost {
 pub struct Means<'a> {
     /// The host.
     pub host: &'a dyn HostVerifier,
-    /// What this worker may still spend in pure Rust.
-    pub budget: &'a mut PureBudget,
+    /// What this worker may still spend in pure Rust; `None` where the build has nothing to verify with.
+    pub budget: Option<&'a mut PureBudget>,
     /// The time.
     pub now: Timestamp,
 }
@@ -63,16 +66,18 @@ pub enum VerifyError {
     BadSignature,
     /// The budget for pure Rust is spent: nothing is known about the token (429).
     Busy,
+    /// The host does not verify it, and this build has no verification in pure Rust: nothing is known about the token.
+    NoVerifier,
 }
 
 impl VerifyError {
-    /// The published reason; none for [`Self::Busy`], which says nothing about the token.
+    /// The published reason; none for [`Self::Busy`] and [`Self::NoVerifier`], which say nothing about the token.
     pub const fn reason(self) -> Option<Reason> {
         match self {
             Self::UnsupportedAlgorithm => Some(Reason::UnsupportedAlgorithm),
             Self::UnknownKey => Some(Reason::UnknownKey),
             Self::BadSignature => Some(Reason::BadSignature),
-            Self::Busy => None,
+            Self::Busy | Self::NoVerifier => None,
         }
     }
 }
@@ -117,23 +122,25 @@ fn verify_with(
     match key.material() {
         Material::Secret(secret) => Ok(secret.verify(algorithm.hash(), text, signature)),
         Material::Rsa(rsa) => {
-            let Ok(scheme) = algorithm.as_str().parse() else { return Ok(false) };
             if !rsa.is_in_range(signature) {
                 return Ok(false);
             }
-            means.verify(hosted, signature, text, rsa_cost(rsa.bits()), || rsa.verify(scheme, text, signature))
+            let pure = || rsa.key.verifies(algorithm, text, signature);
+            means.verify(hosted, signature, text, rsa_cost(rsa.bits()), &pure)
         }
         Material::P256(point) => {
-            let Some((signature, der)) = ecdsa_signature(signature, &P256_ORDER) else { return Ok(false) };
-            means.verify(hosted, &der, text, 1, || point.verify(text, signature))
+            let Some(der) = ecdsa_signature(signature, &P256_ORDER) else { return Ok(false) };
+            means.verify(hosted, &der, text, 1, &|| point.key.verifies(algorithm, text, signature))
         }
         Material::P384(point) => {
-            let Some((signature, der)) = ecdsa_signature(signature, &P384_ORDER) else { return Ok(false) };
-            means.verify(hosted, &der, text, P384_COST, || point.verify(text, signature))
+            let Some(der) = ecdsa_signature(signature, &P384_ORDER) else { return Ok(false) };
+            means.verify(hosted, &der, text, P384_COST, &|| point.key.verifies(algorithm, text, signature))
         }
         Material::Ed25519(point) => {
-            let Ok(signature) = signature.try_into() else { return Ok(false) };
-            means.verify(None, &[], text, 1, || point.verify(text, signature))
+            if signature.len() != ED25519_BYTES {
+                return Ok(false);
+            }
+            means.verify(None, &[], text, 1, &|| point.key.verifies(algorithm, text, signature))
         }
     }
 }
@@ -145,31 +152,27 @@ impl Means<'_> {
         signature: &[u8],
         text: &[u8],
         pure_cost: u32,
-        pure: impl FnOnce() -> bool,
+        pure: &dyn Fn() -> bool,
     ) -> Result<bool, VerifyError> {
         if let Some(verdict) = hosted.and_then(|(hash, spki)| self.host.verify(hash, spki, signature, text)) {
             return Ok(verdict);
         }
-        if !self.budget.take(pure_cost, self.now) {
+        let Some(budget) = &mut self.budget else { return Err(VerifyError::NoVerifier) };
+        if !budget.take(pure_cost, self.now) {
             return Err(VerifyError::Busy);
         }
         Ok(pure())
     }
 }
 
-/// The fixed-size form and the DER form of a signature (RFC 7518 section 3.4) whose two numbers are above zero and
-/// below the order of the curve.
-fn ecdsa_signature<'a, const HALF: usize, const WHOLE: usize>(
-    signature: &'a [u8],
-    order: &[u8; HALF],
-) -> Option<(&'a [u8; WHOLE], Vec<u8>)> {
-    let signature: &[u8; WHOLE] = signature.try_into().ok()?;
-    let (r, s) = signature.split_at_checked(HALF)?;
-    let in_range = |number: &[u8]| number < &order[..] && number.iter().any(|byte| *byte != 0);
-    if s.len() != HALF || !in_range(r) || !in_range(s) {
+/// The DER form of a signature (RFC 7518 section 3.4) whose two numbers are above zero and below the order of the curve.
+fn ecdsa_signature(signature: &[u8], order: &[u8]) -> Option<Vec<u8>> {
+    let (r, s) = signature.split_at_checked(order.len())?;
+    let in_range = |number: &[u8]| number < order && number.iter().any(|byte| *byte != 0);
+    if s.len() != order.len() || !in_range(r) || !in_range(s) {
         return None;
     }
-    Some((signature, der::ecdsa_signature(r, s)))
+    Some(der::ecdsa_signature(r, s))
 }
 
 /// A verification squares and multiplies numbers of the modulus's size.

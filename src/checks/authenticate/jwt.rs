@@ -256,7 +256,7 @@ impl Provider {
         match self.published_for(algorithm) {
             Some(source) => source.prove(token, shown, env).map_err(Refusal::from),
             None => {
-                let budget = &mut env.worker.pure_verifications;
+                let budget = env.worker.pure_verifications.as_mut();
                 let mut means = Means { host: env.host.verifier(), budget, now: env.now };
                 let verified = token.verify(&self.keys.current(), self.algorithms, &mut means);
                 let claims = verified.map_err(|error| Refusal::of(error, self))?;
@@ -309,6 +309,7 @@ impl Refusal {
             Self::Reason(reason) => refused(reason),
             Self::Wait(callout) => Attempt::Wait(Errand::KeySet, *callout),
             Self::Verify(VerifyError::Busy) => Attempt::Busy { retry_after: 1 },
+            Self::Verify(VerifyError::NoVerifier) => Attempt::Fail(Failure::NoVerifier),
             Self::Verify(error) => match error.reason() {
                 Some(reason) => refused(reason),
                 None => refused(Reason::Malformed),

@@ -114,7 +114,7 @@ impl KeySource {
     /// `None` as an error: there are no keys yet.
     fn try_keys(&self, token: Token<'_>, env: &mut Env<'_>) -> Result<Proven, Option<VerifyError>> {
         let keys = self.fetched(env).and_then(|fetched| fetched.keys()).ok_or(None)?;
-        let budget = &mut env.worker.pure_verifications;
+        let budget = env.worker.pure_verifications.as_mut();
         let mut means = Means { host: env.host.verifier(), budget, now: env.now };
         let (claims, key) = token.verify_by(&keys, self.algorithms, &mut means).map_err(Some)?;
         let signed_by = key.id().map(|key| SignedBy { key_set: self.place, key });

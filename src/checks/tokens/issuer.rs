@@ -119,7 +119,7 @@ impl Issuer {
             return Err(Reason::UnknownIssuer);
         }
         let keys = self.keys.current();
-        let budget = &mut env.worker.pure_verifications;
+        let budget = env.worker.pure_verifications.as_mut();
         let mut means = Means { host: env.host.verifier(), budget, now: env.now };
         let claims = token.verify(&keys.verifying, self.algorithm.into(), &mut means);
         let claims = claims.map_err(|error| error.reason().unwrap_or(Reason::Malformed))?;
