@@ -89,7 +89,7 @@ fn read_command(view: &[u8], i: usize) -> Option<Command> {
                     break;
                 }
             }
-            b'$' if matches!(at(view, pos + 1), b'@' | b'*' | b'?' | b'-' | b'!' | b'1'..=b'9') => {
+            b'$' if is_empty_expansion(at(view, pos + 1)) => {
                 disguised = true;
                 pos += 2;
             }
@@ -141,7 +141,7 @@ pub(super) fn look(view: &[u8], i: usize) -> Look {
         len += 1;
     }
     spend(len);
-    if len == 0 || sort & DISGUISE != 0 {
+    if len == 0 || sort & DISGUISE != 0 && disguises(view, start + len) {
         return Look::Unclear;
     }
     // A dot behind the name is none of it.
@@ -151,6 +151,20 @@ pub(super) fn look(view: &[u8], i: usize) -> Look {
         return Look::Nothing;
     }
     Look::Plain(start + len)
+}
+
+/// Whether the name goes on behind the mark at `i`.
+fn disguises(view: &[u8], i: usize) -> bool {
+    match (at(view, i), at(view, i + 1)) {
+        (b'`', next) => next == b'`',
+        (b'$', next) => is_empty_expansion(next),
+        _ => true,
+    }
+}
+
+/// Whether a shell makes nothing of `$` with this behind it.
+const fn is_empty_expansion(byte: u8) -> bool {
+    matches!(byte, b'@' | b'*' | b'?' | b'-' | b'!' | b'1'..=b'9')
 }
 
 /// The command that ends at `end` after a look at `i`.

@@ -114,9 +114,8 @@ impl Passed {
 /// The first place at or after `i` where code runs or includes something; the length when there is none.
 fn next_code(view: &[u8], i: usize) -> usize {
     let mut pos = i;
-    while let Some(found) = memchr::memchr3(b'(', b'$', b'n', from(view, pos)) {
-        let place = pos + found;
-        spend(1 + found / 8);
+    while let Some(place) = next_mark(view, pos) {
+        spend(1 + (place - pos) / 8);
         let told = match at(view, place) {
             b'(' if !matches!(at(view, place.wrapping_sub(1)) | 0x20, b'm' | b'c' | b'u' | b'n' | b'l' | b't') => false,
             b'(' => {
@@ -132,6 +131,17 @@ fn next_code(view: &[u8], i: usize) -> usize {
         pos = place + 1;
     }
     view.len()
+}
+
+/// The next bracket, variable or end of `in`; one often follows soon after the other.
+#[inline]
+fn next_mark(view: &[u8], pos: usize) -> Option<usize> {
+    for near in pos..pos + 4 {
+        if matches!(view.get(near)?, b'(' | b'$' | b'n') {
+            return Some(near);
+        }
+    }
+    memchr::memchr3(b'(', b'$', b'n', from(view, pos + 4)).map(|found| pos + 4 + found)
 }
 
 /// Whether the command with what follows it is one to report after a separator.

@@ -5,7 +5,7 @@
 
 use super::super::bytes::{at, find, from};
 use super::super::work::spend;
-use super::token::{Cut, Kind, NO_TWIN, Room, Token, codes};
+use super::token::{Cut, Kind, NO_PLACE, Room, Token, codes};
 use super::words::{MAX_LEN, Word};
 
 /// Whether nothing in `text` begins what the grammar looks for: no quote, no logic, no variable, no comment, and no word
@@ -283,7 +283,7 @@ const fn word_leads() -> [Lead; 64] {
 /// Cuts `text` into `room`, which has been reserved for it.
 pub(super) fn cut(text: &[u8], line_comments: bool, room: &mut Room) -> Cut {
     let (tokens, leads) = (room.tokens.as_mut_slice(), room.leads.as_mut_slice());
-    let mut cut = Cut { tokens: 0, leads: 0, comments: 0, last_quotes: [NO_TWIN; 3] };
+    let mut cut = Cut { tokens: 0, leads: 0, comments: 0, last_quotes: [NO_PLACE; 3] };
     let mut space = Space { unclosed: false, line_comments };
     // For each kind of quote: the flag of the next, which is that of an odd number before it.
     let mut odd = [0; 3];
@@ -504,7 +504,7 @@ fn word_end(text: &[u8], pos: usize) -> usize {
 /// The part that a name plays, if it may be any word of SQL.
 #[inline]
 fn part_of(text: &[u8], start: usize, end: usize) -> Option<Word> {
-    text.get(start..end).filter(|name| (2..=MAX_LEN).contains(&name.len())).map(Word::of)
+    if (2..=MAX_LEN).contains(&(end - start)) { text.get(start..end).map(Word::of) } else { None }
 }
 
 /// Decimal, hexadecimal, binary, with a fraction and an exponent; letters that follow begin a word.
