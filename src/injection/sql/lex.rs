@@ -14,22 +14,22 @@ pub(super) fn is_quiet(text: &[u8]) -> bool {
     let mut pos = 0;
     while let Some(&byte) = text.get(pos) {
         match first_of(byte).role() {
-            Role::Single | Role::Blank | Role::Open | Role::Close | Role::Compare => pos += 1,
-            Role::Word => {
+            role::SINGLE | role::BLANK | role::OPEN | role::CLOSE | role::COMPARE => pos += 1,
+            role::WORD => {
                 let end = word_end(text, pos + 1);
                 if part_of(text, pos, end).is_some_and(|part| !part.is_quiet()) {
                     return false;
                 }
                 pos = end;
             }
-            Role::Quote | Role::Logic => return false,
-            Role::Dot if !at(text, pos + 1).is_ascii_digit() => pos += 1,
-            Role::Number | Role::Dot => pos += number_len(from(text, pos)),
-            Role::Comment => match (byte, at(text, pos + 1)) {
+            role::QUOTE..=role::LAST_QUOTE | role::LOGIC => return false,
+            role::DOT if !at(text, pos + 1).is_ascii_digit() => pos += 1,
+            role::NUMBER | role::DOT => pos += number_len(from(text, pos)),
+            role::COMMENT => match (byte, at(text, pos + 1)) {
                 (b'-', b'-') | (b'/', b'*') => return false,
                 _ => pos += 1,
             },
-            Role::More => match byte {
+            _ => match byte {
                 b'@' | b'#' => return false,
                 _ => pos += 1,
             },
@@ -53,7 +53,8 @@ pub(super) const fn quote_slot(quote: u8) -> usize {
 
 /// Sets of kinds, for what a token is and for what must follow it.
 mod next {
-    pub(super) const NUMBER: u32 = 1;
+    /// It is the token before the last that wants this.
+    pub(super) const BEHIND: u32 = 1;
     pub(super) const QUOTE: u32 = 1 << 1;
     pub(super) const OPEN: u32 = 1 << 2;
     pub(super) const CLOSE: u32 = 1 << 3;
@@ -74,15 +75,14 @@ mod next {
     pub(super) const OPERATOR: u32 = 1 << 14;
     /// Whatever follows.
     pub(super) const ANY: u32 = 1 << 15;
-    /// A word of no known part.
-    pub(super) const NAME: u32 = 1 << 16;
     pub(super) const DOT: u32 = 1 << 17;
     /// Of what a token wants: it also wants a name or a number that something follows which makes a condition of it.
     pub(super) const CONDITION: u32 = 1 << 18;
     /// No token at all.
     pub(super) const END: u32 = 1 << 19;
-    /// It is the token before the last that wants this.
-    pub(super) const BEHIND: u32 = 1 << 20;
+    /// Nobody wants these two by themselves: a number, and a word of no known part.
+    pub(super) const NUMBER: u32 = 1 << 20;
+    pub(super) const NAME: u32 = 1 << 21;
 
     /// What an operand begins with, but for those of which [`CONDITION`] says more.
     pub(super) const OPERAND: u32 = QUOTE | OPEN | COMPARE | SIGN | VARIABLE | WORD | SELECT | STATEMENT | OPERATOR;
@@ -90,18 +90,9 @@ mod next {
     pub(super) const CLOSED: u32 =
         QUOTE | CLOSE | COMMENT | SEMICOLON | COMPARE | LOGIC | SIGN | ARITH | SELECT | OPERATOR;
     /// What makes a condition of a number: a comparison, or what comments out the rest, perhaps behind brackets.
-    const BEHIND_NUMBER: u32 = BEHIND | COMPARE | OPERATOR | CLOSE | SEMICOLON | COMMENT | END;
+    pub(super) const BEHIND_NUMBER: u32 = BEHIND | COMPARE | OPERATOR | CLOSE | SEMICOLON | COMMENT | END;
     /// The same of a name, which may go on, and is none by itself.
-    const BEHIND_NAME: u32 = BEHIND_NUMBER & !END | DOT | OPEN;
-
-    /// What must follow a token where a condition may begin with it.
-    pub(super) const fn behind(token: u32) -> u32 {
-        match token & (NAME | NUMBER) {
-            NAME => BEHIND_NAME,
-            NUMBER => BEHIND_NUMBER,
-            _ => 0,
-        }
-    }
+    pub(super) const BEHIND_NAME: u32 = BEHIND_NUMBER & !END | DOT | OPEN;
 }
 
 /// What is known of a token by its kind, in one word for every byte of text: its code and the role of what begins it, what
@@ -112,10 +103,10 @@ struct Lead(u64);
 impl Lead {
     /// No byte begins it by itself.
     const fn of_kind(code: u8, kind: Kind) -> Self {
-        Self::of(code, Role::Single, kind)
+        Self::of(code, role::SINGLE, kind)
     }
 
-    const fn of(code: u8, role: Role, kind: Kind) -> Self {
+    const fn of(code: u8, role: u8, kind: Kind) -> Self {
         let (is, wants) = match kind {
             Kind::Word(word) => Self::of_word(word),
             Kind::Number => (next::NUMBER, 0),
@@ -159,13 +150,17 @@ impl Lead {
         (is, wants)
     }
 
+    /// The same, where this must follow.
+    const fn wanting(self, wants: u32) -> Self {
+        Self(self.0 & !0xFFFF_F000 | (wants as u64) << 12)
+    }
+
     const fn code(self) -> u8 {
         self.0 as u8
     }
 
-    #[inline]
-    fn role(self) -> Role {
-        ROLES.get((self.0 >> 8 & 15) as usize).copied().unwrap_or(Role::More)
+    const fn role(self) -> u8 {
+        (self.0 >> 8) as u8 & 15
     }
 
     const fn is(self) -> u32 {
@@ -178,49 +173,29 @@ impl Lead {
 }
 
 /// What a byte that begins a token makes of it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Role {
+mod role {
     /// A token of its own, whatever follows.
-    Single,
+    pub(super) const SINGLE: u8 = 0;
     /// White space.
-    Blank,
+    pub(super) const BLANK: u8 = 1;
     /// Of its own, unless the byte behind it makes a comment of the two.
-    Comment,
-    Word,
-    /// One of three kinds.
-    Quote,
-    Open,
-    Close,
-    Number,
+    pub(super) const COMMENT: u8 = 2;
+    pub(super) const WORD: u8 = 3;
+    pub(super) const OPEN: u8 = 4;
+    pub(super) const CLOSE: u8 = 5;
+    pub(super) const NUMBER: u8 = 6;
     /// `.`, of its own or of a number.
-    Dot,
+    pub(super) const DOT: u8 = 7;
     /// Up to three of `=`, `<`, `>`, `!` and `~`.
-    Compare,
+    pub(super) const COMPARE: u8 = 8;
     /// Of its own or doubled.
-    Logic,
+    pub(super) const LOGIC: u8 = 9;
     /// What follows decides.
-    More,
+    pub(super) const MORE: u8 = 10;
+    /// The first of three, one for each kind.
+    pub(super) const QUOTE: u8 = 11;
+    pub(super) const LAST_QUOTE: u8 = QUOTE + 2;
 }
-
-/// The roles by their place.
-const ROLES: [Role; 16] = [
-    Role::Single,
-    Role::Blank,
-    Role::Comment,
-    Role::Word,
-    Role::Quote,
-    Role::Open,
-    Role::Close,
-    Role::Number,
-    Role::Dot,
-    Role::Compare,
-    Role::Logic,
-    Role::More,
-    Role::More,
-    Role::More,
-    Role::More,
-    Role::More,
-];
 
 /// What the first byte of a token says.
 static FIRST: [Lead; 256] = firsts();
@@ -232,21 +207,21 @@ const fn firsts() -> [Lead; 256] {
     while i < 256 {
         let byte = i as u8;
         let (role, kind) = match byte {
-            0..=b' ' => (Role::Blank, Kind::End),
-            b'/' | b'*' | b'-' => (Role::Comment, Kind::Arith(byte)),
-            b'#' | 0xA0 | b'!' | b'@' => (Role::More, Kind::Other(byte)),
-            b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0x80.. => (Role::Word, Kind::Word(Word::Name)),
-            b'0'..=b'9' => (Role::Number, Kind::Number),
-            b'\'' | b'"' | b'`' => (Role::Quote, Kind::Quote(byte)),
-            b'(' => (Role::Open, Kind::Open),
-            b')' => (Role::Close, Kind::Close),
-            b',' => (Role::Single, Kind::Comma),
-            b';' => (Role::Single, Kind::Semicolon),
-            b'.' => (Role::Dot, Kind::Dot),
-            b'+' | b'%' | b'^' => (Role::Single, Kind::Arith(byte)),
-            b'=' | b'<' | b'>' | b'~' => (Role::Compare, Kind::Compare),
-            b'|' | b'&' => (Role::Logic, Kind::Logic(byte)),
-            b'$' | b':' | b'?' | b'[' | b'\\' | b']' | b'{' | b'}' | 0x7F => (Role::Single, Kind::Other(byte)),
+            0..=b' ' => (role::BLANK, Kind::End),
+            b'/' | b'*' | b'-' => (role::COMMENT, Kind::Arith(byte)),
+            b'#' | 0xA0 | b'!' | b'@' => (role::MORE, Kind::Other(byte)),
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0x80.. => (role::WORD, Kind::Word(Word::Name)),
+            b'0'..=b'9' => (role::NUMBER, Kind::Number),
+            b'\'' | b'"' | b'`' => (role::QUOTE + quote_slot(byte) as u8, Kind::Quote(byte)),
+            b'(' => (role::OPEN, Kind::Open),
+            b')' => (role::CLOSE, Kind::Close),
+            b',' => (role::SINGLE, Kind::Comma),
+            b';' => (role::SINGLE, Kind::Semicolon),
+            b'.' => (role::DOT, Kind::Dot),
+            b'+' | b'%' | b'^' => (role::SINGLE, Kind::Arith(byte)),
+            b'=' | b'<' | b'>' | b'~' => (role::COMPARE, Kind::Compare),
+            b'|' | b'&' => (role::LOGIC, Kind::Logic(byte)),
+            b'$' | b':' | b'?' | b'[' | b'\\' | b']' | b'{' | b'}' | 0x7F => (role::SINGLE, Kind::Other(byte)),
         };
         let code = match kind {
             Kind::Compare => b'=',
@@ -297,20 +272,23 @@ pub(super) fn cut(text: &[u8], line_comments: bool, room: &mut Room) -> Cut {
         let mut lead = first_of(byte);
         let mut end = start + 1;
         match lead.role() {
-            Role::Single => {}
-            Role::Blank => {
+            role::SINGLE => {}
+            role::BLANK => {
                 flags |= Token::SPACED;
                 start = end;
                 continue;
             }
-            Role::Word => {
+            role::WORD => {
                 end = word_end(text, end);
                 if let Some(part) = part_of(text, start, end) {
                     lead = WORD_LEADS.get(part as usize).copied().unwrap_or(lead);
                 }
+                if wanted & next::CONDITION != 0 && lead.is() & next::NAME != 0 {
+                    lead = lead.wanting(next::BEHIND_NAME);
+                }
             }
-            Role::Quote => {
-                let slot = quote_slot(byte);
+            role::QUOTE..=role::LAST_QUOTE => {
+                let slot = usize::from(lead.role() - role::QUOTE);
                 if let (Some(last), Some(odd)) = (cut.last_quotes.get_mut(slot), odd.get_mut(slot)) {
                     if let Some(token) = tokens.get_mut(usize::from(*last)) {
                         *token = token.with_twin(place(count));
@@ -320,19 +298,24 @@ pub(super) fn cut(text: &[u8], line_comments: bool, room: &mut Room) -> Cut {
                     *last = place(count);
                 }
             }
-            Role::Compare => end = start + compare_len(text, start),
-            Role::Logic => end += usize::from(text.get(end) == Some(&byte)),
-            Role::Open => opened += 1,
-            Role::Close => {
+            role::COMPARE => end = start + compare_len(text, start),
+            role::LOGIC => end += usize::from(text.get(end) == Some(&byte)),
+            role::OPEN => opened += 1,
+            role::CLOSE => {
                 if opened > 0 {
                     flags |= Token::ODD;
                     opened -= 1;
                 }
             }
-            Role::Number => end = start + number_len(from(text, start)),
-            Role::Dot if !at(text, end).is_ascii_digit() => {}
-            Role::Comment if !makes_comment(byte, at(text, end)) => {}
-            Role::Comment | Role::Dot | Role::More => match space.or_token(text, start) {
+            role::NUMBER => {
+                end = start + number_len(from(text, start));
+                if wanted & next::CONDITION != 0 {
+                    lead = lead.wanting(next::BEHIND_NUMBER);
+                }
+            }
+            role::DOT if !at(text, end).is_ascii_digit() => {}
+            role::COMMENT if !makes_comment(byte, at(text, end)) => {}
+            _ => match space.or_token(text, start) {
                 Unusual::Space { after, commented } => {
                     flags |= Token::SPACED | if commented { Token::COMMENTED } else { 0 };
                     start = after;
@@ -343,13 +326,16 @@ pub(super) fn cut(text: &[u8], line_comments: bool, room: &mut Room) -> Cut {
                     if lead.is() & next::COMMENT != 0 {
                         cut.comments = count + 1;
                     }
+                    if wanted & next::CONDITION != 0 && lead.is() & next::NUMBER != 0 {
+                        lead = lead.wanting(next::BEHIND_NUMBER);
+                    }
                 }
             },
         }
         if wanted & lead.is() != 0 {
             note(leads, &mut cut.leads, count, wanted);
         }
-        wanted = lead.wants() | if wanted & next::CONDITION == 0 { 0 } else { next::behind(lead.is()) };
+        wanted = lead.wants();
         if let Some(slot) = tokens.get_mut(count) {
             *slot = Token::new(lead.code(), flags, start, end);
         }

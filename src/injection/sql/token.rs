@@ -101,7 +101,6 @@ impl Token {
     pub(super) const SPACED: u64 = 1 << 8;
     pub(super) const COMMENTED: u64 = 2 << 8;
     pub(super) const ODD: u64 = 4 << 8;
-    const TWIN: u64 = 0xFFFF << 48;
     const END: Self = Self(0xFFFF << 32 | 0xFFFF << 16);
 
     /// With places of at most 16 bits, and no twin.
@@ -110,9 +109,10 @@ impl Token {
         Self(code as u64 | flags | (start as u64) << 16 | (end as u64) << 32)
     }
 
+    /// The same, which has no twin yet, with one.
     #[inline]
     pub(super) const fn with_twin(self, twin: u16) -> Self {
-        Self(self.0 & !Self::TWIN | (twin as u64) << 48)
+        Self(self.0 | (twin as u64) << 48)
     }
 
     #[inline]
