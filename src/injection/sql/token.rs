@@ -211,6 +211,15 @@ impl<'a> Tokens<'a> {
         Self { text, tokens, leads, comments, last_quotes, links }
     }
 
+    /// The same with other `leads`.
+    #[cfg(test)]
+    pub(super) fn with_leads<'b>(self, leads: &'b [u16]) -> Tokens<'b>
+    where
+        'a: 'b,
+    {
+        Tokens { leads, ..self }
+    }
+
     /// Whether what comments out the rest stands at `i` or anywhere after it.
     pub(super) const fn comments_follow(&self, i: usize) -> bool {
         i < self.comments
