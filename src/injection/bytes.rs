@@ -190,18 +190,6 @@ impl Words {
         Self { words, lengths, index }
     }
 
-    /// For each first letter, which lengths the words of both lists have.
-    #[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
-    pub(super) const fn or_lengths(&self, other: &Self) -> [u64; 32] {
-        let mut lengths = self.lengths;
-        let mut i = 0;
-        while i < 32 {
-            lengths[i] |= other.lengths[i];
-            i += 1;
-        }
-        lengths
-    }
-
     const fn slot(first: u8, middle: u8, last: u8, len: usize) -> usize {
         let key = (first as u32 & 31) | (middle as u32 & 31) << 5 | (last as u32 & 31) << 10 | (len as u32) << 15;
         (key.wrapping_mul(0x9E37_79B1) >> 23) as usize % Self::SLOTS
@@ -210,7 +198,7 @@ impl Words {
     /// Whether `text` is one of them.
     #[inline]
     pub(super) fn contains(&self, text: &[u8]) -> bool {
-        self.may_contain(text) && self.finds(text)
+        self.may_contain(text) && self.position(text).is_some()
     }
 
     /// Whether one of them begins with the letter that `text` begins with, and is as long.
@@ -220,15 +208,16 @@ impl Words {
         text.len() < 64 && lengths >> text.len() & 1 != 0
     }
 
+    /// The place of `text` in their list.
     #[inline(never)]
-    fn finds(&self, text: &[u8]) -> bool {
+    pub(super) fn position(&self, text: &[u8]) -> Option<usize> {
         let len = text.len();
         let mut slot = Self::slot(at(text, 0), at(text, len / 2), at(text, len.wrapping_sub(1)), len);
         loop {
-            let place = self.index.get(slot).copied().unwrap_or(0);
-            let Some(word) = self.words.get(usize::from(place).wrapping_sub(1)) else { return false };
+            let place = usize::from(self.index.get(slot).copied().unwrap_or(0)).wrapping_sub(1);
+            let word = self.words.get(place)?;
             if text.eq_ignore_ascii_case(word.as_bytes()) {
-                return true;
+                return Some(place);
             }
             slot = (slot + 1) % Self::SLOTS;
         }

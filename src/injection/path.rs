@@ -44,7 +44,7 @@ impl<'a> Traversal<'a> {
             b'.' => {
                 at(view, i + 1).is_ascii_alphanumeric()
                     && (i == 0 || is_word(at(view, i - 1)))
-                    && !starts_at(view, i, b".0x")
+                    && !matches!(from(view, i), [_, b'0', b'x' | b'X', ..])
             }
             _ => false,
         };
@@ -179,26 +179,24 @@ static SUFFIXES: Needles =
 static DISGUISED: Bytes = Bytes::of(&[b'0', b'%', b';', OBSCURED, 1]);
 
 /// The length of a dot at the beginning of `rest`, in any disguise.
-fn dot_len(rest: &[u8]) -> Option<usize> {
-    match at(rest, 0) {
-        b'.' | OBSCURED => Some(1),
-        b'0' if starts_at(rest, 0, b"0x2e") => Some(4),
+#[inline]
+const fn dot_len(rest: &[u8]) -> Option<usize> {
+    match rest {
+        [b'.' | OBSCURED, ..] => Some(1),
+        [b'0', b'x' | b'X', b'2', b'e' | b'E', ..] => Some(4),
         _ => None,
     }
 }
 
 /// The length of a separator at the beginning of `rest`, in any disguise.
-fn separator_len(rest: &[u8]) -> Option<usize> {
-    match at(rest, 0) {
-        b'/' | b'\\' => Some(1),
-        OBSCURED => Some(1),
-        1 => Some(1),
-        b'0' if starts_at(rest, 0, b"0x2f") || starts_at(rest, 0, b"0x5c") => Some(4),
-        b'%' if at(rest, 3) == b'%' && at(rest, 1).is_ascii_alphanumeric() && at(rest, 2).is_ascii_alphanumeric() => {
-            Some(6)
-        }
-        b';' if at(rest, 1) == b'/' => Some(2),
-        b'%' if matches!(at(rest, 1), b'/' | b'\\' | b'.') => Some(1),
+#[inline]
+const fn separator_len(rest: &[u8]) -> Option<usize> {
+    match rest {
+        [b'/' | b'\\' | OBSCURED | 1, ..] => Some(1),
+        [b'0', b'x' | b'X', b'2', b'f' | b'F', ..] | [b'0', b'x' | b'X', b'5', b'c' | b'C', ..] => Some(4),
+        [b'%', first, second, b'%', ..] if first.is_ascii_alphanumeric() && second.is_ascii_alphanumeric() => Some(6),
+        [b';', b'/', ..] => Some(2),
+        [b'%', b'/' | b'\\' | b'.', ..] => Some(1),
         _ => None,
     }
 }

@@ -203,6 +203,22 @@ fn leaves_out_what_the_operator_names() {
 }
 
 #[test]
+fn what_a_template_engine_would_run_is_told_and_refused_where_the_operator_says_so() {
+    let field = |value: &str| post("/a").body("application/json", format!("{{\"a\":\"{value}\"}}"));
+    let mut usual = gate("", "");
+    let mut strict = gate("classes: { template: enforce }", "");
+    for value in ["{{ user.__class__ }}", "{{config.__class__}}", "{{7*7}}"] {
+        let outcome = usual.send(field(value));
+        assert_eq!((outcome.status, outcome.told()), (None, vec!["SUSPICIOUS_REQUEST injection monitor".into()]));
+        assert_eq!(outcome.events[0]["details"]["class"], "template", "{value}");
+        assert_eq!(strict.status(field(value)), Some(403), "{value}");
+    }
+    let prose = "Write `{{ user.name }}` in the *template*.";
+    assert!(usual.send(field(prose)).events.is_empty());
+    assert_eq!(strict.status(field(prose)), None);
+}
+
+#[test]
 fn a_class_or_a_pattern_may_be_monitored_or_off() {
     let mut gate = gate(
         "classes: { xss: monitor, sqli: off }, excerpt: 8, patterns: [{ id: word, regex: '(?i)xyzzy', in: [query], mode: monitor }, { id: host, regex: '[.]internal', in: [headers, body] }, { id: unused, regex: plugh, mode: off }]",

@@ -1,10 +1,10 @@
 //! A word as a command, with what disguises it and what follows it.
 
 use super::super::LONG;
-use super::super::bytes::{at, contains, cut, from, is_word, skip_space, starts_at};
+use super::super::bytes::{Words, at, contains, cut, from, is_word, skip_space, starts_at};
 use super::super::triggers::Bytes;
 use super::super::work::spend;
-use super::words::{STRONG, STRONG_WORDS, WEAK, WEAK_WORDS};
+use super::words::{self, STRONG};
 
 /// How much a word is a command.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -31,13 +31,26 @@ pub(super) struct Command {
 }
 
 /// The command at `i`, after space, an opening quote or bracket and a directory.
-#[inline]
+#[inline(never)]
 pub(super) fn command(view: &[u8], i: usize) -> Option<Command> {
-    if is_no_command(view, i) { None } else { read_command(view, i) }
+    match look(view, i) {
+        Look::Nothing => None,
+        Look::Plain(end) => plain_command(view, i, end),
+        Look::Unclear => unclear_command(view, i),
+    }
+}
+
+/// The same where the first look leaves it open.
+#[inline]
+pub(super) fn unclear_command(view: &[u8], i: usize) -> Option<Command> {
+    let disguise = |i: usize| matches!(at(view, i), b'\'' | b'"' | b'\\' | b'/');
+    // Nothing is disguised where no name follows.
+    let nameless = disguise(word_start(view, i)) && sort_of(at(view, word_start(view, i) + 1)) & (NAME | DISGUISE) == 0;
+    if nameless { None } else { read_command(view, i) }
 }
 
 #[inline(never)]
-pub(super) fn read_command(view: &[u8], i: usize) -> Option<Command> {
+fn read_command(view: &[u8], i: usize) -> Option<Command> {
     // No command begins with these, and they are what most often follows.
     if matches!(at(view, i), b')' | b';' | b'|' | b'&' | b'<' | b'>' | b'=' | b',' | b'[' | b']' | b'#' | b':' | b'}') {
         return None;
@@ -76,7 +89,7 @@ pub(super) fn read_command(view: &[u8], i: usize) -> Option<Command> {
                     break;
                 }
             }
-            b'$' if matches!(at(view, pos + 1), b'@' | b'*' | b'?' | b'-' | b'!' | b'1'..=b'9') => {
+            b'$' if is_empty_expansion(at(view, pos + 1)) => {
                 disguised = true;
                 pos += 2;
             }
@@ -88,72 +101,110 @@ pub(super) fn read_command(view: &[u8], i: usize) -> Option<Command> {
             _ => break,
         }
     }
-    // Commands are written in one case; `Touch` and `OpenSSL` are names.
-    let written = cut(view, start, pos);
-    if written.iter().any(u8::is_ascii_uppercase) && written.iter().any(u8::is_ascii_lowercase) {
-        return None;
-    }
-    if len == 0 {
+    if len == 0 || is_mixed(cut(view, start, pos)) {
         return None;
     }
     let name = name.get(..len)?;
     let name = name.strip_suffix(b".").unwrap_or(name);
-    let known = if STRONG.contains(name) {
-        Known::Strong
-    } else if WEAK.contains(name) {
-        Known::Weak
-    } else {
-        return None;
-    };
-    Some(Command { known, end: pos, disguised })
+    Some(Command { known: known(name)?, end: pos, disguised })
 }
 
-/// Whether a word that is no command stands at `i`, with nothing in or behind it that could disguise one.
+/// How much `name` is a command.
 #[inline]
-pub(super) fn is_no_command(view: &[u8], i: usize) -> bool {
-    let start = i + usize::from(view.get(i) == Some(&b' '));
-    let mut end = start;
-    let sort = loop {
-        let sort = sort_of(view.get(end).copied().unwrap_or(0));
-        if sort & NAME == 0 || end - start > MAX_NAME {
-            break sort;
+fn known(name: &[u8]) -> Option<Known> {
+    static COMMANDS: Words = words::COMMANDS;
+    let place = if COMMANDS.may_contain(name) { COMMANDS.position(name) } else { None };
+    place.map(|place| if place < STRONG { Known::Strong } else { Known::Weak })
+}
+
+/// What a first look at a word tells.
+pub(super) enum Look {
+    /// No command, and nothing in or behind it that could disguise one.
+    Nothing,
+    /// It may be a command, which ends here, without any disguise.
+    Plain(usize),
+    /// It has to be read with all that may disguise it.
+    Unclear,
+}
+
+/// The first look at the word at `i`, which may have one space before it.
+#[inline(always)]
+pub(super) fn look(view: &[u8], i: usize) -> Look {
+    let start = word_start(view, i);
+    let mut sort = 0;
+    let mut len = 0;
+    for &byte in from(view, start) {
+        sort = sort_of(byte);
+        if sort & NAME == 0 || len > MAX_NAME {
+            break;
         }
-        end += 1;
-    };
-    spend(end - start);
-    let len = end - start;
-    if len == 0 && matches!(at(view, end), b'\'' | b'"' | b'\\' | b'/') {
-        // Nothing is disguised where no name follows.
-        return sort_of(at(view, end + 1)) & (NAME | DISGUISE) == 0;
+        len += 1;
     }
-    if sort & DISGUISE != 0 || len == 0 && sort & BEFORE_NAME != 0 {
-        return false;
+    spend(len);
+    if len == 0 || sort & DISGUISE != 0 && disguises(view, start + len) {
+        return Look::Unclear;
     }
-    let lengths = LENGTHS.get(usize::from(at(view, start) & 31)).copied().unwrap_or(0);
     // A dot behind the name is none of it.
-    if lengths & (0b11 << len >> 1) == 0 {
-        return true;
+    let lengths = 0b11 << len >> 1;
+    let beginning = BEGINNINGS.get(usize::from(at(view, start) & 31)).copied().unwrap_or(0);
+    if beginning & lengths == 0 || beginning >> 32 >> (at(view, start + 1) & 31) & 1 == 0 {
+        return Look::Nothing;
     }
-    let word = cut(view, start, end);
-    let word = word.strip_suffix(b".").unwrap_or(word);
-    !STRONG.contains(word) && !WEAK.contains(word)
+    Look::Plain(start + len)
+}
+
+/// Whether the name goes on behind the mark at `i`.
+fn disguises(view: &[u8], i: usize) -> bool {
+    match (at(view, i), at(view, i + 1)) {
+        (b'`', next) => next == b'`',
+        (b'$', next) => is_empty_expansion(next),
+        _ => true,
+    }
+}
+
+/// Whether a shell makes nothing of `$` with this behind it.
+const fn is_empty_expansion(byte: u8) -> bool {
+    matches!(byte, b'@' | b'*' | b'?' | b'-' | b'!' | b'1'..=b'9')
+}
+
+/// The command that ends at `end` after a look at `i`.
+#[inline]
+pub(super) fn plain_command(view: &[u8], i: usize, end: usize) -> Option<Command> {
+    let written = cut(view, word_start(view, i), end);
+    let known = known(written.strip_suffix(b".").unwrap_or(written))?;
+    (!is_mixed(written)).then_some(Command { known, end, disguised: false })
+}
+
+fn word_start(view: &[u8], i: usize) -> usize {
+    i + usize::from(view.get(i) == Some(&b' '))
+}
+
+/// Commands are written in one case; `Touch` and `OpenSSL` are names.
+fn is_mixed(written: &[u8]) -> bool {
+    written.iter().any(u8::is_ascii_uppercase) && written.iter().any(u8::is_ascii_lowercase)
 }
 
 /// The longest name of a command.
 const MAX_NAME: usize = 24;
 
-/// For each first letter, the lengths of the commands that begin with it.
-static LENGTHS: [u64; 32] = STRONG_WORDS.or_lengths(&WEAK_WORDS);
+static BEGINNINGS: [u64; 32] = words::BEGINNINGS;
 
 /// What the name of a command is made of.
 const NAME: u8 = 1;
 /// What may stand inside one.
 const DISGUISE: u8 = 2;
-/// What may stand before one.
-const BEFORE_NAME: u8 = 4;
+/// What tells an argument, or ends it.
+const BLANK: u8 = 4;
+const SLASH: u8 = 8;
+const BACKSLASH: u8 = 16;
 
-static SORTS: [u8; 256] =
-    Bytes::sorts(&[Bytes::WORD.or(Bytes::of(b".-")), Bytes::of(b"/\\'\"$`"), Bytes::BLANK.or(Bytes::of(b"({@!"))]);
+static SORTS: [u8; 256] = Bytes::sorts(&[
+    Bytes::WORD.or(Bytes::of(b".-")),
+    Bytes::of(b"/\\'\"$`"),
+    Bytes::BLANK,
+    Bytes::of(b"/"),
+    Bytes::of(b"\\"),
+]);
 
 #[inline]
 fn sort_of(byte: u8) -> u8 {
@@ -173,26 +224,53 @@ pub(super) enum Tail {
     Other,
 }
 
-pub(super) fn tail(view: &[u8], end: usize) -> Tail {
+/// The word behind a command that was read last, so that what follows many commands is read once.
+#[derive(Default)]
+pub(super) struct Ahead {
+    /// Where what has been read begins and ends.
+    since: usize,
+    until: usize,
+    /// One more than the last place of each between the two, or 0.
+    slash: usize,
+    backslash: usize,
+}
+
+impl Ahead {
+    /// Reads the word at `start` and says where it ends, at most `longest` bytes behind it.
+    fn read(&mut self, view: &[u8], start: usize, longest: usize) -> usize {
+        if start < self.since || start > self.until {
+            *self = Self { since: start, until: start, ..Self::default() };
+        }
+        let unread = self.until;
+        for &byte in cut(view, unread, start + longest) {
+            let sort = sort_of(byte);
+            if sort & BLANK != 0 {
+                break;
+            }
+            self.until += 1;
+            if sort & SLASH != 0 {
+                self.slash = self.until;
+            } else if sort & BACKSLASH != 0 {
+                self.backslash = self.until;
+            }
+        }
+        spend(self.until - unread);
+        self.until
+    }
+}
+
+pub(super) fn tail(view: &[u8], end: usize, ahead: &mut Ahead) -> Tail {
     let byte = at(view, end);
-    if end >= view.len() || matches!(byte, b';' | b'|' | b'&' | b'`' | b'\n' | b'#' | b'>') {
+    if matches!(byte, b';' | b'|' | b'&' | b'`' | b'\n' | b'#' | b'>' | b')' | b'}') || end >= view.len() {
         return Tail::End;
     }
-    if matches!(byte, b')' | b'}') {
-        return Tail::End;
-    }
-    if byte == b'$' && starts_at(view, end, b"${ifs")
-        || starts_at(view, end, b"$ifs")
-        || byte == b'<' && at(view, end + 1) != b'/'
-    {
-        return Tail::Argument;
-    }
-    if byte == b'\\' && at(view, end + 1) == b'n' {
-        return Tail::End;
-    }
-    let braced = byte == b',' && cut(view, end.saturating_sub(12), end).contains(&b'{');
-    if !matches!(byte, b' ' | b'\t' | b'+' | b'%') && !braced {
-        return Tail::Other;
+    match byte {
+        b'$' if starts_at(view, end, b"${ifs") || starts_at(view, end, b"$ifs") => return Tail::Argument,
+        b'<' if at(view, end + 1) != b'/' => return Tail::Argument,
+        b'\\' if at(view, end + 1) == b'n' => return Tail::End,
+        b' ' | b'\t' | b'+' | b'%' => {}
+        b',' if cut(view, end.saturating_sub(12), end).contains(&b'{') => {}
+        _ => return Tail::Other,
     }
     let start = skip_space(view, if byte > b' ' { end + 1 } else { end });
     let first = at(view, start);
@@ -200,31 +278,28 @@ pub(super) fn tail(view: &[u8], end: usize) -> Tail {
         return Tail::End;
     }
     let longest = if view.len() > LONG { SHORT_WORD } else { MAX_WORD };
-    let word_len = from(view, start).iter().take(longest).take_while(|&&byte| byte > b' ').count();
-    spend(word_len);
-    let word = cut(view, start, start + word_len);
-    let option = (first == b'-'
-        && (at(word, 1).is_ascii_alphabetic() || at(word, 1) == b'-' && at(word, 2).is_ascii_alphabetic()))
-        || first == b'/' && at(word, 1).is_ascii_alphanumeric();
-    let slash = word.get(1..).and_then(|rest| memchr::memchr(b'/', rest)).is_some();
-    let path = matches!(first, b'/' | b'~' | b'$' | b'%' | b'*' | b'"' | b'\'' | b'<') && word.len() > 1
-        || word.contains(&b'\\')
-        || slash && (!word.ends_with(b"/") || contains(word, b"://"))
-        || word == b"/"
-        || at(word, 0).is_ascii_alphabetic() && at(word, 1) == b':';
-    // One that is too long to be read counts as the last.
-    let last = word_len == longest || skip_space(view, start + word_len) >= view.len();
+    let word_end = ahead.read(view, start, longest);
+    let word = cut(view, start, word_end);
+    // Where the word behind this one begins; one that is too long to be read counts as the last.
+    let behind = || if word.len() == longest { view.len() } else { skip_space(view, word_end) };
+    let (second, third) = (at(word, 1), at(word, 2));
+    let option = match first {
+        b'-' => second.is_ascii_alphabetic() || second == b'-' && third.is_ascii_alphabetic(),
+        b'/' => second.is_ascii_alphanumeric() || word.len() == 1,
+        _ => false,
+    };
+    let path = word.len() > 1 && matches!(first, b'/' | b'~' | b'$' | b'%' | b'*' | b'"' | b'\'' | b'<')
+        || ahead.backslash > start
+        || ahead.slash > start + 1 && (ahead.slash < word_end || contains(word, b"://"))
+        || first.is_ascii_alphabetic() && second == b':';
     let number = first.is_ascii_digit()
-        && counts(view, end)
-        && (last
-            || matches!(
-                at(view, skip_space(view, start + word_len)),
-                b';' | b'|' | b'&' | b'`' | b')' | b'#' | b'"' | b'\''
-            ));
-    if option || path || number || first.is_ascii_digit() && word.iter().filter(|&&byte| byte == b'.').count() == 3 {
+        && (word.iter().filter(|&&byte| byte == b'.').count() == 3
+            || counts(view, end)
+                && matches!(at(view, behind()), 0 | b';' | b'|' | b'&' | b'`' | b')' | b'#' | b'"' | b'\''));
+    if option || path || number {
         return Tail::Argument;
     }
-    if last || word.ends_with(b";") || word.contains(&b'|') { Tail::LastWord } else { Tail::Other }
+    if behind() >= view.len() || word.ends_with(b";") || word.contains(&b'|') { Tail::LastWord } else { Tail::Other }
 }
 
 /// Whether the command that ends at `end` is one whose argument is a number.

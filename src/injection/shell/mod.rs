@@ -9,7 +9,7 @@ use super::bytes::{at, contains, cut, find, from, is_word, skip_space, starts_at
 use super::rules::{Findings, Rule};
 use super::triggers::{Bytes, Trigger};
 use super::work::spend;
-use command::{Command, Known, Tail, command, ends_with, is_no_command, read_command, tail};
+use command::{Ahead, Command, Known, Look, Tail, command, ends_with, look, plain_command, tail, unclear_command};
 
 /// The longest value in which a line of its own may be a command.
 const MAX_LINES: usize = 160;
@@ -50,12 +50,12 @@ impl<'a> Line<'a> {
         match byte {
             b';' | b'|' => separated(view, i, passed, findings),
             b'&' if at(view, i + 1) != b'#' => separated(view, i, passed, findings),
-            b'\n' if view.len() <= MAX_LINES => new_line(view, i, findings),
-            b'`' => backquoted(view, i, findings),
-            b'$' => substituted(view, i, findings),
+            b'\n' if view.len() <= MAX_LINES => new_line(view, i, passed, findings),
+            b'`' => backquoted(view, i, passed, findings),
+            b'$' => substituted(view, i, passed, findings),
             b'(' => called(view, i, passed, findings),
             b'<' if matches!(at(view, i + 1), b'!' | b'?') => tagged(view, i, passed, findings),
-            b'/' => by_path(view, i, findings),
+            b'/' => by_path(view, i, passed, findings),
             _ => {}
         }
     }
@@ -70,6 +70,7 @@ struct Passed {
     code: Option<(usize, usize)>,
     /// The same of a connection.
     connection: Option<(usize, usize)>,
+    ahead: Ahead,
 }
 
 impl Passed {
@@ -113,9 +114,8 @@ impl Passed {
 /// The first place at or after `i` where code runs or includes something; the length when there is none.
 fn next_code(view: &[u8], i: usize) -> usize {
     let mut pos = i;
-    while let Some(found) = memchr::memchr3(b'(', b'$', b'n', from(view, pos)) {
-        let place = pos + found;
-        spend(1 + found / 8);
+    while let Some(place) = next_mark(view, pos) {
+        spend(1 + (place - pos) / 8);
         let told = match at(view, place) {
             b'(' if !matches!(at(view, place.wrapping_sub(1)) | 0x20, b'm' | b'c' | b'u' | b'n' | b'l' | b't') => false,
             b'(' => {
@@ -131,6 +131,17 @@ fn next_code(view: &[u8], i: usize) -> usize {
         pos = place + 1;
     }
     view.len()
+}
+
+/// The next bracket, variable or end of `in`; one often follows soon after the other.
+#[inline]
+fn next_mark(view: &[u8], pos: usize) -> Option<usize> {
+    for near in pos..pos + 4 {
+        if matches!(view.get(near)?, b'(' | b'$' | b'n') {
+            return Some(near);
+        }
+    }
+    memchr::memchr3(b'(', b'$', b'n', from(view, pos + 4)).map(|found| pos + 4 + found)
 }
 
 /// Whether the command with what follows it is one to report after a separator.
@@ -151,8 +162,26 @@ fn is_echo(view: &[u8], command: &Command) -> bool {
 }
 
 /// A separator at `i`.
-#[inline]
+#[inline(always)]
 fn separated(view: &[u8], i: usize, passed: &mut Passed, findings: &mut Findings) {
+    match look(view, i + 1) {
+        Look::Nothing => {}
+        Look::Plain(end) => before_word(view, i, end, passed, findings),
+        Look::Unclear => before_marks(view, i, passed, findings),
+    }
+}
+
+/// The separator at `i` with what may be a command behind it, which ends at `end`.
+#[inline(never)]
+fn before_word(view: &[u8], i: usize, end: usize, passed: &mut Passed, findings: &mut Findings) {
+    if let Some(command) = plain_command(view, i + 1, end) {
+        parted(view, i, i + 1, &command, passed, findings);
+    }
+}
+
+/// The separator at `i`, perhaps doubled, with marks or nothing behind it.
+#[inline(never)]
+fn before_marks(view: &[u8], i: usize, passed: &mut Passed, findings: &mut Findings) {
     let byte = at(view, i);
     let doubled = |place: usize| {
         let next = at(view, place);
@@ -165,41 +194,44 @@ fn separated(view: &[u8], i: usize, passed: &mut Passed, findings: &mut Findings
     } else {
         i + 3
     };
-    if after >= view.len() || !is_no_command(view, after) {
-        parted(view, i, after, passed, findings);
+    let command = if after > i + 1 { command(view, after) } else { unclear_command(view, after) };
+    match command {
+        Some(command) => parted(view, i, after, &command, passed, findings),
+        None if after >= view.len() => ended(view, i, passed, findings),
+        None => {}
     }
 }
 
-/// What may be a command at `after`, behind the separator at `i`, or one before a separator that ends the value.
+/// A command at `after`, behind the separator at `i`.
 #[inline(never)]
-fn parted(view: &[u8], i: usize, after: usize, passed: &mut Passed, findings: &mut Findings) {
+fn parted(view: &[u8], i: usize, after: usize, command: &Command, passed: &mut Passed, findings: &mut Findings) {
     let byte = at(view, i);
-    if let Some(command) = read_command(view, after) {
-        let parameter = byte == b'&' && matches!(at(view, command.end), b'=' | b'&' | b';' | b'#');
-        // `|name|` opens a closure in Ruby and Rust.
-        let closure = byte == b'|' && at(view, command.end) == b'|' && i > 0 && !is_word(at(view, i - 1));
-        // `a|stat|b` lists what may be chosen.
-        let choice = byte == b'|'
-            && command.known == Known::Weak
-            && matches!(at(view, command.end), b'|' | b'>' | b']')
-            && command.end + 1 < view.len();
-        let closure = closure || choice;
-        let leading = i <= 2 && command.known == Known::Strong;
-        if !parameter && !closure {
-            let tail = tail(view, command.end);
-            if (leading || is_run(view, &command, tail) || has_subcommand(view, &command, after))
-                && !prose(view, i, after, &command, tail, passed)
-            {
-                findings.report(Rule::CommandSeparator);
-            }
-        }
+    let next = at(view, command.end);
+    let parameter = byte == b'&' && matches!(next, b'=' | b'&' | b';' | b'#');
+    // `|name|` opens a closure in Ruby and Rust; `a|stat|b` lists what may be chosen.
+    let closure = byte == b'|'
+        && (next == b'|' && i > 0 && !is_word(at(view, i - 1))
+            || command.known == Known::Weak && matches!(next, b'|' | b'>' | b']') && command.end + 1 < view.len());
+    if parameter || closure {
+        return;
     }
-    // `id|` and `/usr/bin/id;`: a command before the separator that ends the value.
-    if i > 1
-        && after >= view.len()
-        && let Some(command) = self::command(view, 0)
-        && (skip_space(view, command.end) == i || byte != b';' && tail(view, command.end) == Tail::Argument && i < 80)
+    let leading = i <= 2 && command.known == Known::Strong;
+    let tail = tail(view, command.end, &mut passed.ahead);
+    if (leading || is_run(view, command, tail) || has_subcommand(view, command, after))
+        && !prose(view, i, after, command, tail, passed)
     {
+        findings.report(Rule::CommandSeparator);
+    }
+}
+
+/// A command before the separator at `i` that ends the value: `id|` and `/usr/bin/id;`.
+fn ended(view: &[u8], i: usize, passed: &mut Passed, findings: &mut Findings) {
+    if i <= 1 {
+        return;
+    }
+    let Some(command) = command(view, 0) else { return };
+    let argument = at(view, i) != b';' && i < 80 && tail(view, command.end, &mut passed.ahead) == Tail::Argument;
+    if argument || skip_space(view, command.end) == i {
         findings.report(Rule::CommandSeparator);
     }
 }
@@ -234,7 +266,11 @@ fn has_subcommand(view: &[u8], command: &Command, start: usize) -> bool {
         (b"sc", &[b"query", b"stop", b"start", b"create", b"config"]),
         (b"netsh", &[b"firewall", b"advfirewall", b"interface", b"wlan"]),
     ];
-    let name = cut(view, skip_space(view, start), command.end);
+    let begin = skip_space(view, start);
+    if !matches!(at(view, begin) | 0x20, b'n' | b'r' | b's') {
+        return false;
+    }
+    let name = cut(view, begin, command.end);
     let next = skip_space(view, command.end);
     SUB.iter().any(|(first, seconds)| {
         name.eq_ignore_ascii_case(first)
@@ -244,18 +280,18 @@ fn has_subcommand(view: &[u8], command: &Command, start: usize) -> bool {
 
 /// A line that is a command, in a short value whose first line is a single word.
 #[inline(never)]
-fn new_line(view: &[u8], i: usize, findings: &mut Findings) {
+fn new_line(view: &[u8], i: usize, passed: &mut Passed, findings: &mut Findings) {
     if cut(view, 0, i).contains(&b' ') {
         return;
     }
-    if command(view, i + 1).is_some_and(|command| is_run(view, &command, tail(view, command.end))) {
+    if command(view, i + 1).is_some_and(|command| is_run(view, &command, tail(view, command.end, &mut passed.ahead))) {
         findings.report(Rule::CommandSeparator);
     }
 }
 
 /// A backquote at `i`.
 #[inline(never)]
-fn backquoted(view: &[u8], i: usize, findings: &mut Findings) {
+fn backquoted(view: &[u8], i: usize, passed: &mut Passed, findings: &mut Findings) {
     let before = if i == 0 { 0 } else { at(view, i - 1) };
     let attached = before > b' '
         && !matches!(before, b'(' | b'[' | b'`' | b'"' | b'/' | b',' | b':' | b'*' | b'>' | b'-')
@@ -270,14 +306,14 @@ fn backquoted(view: &[u8], i: usize, findings: &mut Findings) {
     let Some(command) = command(view, i + 1) else { return };
     let closed = memchr::memchr(b'`', from(view, i + 1)).map(|len| i + 1 + len);
     let ends = closed.is_none_or(|close| skip_space(view, close + 1) >= view.len() || before != 0);
-    if ends && matches!(tail(view, command.end), Tail::End | Tail::Argument) {
+    if ends && matches!(tail(view, command.end, &mut passed.ahead), Tail::End | Tail::Argument) {
         findings.report(Rule::CommandSubstitution);
     }
 }
 
 /// `$` at `i`: `$(command)`, `${IFS}`.
 #[inline(never)]
-fn substituted(view: &[u8], i: usize, findings: &mut Findings) {
+fn substituted(view: &[u8], i: usize, passed: &mut Passed, findings: &mut Findings) {
     if !matches!(at(view, i + 1), b'{' | b'(' | b'_' | b'i' | b'I') {
         return;
     }
@@ -303,7 +339,7 @@ fn substituted(view: &[u8], i: usize, findings: &mut Findings) {
         if at(view, i + 2).is_ascii_uppercase() && at(view, command.end) == b')' {
             return;
         }
-        if tail(view, command.end) != Tail::Other || command.known == Known::Strong {
+        if tail(view, command.end, &mut passed.ahead) != Tail::Other || command.known == Known::Strong {
             findings.report(Rule::CommandSubstitution);
         }
     }
@@ -367,7 +403,7 @@ fn called(view: &[u8], i: usize, passed: &mut Passed, findings: &mut Findings) {
     if variable
         || quoted
             && command(view, quote + 1).is_some_and(|command| {
-                matches!(tail(view, command.end), Tail::End | Tail::Argument | Tail::LastWord)
+                matches!(tail(view, command.end, &mut passed.ahead), Tail::End | Tail::Argument | Tail::LastWord)
                     || matches!(at(view, command.end.saturating_sub(1)), b'"' | b'\'')
             })
     {
@@ -390,7 +426,7 @@ fn tagged(view: &[u8], i: usize, passed: &mut Passed, findings: &mut Findings) {
 
 /// `/` at `i`: `/bin/sh -c`, `/dev/tcp/`.
 #[inline(never)]
-fn by_path(view: &[u8], i: usize, findings: &mut Findings) {
+fn by_path(view: &[u8], i: usize, passed: &mut Passed, findings: &mut Findings) {
     if !matches!(at(view, i + 1) | 0x20, b'b' | b'd') {
         return;
     }
@@ -406,7 +442,9 @@ fn by_path(view: &[u8], i: usize, findings: &mut Findings) {
     if (shell || option)
         && let Some(command) = command(view, i + 5)
     {
-        let run = shell && tail(view, command.end) == Tail::Argument && at(view, skip_space(view, command.end)) == b'-';
+        let run = shell
+            && tail(view, command.end, &mut passed.ahead) == Tail::Argument
+            && at(view, skip_space(view, command.end)) == b'-';
         if run || option {
             findings.report(Rule::CommandShell);
         }

@@ -2,9 +2,39 @@
 
 use super::super::bytes::Words;
 
-/// Commands that are no words of prose.
-pub(super) static STRONG: Words = STRONG_WORDS;
-pub(super) const STRONG_WORDS: Words = Words::new(&[
+/// Every command: first those that are no words of prose, [`STRONG`] of them.
+pub(super) const COMMANDS: Words = Words::new(&ALL);
+/// How many are no words of prose.
+pub(super) const STRONG: usize = STRONG_WORDS.len();
+
+/// For each first letter, which lengths its commands have, and which letters follow it in the upper half; all, where a
+/// command ends with it.
+#[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+pub(super) const BEGINNINGS: [u64; 32] = {
+    let mut beginnings = [0; 32];
+    let mut i = 0;
+    while i < ALL.len() {
+        let word = ALL[i].as_bytes();
+        let second = if word.len() > 1 { 1 << (word[1] & 31) } else { u32::MAX };
+        assert!(word.len() < 32);
+        beginnings[(word[0] & 31) as usize] |= (second as u64) << 32 | 1 << word.len();
+        i += 1;
+    }
+    beginnings
+};
+
+#[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+const ALL: [&str; STRONG + WEAK_WORDS.len()] = {
+    let mut all = [""; STRONG + WEAK_WORDS.len()];
+    let mut i = 0;
+    while i < all.len() {
+        all[i] = if i < STRONG { STRONG_WORDS[i] } else { WEAK_WORDS[i - STRONG] };
+        i += 1;
+    }
+    all
+};
+
+const STRONG_WORDS: &[&str] = &[
     "apt-get",
     "awk",
     "base32",
@@ -143,11 +173,10 @@ pub(super) const STRONG_WORDS: Words = Words::new(&[
     "zcat",
     "zip",
     "zsh",
-]);
+];
 
 /// Commands that prose knows as words.
-pub(super) static WEAK: Words = WEAK_WORDS;
-pub(super) const WEAK_WORDS: Words = Words::new(&[
+const WEAK_WORDS: &[&str] = &[
     "alias", "aptitude", "arch", "at", "attrib", "cat", "cd", "column", "comm", "copy", "cp", "cut", "date", "dd",
     "del", "df", "diff", "dig", "du", "echo", "ed", "env", "erase", "ex", "exec", "export", "false", "file", "find",
     "finger", "fmt", "fold", "free", "go", "groups", "head", "history", "host", "id", "ifs", "install", "ip", "java",
@@ -157,4 +186,4 @@ pub(super) const WEAK_WORDS: Words = Words::new(&[
     "strings", "stty", "su", "tail", "tar", "tee", "test", "time", "timeout", "top", "touch", "tr", "tree", "true",
     "tty", "type", "ulimit", "umount", "uptime", "users", "ver", "vi", "view", "w", "watch", "wc", "whereis", "which",
     "who", "xdg-open", "yes", "yum",
-]);
+];

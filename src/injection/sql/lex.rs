@@ -5,7 +5,7 @@
 
 use super::super::bytes::{at, find, from};
 use super::super::work::spend;
-use super::token::{Cut, Kind, NO_TWIN, Room, Token, codes};
+use super::token::{Cut, Kind, NO_PLACE, Room, Token, codes};
 use super::words::{MAX_LEN, Word};
 
 /// Whether nothing in `text` begins what the grammar looks for: no quote, no logic, no variable, no comment, and no word
@@ -13,22 +13,24 @@ use super::words::{MAX_LEN, Word};
 pub(super) fn is_quiet(text: &[u8]) -> bool {
     let mut pos = 0;
     while let Some(&byte) = text.get(pos) {
-        match first_of(byte).role {
-            Role::Single | Role::Blank | Role::Open | Role::Close | Role::Compare => pos += 1,
-            Role::Word => {
-                let (word, end) = word(text, pos);
-                if !word.is_quiet() {
+        match first_of(byte).role() {
+            role::SINGLE | role::BLANK | role::OPEN | role::CLOSE | role::COMPARE => pos += 1,
+            role::WORD => {
+                let end = word_end(text, pos + 1);
+                if part_of(text, pos, end).is_some_and(|part| !part.is_quiet()) {
                     return false;
                 }
                 pos = end;
             }
-            Role::Quote(_) | Role::Logic => return false,
-            Role::Dot if !at(text, pos + 1).is_ascii_digit() => pos += 1,
-            Role::Comment | Role::Dot | Role::More => match byte {
+            role::QUOTE..=role::LAST_QUOTE | role::LOGIC => return false,
+            role::DOT if !at(text, pos + 1).is_ascii_digit() => pos += 1,
+            role::NUMBER | role::DOT => pos += number_len(from(text, pos)),
+            role::COMMENT => match (byte, at(text, pos + 1)) {
+                (b'-', b'-') | (b'/', b'*') => return false,
+                _ => pos += 1,
+            },
+            _ => match byte {
                 b'@' | b'#' => return false,
-                b'-' if at(text, pos + 1) == b'-' => return false,
-                b'/' if at(text, pos + 1) == b'*' => return false,
-                b'0'..=b'9' | b'.' => pos += number_len(from(text, pos)),
                 _ => pos += 1,
             },
         }
@@ -51,47 +53,62 @@ pub(super) const fn quote_slot(quote: u8) -> usize {
 
 /// Sets of kinds, for what a token is and for what must follow it.
 mod next {
-    pub(super) const NUMBER: u16 = 1;
-    pub(super) const QUOTE: u16 = 1 << 1;
-    pub(super) const OPEN: u16 = 1 << 2;
-    pub(super) const CLOSE: u16 = 1 << 3;
+    /// It is the token before the last that wants this.
+    pub(super) const BEHIND: u32 = 1;
+    pub(super) const QUOTE: u32 = 1 << 1;
+    pub(super) const OPEN: u32 = 1 << 2;
+    pub(super) const CLOSE: u32 = 1 << 3;
     /// What comments out the rest.
-    pub(super) const COMMENT: u16 = 1 << 4;
-    pub(super) const SEMICOLON: u16 = 1 << 5;
-    pub(super) const COMPARE: u16 = 1 << 6;
-    pub(super) const LOGIC: u16 = 1 << 7;
-    pub(super) const SIGN: u16 = 1 << 8;
-    pub(super) const ARITH: u16 = 1 << 9;
+    pub(super) const COMMENT: u32 = 1 << 4;
+    pub(super) const SEMICOLON: u32 = 1 << 5;
+    pub(super) const COMPARE: u32 = 1 << 6;
+    pub(super) const LOGIC: u32 = 1 << 7;
+    pub(super) const SIGN: u32 = 1 << 8;
+    pub(super) const ARITH: u32 = 1 << 9;
     /// A variable or a negation.
-    pub(super) const VARIABLE: u16 = 1 << 10;
-    pub(super) const WORD: u16 = 1 << 11;
-    pub(super) const SELECT: u16 = 1 << 12;
+    pub(super) const VARIABLE: u32 = 1 << 10;
+    pub(super) const WORD: u32 = 1 << 11;
+    pub(super) const SELECT: u32 = 1 << 12;
     /// A word that begins a statement.
-    pub(super) const STATEMENT: u16 = 1 << 13;
+    pub(super) const STATEMENT: u32 = 1 << 13;
     /// A word that is an operator.
-    pub(super) const OPERATOR: u16 = 1 << 14;
-    /// Whatever follows, the end included.
-    pub(super) const ANY: u16 = 1 << 15;
+    pub(super) const OPERATOR: u32 = 1 << 14;
+    /// Whatever follows.
+    pub(super) const ANY: u32 = 1 << 15;
+    pub(super) const DOT: u32 = 1 << 17;
+    /// Of what a token wants: it also wants a name or a number that something follows which makes a condition of it.
+    pub(super) const CONDITION: u32 = 1 << 18;
+    /// No token at all.
+    pub(super) const END: u32 = 1 << 19;
+    /// Nobody wants these two by themselves: a number, and a word of no known part.
+    pub(super) const NUMBER: u32 = 1 << 20;
+    pub(super) const NAME: u32 = 1 << 21;
 
-    /// What an operand begins with.
-    pub(super) const OPERAND: u16 =
-        NUMBER | QUOTE | OPEN | COMPARE | SIGN | VARIABLE | WORD | SELECT | STATEMENT | OPERATOR;
+    /// What an operand begins with, but for those of which [`CONDITION`] says more.
+    pub(super) const OPERAND: u32 = QUOTE | OPEN | COMPARE | SIGN | VARIABLE | WORD | SELECT | STATEMENT | OPERATOR;
     /// What leads on from a quote that closes the value's string.
-    pub(super) const CLOSED: u16 =
+    pub(super) const CLOSED: u32 =
         QUOTE | CLOSE | COMMENT | SEMICOLON | COMPARE | LOGIC | SIGN | ARITH | SELECT | OPERATOR;
+    /// What makes a condition of a number: a comparison, or what comments out the rest, perhaps behind brackets.
+    pub(super) const BEHIND_NUMBER: u32 = BEHIND | COMPARE | OPERATOR | CLOSE | SEMICOLON | COMMENT | END;
+    /// The same of a name, which may go on, and is none by itself.
+    pub(super) const BEHIND_NAME: u32 = BEHIND_NUMBER & !END | DOT | OPEN;
 }
 
-/// What is known of a token by its kind: which set it is of, and what must follow for it to matter.
+/// What is known of a token by its kind, in one word for every byte of text: its code and the role of what begins it, what
+/// must follow for it to matter, and which set it is of, in 8, 4, 20 and 32 bits.
 #[derive(Clone, Copy)]
-struct Lead {
-    is: u16,
-    wants: u16,
-}
+struct Lead(u64);
 
 impl Lead {
-    const fn of(kind: Kind) -> Self {
+    /// No byte begins it by itself.
+    const fn of_kind(code: u8, kind: Kind) -> Self {
+        Self::of(code, role::SINGLE, kind)
+    }
+
+    const fn of(code: u8, role: u8, kind: Kind) -> Self {
         let (is, wants) = match kind {
-            Kind::Word(word) => return Self::of_word(word),
+            Kind::Word(word) => Self::of_word(word),
             Kind::Number => (next::NUMBER, 0),
             Kind::Quote(_) => (next::QUOTE, next::CLOSED),
             Kind::Open => (next::OPEN, next::SELECT),
@@ -100,103 +117,127 @@ impl Lead {
             Kind::Compare => (next::COMPARE, 0),
             Kind::Arith(b'+' | b'-') => (next::SIGN, 0),
             Kind::Arith(_) => (next::ARITH, 0),
-            Kind::Logic(_) => (next::LOGIC, next::OPERAND),
+            Kind::Logic(_) => (next::LOGIC, next::OPERAND | next::CONDITION),
             Kind::Bang => (next::VARIABLE, 0),
-            Kind::Variable => (next::VARIABLE, next::ANY),
+            Kind::Variable => (next::VARIABLE, next::ANY | next::END),
             Kind::Dashes | Kind::Hash | Kind::OpenComment => (next::COMMENT, 0),
-            Kind::End | Kind::Comma | Kind::Dot | Kind::Other(_) => (0, 0),
+            Kind::Dot => (next::DOT, 0),
+            Kind::End | Kind::Comma | Kind::Other(_) => (0, 0),
         };
-        Self { is: is | next::ANY, wants }
+        Self(((is | next::ANY) as u64) << 32 | (wants as u64) << 12 | (role as u64) << 8 | code as u64)
     }
 
-    const fn of_word(word: Word) -> Self {
+    const fn of_word(word: Word) -> (u32, u32) {
         let is = match word {
+            Word::Name => next::NAME,
             Word::Select => next::SELECT,
             Word::Not | Word::Match | Word::In | Word::Between | Word::Is | Word::Logic | Word::Arith => next::OPERATOR,
             word if word.is_quiet() => next::WORD,
             _ => next::STATEMENT,
         };
         let wants = match word {
-            Word::Logic | Word::Where | Word::Having => next::OPERAND,
+            Word::Logic | Word::Where | Word::Having => next::OPERAND | next::CONDITION,
             Word::Order | Word::Group | Word::Waitfor => next::WORD,
             Word::If => next::OPEN,
-            Word::Union | Word::Limit | Word::Into | Word::Procedure | Word::TimeFn | Word::DangerFn => next::ANY,
-            Word::Case | Word::System | Word::Update | Word::Insert | Word::Delete | Word::Drop => next::ANY,
+            Word::Union | Word::Limit | Word::Into | Word::Procedure | Word::TimeFn | Word::DangerFn => {
+                next::ANY | next::END
+            }
+            Word::Case | Word::System | Word::Update | Word::Insert | Word::Delete | Word::Drop => {
+                next::ANY | next::END
+            }
             _ => 0,
         };
-        Self { is: is | next::ANY, wants }
+        (is, wants)
+    }
+
+    /// The same, where this must follow.
+    const fn wanting(self, wants: u32) -> Self {
+        Self(self.0 & !0xFFFF_F000 | (wants as u64) << 12)
+    }
+
+    const fn code(self) -> u8 {
+        self.0 as u8
+    }
+
+    const fn role(self) -> u8 {
+        (self.0 >> 8) as u8 & 15
+    }
+
+    const fn is(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    const fn wants(self) -> u32 {
+        self.0 as u32 >> 12
     }
 }
 
 /// What a byte that begins a token makes of it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Role {
+mod role {
     /// A token of its own, whatever follows.
-    Single,
+    pub(super) const SINGLE: u8 = 0;
     /// White space.
-    Blank,
-    /// What may begin or end a comment, and is a token of its own otherwise.
-    Comment,
-    Word,
-    /// One of three kinds.
-    Quote(u8),
-    Open,
-    Close,
+    pub(super) const BLANK: u8 = 1;
+    /// Of its own, unless the byte behind it makes a comment of the two.
+    pub(super) const COMMENT: u8 = 2;
+    pub(super) const WORD: u8 = 3;
+    pub(super) const OPEN: u8 = 4;
+    pub(super) const CLOSE: u8 = 5;
+    pub(super) const NUMBER: u8 = 6;
     /// `.`, of its own or of a number.
-    Dot,
+    pub(super) const DOT: u8 = 7;
     /// Up to three of `=`, `<`, `>`, `!` and `~`.
-    Compare,
+    pub(super) const COMPARE: u8 = 8;
     /// Of its own or doubled.
-    Logic,
+    pub(super) const LOGIC: u8 = 9;
     /// What follows decides.
-    More,
+    pub(super) const MORE: u8 = 10;
+    /// The first of three, one for each kind.
+    pub(super) const QUOTE: u8 = 11;
+    pub(super) const LAST_QUOTE: u8 = QUOTE + 2;
 }
 
 /// What the first byte of a token says.
-#[derive(Clone, Copy)]
-struct First {
-    role: Role,
-    code: u8,
-    lead: Lead,
-}
-
-const NOTHING: First = First { role: Role::More, code: 0, lead: Lead { is: 0, wants: 0 } };
-
-static FIRST: [First; 256] = firsts();
+static FIRST: [Lead; 256] = firsts();
 
 #[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
-const fn firsts() -> [First; 256] {
-    let mut table = [NOTHING; 256];
+const fn firsts() -> [Lead; 256] {
+    let mut table = [Lead(0); 256];
     let mut i = 0;
     while i < 256 {
         let byte = i as u8;
         let (role, kind) = match byte {
-            0..=b' ' => (Role::Blank, Kind::End),
-            b'/' | b'*' | b'-' => (Role::Comment, Kind::Arith(byte)),
-            b'#' | 0xA0 => (Role::Comment, Kind::Hash),
-            b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0x80.. => (Role::Word, Kind::Word(Word::Name)),
-            b'\'' | b'"' | b'`' => (Role::Quote(quote_slot(byte) as u8), Kind::Quote(byte)),
-            b'(' => (Role::Open, Kind::Open),
-            b')' => (Role::Close, Kind::Close),
-            b',' => (Role::Single, Kind::Comma),
-            b';' => (Role::Single, Kind::Semicolon),
-            b'.' => (Role::Dot, Kind::Dot),
-            b'+' | b'%' | b'^' => (Role::Single, Kind::Arith(byte)),
-            b'=' | b'<' | b'>' | b'~' => (Role::Compare, Kind::Compare),
-            b'|' | b'&' => (Role::Logic, Kind::Logic(byte)),
-            b'$' | b':' | b'?' | b'[' | b'\\' | b']' | b'{' | b'}' | 0x7F => (Role::Single, Kind::Other(byte)),
-            _ => (Role::More, Kind::Other(byte)),
+            0..=b' ' => (role::BLANK, Kind::End),
+            b'/' | b'*' | b'-' => (role::COMMENT, Kind::Arith(byte)),
+            b'#' | 0xA0 | b'!' | b'@' => (role::MORE, Kind::Other(byte)),
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0x80.. => (role::WORD, Kind::Word(Word::Name)),
+            b'0'..=b'9' => (role::NUMBER, Kind::Number),
+            b'\'' | b'"' | b'`' => (role::QUOTE + quote_slot(byte) as u8, Kind::Quote(byte)),
+            b'(' => (role::OPEN, Kind::Open),
+            b')' => (role::CLOSE, Kind::Close),
+            b',' => (role::SINGLE, Kind::Comma),
+            b';' => (role::SINGLE, Kind::Semicolon),
+            b'.' => (role::DOT, Kind::Dot),
+            b'+' | b'%' | b'^' => (role::SINGLE, Kind::Arith(byte)),
+            b'=' | b'<' | b'>' | b'~' => (role::COMPARE, Kind::Compare),
+            b'|' | b'&' => (role::LOGIC, Kind::Logic(byte)),
+            b'$' | b':' | b'?' | b'[' | b'\\' | b']' | b'{' | b'}' | 0x7F => (role::SINGLE, Kind::Other(byte)),
         };
-        let code = if matches!(kind, Kind::Compare) { b'=' } else { byte };
-        table[i] = First { role, code, lead: Lead::of(kind) };
+        let code = match kind {
+            Kind::Compare => b'=',
+            Kind::Number => codes::NUMBER,
+            Kind::Word(word) => codes::WORDS + word as u8,
+            _ => byte,
+        };
+        table[i] = Lead::of(code, role, kind);
         i += 1;
     }
     table
 }
 
 #[inline]
-fn first_of(byte: u8) -> First {
-    FIRST.get(usize::from(byte)).copied().unwrap_or(NOTHING)
+fn first_of(byte: u8) -> Lead {
+    FIRST.get(usize::from(byte)).copied().unwrap_or(Lead(0))
 }
 
 /// What is known of a word by the part it plays.
@@ -204,11 +245,11 @@ static WORD_LEADS: [Lead; 64] = word_leads();
 
 #[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
 const fn word_leads() -> [Lead; 64] {
-    let mut table = [Lead::of_word(Word::Name); 64];
+    let mut table = [Lead::of_kind(codes::WORDS, Kind::Word(Word::Name)); 64];
     let mut i = 0;
     while i < super::vocabulary::WORDS.len() {
         let word = super::vocabulary::WORDS[i].1;
-        table[word as usize] = Lead::of_word(word);
+        table[word as usize] = Lead::of_kind(codes::WORDS + word as u8, Kind::Word(word));
         i += 1;
     }
     table
@@ -217,7 +258,7 @@ const fn word_leads() -> [Lead; 64] {
 /// Cuts `text` into `room`, which has been reserved for it.
 pub(super) fn cut(text: &[u8], line_comments: bool, room: &mut Room) -> Cut {
     let (tokens, leads) = (room.tokens.as_mut_slice(), room.leads.as_mut_slice());
-    let mut cut = Cut { tokens: 0, leads: 0, comments: 0, last_quotes: [NO_TWIN; 3] };
+    let mut cut = Cut { tokens: 0, leads: 0, comments: 0, last_quotes: [NO_PLACE; 3] };
     let mut space = Space { unclosed: false, line_comments };
     // For each kind of quote: the flag of the next, which is that of an odd number before it.
     let mut odd = [0; 3];
@@ -225,28 +266,30 @@ pub(super) fn cut(text: &[u8], line_comments: bool, room: &mut Room) -> Cut {
     let mut opened = 0usize;
     // What the token before wants to follow it.
     let mut wanted = 0;
-    let (mut start, mut count, mut led) = (0, 0, 0);
+    let (mut start, mut count) = (0, 0);
     let mut flags = 0;
     while let Some(&byte) = text.get(start) {
-        let First { role, mut code, mut lead } = first_of(byte);
+        let mut lead = first_of(byte);
         let mut end = start + 1;
-        match role {
-            Role::Single => {}
-            Role::Blank => {
+        match lead.role() {
+            role::SINGLE => {}
+            role::BLANK => {
                 flags |= Token::SPACED;
                 start = end;
                 continue;
             }
-            Role::Word => {
-                let (word, after) = word(text, start);
-                end = after;
-                code = codes::WORDS + word as u8;
-                lead = WORD_LEADS.get(word as usize).copied().unwrap_or(lead);
+            role::WORD => {
+                end = word_end(text, end);
+                if let Some(part) = part_of(text, start, end) {
+                    lead = WORD_LEADS.get(part as usize).copied().unwrap_or(lead);
+                }
+                if wanted & next::CONDITION != 0 && lead.is() & next::NAME != 0 {
+                    lead = lead.wanting(next::BEHIND_NAME);
+                }
             }
-            Role::Quote(slot) => {
-                if let (Some(last), Some(odd)) =
-                    (cut.last_quotes.get_mut(usize::from(slot)), odd.get_mut(usize::from(slot)))
-                {
+            role::QUOTE..=role::LAST_QUOTE => {
+                let slot = usize::from(lead.role() - role::QUOTE);
+                if let (Some(last), Some(odd)) = (cut.last_quotes.get_mut(slot), odd.get_mut(slot)) {
                     if let Some(token) = tokens.get_mut(usize::from(*last)) {
                         *token = token.with_twin(place(count));
                     }
@@ -255,56 +298,76 @@ pub(super) fn cut(text: &[u8], line_comments: bool, room: &mut Room) -> Cut {
                     *last = place(count);
                 }
             }
-            Role::Compare => end = start + compare_len(text, start),
-            Role::Logic => end += usize::from(text.get(end) == Some(&byte)),
-            Role::Open => opened += 1,
-            Role::Close => {
+            role::COMPARE => end = start + compare_len(text, start),
+            role::LOGIC => end += usize::from(text.get(end) == Some(&byte)),
+            role::OPEN => opened += 1,
+            role::CLOSE => {
                 if opened > 0 {
                     flags |= Token::ODD;
                     opened -= 1;
                 }
             }
-            Role::Dot if !at(text, end).is_ascii_digit() => {}
-            Role::Comment | Role::Dot | Role::More => {
-                let (after, commented) = if role == Role::Comment { space.skip(text, start) } else { (start, false) };
-                if after > start {
+            role::NUMBER => {
+                end = start + number_len(from(text, start));
+                if wanted & next::CONDITION != 0 {
+                    lead = lead.wanting(next::BEHIND_NUMBER);
+                }
+            }
+            role::DOT if !at(text, end).is_ascii_digit() => {}
+            role::COMMENT if !makes_comment(byte, at(text, end)) => {}
+            _ => match space.or_token(text, start) {
+                Unusual::Space { after, commented } => {
                     flags |= Token::SPACED | if commented { Token::COMMENTED } else { 0 };
                     start = after;
                     continue;
                 }
-                let (told, kind, len) = token(from(text, start));
-                (code, end) = (told, start + len);
-                lead = Lead::of(kind);
-                if lead.is & next::COMMENT != 0 {
-                    cut.comments = count + 1;
+                Unusual::Token { told, len } => {
+                    (lead, end) = (told, start + len);
+                    if lead.is() & next::COMMENT != 0 {
+                        cut.comments = count + 1;
+                    }
+                    if wanted & next::CONDITION != 0 && lead.is() & next::NUMBER != 0 {
+                        lead = lead.wanting(next::BEHIND_NUMBER);
+                    }
                 }
-            }
+            },
         }
-        if wanted & lead.is != 0 {
-            note(leads, &mut led, count);
+        if wanted & lead.is() != 0 {
+            note(leads, &mut cut.leads, count, wanted);
         }
-        wanted = lead.wants;
+        wanted = lead.wants();
         if let Some(slot) = tokens.get_mut(count) {
-            *slot = Token::new(code, flags, start, end);
+            *slot = Token::new(lead.code(), flags, start, end);
         }
         count += 1;
         spend(end - start);
         start = end;
         flags = 0;
     }
-    if wanted & next::ANY != 0 {
-        note(leads, &mut led, count);
+    if wanted & next::END != 0 {
+        note(leads, &mut cut.leads, count, wanted);
     }
-    Cut { tokens: count, leads: led, ..cut }
+    Cut { tokens: count, ..cut }
 }
 
-/// Notes that the token before `count` leads somewhere.
+/// Notes that the token before `count`, or the one before that, leads somewhere.
 #[inline]
-fn note(leads: &mut [u16], led: &mut usize, count: usize) {
+fn note(leads: &mut [u16], led: &mut usize, count: usize, wanted: u32) {
     if let Some(slot) = leads.get_mut(*led) {
-        *slot = place(count - 1);
+        *slot = place(count - 1 - usize::from(wanted & next::BEHIND != 0));
     }
     *led += 1;
+}
+
+/// Whether a comment begins or ends with these.
+const fn makes_comment(byte: u8, second: u8) -> bool {
+    matches!((byte, second), (b'/', b'*') | (b'*', b'/') | (b'-', b'-'))
+}
+
+/// What a byte stands for that few tokens begin with.
+enum Unusual {
+    Space { after: usize, commented: bool },
+    Token { told: Lead, len: usize },
 }
 
 /// What separates tokens.
@@ -315,6 +378,17 @@ struct Space {
 }
 
 impl Space {
+    /// What stands at `start`.
+    #[inline(never)]
+    fn or_token(&mut self, text: &[u8], start: usize) -> Unusual {
+        let (after, commented) = if at(text, start) == b'.' { (start, false) } else { self.skip(text, start) };
+        if after > start {
+            return Unusual::Space { after, commented };
+        }
+        let (code, kind, len) = token(from(text, start));
+        Unusual::Token { told: Lead::of_kind(code, kind), len }
+    }
+
     /// Steps over white space and closed comments: the place after them, and whether there was a comment.
     fn skip(&mut self, text: &[u8], start: usize) -> (usize, bool) {
         let mut pos = start;
@@ -360,7 +434,7 @@ impl Space {
 fn token(rest: &[u8]) -> (u8, Kind, usize) {
     let (first, second) = (at(rest, 0), at(rest, 1));
     match first {
-        b'0'..=b'9' | b'.' => (codes::NUMBER, Kind::Number, number_len(rest)),
+        b'.' => (codes::NUMBER, Kind::Number, number_len(rest)),
         b'-' if second == b'-' => (codes::DASHES, Kind::Dashes, 2),
         b'/' if second == b'*' => (codes::OPEN_COMMENT, Kind::OpenComment, 2),
         b'#' => (first, Kind::Hash, 1),
@@ -401,28 +475,36 @@ const fn names() -> [bool; 256] {
     table
 }
 
-/// The part that the name at `start` plays, and the place after it.
-#[inline(always)]
-fn word(text: &[u8], start: usize) -> (Word, usize) {
-    let mut end = start + 1;
+/// The end of the name of which `pos` is the second place.
+#[inline]
+fn word_end(text: &[u8], pos: usize) -> usize {
+    let mut end = pos;
     while let Some(&byte) = text.get(end)
         && NAMES.get(usize::from(byte)).copied().unwrap_or(false)
     {
         end += 1;
     }
-    let word = match text.get(start..end) {
-        Some(name) if (2..=MAX_LEN).contains(&name.len()) => Word::of(name),
-        _ => Word::Name,
-    };
-    (word, end)
+    end
+}
+
+/// The part that a name plays, if it may be any word of SQL.
+#[inline]
+fn part_of(text: &[u8], start: usize, end: usize) -> Option<Word> {
+    if (2..=MAX_LEN).contains(&(end - start)) { text.get(start..end).map(Word::of) } else { None }
 }
 
 /// Decimal, hexadecimal, binary, with a fraction and an exponent; letters that follow begin a word.
+#[inline]
 fn number_len(rest: &[u8]) -> usize {
     // Most have one digit.
-    if !matches!(at(rest, 1), b'0'..=b'9' | b'.' | b'x' | b'X' | b'e' | b'E') {
-        return 1;
+    match at(rest, 1) {
+        b'0'..=b'9' | b'.' | b'x' | b'X' | b'e' | b'E' => long_number_len(rest),
+        _ => 1,
     }
+}
+
+#[inline(never)]
+fn long_number_len(rest: &[u8]) -> usize {
     let digits = |start: usize| from(rest, start).iter().take_while(|byte| byte.is_ascii_digit()).count();
     if at(rest, 0) == b'0' && at(rest, 1) | 0x20 == b'x' {
         let hex = from(rest, 2).iter().take_while(|byte| byte.is_ascii_hexdigit()).count();

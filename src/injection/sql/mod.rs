@@ -448,8 +448,8 @@ impl Inspection<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::ClassSet;
     use super::super::rules::RuleSet;
+    use super::super::{ClassSet, Finding};
     use super::*;
     use proptest::prelude::*;
 
@@ -459,6 +459,33 @@ mod tests {
         "=", "<", "sleep", "count", "drop ", "table ", "from ", "where ", "a", " ", ",", ".", "is ", "null", "case ", "when ",
         "exec ", "order by ", "limit ", "into outfile ", "procedure analyse", "declare ", "waitfor delay ", "sys", "\u{a0}", "&",
     ];
+
+    /// What is found at the tokens that the lexer noted, or at all.
+    fn found(value: &str, at_all: bool) -> Option<Finding> {
+        let mut room = Room::default();
+        let tokens = Tokens::of(value.as_bytes(), false, &mut room);
+        let every: Vec<u16> = (0..tokens.len()).map(|i| u16::try_from(i).unwrap()).collect();
+        let tokens = if at_all { tokens.with_leads(&every) } else { tokens };
+        let mut findings = Findings::new(ClassSet::ALL, RuleSet::default());
+        Inspection { tokens, first: true, uncommented: false }.run(&mut findings);
+        findings.strongest()
+    }
+
+    #[test]
+    fn no_condition_is_found_but_where_the_lexer_notes_one() {
+        let mut conditions = 0;
+        for before in ["'", "')", "1", ""] {
+            for (logic, operand) in [(" or ", "1"), (" or ", "a"), ("&", "1"), (" having ", "a"), ("||", "null")] {
+                for (next, last) in PIECES.iter().flat_map(|next| PIECES.iter().map(move |last| (next, last))) {
+                    let value = [before, logic, operand, next, last].concat();
+                    let condition = found(&value, true);
+                    assert_eq!(found(&value, false), condition, "{value}");
+                    conditions += usize::from(condition.is_some());
+                }
+            }
+        }
+        assert!(conditions > 1000, "{conditions}");
+    }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2000))]

@@ -101,18 +101,18 @@ impl Token {
     pub(super) const SPACED: u64 = 1 << 8;
     pub(super) const COMMENTED: u64 = 2 << 8;
     pub(super) const ODD: u64 = 4 << 8;
-    const TWIN: u64 = (NO_TWIN as u64) << 48;
-    const END: Self = Self(Self::TWIN | 0xFFFF << 32 | 0xFFFF << 16);
+    const END: Self = Self(0xFFFF << 32 | 0xFFFF << 16);
 
     /// With places of at most 16 bits, and no twin.
     #[inline]
     pub(super) const fn new(code: u8, flags: u64, start: usize, end: usize) -> Self {
-        Self(code as u64 | flags | (start as u64) << 16 | (end as u64) << 32 | Self::TWIN)
+        Self(code as u64 | flags | (start as u64) << 16 | (end as u64) << 32)
     }
 
+    /// The same, which has no twin yet, with one.
     #[inline]
     pub(super) const fn with_twin(self, twin: u16) -> Self {
-        Self(self.0 & !Self::TWIN | (twin as u64) << 48)
+        Self(self.0 | (twin as u64) << 48)
     }
 
     #[inline]
@@ -150,8 +150,10 @@ impl Token {
     }
 }
 
-/// No quote of its kind follows.
-pub(super) const NO_TWIN: u16 = u16::MAX;
+/// No quote of its kind follows: the first token is nobody's twin.
+pub(super) const NO_TWIN: u16 = 0;
+/// No place of a token.
+pub(super) const NO_PLACE: u16 = u16::MAX;
 
 /// Room for the tokens of one part, which the next part uses again.
 #[derive(Default)]
@@ -179,7 +181,7 @@ pub(super) struct Cut {
     pub(super) leads: usize,
     /// The place after the last token that comments out what follows.
     pub(super) comments: usize,
-    /// The last quote of each kind, or [`NO_TWIN`].
+    /// The last quote of each kind, or [`NO_PLACE`].
     pub(super) last_quotes: [u16; 3],
 }
 
@@ -190,7 +192,7 @@ pub(super) struct Tokens<'a> {
     leads: &'a [u16],
     /// The place after the last token that comments out what follows.
     comments: usize,
-    /// The last quote of each kind, or [`NO_TWIN`].
+    /// The last quote of each kind, or [`NO_PLACE`].
     last_quotes: [u16; 3],
     /// The links of chains that were read last, by their place.
     pub(super) links: [Cell<(u32, Option<Link>)>; LINKS],
@@ -207,6 +209,15 @@ impl<'a> Tokens<'a> {
         let leads = room.leads.get(..leads).unwrap_or_default();
         let links = [const { Cell::new((u32::MAX, None)) }; LINKS];
         Self { text, tokens, leads, comments, last_quotes, links }
+    }
+
+    /// The same with other `leads`.
+    #[cfg(test)]
+    pub(super) fn with_leads<'b>(self, leads: &'b [u16]) -> Tokens<'b>
+    where
+        'a: 'b,
+    {
+        Tokens { leads, ..self }
     }
 
     /// Whether what comments out the rest stands at `i` or anywhere after it.
