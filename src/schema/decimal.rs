@@ -1,14 +1,15 @@
 //! Numbers as JSON writes them (RFC 8259 section 6), exactly: no binary floating point, so 0.1 is a tenth and numbers of
 //! any length compare by their value.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 
 /// A decimal number: `digits` times ten to the power of `exponent`, with neither leading nor trailing zeros.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Decimal {
+pub(super) struct Decimal<'w> {
     negative: bool,
-    /// ASCII; empty for zero, which has no sign.
-    digits: Vec<u8>,
+    /// ASCII; empty for zero, which has no sign. Borrowed from a number without a fraction.
+    digits: Cow<'w, [u8]>,
     /// Held within [`FURTHEST`].
     exponent: i64,
 }
@@ -16,23 +17,33 @@ pub(super) struct Decimal {
 /// Beyond ten to this power, or below its inverse, all exponents count as the same.
 const FURTHEST: i64 = 1 << 60;
 
-impl Decimal {
+impl<'w> Decimal<'w> {
     /// The value of a number that RFC 8259 allows.
-    pub(super) fn parse(written: &str) -> Self {
+    pub(super) fn parse(written: &'w str) -> Self {
         let (mantissa, exponent) = written.split_once(['e', 'E']).unwrap_or((written, "0"));
         let (negative, mantissa) = mantissa.strip_prefix('-').map_or((false, mantissa), |rest| (true, rest));
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-        let all = whole.bytes().chain(fraction.bytes());
-        let mut digits: Vec<u8> = all.skip_while(|digit| *digit == b'0').collect();
+        let mut digits = match fraction {
+            "" => Cow::Borrowed(without_leading_zeros(whole.as_bytes())),
+            _ => Cow::Owned(without_leading_zeros(&[whole, fraction].concat().into_bytes()).to_vec()),
+        };
         let significant = digits.iter().rposition(|digit| *digit != b'0').map_or(0, |last| last + 1);
         let trailing = digits.len() - significant;
-        digits.truncate(significant);
+        match &mut digits {
+            Cow::Borrowed(digits) => *digits = digits.get(..significant).unwrap_or_default(),
+            Cow::Owned(digits) => digits.truncate(significant),
+        }
         if digits.is_empty() {
             return Self { negative: false, digits, exponent: 0 };
         }
         let shift = i64::try_from(trailing).unwrap_or(FURTHEST) - i64::try_from(fraction.len()).unwrap_or(FURTHEST);
         let exponent = power(exponent).saturating_add(shift).clamp(-FURTHEST, FURTHEST);
         Self { negative, digits, exponent }
+    }
+
+    /// The same number, for longer than its text is there.
+    pub(super) fn into_owned(self) -> Decimal<'static> {
+        Decimal { negative: self.negative, digits: Cow::Owned(self.digits.into_owned()), exponent: self.exponent }
     }
 
     /// Whether it has no fraction: 1.0 and 10e-1 have none.
@@ -99,13 +110,13 @@ impl Decimal {
     }
 }
 
-impl PartialOrd for Decimal {
+impl PartialOrd for Decimal<'_> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for Decimal {
+impl Ord for Decimal<'_> {
     fn cmp(&self, other: &Self) -> Ordering {
         match (self.negative, other.negative) {
             (false, false) => self.magnitude(other),
@@ -114,6 +125,11 @@ impl Ord for Decimal {
             (false, true) => Ordering::Greater,
         }
     }
+}
+
+fn without_leading_zeros(digits: &[u8]) -> &[u8] {
+    let zeros = digits.iter().take_while(|digit| **digit == b'0').count();
+    digits.get(zeros..).unwrap_or_default()
 }
 
 /// An exponent as written.
@@ -197,7 +213,8 @@ mod tests {
         #[test]
         fn agrees_with_integers(a in any::<i32>(), b in any::<i32>(), scale in 0..6_u32) {
             let written = |n: i32| format!("{n}e-{scale}");
-            let (one, other) = (Decimal::parse(&written(a)), Decimal::parse(&written(b)));
+            let (a_written, b_written) = (written(a), written(b));
+            let (one, other) = (Decimal::parse(&a_written), Decimal::parse(&b_written));
             prop_assert_eq!(one.cmp(&other), a.cmp(&b));
             prop_assert_eq!(one.is_integer(), a % 10_i32.pow(scale) == 0);
             let step = b.unsigned_abs() % 1000 + 1;

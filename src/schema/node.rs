@@ -42,11 +42,11 @@ pub(super) enum Keyword {
     /// Sorted canonical forms.
     Enum(Box<[Box<[u8]>]>),
     Const(Box<[u8]>),
-    MultipleOf(Decimal),
-    Maximum(Decimal),
-    ExclusiveMaximum(Decimal),
-    Minimum(Decimal),
-    ExclusiveMinimum(Decimal),
+    MultipleOf(Decimal<'static>),
+    Maximum(Decimal<'static>),
+    ExclusiveMaximum(Decimal<'static>),
+    Minimum(Decimal<'static>),
+    ExclusiveMinimum(Decimal<'static>),
     MaxLength(u64),
     MinLength(u64),
     Pattern(Pattern),
@@ -98,9 +98,21 @@ pub(super) struct Properties {
 
 impl Properties {
     pub(super) fn named(&self, name: &str) -> Option<NodeId> {
-        let at = self.named.binary_search_by(|(known, _)| (**known).cmp(name)).ok()?;
-        self.named.get(at).map(|(_, schema)| *schema)
+        position(&self.named, |(known, _)| known, name).and_then(|at| self.named.get(at)).map(|(_, schema)| *schema)
     }
+}
+
+/// Names that are compared one by one: most differ in length or at their ends, which costs less than their order.
+const FEW: usize = 16;
+
+/// Where `name` is among `all`, which are sorted by their names.
+pub(super) fn position<T>(all: &[T], name_of: impl Fn(&T) -> &str, name: &str) -> Option<usize> {
+    if all.len() > FEW {
+        return all.binary_search_by(|one| name_of(one).cmp(name)).ok();
+    }
+    let ends = |name: &str| (name.len(), name.as_bytes().first().copied(), name.as_bytes().last().copied());
+    let wanted = ends(name);
+    all.iter().position(|one| ends(name_of(one)) == wanted && name_of(one) == name)
 }
 
 impl Keyword {

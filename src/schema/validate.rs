@@ -2,7 +2,7 @@
 
 use super::canonical;
 use super::decimal::Decimal;
-use super::node::{Keyword, Node, NodeId, Properties, Types};
+use super::node::{Keyword, Node, NodeId, Properties, Types, position};
 use super::{MOST_VIOLATIONS, Refusal, Schema, Violation};
 use crate::document::{Document, Place, Value};
 use crate::order;
@@ -398,26 +398,31 @@ impl<'r> Run<'r, '_> {
 
     fn required(&mut self, names: &[Box<str>], at: Place, keyword: &'static str) -> Result<bool, Stop> {
         let document = self.document;
-        let mut present = vec![false; names.len()];
+        let named = |member: Place| position(names, |name| name, document.key(member).unwrap_or_default());
+        // No key occurs twice.
+        let mut missing = names.len();
         for member in document.children(at) {
+            if missing == 0 {
+                break;
+            }
             self.spend(1)?;
-            let key = document.key(member).unwrap_or_default();
-            let known = names.binary_search_by(|name| (**name).cmp(key)).ok();
-            if let Some(present) = known.and_then(|known| present.get_mut(known)) {
+            missing -= usize::from(named(member).is_some());
+        }
+        if missing == 0 || self.silent > 0 {
+            return Ok(missing == 0);
+        }
+        let mut present = vec![false; names.len()];
+        for known in document.children(at).filter_map(named) {
+            if let Some(present) = present.get_mut(known) {
                 *present = true;
             }
         }
-        let mut holds = true;
         for (name, _) in names.iter().zip(present).filter(|(_, present)| !*present) {
-            holds = false;
-            if self.silent > 0 {
-                break;
-            }
             let step = name.replace('~', "~0").replace('/', "~1");
-            let pointer = format!("{}/{step}", self.document.pointer(at));
+            let pointer = format!("{}/{step}", document.pointer(at));
             self.tell(pointer, keyword)?;
         }
-        Ok(holds)
+        Ok(false)
     }
 
     fn member(&mut self, at: Place, name: &str) -> Result<bool, Stop> {
@@ -472,7 +477,7 @@ impl<'r> Run<'r, '_> {
     }
 }
 
-fn compared(keyword: &Keyword, number: &Decimal) -> (bool, &'static str) {
+fn compared(keyword: &Keyword, number: &Decimal<'_>) -> (bool, &'static str) {
     match keyword {
         Keyword::MultipleOf(step) => (number.is_multiple_of(step), "multipleOf"),
         Keyword::Maximum(most) => (number <= most, "maximum"),
@@ -484,7 +489,7 @@ fn compared(keyword: &Keyword, number: &Decimal) -> (bool, &'static str) {
 }
 
 fn is_integer(written: &str) -> bool {
-    memchr::memchr3(b'.', b'e', b'E', written.as_bytes()).is_none() || Decimal::parse(written).is_integer()
+    written.bytes().all(|byte| byte == b'-' || byte.is_ascii_digit()) || Decimal::parse(written).is_integer()
 }
 
 /// The types that a value has: a number without a fraction has two.

@@ -245,9 +245,9 @@ impl Compiler {
         types.or_else(|| self.expected(at, "null, boolean, object, array, number, integer, string, or a list of them"))
     }
 
-    fn number(&mut self, value: &Value, at: &str) -> Option<Decimal> {
+    fn number(&mut self, value: &Value, at: &str) -> Option<Decimal<'static>> {
         match value.as_number() {
-            Some(number) => Some(Decimal::parse(&number.to_string())),
+            Some(number) => Some(Decimal::parse(&number.to_string()).into_owned()),
             None => self.expected(at, "a number"),
         }
     }
