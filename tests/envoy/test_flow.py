@@ -156,13 +156,16 @@ def test_thousands_of_clients_that_leave_cost_no_memory(gateway):
             with client.Connection(gateway.port) as connection:
                 connection.send(client.head("POST", target(), [("host", HOST), JSON, ("content-length", "60000")]) + body[:50_000])
 
+    def grown(times):
+        before = gateway.rss()
+        leave(times)
+        assert eventually(lambda: not gateway.stat("http.ingress.downstream_rq_active"))
+        return gateway.rss() - before
+
     leave(300)
-    assert eventually(lambda: not gateway.stat("http.ingress.downstream_rq_active"))
-    before = gateway.rss()
-    leave(2000)
-    assert eventually(lambda: not gateway.stat("http.ingress.downstream_rq_active"))
-    # A twentieth of them kept would be more.
-    assert gateway.rss() - before < 5 << 20
+    # A twentieth of them kept would be more, each time. How many are there at once differs, and the most there ever were
+    # leave room behind that is used again.
+    assert any(grown(2000) < 5 << 20 for _ in range(5))
     served(gateway, None)
 
 
