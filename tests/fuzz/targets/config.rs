@@ -1,4 +1,4 @@
-//! Configurations: the first error is one of all, and what is accepted has none.
+//! Configurations: what cannot be read has errors to say, and what has none can be read.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -7,5 +7,6 @@ use portcullis::config::{Config, every_error, plugin_configuration};
 fuzz_target!(|bytes: &[u8]| {
     let json = plugin_configuration(bytes);
     let errors = every_error(&json);
-    assert_eq!(Config::from_json(&json).is_ok(), errors.is_empty());
+    // What can be read may still contradict itself, which only the list of all errors says.
+    assert!(Config::from_json(&json).is_ok() || !errors.is_empty());
 });
