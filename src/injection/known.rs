@@ -9,6 +9,8 @@ const SLOTS: usize = 1024;
 const LONGEST: usize = 512;
 
 /// Harmless values of one worker, each whole: no value can be taken for another one.
+///
+/// A value is remembered when it comes a second time: identifiers of requests, which never do, would push out the others.
 #[derive(Debug)]
 pub struct KnownHarmless {
     seed: u64,
@@ -19,6 +21,15 @@ pub struct KnownHarmless {
 struct Slot {
     value: Box<[u8]>,
     classes: ClassSet,
+    /// Mark of the last value that was looked for here in vain.
+    missed: u32,
+}
+
+/// Where a value is kept, and what tells it from most others that would be.
+#[derive(Clone, Copy)]
+struct Place {
+    slot: usize,
+    mark: u32,
 }
 
 impl KnownHarmless {
@@ -35,38 +46,40 @@ impl KnownHarmless {
         if value.len() > LONGEST {
             return fast::is_harmless(value, classes) || scan(value, classes).is_none();
         }
-        let position = self.position(value);
-        if self.slots.get(position).is_some_and(|slot| *slot.value == *value && slot.classes.contains_all(classes)) {
+        let place = self.place(value);
+        let slot = self.slots.get(place.slot);
+        if slot.is_some_and(|slot| *slot.value == *value && slot.classes.contains_all(classes)) {
             return true;
         }
-        if fast::is_harmless(value, classes) {
-            return true;
-        }
-        let harmless = scan(value, classes).is_none();
+        let harmless = fast::is_harmless(value, classes) || scan(value, classes).is_none();
         if harmless {
-            self.remember(position, value, classes);
+            self.met(place, value, classes);
         }
         harmless
     }
 
-    fn remember(&mut self, position: usize, value: &[u8], classes: ClassSet) {
+    #[inline(never)]
+    fn met(&mut self, place: Place, value: &[u8], classes: ClassSet) {
         if self.slots.is_empty() {
             self.slots.resize(SLOTS, Slot::default());
         }
-        if let Some(slot) = self.slots.get_mut(position) {
-            *slot = Slot { value: value.into(), classes };
+        let Some(slot) = self.slots.get_mut(place.slot) else { return };
+        if slot.missed == place.mark {
+            *slot = Slot { value: value.into(), classes, missed: place.mark };
+        } else {
+            slot.missed = place.mark;
         }
     }
 
     /// Multiply and rotate, a word at a time: wasm has no product of 128 bits.
-    fn position(&self, value: &[u8]) -> usize {
+    fn place(&self, value: &[u8]) -> Place {
         let factor = 0x9E37_79B9_7F4A_7C15 ^ self.seed << 1;
         let mix = |hash: u64, word: u64| (hash ^ word).wrapping_mul(factor).rotate_left(29);
         let (words, rest) = value.as_chunks::<8>();
         let hash = words.iter().fold(self.seed ^ value.len() as u64, |hash, word| mix(hash, u64::from_le_bytes(*word)));
         let last = rest.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
         let hash = mix(mix(hash, last), 0);
-        usize::try_from(hash >> 32).unwrap_or_default() % SLOTS
+        Place { slot: usize::try_from(hash >> 32).unwrap_or_default() % SLOTS, mark: hash as u32 }
     }
 }
 
@@ -93,17 +106,35 @@ mod tests {
 
     #[test]
     fn a_value_that_was_inspected_is_found_again() {
+        for value in [BROWSER, b"en-GB"] {
+            let mut known = KnownHarmless::new(7);
+            let kept = |known: &KnownHarmless| known.slots[known.place(value).slot].clone();
+            assert!(known.is_harmless(value, ClassSet::ALL));
+            assert_eq!(&*kept(&known).value, b"", "once is no sign that it comes again");
+            assert!(known.is_harmless(value, ClassSet::ALL));
+            assert_eq!((&*kept(&known).value, kept(&known).classes), (value, ClassSet::ALL));
+        }
+    }
+
+    #[test]
+    fn values_that_never_come_again_push_nothing_out() {
         let mut known = KnownHarmless::new(7);
-        assert!(known.is_harmless(BROWSER, ClassSet::ALL));
-        let slot = known.slots[known.position(BROWSER)].clone();
-        assert_eq!((&*slot.value, slot.classes), (BROWSER, ClassSet::ALL));
+        for _ in 0..2 {
+            known.is_harmless(BROWSER, ClassSet::ALL);
+        }
+        for n in 0..20_000 {
+            known.is_harmless(format!("request-{n}").as_bytes(), ClassSet::ALL);
+        }
+        assert_eq!(&*known.slots[known.place(BROWSER).slot].value, BROWSER);
     }
 
     #[test]
     fn a_million_values_take_no_more_room_than_the_slots() {
         let mut known = KnownHarmless::new(7);
         for n in 0..20_000 {
-            known.is_harmless(format!("Mozilla/5.0 (X11; Linux x86_64; n:{n})").as_bytes(), ClassSet::ALL);
+            for _ in 0..2 {
+                known.is_harmless(format!("Mozilla/5.0 (X11; Linux x86_64; n:{n})").as_bytes(), ClassSet::ALL);
+            }
         }
         assert_eq!(known.slots.len(), SLOTS);
         assert!(!known.is_harmless(&[b"<script>alert(1)</script>".as_slice(), &[b'a'; 600]].concat(), ClassSet::ALL));
