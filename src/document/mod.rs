@@ -99,8 +99,10 @@ struct Text<'a> {
     written: Option<&'a [u8]>,
 }
 
-/// UTF-8's, which some servers send and lenient ones drop before they read JSON.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+/// The document without UTF-8's byte order mark, which some servers send and lenient ones drop before they read JSON.
+pub fn without_byte_order_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
+}
 
 impl<'a> Document<'a> {
     /// Parses one document; a byte order mark before it is passed over. `limits.unique_keys` counts as set.
@@ -108,8 +110,7 @@ impl<'a> Document<'a> {
     /// # Errors
     /// [`Error`].
     pub fn parse(bytes: &'a [u8], limits: &Limits) -> Result<Self, Error> {
-        let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
-        Ok(Self { nodes: tree::parse(bytes, limits)?, changed: false })
+        Ok(Self { nodes: tree::parse(without_byte_order_mark(bytes), limits)?, changed: false })
     }
 
     /// The whole document.

@@ -9,13 +9,6 @@ use crate::order;
 /// Recursive: as deep as the document, which its limits bound.
 pub(super) fn push(document: &Document<'_>, place: Place, out: &mut Vec<u8>) {
     match document.value(place) {
-        Value::Null => out.push(b'n'),
-        Value::Bool(value) => out.push(if value { b't' } else { b'f' }),
-        Value::Number(written) => {
-            out.push(b'#');
-            Decimal::parse(written).push(out);
-        }
-        Value::String(text) => push_text(text, out),
         Value::Array => {
             out.push(b'[');
             for element in document.children(place) {
@@ -33,6 +26,21 @@ pub(super) fn push(document: &Document<'_>, place: Place, out: &mut Vec<u8>) {
             }
             out.push(b'}');
         }
+        scalar => push_scalar(scalar, out),
+    }
+}
+
+/// Appends the canonical form of what is neither array nor object.
+pub(super) fn push_scalar(value: Value<'_>, out: &mut Vec<u8>) {
+    match value {
+        Value::Null => out.push(b'n'),
+        Value::Bool(value) => out.push(if value { b't' } else { b'f' }),
+        Value::Number(written) => {
+            out.push(b'#');
+            Decimal::parse(written).push(out);
+        }
+        Value::String(text) => push_text(text, out),
+        Value::Array | Value::Object => {}
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::node::{Keyword, Node, NodeId};
-use super::{Problem, Schema, SchemaError, access, reference};
+use super::{Problem, Schema, SchemaError, access, reading, reference};
 
 /// The dialect, the only one.
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
@@ -40,8 +40,10 @@ pub(super) fn compile(schema: &Value) -> Result<Schema, Vec<SchemaError>> {
         dynamic,
         read_only: crate::document::PathSet::default(),
         write_only: Box::default(),
+        plan: reading::Plan::new(&[], root),
     };
     access::compile(&mut schema, &compiler.pointers)?;
+    schema.plan = reading::Plan::new(&schema.nodes, schema.root);
     Ok(schema)
 }
 

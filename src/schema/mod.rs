@@ -11,14 +11,16 @@ mod decimal;
 mod format;
 mod node;
 mod pattern;
+mod reading;
 mod reference;
+mod scalar;
 #[cfg(test)]
 mod tests;
 mod validate;
 
 use std::fmt;
 
-use crate::document::{Document, FieldPath, PathSet};
+use crate::document::{Document, FieldPath, Limits, PathSet};
 use node::{Node, NodeId};
 
 /// Violations beyond which a document is not looked at any further.
@@ -33,6 +35,7 @@ pub struct Schema {
     dynamic: Box<[DynamicAnchor]>,
     read_only: PathSet,
     write_only: Box<[FieldPath]>,
+    plan: reading::Plan,
 }
 
 /// A `$dynamicAnchor`: its resource, its name and where it stands.
@@ -123,6 +126,13 @@ impl Schema {
     /// [`Refusal`].
     pub fn validate(&self, document: &Document<'_>) -> Result<(), Refusal> {
         validate::validate(self, document)
+    }
+
+    /// Whether `document` is certainly one that [`Document::parse`] takes within `limits`, that is valid, and that has no
+    /// field in it which a request cannot set. `false` says nothing. A tenth of the work of finding out with a
+    /// [`Document`], for most.
+    pub fn surely_accepts(&self, document: &[u8], limits: &Limits) -> bool {
+        reading::is_valid(&self.plan, &self.nodes, document, limits)
     }
 
     /// The fields that a request cannot set.

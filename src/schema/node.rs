@@ -149,6 +149,7 @@ impl Keyword {
 pub(super) struct Types(pub(super) u8);
 
 impl Types {
+    pub(super) const ALL: Self = Self(u8::MAX);
     pub(super) const NUMBER: Self = Self(1 << 4);
     pub(super) const INTEGER: Self = Self(1 << 5);
     pub(super) const NULL: Self = Self(1);

@@ -1,15 +1,20 @@
 use super::*;
-use crate::document::Limits;
+use crate::document::tests::any_json;
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 fn compiled(schema: &Value) -> Schema {
     Schema::compile(schema).unwrap_or_else(|errors| panic!("{schema}: {errors:?}"))
 }
 
+/// What becomes of a document; what is accepted while it is read is valid.
 fn refusal(schema: &Value, document: &str) -> Result<(), Refusal> {
     let limits = Limits { depth: 128, ..Limits::default() };
-    let document = Document::parse(document.as_bytes(), &limits).unwrap();
-    compiled(schema).validate(&document)
+    let schema = compiled(schema);
+    let sure = schema.surely_accepts(document.as_bytes(), &limits);
+    let refusal = schema.validate(&Document::parse(document.as_bytes(), &limits).unwrap());
+    assert!(!sure || refusal.is_ok(), "{document}: {refusal:?}");
+    refusal
 }
 
 /// `pointer keyword` of every violation.
@@ -231,5 +236,112 @@ fn read_only_and_write_only_without_a_path_are_refused() {
         ),
     ] {
         assert_eq!(errors(&schema), [(pointer.to_owned(), Problem::Access)], "{schema}");
+    }
+}
+
+fn surely(schema: &Value, document: &str) -> bool {
+    compiled(schema).surely_accepts(document.as_bytes(), &Limits::default())
+}
+
+#[test]
+fn what_most_documents_and_schemas_are_is_accepted_while_it_is_read() {
+    let good = r#" {"username":"joe", "email":"joe@example.com","password":"Passw0rd!","bio":"\u00e9 \"é\" \n"} "#;
+    assert!(surely(&sign_up(), good));
+    assert!(surely(&sign_up(), &format!("\u{feff}{good}")));
+    for (schema, document) in [
+        (json!(true), r#"{"a":[1,{"a":[],"b":{}}],"b":null}"#),
+        (json!({ "type": ["integer", "null"], "minimum": 1, "maximum": 3 }), "3"),
+        (json!({ "type": "number", "multipleOf": 0.01 }), "4.35"),
+        (json!({ "type": "integer" }), "1.0"),
+        (json!({ "enum": ["a", 1, null] }), "1.0"),
+        (json!({ "const": "a" }), "\"\\u0061\""),
+        (
+            json!({ "items": { "$ref": "#/$defs/a" }, "minItems": 2, "$defs": { "a": { "pattern": "^a+$" } } }),
+            r#"["a","aa"]"#,
+        ),
+        (
+            json!({ "required": ["x"], "minProperties": 2, "additionalProperties": { "type": "string" } }),
+            r#"{"y":"","x":""}"#,
+        ),
+        (json!({ "properties": { "children": { "items": { "$ref": "#" } } } }), r#"{"children":[{"children":[{}]}]}"#),
+        (json!({ "properties": { "id": { "readOnly": true } }, "required": ["id"] }), r#"{"name":"x"}"#),
+    ] {
+        assert!(surely(&schema, document), "{schema} {document}");
+    }
+}
+
+#[test]
+fn what_is_refused_changed_or_needs_a_second_look_is_not_accepted_while_it_is_read() {
+    let others = |count: usize| (0..count).map(|at| (format!("k{at}"), Value::Null)).collect::<Value>().to_string();
+    assert!(surely(&json!({}), &others(16)) && !surely(&json!({}), &others(17)));
+    for (schema, document) in [
+        (sign_up(), r#"{"username":"joe","email":"joe@example.com","password":"Passw0rd!","admin":true}"#),
+        (sign_up(), r#"{"username":"joe","email":"joe@example.com"}"#),
+        (sign_up(), r#"{"username":"joe","email":"joe@example.com","password":"password"}"#),
+        (json!({}), r#"{"a":1,"a":1}"#),
+        (json!({}), r#"{"a":1,"\u0061":1}"#),
+        (json!({ "properties": { "a": true } }), r#"{"a":1,"b":{"a":1},"\u0061":1}"#),
+        (json!({}), r#"{"a\ud800":1}"#),
+        (json!({}), r#"{"a":1}}"#),
+        (json!({}), r#"{"a":1"#),
+        (json!({}), ""),
+        (json!(false), "1"),
+        (json!({ "properties": { "id": { "readOnly": true } } }), r#"{"id":1}"#),
+        (
+            json!({ "properties": { "a": { "$ref": "#/$defs/id" } }, "$defs": { "id": { "readOnly": true } } }),
+            r#"{"a":1}"#,
+        ),
+        (json!({ "const": [1] }), "[1]"),
+        (json!({ "uniqueItems": true }), "[1,1]"),
+        (
+            json!({ "items": { "pattern": "(a|b|c|d){1,60}x" } }),
+            &Value::from(vec!["abcd".repeat(10_000); 20]).to_string(),
+        ),
+    ] {
+        assert!(!surely(&schema, document), "{schema} {document}");
+    }
+}
+
+/// Schemas as a description of an interface has them, and some keywords that it seldom has.
+fn any_schema() -> impl Strategy<Value = Value> {
+    let types = prop::sample::select(&["null", "boolean", "integer", "number", "string", "array", "object"][..]);
+    let leaf = prop_oneof![
+        Just(json!({})),
+        any::<bool>().prop_map(Value::from),
+        types.prop_map(|name| json!({ "type": name })),
+        Just(json!({ "type": ["string", "array"], "maxLength": 2, "maxItems": 2 })),
+        (-9_i32..9, -9_i32..9).prop_map(|(a, b)| json!({ "minimum": a, "exclusiveMaximum": b, "multipleOf": 1.5 })),
+        (0_u32..3, "[a-c]?").prop_map(|(least, pattern)| json!({ "minLength": least, "pattern": pattern })),
+        prop::collection::vec(any_json(), 1..3).prop_map(|all| json!({ "enum": all })),
+    ];
+    leaf.prop_recursive(4, 24, 4, |inner| {
+        let named = prop::collection::btree_map("[a-c]", inner.clone(), 0..3);
+        let required = prop::collection::btree_set("[a-c]", 0..2);
+        prop_oneof![
+            2 => (inner.clone(), 0_u32..2).prop_map(|(items, least)| json!({ "items": items, "minItems": least })),
+            4 => (named, required, inner.clone(), 0_u32..4).prop_map(|(named, required, rest, most)| json!({
+                "properties": named, "required": required, "additionalProperties": rest, "maxProperties": most
+            })),
+            1 => inner.prop_map(|schema| json!({ "anyOf": [schema] })),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    #[test]
+    fn what_is_accepted_while_it_is_read_is_parsed_and_valid(
+        schema in any_schema(), document in any_json(), pretty in any::<bool>(),
+        from in "\"[a-c]\"|:|\\{|,", to in "\"[a-c]\"|\"\\\\u006[1-3]\"|,|\\[|1",
+    ) {
+        let text = if pretty { serde_json::to_string_pretty(&document) } else { serde_json::to_string(&document) }.unwrap();
+        let schema = compiled(&json!({ "$ref": "#/$defs/x", "$defs": { "x": schema } }));
+        for text in [text.clone(), text.replacen(&from, &to, 1)] {
+            let limits = Limits { depth: 3, entries: 12, string_length: 3, ..Limits::default() };
+            let sure = schema.surely_accepts(text.as_bytes(), &limits);
+            let parsed = Document::parse(text.as_bytes(), &limits);
+            prop_assert!(!sure || parsed.is_ok_and(|document| schema.validate(&document).is_ok()), "{text}");
+        }
     }
 }

@@ -1,22 +1,22 @@
 //! A document held against a schema: recursion with an explicit bound, a budget of steps, violations where they count.
 
 use super::canonical;
-use super::decimal::Decimal;
-use super::node::{Keyword, Node, NodeId, Properties, Types, position};
+use super::node::{Keyword, Node, NodeId, Properties, position};
+use super::scalar::{self, Budget, Exhausted};
 use super::{MOST_VIOLATIONS, Refusal, Schema, Violation};
 use crate::document::{Document, Place, Value};
 use crate::order;
 
 /// Schemas held against values within one another: every level of a document may take several.
 const DEEPEST: usize = 256;
-/// Steps of about 100 ns: a schema held against a value, a member looked up, a byte a regular expression reads.
-const MOST_STEPS: usize = 500_000;
+/// What one document may cost.
+pub(super) const MOST: Budget = Budget(500_000);
 /// Bytes of a pointer in a violation.
 const LONGEST_POINTER: usize = 256;
 
 pub(super) fn validate(schema: &Schema, document: &Document<'_>) -> Result<(), Refusal> {
     let mut run =
-        Run { schema, document, steps: MOST_STEPS, depth: 0, scope: Vec::new(), silent: 0, violations: Vec::new() };
+        Run { schema, document, budget: MOST, depth: 0, scope: Vec::new(), silent: 0, violations: Vec::new() };
     match run.hold(schema.root, document.root(), "schema", None) {
         Ok(true) => Ok(()),
         Ok(false) | Err(Stop::Enough) => Err(Refusal::Invalid(run.violations)),
@@ -30,6 +30,12 @@ enum Stop {
     Enough,
     /// It would cost too much.
     Exhausted,
+}
+
+impl From<Exhausted> for Stop {
+    fn from(_: Exhausted) -> Self {
+        Self::Exhausted
+    }
 }
 
 /// Which children of a value have been looked at, by their order.
@@ -59,7 +65,7 @@ impl Seen {
 struct Run<'r, 'd> {
     schema: &'r Schema,
     document: &'r Document<'d>,
-    steps: usize,
+    budget: Budget,
     depth: usize,
     /// The schema resources that were entered, the outermost first.
     scope: Vec<u32>,
@@ -70,8 +76,7 @@ struct Run<'r, 'd> {
 
 impl<'r> Run<'r, '_> {
     fn spend(&mut self, steps: usize) -> Result<(), Stop> {
-        self.steps = self.steps.checked_sub(steps).ok_or(Stop::Exhausted)?;
-        Ok(())
+        Ok(self.budget.spend(steps)?)
     }
 
     /// Whether the value at `at` is what the schema says; `because` names the keyword that holds it against the value.
@@ -148,24 +153,17 @@ impl<'r> Run<'r, '_> {
         seen: Option<&mut Seen>,
     ) -> Result<bool, Stop> {
         let (holds, name) = match keyword {
-            Keyword::Type(types) => (types.overlaps(types_of(value)), "type"),
-            Keyword::Enum(forms) => {
-                let form = self.form(at)?;
-                (forms.binary_search_by(|known| (**known).cmp(&form)).is_ok(), "enum")
-            }
-            Keyword::Const(known) => (**known == *self.form(at)?, "const"),
-            Keyword::MultipleOf(_)
+            Keyword::Type(_)
+            | Keyword::MultipleOf(_)
             | Keyword::Maximum(_)
             | Keyword::ExclusiveMaximum(_)
             | Keyword::Minimum(_)
-            | Keyword::ExclusiveMinimum(_) => match value {
-                Value::Number(written) => compared(keyword, &Decimal::parse(written)),
-                _ => return Ok(true),
-            },
-            Keyword::MaxLength(_) | Keyword::MinLength(_) | Keyword::Pattern(_) | Keyword::Format(_) => match value {
-                Value::String(text) => self.text(keyword, text)?,
-                _ => return Ok(true),
-            },
+            | Keyword::ExclusiveMinimum(_)
+            | Keyword::MaxLength(_)
+            | Keyword::MinLength(_)
+            | Keyword::Pattern(_)
+            | Keyword::Format(_) => scalar::holds(keyword, value, &mut self.budget)?,
+            Keyword::Enum(_) | Keyword::Const(_) => scalar::is_listed(keyword, &self.form(at)?),
             Keyword::MaxItems(_)
             | Keyword::MinItems(_)
             | Keyword::UniqueItems
@@ -187,22 +185,6 @@ impl<'r> Run<'r, '_> {
             _ => return self.in_place(keyword, at, seen),
         };
         if holds { Ok(true) } else { self.violated(at, name) }
-    }
-
-    fn text(&mut self, keyword: &Keyword, text: &str) -> Result<(bool, &'static str), Stop> {
-        // A character takes one to four bytes: mostly they need not be counted.
-        let bytes = u64::try_from(text.len()).unwrap_or(u64::MAX);
-        let length = || u64::try_from(text.chars().count()).unwrap_or(u64::MAX);
-        Ok(match keyword {
-            Keyword::MaxLength(most) => (bytes <= *most || length() <= *most, "maxLength"),
-            Keyword::MinLength(least) => (bytes / 4 >= *least || length() >= *least, "minLength"),
-            Keyword::Pattern(pattern) => {
-                self.spend(text.len().saturating_mul(pattern.weight()))?;
-                (pattern.matches(text), "pattern")
-            }
-            Keyword::Format(format) => (format.accepts(text), "format"),
-            _ => (true, ""),
-        })
     }
 
     fn in_place(&mut self, keyword: &'r Keyword, at: Place, mut seen: Option<&mut Seen>) -> Result<bool, Stop> {
@@ -385,14 +367,14 @@ impl<'r> Run<'r, '_> {
         let mut run = Run {
             schema: self.schema,
             document: &document,
-            steps: self.steps,
+            budget: self.budget,
             depth: self.depth,
             scope: self.scope.clone(),
             silent: 1,
             violations: Vec::new(),
         };
         let holds = run.hold(schema, document.root(), "", None);
-        self.steps = run.steps;
+        self.budget = run.budget;
         holds
     }
 
@@ -474,33 +456,5 @@ impl<'r> Run<'r, '_> {
             self.violations.push(violation);
         }
         if self.violations.len() >= MOST_VIOLATIONS { Err(Stop::Enough) } else { Ok(()) }
-    }
-}
-
-fn compared(keyword: &Keyword, number: &Decimal<'_>) -> (bool, &'static str) {
-    match keyword {
-        Keyword::MultipleOf(step) => (number.is_multiple_of(step), "multipleOf"),
-        Keyword::Maximum(most) => (number <= most, "maximum"),
-        Keyword::ExclusiveMaximum(most) => (number < most, "exclusiveMaximum"),
-        Keyword::Minimum(least) => (number >= least, "minimum"),
-        Keyword::ExclusiveMinimum(least) => (number > least, "exclusiveMinimum"),
-        _ => (true, ""),
-    }
-}
-
-fn is_integer(written: &str) -> bool {
-    written.bytes().all(|byte| byte == b'-' || byte.is_ascii_digit()) || Decimal::parse(written).is_integer()
-}
-
-/// The types that a value has: a number without a fraction has two.
-fn types_of(value: Value<'_>) -> Types {
-    match value {
-        Value::Null => Types::NULL,
-        Value::Bool(_) => Types::BOOLEAN,
-        Value::Number(written) if is_integer(written) => Types::NUMBER.with(Types::INTEGER),
-        Value::Number(_) => Types::NUMBER,
-        Value::String(_) => Types::STRING,
-        Value::Array => Types::ARRAY,
-        Value::Object => Types::OBJECT,
     }
 }

@@ -15,6 +15,11 @@ pub trait BodyStep {
     /// reported. [`Step::Await`] and [`Step::Answer`] are no words for a document.
     fn apply(&self, document: &mut Document<'_>, exchange: &mut Exchange, env: &mut Env<'_>) -> Step;
 
+    /// Whether it certainly lets the document go on as it is, told from its bytes. `false` says nothing.
+    fn surely_passes(&self, _document: &[u8], _limits: &Limits) -> bool {
+        false
+    }
+
     /// There must be a JSON document: any other content is refused, and so is none where the method has content.
     fn requires_json(&self) -> bool {
         false
@@ -51,10 +56,7 @@ impl Check for TransformBody {
     fn resume(&self, exchange: &mut Exchange, arrival: Arrival<'_>, env: &mut Env<'_>) -> Step {
         match arrival {
             Arrival::Body(BodyArrival::Whole(b"")) => self.nothing(exchange),
-            Arrival::Body(BodyArrival::Whole(body)) => match self.parse(exchange, body) {
-                Ok(document) => self.apply(document, exchange, env),
-                Err(rejection) => self.unreadable(rejection),
-            },
+            Arrival::Body(BodyArrival::Whole(body)) => self.whole(body, exchange, env),
             Arrival::Body(BodyArrival::OverLimit(_)) => self.unreadable(BodyRejection::TooLarge),
             Arrival::Reply(_) => Step::Fail(Failure::UnexpectedArrival),
         }
@@ -62,15 +64,25 @@ impl Check for TransformBody {
 }
 
 impl TransformBody {
-    fn parse<'b>(&self, exchange: &Exchange, body: &'b [u8]) -> Result<Document<'b>, BodyRejection> {
+    fn whole(&self, body: &[u8], exchange: &mut Exchange, env: &mut Env<'_>) -> Step {
         if is_encoded(exchange) {
-            return Err(BodyRejection::Encoded);
+            return self.unreadable(BodyRejection::Encoded);
         }
         if !may_be_json(exchange) {
             let strict = self.requires_json();
-            return Err(if strict { BodyRejection::NotJson } else { BodyRejection::Malformed("content_type") });
+            return self.unreadable(if strict {
+                BodyRejection::NotJson
+            } else {
+                BodyRejection::Malformed("content_type")
+            });
         }
-        Document::parse(body, &self.limits).map_err(rejection)
+        if self.steps.iter().all(|step| step.surely_passes(body, &self.limits)) {
+            return Step::Pass;
+        }
+        match Document::parse(body, &self.limits) {
+            Ok(document) => self.apply(document, exchange, env),
+            Err(error) => self.unreadable(rejection(error)),
+        }
     }
 
     fn requires_json(&self) -> bool {

@@ -3,7 +3,7 @@
 use super::request::BodyStep;
 use crate::check::{Env, Step};
 use crate::denial::{BodyRejection, Denial};
-use crate::document::Document;
+use crate::document::{Document, Limits};
 use crate::exchange::Exchange;
 use crate::schema::{Refusal, Schema};
 
@@ -23,6 +23,10 @@ impl BodyStep for ValidateBody {
             Err(Refusal::Invalid(violations)) => Step::Deny(Denial::Invalid(violations.into())),
             Err(Refusal::TooComplex) => Step::Deny(Denial::Body(BodyRejection::TooComplex("schema_limits"))),
         }
+    }
+
+    fn surely_passes(&self, document: &[u8], limits: &Limits) -> bool {
+        self.schema.surely_accepts(document, limits)
     }
 
     fn requires_json(&self) -> bool {

@@ -10,6 +10,7 @@ use crate::check::{Arrival, Await, BodyArrival, Check, Env, Failure, Step};
 use crate::checks::inspect::{Findings, Inspector};
 use crate::config::Verdict;
 use crate::denial::{BodyRejection, Denial, Place};
+use crate::document::without_byte_order_mark;
 use crate::exchange::Exchange;
 use crate::injection::{ClassSet, bulk};
 use crate::media::body::Reader;
@@ -35,9 +36,6 @@ pub struct InspectBody {
     /// How much is looked at.
     pub limits: Limits,
 }
-
-/// UTF-8's, which lenient servers drop before they read JSON.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Why the inspection of a body ends early.
 enum Stop {
@@ -115,7 +113,7 @@ impl InspectBody {
     /// A body whose type says nothing about its fields. One that may be binary by its type, and is by its bytes, has none
     /// that a server would paste into a query.
     fn undeclared(&self, body: &[u8], may_be_binary: bool, findings: &mut Findings) -> Result<(), Stop> {
-        let document = without_mark(body);
+        let document = without_byte_order_mark(body);
         if let Some(b'{' | b'[') = document.trim_ascii_start().first() {
             let json = ContentType { media: Media::Json, charset: Charset::Unstated };
             match self.items(&json, document, findings) {
@@ -205,14 +203,10 @@ fn rejection(error: body::Error) -> BodyRejection {
     }
 }
 
-fn without_mark(body: &[u8]) -> &[u8] {
-    body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body)
-}
-
 /// JSON or XML begins like this, and no form that a program made: it escapes these. `=` and `&` would take an attack in
 /// such a document apart.
 fn opens_a_document(body: &[u8]) -> bool {
-    matches!(without_mark(body).trim_ascii_start().first(), Some(b'{' | b'[' | b'"' | b'<'))
+    matches!(without_byte_order_mark(body).trim_ascii_start().first(), Some(b'{' | b'[' | b'"' | b'<'))
 }
 
 fn says_nothing(media: &Media<'_>) -> bool {

@@ -59,15 +59,22 @@ impl<'a, V: Visitor> Walker<'a, V> {
         let start = glide.at + 1;
         let Some(end) = self.window.plain::<V>(self.document, start) else { return false };
         let Some(text) = self.document.get(start..end) else { return false };
-        if text.len() > self.limits.string_length || !self.visit.passes_over(text) {
+        if text.len() > self.limits.string_length {
             return false;
         }
         if glide.stands == Stands::BeforeValue {
+            if !self.visit.passes_over(text) {
+                return false;
+            }
             glide.at = end + 1;
             glide.stands = Stands::AfterValue;
             return true;
         }
-        if self.entries >= self.limits.entries || self.document.get(end + 1) != Some(&b':') {
+        // The visitor comes last: what it has passed over is not shown to it again.
+        if self.entries >= self.limits.entries
+            || self.document.get(end + 1) != Some(&b':')
+            || !self.visit.passes_over_key(text)
+        {
             return false;
         }
         self.entries += 1;

@@ -17,7 +17,7 @@ mod window;
 use std::borrow::Cow;
 use std::ops::{ControlFlow, Range};
 
-use crate::lanes;
+use crate::lanes::{self, Lanes};
 
 /// The bounds of a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,12 +181,19 @@ pub trait Visitor {
     /// backslashes, control characters and what is no ASCII.
     #[inline]
     fn suspect(block: &Block<'_>) -> u64 {
-        block.stops() | block.high()
+        block.suspects()
     }
 
-    /// Whether a key or a string need not be shown. Only asked of ASCII without escapes in which no byte is marked.
+    /// Whether a string need not be shown. Only asked of ASCII without escapes in which no byte is marked; what is not
+    /// passed over is shown next.
     fn passes_over(&mut self, _text: &[u8]) -> bool {
         false
+    }
+
+    /// The same of a key.
+    #[inline]
+    fn passes_over_key(&mut self, key: &[u8]) -> bool {
+        self.passes_over(key)
     }
 
     /// Whether a number or a literal need not be shown.
@@ -225,6 +232,20 @@ impl<'d> Block<'d> {
             *flag = u8::from((byte < 0x20) | (byte == b'"') | (byte == b'\\')).wrapping_neg();
         }
         lanes::bits(&flags)
+    }
+
+    /// Both: all that does not continue a plain string.
+    #[inline]
+    pub fn suspects(&self) -> u64 {
+        /// By the upper half of a byte: control characters, and what is no ASCII.
+        const UPPER: [u8; 16] = [128, 128, 0, 0, 0, 0, 0, 0, 128, 128, 128, 128, 128, 128, 128, 128];
+        let (quarters, _) = self.bytes().as_chunks::<16>();
+        let suspects = |quarter: &[u8; 16]| {
+            let bytes = Lanes::load(quarter);
+            let ends = bytes.equals(Lanes::splat(b'"')).or(bytes.equals(Lanes::splat(b'\\')));
+            bytes.classify(&[128; 16], &UPPER).or(ends).bits()
+        };
+        quarters.iter().rev().fold(0, |bits, quarter| bits << 16 | suspects(quarter))
     }
 
     /// What is no ASCII.
