@@ -20,6 +20,24 @@ const FURTHEST: i64 = 1 << 60;
 impl<'w> Decimal<'w> {
     /// The value of a number that RFC 8259 allows.
     pub(super) fn parse(written: &'w str) -> Self {
+        Self::parse_integer(written).unwrap_or_else(|| Self::parse_any(written))
+    }
+
+    /// Most numbers are written with nothing but digits.
+    fn parse_integer(written: &'w str) -> Option<Self> {
+        let (negative, written) = written.strip_prefix('-').map_or((false, written), |rest| (true, rest));
+        if !is_all_digits(written) {
+            return None;
+        }
+        let digits = without_leading_zeros(written.as_bytes());
+        let significant = digits.iter().rposition(|digit| *digit != b'0').map_or(0, |last| last + 1);
+        let exponent = i64::try_from(digits.len() - significant).unwrap_or(FURTHEST);
+        let digits = Cow::Borrowed(digits.get(..significant).unwrap_or_default());
+        Some(Self { negative: negative && significant > 0, digits, exponent })
+    }
+
+    #[inline(never)]
+    fn parse_any(written: &'w str) -> Self {
         let (mantissa, exponent) = written.split_once(['e', 'E']).unwrap_or((written, "0"));
         let (negative, mantissa) = mantissa.strip_prefix('-').map_or((false, mantissa), |rest| (true, rest));
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
@@ -127,6 +145,11 @@ impl Ord for Decimal<'_> {
     }
 }
 
+/// Whether it is digits and nothing else.
+pub(super) fn is_all_digits(written: &str) -> bool {
+    written.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 fn without_leading_zeros(digits: &[u8]) -> &[u8] {
     let zeros = digits.iter().take_while(|digit| **digit == b'0').count();
     digits.get(zeros..).unwrap_or_default()
@@ -209,6 +232,11 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(256))]
+
+        #[test]
+        fn integers_are_read_as_any_number_is(written in "-?[0-3]{1,6}|-?[0-9]{1,40}") {
+            prop_assert_eq!(Decimal::parse_integer(&written), Some(Decimal::parse_any(&written)));
+        }
 
         #[test]
         fn agrees_with_integers(a in any::<i32>(), b in any::<i32>(), scale in 0..6_u32) {

@@ -1,6 +1,6 @@
 //! What keywords say of a value that holds no others: its type, its size, its text.
 
-use super::decimal::Decimal;
+use super::decimal::{Decimal, is_all_digits};
 use super::node::{Keyword, Types};
 use crate::document::Value;
 
@@ -95,5 +95,5 @@ fn compared(keyword: &Keyword, written: &str) -> (bool, &'static str) {
 }
 
 fn is_integer(written: &str) -> bool {
-    written.bytes().all(|byte| byte == b'-' || byte.is_ascii_digit()) || Decimal::parse(written).is_integer()
+    is_all_digits(written.strip_prefix('-').unwrap_or(written)) || Decimal::parse(written).is_integer()
 }

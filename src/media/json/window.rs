@@ -133,17 +133,25 @@ impl Closer {
 /// Shows the block at `base`, which is in the document.
 #[inline]
 fn with_block(document: &[u8], base: usize, show: impl FnOnce(&Block<'_>)) {
-    let mut padded = [b' '; SIZE + 2];
+    let padded;
     let bytes = match document.get(base..base + SIZE + 2).and_then(|bytes| bytes.try_into().ok()) {
         Some(bytes) => bytes,
         None => {
-            // Behind the document there is nothing that would end a string.
-            let rest = document.get(base..).unwrap_or_default();
-            padded.iter_mut().zip(rest).for_each(|(slot, byte)| *slot = *byte);
+            padded = last_block(document, base);
             &padded
         }
     };
     show(&Block { bytes });
+}
+
+/// Behind the document there is nothing that would end a string. Apart, because filling memory is a call out of the module.
+#[cold]
+#[inline(never)]
+fn last_block(document: &[u8], base: usize) -> [u8; SIZE + 2] {
+    let mut padded = [b' '; SIZE + 2];
+    let rest = document.get(base..).unwrap_or_default();
+    padded.iter_mut().zip(rest).for_each(|(slot, byte)| *slot = *byte);
+    padded
 }
 
 #[cfg(test)]
