@@ -23,6 +23,8 @@ mod floods;
 mod gate;
 #[path = "pipeline/inspection.rs"]
 mod inspection;
+#[path = "pipeline/intrusion.rs"]
+mod intrusion;
 #[path = "pipeline/limits.rs"]
 mod limits;
 #[path = "pipeline/login.rs"]
