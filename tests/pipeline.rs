@@ -1,6 +1,5 @@
 //! Whole requests through a configuration: who gets through, what the upstream receives, what the client and the events
 //! are told.
-#![cfg(feature = "cli")]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 #[path = "pipeline/access.rs"]

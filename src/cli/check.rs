@@ -5,9 +5,9 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::document::{self, Found};
-use crate::assembly::{self, Assembled, Surroundings};
-use crate::config::{Config, ConfigError, SecretSource};
-use crate::store::MemoryStore;
+use portcullis::assembly::{self, Assembled, Surroundings};
+use portcullis::store::MemoryStore;
+use portcullis_config::{Config, ConfigError, SecretSource};
 
 /// The configuration is good.
 const GOOD: u8 = 0;

@@ -14,16 +14,16 @@ use std::rc::Rc;
 
 use super::document;
 use super::options::Options;
-use crate::assembly::{self, Assembled, Surroundings};
-use crate::check::{Arrival, CalloutReply, Env, Step};
-use crate::config::{Condition, Config, ConfigError, DenyEntry, LimitKey, Mode};
-use crate::denial::Denial;
-use crate::exchange::Exchange;
-use crate::native::NativeHost;
-use crate::pipeline::{Next, Pipeline};
-use crate::time::Timestamp;
-use crate::watch::Watcher;
-use crate::worker::Worker;
+use portcullis::assembly::{self, Assembled, Surroundings};
+use portcullis::check::{Arrival, CalloutReply, Env, Step};
+use portcullis::denial::Denial;
+use portcullis::exchange::Exchange;
+use portcullis::native::NativeHost;
+use portcullis::pipeline::{Next, Pipeline};
+use portcullis::time::Timestamp;
+use portcullis::watch::Watcher;
+use portcullis::worker::Worker;
+use portcullis_config::{Condition, Config, ConfigError, DenyEntry, LimitKey, Mode};
 
 use entry::Entry;
 

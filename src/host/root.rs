@@ -3,16 +3,16 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use crate::assembly::{self, Surroundings};
-use crate::check::{CalloutReply, Env};
-use crate::config;
-use crate::host::abi::{self, Buffer, Level};
-use crate::host::callouts::{Asker, Callouts};
-use crate::host::environment::{Environment, SharedData};
-use crate::host::stream::now;
-use crate::pipeline::Pipeline;
-use crate::secrets::SecretSlot;
-use crate::worker::Worker;
+use crate::abi::{self, Buffer, Level};
+use crate::callouts::{Asker, Callouts};
+use crate::environment::{Environment, SharedData};
+use crate::stream::now;
+use portcullis::assembly::{self, Surroundings};
+use portcullis::check::{CalloutReply, Env};
+use portcullis::pipeline::Pipeline;
+use portcullis::secrets::SecretSlot;
+use portcullis::worker::Worker;
+use portcullis_config as config;
 
 /// The first tick: background work starts before the first request, as far as it can.
 const FIRST_TICK_MILLIS: u32 = 10;

@@ -5,7 +5,6 @@ use std::time::Duration;
 use hmac::{Hmac, Mac};
 use portcullis::assembly::{self, Surroundings};
 use portcullis::check::{Arrival, BodyArrival, Call, Callout, CalloutReply, Env};
-use portcullis::cli::document;
 use portcullis::document::{Document, Limits};
 use portcullis::exchange::HeaderEdit;
 use portcullis::head::Head;
@@ -19,6 +18,7 @@ use portcullis::response::Response;
 use portcullis::schema::Schema;
 use portcullis::time::Timestamp;
 use portcullis::worker::Worker;
+use portcullis_cli::document;
 use serde_json::{Value, json};
 
 /// When every test starts, in seconds.

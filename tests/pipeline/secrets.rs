@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use portcullis::assembly::{self, Surroundings};
 use portcullis::check::{Arrival, Call, Callout, CalloutReply, Env};
-use portcullis::cli::document;
 use portcullis::head::Head;
 use portcullis::jose::algorithm::Algorithm;
 use portcullis::native::NativeHost;
@@ -13,6 +12,7 @@ use portcullis::pipeline::{Next, Passage, Pipeline};
 use portcullis::secrets::SecretSlot;
 use portcullis::time::Timestamp;
 use portcullis::worker::Worker;
+use portcullis_cli::document;
 use serde_json::{Value, json};
 
 use crate::gate::{START, signed_with};
