@@ -1,7 +1,8 @@
 //! Portcullis: a security filter for microservices, as one proxy-wasm module.
 //!
-//! Read [`pipeline`] first: it is the order of a request. All of this crate is pure and compiles natively: no host calls,
-//! time as an argument. The module (`src/host`) and the command line tool (`src/cli`) are crates that are built on it.
+//! This is the core: what decides about requests. Read [`pipeline`] first: it is the order of a request. All of it is pure
+//! and compiles natively: no host calls, time as an argument. On it are built, as crates of their own, what makes a pipeline
+//! from a configuration (`src/assembly`), the module (`src/host`) and the command line tool (`src/cli`).
 #![cfg_attr(
     test,
     allow(
@@ -15,7 +16,6 @@
 )]
 
 pub mod account;
-pub mod assembly;
 pub mod canonical;
 pub mod check;
 pub mod checks;

@@ -5,12 +5,12 @@
 use std::fs;
 use std::path::PathBuf;
 
-use portcullis::assembly::{self, Surroundings};
 use portcullis::check::{CertificateAttribute, Env};
 use portcullis::head::Head;
 use portcullis::native::NativeHost;
 use portcullis::pipeline::Next;
 use portcullis::time::Timestamp;
+use portcullis_assembly::{Surroundings, assemble};
 use portcullis_cli::{convert, document};
 
 fn converted(name: &str, text: &str) -> (u8, String, String) {
@@ -53,7 +53,7 @@ fn status(yaml: &str, method: &str, path: &str, address: &str, peer: Option<&str
         host.peer_certificate.extend(value.map(|value| (attribute, value)));
     }
     let surroundings = Surroundings { store: &host.store, variable: &|_| None, random: [1, 2, 3, 4] };
-    let assembled = assembly::assemble(found[0].json.as_ref().unwrap(), &surroundings);
+    let assembled = assemble(found[0].json.as_ref().unwrap(), &surroundings);
     let mut assembled = assembled.unwrap_or_else(|errors| panic!("{errors:?}"));
     let mut env = Env { now: Timestamp::from_unix_seconds(1_800_000_000), host: &host, worker: &mut assembled.worker };
     let head = Head::from_pairs([(":method", method), (":path", path), (":authority", "a"), (":scheme", "https")]);

@@ -1,10 +1,10 @@
 //! The module: the adapter to Envoy, the only code that names the proxy, with the allocator under it.
 //!
-//! [`exports`] are the callbacks that the host looks for and [`vm`] finds whose they are; [`root`] takes configurations,
-//! ticks and works in the background, [`stream`] carries one request's callbacks to the pipeline and back, [`callouts`]
-//! knows who waits for which answer, [`response`] changes what goes to the client, [`kept`] is a body while it is judged, [`stopwatch`] times decisions,
-//! [`environment`] is what the core sees of the host, [`abi`] are the host's functions. [`allocator`]
-//! is for this module alone, and the one part that is also compiled natively, for its tests.
+//! `exports` are the callbacks that the host looks for and `vm` finds whose they are; `root` takes configurations, ticks and
+//! works in the background, `stream` carries one request's callbacks to the pipeline and back, `callouts` knows who waits for
+//! which answer, `response` changes what goes to the client, `kept` is a body while it is judged, `stopwatch` times decisions,
+//! `environment` is what the core sees of the host, `abi` are the host's functions. Natively there is nothing of these, and
+//! `allocator` only for its tests.
 #![cfg_attr(
     test,
     allow(

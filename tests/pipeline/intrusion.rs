@@ -8,7 +8,6 @@ mod broken;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, Mac};
-use portcullis::assembly::{Assembled, Surroundings, assemble};
 use portcullis::check::Env;
 use portcullis::denial::BlockReason;
 use portcullis::event::{EventType, Severity};
@@ -17,6 +16,7 @@ use portcullis::metrics::Counter;
 use portcullis::native::NativeHost;
 use portcullis::pipeline::{Next, Passage};
 use portcullis::time::Timestamp;
+use portcullis_assembly::{Assembled, Surroundings, assemble};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
