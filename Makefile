@@ -19,7 +19,7 @@ PYTEST := $(PYTHON) -m pytest -p no:cacheprovider -ra
 help: ## Lists what make can do here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# What a module may be built without, each a feature of Cargo.toml.
+# What a module may be built without, each a feature of src/host/Cargo.toml.
 FEATURES ?= everything
 
 # Cargo decides whether there is anything to build; the copy keeps its time when the bytes are the same.
@@ -148,9 +148,9 @@ check: envoy ## Checks format, lints, licences, sources, secrets and manifests (
 	@echo "check: lints, native"
 	@cargo clippy --quiet --all-targets -- -D warnings
 	@echo "check: lints, module"
-	@.ci/cargo-wasm clippy --quiet --lib --no-default-features --features everything -- -D warnings
+	@.ci/cargo-wasm clippy --quiet --package portcullis-module --no-default-features --features everything -- -D warnings
 	@echo "check: lints, lean module"
-	@.ci/cargo-wasm clippy --quiet --lib --no-default-features -- -D warnings
+	@.ci/cargo-wasm clippy --quiet --package portcullis-module --no-default-features -- -D warnings
 	@echo "check: dependencies"
 	@.ci/dependencies
 	@echo "check: words"

@@ -3,7 +3,6 @@
 
 use std::time::Instant;
 
-use portcullis::assembly::{self, Surroundings};
 use portcullis::check::Env;
 use portcullis::head::Head;
 use portcullis::jose::algorithm::Algorithm;
@@ -12,6 +11,7 @@ use portcullis::jose::sign::sign;
 use portcullis::native::NativeHost;
 use portcullis::pipeline::Next;
 use portcullis::time::Timestamp;
+use portcullis_assembly::{Surroundings, assemble};
 
 const SECRET: &str = "jwt-secret-key-of-the-benchmark-0123456789-0123456789-0123456789";
 const NOW: u64 = 1_800_000_000;
@@ -50,7 +50,7 @@ fn run(name: &str, path: &str, bearer: bool, count: usize) {
     let host = NativeHost { source_address: Some("192.0.2.7:40000".to_owned()), ..NativeHost::default() };
     let variable = |_: &str| Some(SECRET.to_owned());
     let surroundings = Surroundings { store: &host.store, variable: &variable, random: [1, 2, 3, 4] };
-    let Ok(assembled) = assembly::assemble(CONFIGURATION.as_bytes(), &surroundings) else { return };
+    let Ok(assembled) = assemble(CONFIGURATION.as_bytes(), &surroundings) else { return };
     let (pipeline, mut worker) = (assembled.pipeline, assembled.worker);
     let authorization = format!("Bearer {}", token());
     let mut pairs = BROWSER.to_vec();

@@ -1,7 +1,8 @@
 //! Portcullis: a security filter for microservices, as one proxy-wasm module.
 //!
-//! Read [`pipeline`] first: it is the order of a request. Everything but `host` is pure and compiles natively: no host
-//! calls, time as an argument. `host` exists only in the module and is the only code that names the proxy.
+//! This is the core: what decides about requests. Read [`pipeline`] first: it is the order of a request. All of it is pure
+//! and compiles natively: no host calls, time as an argument. On it are built, as crates of their own, what makes a pipeline
+//! from a configuration (`src/assembly`), the module (`src/host`) and the command line tool (`src/cli`).
 #![cfg_attr(
     test,
     allow(
@@ -15,14 +16,9 @@
 )]
 
 pub mod account;
-#[cfg(any(test, target_family = "wasm"))]
-mod allocator;
-pub mod assembly;
 pub mod canonical;
 pub mod check;
 pub mod checks;
-#[cfg(feature = "cli")]
-pub mod cli;
 pub use portcullis_config as config;
 pub mod denial;
 pub mod document;
@@ -32,14 +28,12 @@ pub mod exchange;
 pub mod fernet;
 pub mod head;
 pub mod health;
-#[cfg(target_family = "wasm")]
-mod host;
 pub mod injection;
 pub mod jose;
 mod lanes;
 pub mod media;
 pub mod metrics;
-#[cfg(any(test, feature = "cli"))]
+#[cfg(not(target_family = "wasm"))]
 pub mod native;
 pub mod order;
 pub mod peer;

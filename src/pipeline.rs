@@ -3,7 +3,7 @@
 //! 1. [`Pipeline::begin`] gives the request its canonical form, shuts out blocked addresses, finds its route and strips
 //!    what only the proxy may say.
 //! 2. `advance` walks the route's list of guards: preflight, HTTPS, authenticate, authorise, limit, inspect the head,
-//!    inspect the body. The list is the program; `assembly` writes it, in that order.
+//!    inspect the body. The list is the program, written in that order when a configuration is assembled.
 //! 3. A guard that waits for the body or for a callout stops the walk; [`Pipeline::resume`] goes on at the same guard.
 //! 4. [`Pipeline::response_head`] adds what the response must say; [`Pipeline::record`] closes the exchange.
 //!
@@ -40,52 +40,62 @@ use crate::watch::{Watched, Watcher};
 
 /// Everything that one configuration decides, ready to serve.
 pub struct Pipeline {
-    pub(crate) service: Rc<str>,
-    pub(crate) paths: PathOptions,
-    pub(crate) trusted_proxies: Networks,
-    pub(crate) strip: StripSet,
+    /// The configured name of the service.
+    pub service: Rc<str>,
+    /// How paths are read.
+    pub paths: PathOptions,
+    /// Who may say in `x-forwarded-for` where a request comes from.
+    pub trusted_proxies: Networks,
+    /// The headers that only the proxy may say.
+    pub strip: StripSet,
     /// Whether trusted proxies may forward the certificates of their clients.
-    pub(crate) forwarded_certificates: Verdict,
+    pub forwarded_certificates: Verdict,
     /// `None`: nobody is blocked, nothing is counted.
-    pub(crate) intrusion: Option<Rc<Intrusion>>,
-    pub(crate) routes: RouteTable<Rc<Route>>,
+    pub intrusion: Option<Rc<Intrusion>>,
+    /// What is decided for the requests of each route; those of [`Pipeline::ours`] come first.
+    pub routes: RouteTable<Rc<Route>>,
     /// What people call the routes that come before the operator's.
-    pub(crate) ours: Vec<&'static str>,
+    pub ours: Vec<&'static str>,
     /// What is decided for the requests that no route matches.
-    pub(crate) unmatched: Rc<Route>,
+    pub unmatched: Rc<Route>,
     /// What speaks to browsers where there is no route: security headers and CORS.
-    pub(crate) unrouted: Rc<[Guard]>,
-    pub(crate) sensitive: PathPatterns,
+    pub unrouted: Rc<[Guard]>,
+    /// The paths whose use is an event.
+    pub sensitive: PathPatterns,
     /// What is measured beside the requests.
-    pub(crate) health: Health,
+    pub health: Health,
     /// What is added to the cookies that the upstream sets.
-    pub(crate) cookies: Option<CookieAttributes>,
+    pub cookies: Option<CookieAttributes>,
     /// What is fetched beside the requests.
-    pub(crate) background: Vec<Rc<dyn Background>>,
+    pub background: Vec<Rc<dyn Background>>,
 }
 
 /// What is decided for the requests of one route.
 pub struct Route {
-    pub(crate) guards: Rc<[Guard]>,
+    /// In the order in which they decide.
+    pub guards: Rc<[Guard]>,
     /// Percent of the requests whose denials are enforced; the rest is in monitor mode.
-    pub(crate) enforce_percent: u8,
+    pub enforce_percent: u8,
     /// One of the guards answers CORS preflights.
-    pub(crate) answers_preflights: bool,
+    pub answers_preflights: bool,
     /// One of the guards may change the request's body.
-    pub(crate) rewrites_body: bool,
+    pub rewrites_body: bool,
     /// Its refusals say in a member `error` as well what went wrong.
-    pub(crate) names_error: bool,
+    pub names_error: bool,
     /// What decides about the upstream's response; empty: it streams by.
-    pub(crate) response: ResponseGuards,
+    pub response: ResponseGuards,
 }
 
 /// A check with what is done with its word.
 pub struct Guard {
     /// What people call it.
-    pub(crate) step: &'static str,
-    pub(crate) check: Rc<dyn Check>,
-    pub(crate) mode: Mode,
-    pub(crate) on_error: Verdict,
+    pub step: &'static str,
+    /// What decides.
+    pub check: Rc<dyn Check>,
+    /// What is done with its refusals.
+    pub mode: Mode,
+    /// What is done where it cannot decide.
+    pub on_error: Verdict,
 }
 
 /// An exchange and its place in the list of its route.

@@ -151,13 +151,11 @@ impl RevokedTokens {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::assembly::{self, Surroundings};
     use crate::native::NativeHost;
     use crate::worker::Worker;
 
     fn worker(host: &NativeHost) -> Worker {
-        let surroundings = Surroundings { store: &host.store, variable: &|_| None, random: [1, 2, 3, 4] };
-        assembly::assemble(b"{}", &surroundings).unwrap_or_else(|errors| panic!("{errors:?}")).worker
+        Worker::empty(&host.store)
     }
 
     fn revoked(host: &NativeHost, entries: u32) -> RevokedTokens {

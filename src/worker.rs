@@ -174,9 +174,41 @@ impl Lot {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use sha2::Digest;
 
     use super::*;
+    use crate::store::SharedStore;
+    use crate::table::Space;
+    use crate::table::limiter::Sizes;
+
+    impl Worker {
+        /// One that has seen nothing, with small tables and without providers, for tests of what is given one.
+        pub(crate) fn empty(store: &dyn SharedStore) -> Self {
+            let space = Space::open(store, "test", [1; 16]).unwrap();
+            let sizes = Sizes { addresses: 64, named: 64 };
+            Self {
+                tokens: TokenCache::new(64, 1 << 16, [1, 2]),
+                key_sets: Vec::new(),
+                accounts: Vec::new(),
+                answers: Answers::new(64, 1 << 16, [1, 2]),
+                limiter: Limiter::open(space.clone(), store, sizes).unwrap(),
+                spent_budgets: SpentBudgets::default(),
+                replay: ReplaySet::new(space.clone(), 64),
+                revocations: Glance::default(),
+                sessions: Sketch::new(&space, Duration::from_secs(60)),
+                leases: Leases::new(space, 64),
+                quota_clients: Vec::new(),
+                pure_verifications: None,
+                harmless: KnownHarmless::new(2),
+                events: Sampler::new(1000, Duration::from_secs(1)),
+                notices: Vec::new(),
+                stirred: false,
+                lot: Lot::new(4),
+            }
+        }
+    }
 
     #[test]
     fn answers_hold_until_their_moment_and_bad_ones_drive_out_no_good_one() {

@@ -1,5 +1,4 @@
 //! The command line tool as it is called: output, and the exit code that scripts rely on.
-#![cfg(feature = "cli")]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 #[path = "cli/check.rs"]

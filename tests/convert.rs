@@ -1,18 +1,17 @@
 //! Policies of Envoy and Istio in, configurations out: `convert/NAME.yaml` must become `convert/NAME.expected`, remarks
 //! first. `UPDATE_CONVERTED=1` writes those anew.
-#![cfg(feature = "cli")]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::fs;
 use std::path::PathBuf;
 
-use portcullis::assembly::{self, Surroundings};
 use portcullis::check::{CertificateAttribute, Env};
-use portcullis::cli::{convert, document};
 use portcullis::head::Head;
 use portcullis::native::NativeHost;
 use portcullis::pipeline::Next;
 use portcullis::time::Timestamp;
+use portcullis_assembly::{Surroundings, assemble};
+use portcullis_cli::{convert, document};
 
 fn converted(name: &str, text: &str) -> (u8, String, String) {
     let (mut out, mut err) = (Vec::new(), Vec::new());
@@ -21,7 +20,7 @@ fn converted(name: &str, text: &str) -> (u8, String, String) {
 }
 
 fn file(name: &str) -> (PathBuf, String) {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/convert").join(name);
+    let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).join("tests/convert").join(name);
     let text = fs::read_to_string(&path).unwrap_or_default();
     (path, text)
 }
@@ -54,7 +53,7 @@ fn status(yaml: &str, method: &str, path: &str, address: &str, peer: Option<&str
         host.peer_certificate.extend(value.map(|value| (attribute, value)));
     }
     let surroundings = Surroundings { store: &host.store, variable: &|_| None, random: [1, 2, 3, 4] };
-    let assembled = assembly::assemble(found[0].json.as_ref().unwrap(), &surroundings);
+    let assembled = assemble(found[0].json.as_ref().unwrap(), &surroundings);
     let mut assembled = assembled.unwrap_or_else(|errors| panic!("{errors:?}"));
     let mut env = Env { now: Timestamp::from_unix_seconds(1_800_000_000), host: &host, worker: &mut assembled.worker };
     let head = Head::from_pairs([(":method", method), (":path", path), (":authority", "a"), (":scheme", "https")]);

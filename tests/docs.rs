@@ -1,6 +1,5 @@
 //! The pages under `docs` and the README say what the code does: every name that is published stands in them, every
 //! setting with whether it is supported, and every configuration and event line in them is a good one.
-#![cfg(feature = "cli")]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,22 +7,25 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use portcullis::check::{Failure, ReplayFault};
-use portcullis::cli::{check, document, schema};
 use portcullis::denial::{AuthReason, BlockReason, Denial};
 use portcullis::event::{self, Details, EventType, Severity};
 use portcullis::metrics::{self, Counter, Gauge, Table};
 use portcullis::secrets::refresh::RECOVERED;
 use portcullis::secrets::source::Fault;
 use portcullis::time::Timestamp;
+use portcullis_cli::{check, document, schema};
 use serde_json::Value;
 
+/// The repository.
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+
 fn page(name: &str) -> String {
-    fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
+    fs::read_to_string(PathBuf::from(ROOT).join(name)).unwrap()
 }
 
 /// Every page, by its path in the repository.
 fn pages() -> Vec<(String, String)> {
-    let docs = fs::read_dir(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs")).unwrap();
+    let docs = fs::read_dir(PathBuf::from(ROOT).join("docs")).unwrap();
     let names = docs.map(|entry| format!("docs/{}", entry.unwrap().file_name().to_str().unwrap()));
     let names = names.filter(|name| name.ends_with(".md")).chain(["README.md".to_owned()]);
     names.map(|name| (name.clone(), page(&name))).collect()
@@ -199,7 +201,7 @@ fn every_reason_code_of_the_sources_stands_in_the_page_of_events() {
             4,
         ),
     ] {
-        let text = sources(&PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(source));
+        let text = sources(&PathBuf::from(ROOT).join(source));
         let texts = markers.iter().flat_map(|marker| text.split(marker).skip(1));
         let is_code =
             |text: &&str| text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
@@ -344,7 +346,7 @@ fn every_yaml_block_reads_and_every_complete_configuration_is_good() {
 
 #[test]
 fn every_link_between_pages_leads_to_a_file_and_a_heading() {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let root = PathBuf::from(ROOT);
     let mut seen = 0;
     for (name, text) in pages() {
         let folder = root.join(&name).parent().unwrap().to_owned();

@@ -1,6 +1,5 @@
 //! Whole requests through a configuration: who gets through, what the upstream receives, what the client and the events
 //! are told.
-#![cfg(feature = "cli")]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 #[path = "pipeline/access.rs"]
@@ -23,6 +22,8 @@ mod floods;
 mod gate;
 #[path = "pipeline/inspection.rs"]
 mod inspection;
+#[path = "pipeline/intrusion.rs"]
+mod intrusion;
 #[path = "pipeline/limits.rs"]
 mod limits;
 #[path = "pipeline/login.rs"]

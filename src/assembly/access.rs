@@ -3,10 +3,10 @@
 use std::rc::Rc;
 
 use super::{Findings, Shared, networks};
-use crate::checks::authorize::{Authorize, Condition, Entry, OwnClaim, Principal};
-use crate::config::{self, ClaimValue, DenyEntry, Dictionary, Network, Owner};
-use crate::jose::claims::ClaimPath;
-use crate::peer::spiffe;
+use portcullis::checks::authorize::{Authorize, Condition, Entry, OwnClaim, Principal};
+use portcullis::jose::claims::ClaimPath;
+use portcullis::peer::spiffe;
+use portcullis_config::{self as config, ClaimValue, DenyEntry, Dictionary, Network, Owner};
 
 /// Compiles `deny` and `allow`, each with the path by which the configuration names it.
 pub(super) fn compile(

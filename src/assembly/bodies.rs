@@ -6,19 +6,19 @@ use super::access::own_claim;
 use super::features::BUILT;
 use super::secrets::Secrets;
 use super::{Findings, Shared};
-use crate::checks::body::KeyRing;
-use crate::checks::body::decrypt::DecryptFields;
-use crate::checks::body::encrypt::{EncryptFields, EncryptWhole};
-use crate::checks::body::owner::OwnedByCaller;
-use crate::checks::body::project::Projection;
-use crate::checks::body::request::{BodyStep, TransformBody};
-use crate::checks::body::response::TransformResponse;
-use crate::config::{self, Config, Mode, ResponseOwner};
-use crate::document::{FieldPath, Limits, PathSet};
-use crate::fernet::{Key, Keys};
-use crate::pipeline::{ResponseGuard, ResponseGuards};
-use crate::policy::roles::RoleSet;
-use crate::secrets::SecretSlot;
+use portcullis::checks::body::KeyRing;
+use portcullis::checks::body::decrypt::DecryptFields;
+use portcullis::checks::body::encrypt::{EncryptFields, EncryptWhole};
+use portcullis::checks::body::owner::OwnedByCaller;
+use portcullis::checks::body::project::Projection;
+use portcullis::checks::body::request::{BodyStep, TransformBody};
+use portcullis::checks::body::response::TransformResponse;
+use portcullis::document::{FieldPath, Limits, PathSet};
+use portcullis::fernet::{Key, Keys};
+use portcullis::pipeline::{ResponseGuard, ResponseGuards};
+use portcullis::policy::roles::RoleSet;
+use portcullis::secrets::SecretSlot;
+use portcullis_config::{self as config, Config, Mode, ResponseOwner};
 
 /// What the bodies of every route are changed with.
 pub(super) struct Bodies {

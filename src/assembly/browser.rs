@@ -1,11 +1,11 @@
 //! What browsers need to hear, compiled.
 
 use super::Findings;
-use crate::canonical::origin::Origin;
-use crate::checks::browser::cookies::CookieAttributes;
-use crate::checks::browser::csrf::FromOurPages;
-use crate::checks::browser::{Cors, SecurityHeaders};
-use crate::config::{self, Config, HeaderName, Method, Security, Verdict};
+use portcullis::canonical::origin::Origin;
+use portcullis::checks::browser::cookies::CookieAttributes;
+use portcullis::checks::browser::csrf::FromOurPages;
+use portcullis::checks::browser::{Cors, SecurityHeaders};
+use portcullis_config::{self as config, Config, HeaderName, Method, Security, Verdict};
 
 pub(super) fn security(security: Security) -> Option<SecurityHeaders> {
     match security {

@@ -3,7 +3,7 @@
 
 use super::Findings;
 use super::authentication::algorithm;
-use crate::config::Config;
+use portcullis_config::Config;
 
 /// The systems that a build may leave out, each a feature of Cargo by the same name.
 #[derive(Clone, Copy, Debug)]

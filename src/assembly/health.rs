@@ -4,11 +4,11 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use super::secrets::Secrets;
-use crate::checks::intrusion::Intrusion;
-use crate::config::{Config, Jwks, OpaqueSource, SecretSource};
-use crate::health::Health;
-use crate::order;
-use crate::revocation::RevokedTokens;
+use portcullis::checks::intrusion::Intrusion;
+use portcullis::health::Health;
+use portcullis::order;
+use portcullis::revocation::RevokedTokens;
+use portcullis_config::{Config, Jwks, OpaqueSource, SecretSource};
 
 pub(super) fn compile(
     config: &Config,

@@ -3,14 +3,14 @@
 use std::rc::Rc;
 
 use super::Findings;
-use crate::checks::inspect::body::{InspectBody, Limits};
-use crate::checks::inspect::head::InspectHead;
-use crate::checks::inspect::pattern::Pattern;
-use crate::checks::inspect::{Exclusion, Inspector};
-use crate::config::{self, Config, Mode, Part, RouteInspection};
-use crate::denial::Place;
-use crate::injection::{Class, ClassSet, RuleSet};
-use crate::media::{body, json, multipart, xml};
+use portcullis::checks::inspect::body::{InspectBody, Limits};
+use portcullis::checks::inspect::head::InspectHead;
+use portcullis::checks::inspect::pattern::Pattern;
+use portcullis::checks::inspect::{Exclusion, Inspector};
+use portcullis::denial::Place;
+use portcullis::injection::{Class, ClassSet, RuleSet};
+use portcullis::media::{body, json, multipart, xml};
+use portcullis_config::{self as config, Config, Mode, Part, RouteInspection};
 
 /// What every route starts from.
 pub(super) struct Inspection {

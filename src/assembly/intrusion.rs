@@ -3,12 +3,12 @@
 use std::rc::Rc;
 
 use super::{Findings, Shared, Surroundings, access, networks, space};
-use crate::checks::authorize::Authorize;
-use crate::checks::intrusion::Intrusion;
-use crate::config::{self, Authenticate, BlockFor, Config, MethodRef, Mode};
-use crate::table::TableError;
-use crate::table::blocks::{BlockPolicy, Blocks};
-use crate::table::rate::Rate;
+use portcullis::checks::authorize::Authorize;
+use portcullis::checks::intrusion::Intrusion;
+use portcullis::table::TableError;
+use portcullis::table::blocks::{BlockPolicy, Blocks};
+use portcullis::table::rate::Rate;
+use portcullis_config::{self as config, Authenticate, BlockFor, Config, MethodRef, Mode};
 
 /// `None` where nobody is blocked, or where it cannot be compiled, which was reported.
 pub(super) fn compile(

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::{Findings, Shared, access};
-use crate::check::Background;
-use crate::checks::limit::{EnforceLimits, Headers, KeyPart, Limit, Refill, Service, Tier};
-use crate::config::{self, Config, Mode, Name, RateLimitHeaders, RateText};
-use crate::table::rate::Rate;
+use portcullis::check::Background;
+use portcullis::checks::limit::{EnforceLimits, Headers, KeyPart, Limit, Refill, Service, Tier};
+use portcullis::table::rate::Rate;
+use portcullis_config::{self as config, Config, Mode, Name, RateLimitHeaders, RateText};
 
 /// Every limit with its own mode.
 pub(super) struct Limits {

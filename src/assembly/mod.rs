@@ -1,5 +1,18 @@
 //! From what the operator wrote to what serves: every name looked up, every pattern compiled, and for each route the
 //! list of its guards in the order in which they decide. Deterministic, without network; all errors at once.
+//!
+//! Done once per worker, so this crate is built for size: what a request runs is the core's.
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::unreachable,
+        clippy::string_slice
+    )
+)]
 
 mod access;
 mod authentication;
@@ -23,30 +36,30 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use self::features::BUILT;
-use crate::canonical::networks::Networks;
-use crate::canonical::path::PathOptions;
-use crate::canonical::strip::StripSet;
-use crate::config::{self, Config, ConfigError, Hold, Mode, Network, SignatureVersion, Verdict};
-use crate::event::Sampler;
-use crate::exchange::Method;
-use crate::injection::KnownHarmless;
-use crate::jose::budget::PureBudget;
-use crate::jose::cache::TokenCache;
-use crate::pipeline::Pipeline;
-use crate::policy::roles::{MAX_ROLES, Roles};
-use crate::policy::route_table::PathPatterns;
-use crate::quota::client::Client;
-use crate::quota::leases::Leases;
-use crate::revocation::{Glance, RevokedTokens};
-use crate::secrets::SecretSlot;
-use crate::signature;
-use crate::store::SharedStore;
-use crate::table::limiter::{Limiter, Sizes};
-use crate::table::replay::ReplaySet;
-use crate::table::sketch::Sketch;
-use crate::table::spent::SpentBudgets;
-use crate::table::{Space, TableError};
-use crate::worker::{Answers, Lot, Worker};
+use portcullis::canonical::networks::Networks;
+use portcullis::canonical::path::PathOptions;
+use portcullis::canonical::strip::StripSet;
+use portcullis::event::Sampler;
+use portcullis::exchange::Method;
+use portcullis::injection::KnownHarmless;
+use portcullis::jose::budget::PureBudget;
+use portcullis::jose::cache::TokenCache;
+use portcullis::pipeline::Pipeline;
+use portcullis::policy::roles::{MAX_ROLES, Roles};
+use portcullis::policy::route_table::PathPatterns;
+use portcullis::quota::client::Client;
+use portcullis::quota::leases::Leases;
+use portcullis::revocation::{Glance, RevokedTokens};
+use portcullis::secrets::SecretSlot;
+use portcullis::signature;
+use portcullis::store::SharedStore;
+use portcullis::table::limiter::{Limiter, Sizes};
+use portcullis::table::replay::ReplaySet;
+use portcullis::table::sketch::Sketch;
+use portcullis::table::spent::SpentBudgets;
+use portcullis::table::{Space, TableError};
+use portcullis::worker::{Answers, Lot, Worker};
+use portcullis_config::{self as config, Config, ConfigError, Hold, Mode, Network, SignatureVersion, Verdict};
 
 /// Verified tokens that one VM remembers, and the bytes they may take.
 const TOKENS: (usize, usize) = (16_384, 16 << 20);

@@ -5,10 +5,10 @@ use std::rc::Rc;
 
 use super::secrets::Secrets;
 use super::{Findings, remote};
-use crate::checks::authenticate::identity::Grants;
-use crate::checks::authenticate::opaque::provider::{Provider, Source};
-use crate::config::{Config, DurationText, OpaqueProvider, OpaqueSource};
-use crate::jose::claims::ClaimPath;
+use portcullis::checks::authenticate::identity::Grants;
+use portcullis::checks::authenticate::opaque::provider::{Provider, Source};
+use portcullis::jose::claims::ClaimPath;
+use portcullis_config::{Config, DurationText, OpaqueProvider, OpaqueSource};
 
 /// Every provider by its name; what cannot be compiled is reported and left out.
 pub(super) fn compile(config: &Config, secrets: &Secrets, findings: &mut Findings) -> BTreeMap<String, Rc<Provider>> {

@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use super::Findings;
 use super::secrets::Secrets;
-use crate::checks::sign::{Form, SignRequests};
-use crate::config::{Config, SignatureVersion};
+use portcullis::checks::sign::{Form, SignRequests};
+use portcullis_config::{Config, SignatureVersion};
 
 /// What signs every request; `None` where nothing is to be signed.
 pub(super) fn compile(config: &Config, secrets: &Secrets, findings: &mut Findings) -> Option<Rc<SignRequests>> {

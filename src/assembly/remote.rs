@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use super::authentication::algorithm;
 use super::{Findings, Surroundings, space};
-use crate::account::Accounts;
-use crate::check::Background;
-use crate::checks::authenticate::account::{AccountLookup, PLACEHOLDER, TIMEOUT};
-use crate::checks::authenticate::key_source::KeySource;
-use crate::config::{Config, Jwks, JwtProvider};
-use crate::endpoint::{Endpoint, EndpointOf};
-use crate::jose::cache::TokenCache;
-use crate::jose::fetched::FetchedKeys;
-use crate::table::published::Published;
+use portcullis::account::Accounts;
+use portcullis::check::Background;
+use portcullis::checks::authenticate::account::{AccountLookup, PLACEHOLDER, TIMEOUT};
+use portcullis::checks::authenticate::key_source::KeySource;
+use portcullis::endpoint::{Endpoint, EndpointOf};
+use portcullis::jose::cache::TokenCache;
+use portcullis::jose::fetched::FetchedKeys;
+use portcullis::table::published::Published;
+use portcullis_config::{Config, Jwks, JwtProvider};
 
 /// Accounts of one provider that one VM remembers, and the bytes they may take.
 const ACCOUNTS: (usize, usize) = (16_384, 4 << 20);

@@ -9,19 +9,19 @@ use super::inspection::Inspection;
 use super::limits::Limits;
 use super::secrets::Secrets;
 use super::{Findings, Shared, access, browser, intrusion, tokens, validation};
-use crate::check::Check;
-use crate::checks::authorize::RefuseUnmatched;
-use crate::checks::body::request::WithdrawDigests;
-use crate::checks::body::response::AskForPlain;
-use crate::checks::browser::HttpsOnly;
-use crate::checks::intrusion::Intrusion;
-use crate::checks::intrusion::admin::BlockedAddresses;
-use crate::checks::secrets::RefreshSecrets;
-use crate::checks::sign::SignRequests;
-use crate::checks::tokens::TokenForm;
-use crate::config::{self, Config, Mode, Verdict};
-use crate::pipeline::{Guard, ResponseGuards, Route};
-use crate::policy::route_table::{HeaderCondition, RouteMatch, RouteTable};
+use portcullis::check::Check;
+use portcullis::checks::authorize::RefuseUnmatched;
+use portcullis::checks::body::request::WithdrawDigests;
+use portcullis::checks::body::response::AskForPlain;
+use portcullis::checks::browser::HttpsOnly;
+use portcullis::checks::intrusion::Intrusion;
+use portcullis::checks::intrusion::admin::BlockedAddresses;
+use portcullis::checks::secrets::RefreshSecrets;
+use portcullis::checks::sign::SignRequests;
+use portcullis::checks::tokens::TokenForm;
+use portcullis::pipeline::{Guard, ResponseGuards, Route};
+use portcullis::policy::route_table::{HeaderCondition, RouteMatch, RouteTable};
+use portcullis_config::{self as config, Config, Mode, Verdict};
 
 /// Every part that a route's guards are made of.
 pub(super) struct Parts<'c> {
@@ -254,7 +254,7 @@ impl Parts<'_> {
         route: Option<&config::Route>,
         path: &str,
         findings: &mut Findings,
-    ) -> crate::checks::authorize::Authorize {
+    ) -> portcullis::checks::authorize::Authorize {
         let defaults = &self.config.defaults;
         let (deny, deny_at) = match route.and_then(|route| route.deny.as_deref()) {
             Some(own) => (own, format!("{path}.deny")),

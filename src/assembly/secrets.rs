@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::{Findings, Surroundings, space};
-use crate::check::Background;
-use crate::config::{self, AwsSecretsManager, Config, Kubernetes, SecretRef, SecretSource, Vault};
-use crate::secrets::refresh::{Expiry, Refresh, Remote};
-use crate::secrets::source::{Credentials, KubernetesSecret, SecretsManager, Source, VaultKv};
-use crate::secrets::{SecretSlot, SecretValue};
-use crate::table::generation::Generation;
+use portcullis::check::Background;
+use portcullis::secrets::refresh::{Expiry, Refresh, Remote};
+use portcullis::secrets::source::{Credentials, KubernetesSecret, SecretsManager, Source, VaultKv};
+use portcullis::secrets::{SecretSlot, SecretValue};
+use portcullis::table::generation::Generation;
+use portcullis_config::{self as config, AwsSecretsManager, Config, Kubernetes, SecretRef, SecretSource, Vault};
 
 /// Secrets by name.
 pub(super) struct Secrets {

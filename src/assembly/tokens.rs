@@ -6,17 +6,17 @@ use std::time::Duration;
 use super::authentication::algorithm;
 use super::secrets::Secrets;
 use super::{Findings, Shared, Surroundings, remote, space};
-use crate::check::Background;
-use crate::checks::authenticate::revocation_feed::{self, RevocationFeed};
-use crate::checks::limit::AddressBudget;
-use crate::checks::tokens::{Issuer, Keys, Login, Logout, PLACEHOLDER, Refresh, TokenEndpoint, TokenService};
-use crate::config::{self, Config};
-use crate::jose::claims::ClaimPath;
-use crate::jose::key::{Secret, VerifyingKey};
-use crate::jose::key_set::KeySet;
-use crate::jose::validate::DEFAULT_CLOCK_SKEW;
-use crate::secrets::{Derived, SecretSlot};
-use crate::table::published::Published;
+use portcullis::check::Background;
+use portcullis::checks::authenticate::revocation_feed::{self, RevocationFeed};
+use portcullis::checks::limit::AddressBudget;
+use portcullis::checks::tokens::{Issuer, Keys, Login, Logout, PLACEHOLDER, Refresh, TokenEndpoint, TokenService};
+use portcullis::jose::claims::ClaimPath;
+use portcullis::jose::key::{Secret, VerifyingKey};
+use portcullis::jose::key_set::KeySet;
+use portcullis::jose::validate::DEFAULT_CLOCK_SKEW;
+use portcullis::secrets::{Derived, SecretSlot};
+use portcullis::table::published::Published;
+use portcullis_config::{self as config, Config};
 
 /// A feed that is read more often than this is a load, not news.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
@@ -120,7 +120,7 @@ fn issuer(
 
 /// The first secret signs. The current values first: of a token without a name for its key only so many are tried.
 fn keys(slots: &[Rc<SecretSlot>]) -> Keys {
-    let secret = |value: crate::secrets::SecretValue| Secret::new(value.reveal()).ok();
+    let secret = |value: portcullis::secrets::SecretValue| Secret::new(value.reveal()).ok();
     let current = slots.iter().filter_map(|slot| slot.current());
     let former = slots.iter().flat_map(|slot| slot.accepted().into_iter().skip(1));
     let verifying = current.chain(former).filter_map(secret).map(|secret| VerifyingKey::from_secret(None, secret));

@@ -4,13 +4,13 @@ use std::rc::Rc;
 
 use super::Findings;
 use super::features::BUILT;
-use crate::checks::body::request::BodyStep;
-use crate::checks::body::sanitize::SanitizeFields;
-use crate::checks::body::validate::ValidateBody;
-use crate::config;
-use crate::document::{FieldPath, PathSet};
-use crate::sanitize::Sanitizer;
-use crate::schema::Schema;
+use portcullis::checks::body::request::BodyStep;
+use portcullis::checks::body::sanitize::SanitizeFields;
+use portcullis::checks::body::validate::ValidateBody;
+use portcullis::document::{FieldPath, PathSet};
+use portcullis::sanitize::Sanitizer;
+use portcullis::schema::Schema;
+use portcullis_config as config;
 
 /// What is made of a route's `body` before its fields are encrypted.
 #[derive(Default)]
@@ -44,7 +44,7 @@ fn schema(body: &config::Body, path: &str, findings: &mut Findings) -> Option<Sc
         return None;
     }
     let schema = Schema::compile(&serde_json::Value::Object(body.schema.clone()?));
-    let refuse = |errors: Vec<crate::schema::SchemaError>| {
+    let refuse = |errors: Vec<portcullis::schema::SchemaError>| {
         for error in errors {
             findings.error(format!("{path}.body.schema"), error.to_string());
         }

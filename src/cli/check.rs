@@ -5,9 +5,9 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::document::{self, Found};
-use crate::assembly::{self, Assembled, Surroundings};
-use crate::config::{Config, ConfigError, SecretSource};
-use crate::store::MemoryStore;
+use portcullis::store::MemoryStore;
+use portcullis_assembly::{Assembled, Surroundings, assemble};
+use portcullis_config::{Config, ConfigError, SecretSource};
 
 /// The configuration is good.
 const GOOD: u8 = 0;
@@ -81,7 +81,7 @@ fn assembled(json: &[u8]) -> Result<Assembled, Vec<ConfigError>> {
         let seals = sealing.iter().any(|known| known == name);
         Some(if seals { FERNET_PLACEHOLDER.to_owned() } else { format!("{PLACEHOLDER}{name}") })
     };
-    assembly::assemble(json, &Surroundings { store: &store, variable: &variable, random: [1, 2, 3, 4] })
+    assemble(json, &Surroundings { store: &store, variable: &variable, random: [1, 2, 3, 4] })
 }
 
 /// The variables with keys of `encryption`, which have a form of their own.

@@ -8,17 +8,17 @@ use std::rc::Rc;
 use std::time::SystemTime;
 
 use super::document;
-use crate::assembly::{self, Assembled, Surroundings};
-use crate::check::{Arrival, Await, BodyArrival, Env, Step};
-use crate::config::Mode;
-use crate::denial::Denial;
-use crate::exchange::{Exchange, HeaderEdit};
-use crate::head::Head;
-use crate::native::NativeHost;
-use crate::pipeline::{Next, Passage, Pipeline, ResponseArrival, ResponseNext};
-use crate::response::Response;
-use crate::time::Timestamp;
-use crate::watch::Watcher;
+use portcullis::check::{Arrival, Await, BodyArrival, Env, Step};
+use portcullis::denial::Denial;
+use portcullis::exchange::{Exchange, HeaderEdit};
+use portcullis::head::Head;
+use portcullis::native::NativeHost;
+use portcullis::pipeline::{Next, Passage, Pipeline, ResponseArrival, ResponseNext};
+use portcullis::response::Response;
+use portcullis::time::Timestamp;
+use portcullis::watch::Watcher;
+use portcullis_assembly::{Assembled, Surroundings, assemble};
+use portcullis_config::Mode;
 
 /// How the command is called.
 pub const USAGE: &str =
@@ -128,7 +128,7 @@ fn explain(request: &Request) -> Result<(u8, String), String> {
     let host = NativeHost { source_address: Some(with_port(&request.client)), ..NativeHost::default() };
     let variable = |name: &str| std::env::var(name).ok();
     let surroundings = Surroundings { store: &host.store, variable: &variable, random: [1, 2, 3, 4] };
-    let assembled = assembly::assemble(json, &surroundings).map_err(|errors| {
+    let assembled = assemble(json, &surroundings).map_err(|errors| {
         let lines: Vec<String> = errors.iter().map(|error| format!("{}: {error}", request.file)).collect();
         lines.join("\n")
     })?;

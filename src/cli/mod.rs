@@ -1,4 +1,15 @@
 //! The command line tool's commands, each a function that writes to what it is given and returns the exit code.
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::unreachable,
+        clippy::string_slice
+    )
+)]
 
 pub mod check;
 pub mod convert;

@@ -69,11 +69,11 @@ pub fn secret(variable: &str) -> Result<String, String> {
 pub fn random() -> Result<String, String> {
     let mut bytes = [0; 16];
     getrandom::getrandom(&mut bytes).map_err(|error| format!("no random bytes: {error}"))?;
-    Ok(crate::signature::hex(&bytes))
+    Ok(portcullis::signature::hex(&bytes))
 }
 
 /// This machine's clock.
-pub fn now() -> crate::time::Timestamp {
+pub fn now() -> portcullis::time::Timestamp {
     let since_epoch = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH);
-    crate::time::Timestamp::default().after(since_epoch.unwrap_or_default())
+    portcullis::time::Timestamp::default().after(since_epoch.unwrap_or_default())
 }

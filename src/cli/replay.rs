@@ -14,16 +14,16 @@ use std::rc::Rc;
 
 use super::document;
 use super::options::Options;
-use crate::assembly::{self, Assembled, Surroundings};
-use crate::check::{Arrival, CalloutReply, Env, Step};
-use crate::config::{Condition, Config, ConfigError, DenyEntry, LimitKey, Mode};
-use crate::denial::Denial;
-use crate::exchange::Exchange;
-use crate::native::NativeHost;
-use crate::pipeline::{Next, Pipeline};
-use crate::time::Timestamp;
-use crate::watch::Watcher;
-use crate::worker::Worker;
+use portcullis::check::{Arrival, CalloutReply, Env, Step};
+use portcullis::denial::Denial;
+use portcullis::exchange::Exchange;
+use portcullis::native::NativeHost;
+use portcullis::pipeline::{Next, Pipeline};
+use portcullis::time::Timestamp;
+use portcullis::watch::Watcher;
+use portcullis::worker::Worker;
+use portcullis_assembly::{Assembled, Surroundings, assemble};
+use portcullis_config::{Condition, Config, ConfigError, DenyEntry, LimitKey, Mode};
 
 use entry::Entry;
 
@@ -105,7 +105,7 @@ impl Replayed {
         let surroundings = Surroundings { store: &host.store, variable: &variable, random: [1, 2, 3, 4] };
         let lines = |errors: Vec<ConfigError>| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
         let config = Config::from_json(json).map_err(|error| error.to_string())?;
-        let Assembled { mut pipeline, worker, .. } = assembly::assemble(json, &surroundings).map_err(lines)?;
+        let Assembled { mut pipeline, worker, .. } = assemble(json, &surroundings).map_err(lines)?;
         let by_caller = config.limits.iter().filter(|(_, limit)| limit.key.iter().any(needs_caller));
         let by_caller = by_caller.map(|(name, _)| name.as_str().to_owned()).collect();
         let words = Rc::new(Words { by_caller, by_address: denied_by_address(&config), said: RefCell::default() });

@@ -1,6 +1,6 @@
 //! `portcullis scan`: the injection filter's verdict on values from standard input.
 
-use crate::injection::{self, Class, ClassSet, Finding};
+use portcullis::injection::{self, Class, ClassSet, Finding};
 use std::io::{self, BufRead, Write};
 use std::process::ExitCode;
 

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde_json::Value;
 
-use crate::config::Config;
+use portcullis_config::Config;
 
 /// The schema.
 pub fn schema() -> Value {

@@ -4,8 +4,8 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::time::{Duration, SystemTime};
 
-use crate::fernet::{Freshness, Key, Keys};
-use crate::time::Timestamp;
+use portcullis::fernet::{Freshness, Key, Keys};
+use portcullis::time::Timestamp;
 
 /// Which way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

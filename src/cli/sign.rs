@@ -4,9 +4,9 @@ use std::fs;
 use std::io::{self, Write};
 
 use super::options::{Options, now, random, secret};
-use crate::canonical::path::{CanonicalPath, PathOptions};
-use crate::signature::request::SignedRequest;
-use crate::signature::{self, Key, V2_MARK, digest, format_timestamp, hex, parse_timestamp};
+use portcullis::canonical::path::{CanonicalPath, PathOptions};
+use portcullis::signature::request::SignedRequest;
+use portcullis::signature::{self, Key, V2_MARK, digest, format_timestamp, hex, parse_timestamp};
 
 /// How the command is called.
 pub const USAGE: &str = "usage: portcullis sign --service NAME --token-env VARIABLE --key-env VARIABLE

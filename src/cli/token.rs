@@ -7,10 +7,10 @@ use serde_json::{Map, Value, json};
 
 use super::document;
 use super::options::{Options, now, random, secret};
-use crate::config::{self, Config, JwtProvider, SecretSource};
-use crate::jose::algorithm::Algorithm;
-use crate::jose::key::Secret;
-use crate::jose::sign::sign;
+use portcullis::jose::algorithm::Algorithm;
+use portcullis::jose::key::Secret;
+use portcullis::jose::sign::sign;
+use portcullis_config::{self as config, Config, JwtProvider, SecretSource};
 
 /// How the command is called.
 pub const USAGE: &str = "usage: portcullis token [FILE --provider NAME] [--key-env VARIABLE] [--algorithm HS256|HS384|HS512]

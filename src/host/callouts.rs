@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use crate::check::{Call, Callout};
-use crate::host::abi::{self, Status};
-use crate::time::Timestamp;
+use crate::abi::{self, Status};
+use portcullis::check::{Call, Callout};
+use portcullis::time::Timestamp;
 
 /// Added to a callout's own timeout: when the host has not answered by then, it never will.
 const GRACE: Duration = Duration::from_secs(2);

@@ -3,13 +3,13 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::check::{CalloutReply, CertificateAttribute, Connection, Host, Telemetry};
-use crate::event::Severity;
-use crate::health::Health;
-use crate::host::abi::{self, Level, Metric, Status};
-use crate::jose::verify::HostVerifier;
-use crate::metrics::{self, Counter, Gauge};
-use crate::store::{Cas, Remembering, SharedStore, StoreError, Stored, Write};
+use crate::abi::{self, Level, Metric, Status};
+use portcullis::check::{CalloutReply, CertificateAttribute, Connection, Host, Telemetry};
+use portcullis::event::Severity;
+use portcullis::health::Health;
+use portcullis::jose::verify::HostVerifier;
+use portcullis::metrics::{self, Counter, Gauge};
+use portcullis::store::{Cas, Remembering, SharedStore, StoreError, Stored, Write};
 
 /// The host, with the metrics of one configuration.
 pub struct Environment {

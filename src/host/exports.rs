@@ -4,8 +4,8 @@
 //! Exporting a symbol is unsafe by definition, because the name may collide; these names belong to the ABI.
 #![allow(unsafe_code)]
 
-use crate::host::abi;
-use crate::host::vm;
+use crate::abi;
+use crate::vm;
 
 unsafe extern "C" {
     /// Runs the constructors of the module's libraries.

@@ -1,9 +1,9 @@
 //! Changes to the response at the host.
 
-use crate::checks::browser::cookies::CookieAttributes;
-use crate::denial::LocalReply;
-use crate::head::Head;
-use crate::host::abi::{self, Buffer, Map};
+use crate::abi::{self, Buffer, Map};
+use portcullis::checks::browser::cookies::CookieAttributes;
+use portcullis::denial::LocalReply;
+use portcullis::head::Head;
 
 /// Adds to the cookies that the upstream sets what they lack, in their order.
 pub fn harden_cookies(attributes: CookieAttributes) {

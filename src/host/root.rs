@@ -3,16 +3,16 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use crate::assembly::{self, Surroundings};
-use crate::check::{CalloutReply, Env};
-use crate::config;
-use crate::host::abi::{self, Buffer, Level};
-use crate::host::callouts::{Asker, Callouts};
-use crate::host::environment::{Environment, SharedData};
-use crate::host::stream::now;
-use crate::pipeline::Pipeline;
-use crate::secrets::SecretSlot;
-use crate::worker::Worker;
+use crate::abi::{self, Buffer, Level};
+use crate::callouts::{Asker, Callouts};
+use crate::environment::{Environment, SharedData};
+use crate::stream::now;
+use portcullis::check::{CalloutReply, Env};
+use portcullis::pipeline::Pipeline;
+use portcullis::secrets::SecretSlot;
+use portcullis::worker::Worker;
+use portcullis_assembly::{Surroundings, assemble};
+use portcullis_config as config;
 
 /// The first tick: background work starts before the first request, as far as it can.
 const FIRST_TICK_MILLIS: u32 = 10;
@@ -81,7 +81,7 @@ impl Root {
         let variable = |name: &str| std::env::var(name).ok();
         let random = [(); 4].map(|()| random_seed());
         let surroundings = Surroundings { store: &SharedData, variable: &variable, random };
-        match assembly::assemble(&config::plugin_configuration(&bytes), &surroundings) {
+        match assemble(&config::plugin_configuration(&bytes), &surroundings) {
             Ok(assembled) => {
                 for warning in &assembled.warnings {
                     abi::log(Level::Warn, &format!("portcullis: configuration: {warning}"));

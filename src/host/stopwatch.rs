@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::host::stream::now;
-use crate::time::Timestamp;
+use crate::stream::now;
+use portcullis::time::Timestamp;
 
 /// Starts with the head, stands still for the body, ends with the verdict.
 #[derive(Clone, Copy, Debug, Default)]

@@ -3,21 +3,21 @@
 
 use std::rc::Rc;
 
-use crate::check::{Arrival, BodyArrival, Callout, CalloutReply, Env};
-use crate::checks::browser::adds_up;
-use crate::config::Hold;
-use crate::denial::{Denial, LocalReply};
-use crate::exchange::HeaderEdit;
-use crate::head::Head;
-use crate::host::abi::{self, Buffer, Map};
-use crate::host::kept::Kept;
-use crate::host::response::{DIGESTS, harden_cookies, replace_response_body, replace_response_head};
-use crate::host::root::Serving;
-use crate::host::stopwatch::Stopwatch;
-use crate::host::vm::parse_status;
-use crate::pipeline::{Next, Passage, ResponseArrival, ResponseNext};
-use crate::response::Response;
-use crate::time::Timestamp;
+use crate::abi::{self, Buffer, Map};
+use crate::kept::Kept;
+use crate::response::{DIGESTS, harden_cookies, replace_response_body, replace_response_head};
+use crate::root::Serving;
+use crate::stopwatch::Stopwatch;
+use crate::vm::parse_status;
+use portcullis::check::{Arrival, BodyArrival, Callout, CalloutReply, Env};
+use portcullis::checks::browser::adds_up;
+use portcullis::denial::{Denial, LocalReply};
+use portcullis::exchange::HeaderEdit;
+use portcullis::head::Head;
+use portcullis::pipeline::{Next, Passage, ResponseArrival, ResponseNext};
+use portcullis::response::Response;
+use portcullis::time::Timestamp;
+use portcullis_config::Hold;
 
 /// What the host does after a callback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,10 +6,10 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;
 
-use crate::check::{CalloutReply, GrpcStatus};
-use crate::host::abi::{self, Buffer, Map};
-use crate::host::root::Root;
-use crate::host::stream::{Action, Stream};
+use crate::abi::{self, Buffer, Map};
+use crate::root::Root;
+use crate::stream::{Action, Stream};
+use portcullis::check::{CalloutReply, GrpcStatus};
 
 /// An answer to a callout beyond this is treated as lost.
 const CALLOUT_REPLY_BYTES: usize = 1 << 20;

@@ -13,20 +13,23 @@ use crate::response::Response;
 /// What decides about a response, in order, with its whole body.
 #[derive(Clone)]
 pub struct ResponseGuards {
-    pub(crate) guards: Rc<[ResponseGuard]>,
+    /// In the order in which they decide.
+    pub guards: Rc<[ResponseGuard]>,
     /// Bytes of a body that can be held.
-    pub(crate) limit: usize,
+    pub limit: usize,
 }
 
 /// A check of responses with what is done with its word.
 pub struct ResponseGuard {
-    pub(crate) check: Rc<dyn ResponseCheck>,
-    pub(crate) mode: Mode,
+    /// What decides.
+    pub check: Rc<dyn ResponseCheck>,
+    /// What is done with its refusals.
+    pub mode: Mode,
 }
 
 impl ResponseGuards {
     /// Nothing decides.
-    pub(crate) fn none() -> Self {
+    pub fn none() -> Self {
         Self { guards: Rc::from([]), limit: 0 }
     }
 }

@@ -1,9 +1,14 @@
 //! What the pipeline makes of the words of its guards.
 
+use std::cell::{Cell, RefCell};
+
 use super::*;
-use crate::assembly::{self, Assembled, Surroundings};
 use crate::native::NativeHost;
+use crate::policy::route_table::RouteMatch;
+use crate::revocation::RevokedTokens;
+use crate::table::Space;
 use crate::time::Timestamp;
+use crate::worker::Worker;
 
 /// Says the same of every request.
 struct Says(fn() -> Step);
@@ -22,23 +27,48 @@ fn failure() -> Step {
     Step::Fail(Failure::Dependency("idp"))
 }
 
+/// A pipeline whose every route has these guards and which does nothing else.
+fn guarded(guards: Vec<Guard>, host: &NativeHost) -> Pipeline {
+    let route = Rc::new(Route {
+        guards: guards.into(),
+        enforce_percent: 100,
+        answers_preflights: false,
+        rewrites_body: false,
+        names_error: false,
+        response: ResponseGuards::none(),
+    });
+    let revoked = Rc::new(RevokedTokens::new(Space::open(&host.store, "test", [1; 16]).unwrap(), 64));
+    Pipeline {
+        service: Rc::from("test"),
+        paths: PathOptions::default(),
+        trusted_proxies: Networks::default(),
+        strip: StripSet::new([""; 0]),
+        forwarded_certificates: Verdict::Deny,
+        intrusion: None,
+        routes: RouteTable::new([(RouteMatch { path: "/a".to_owned(), ..RouteMatch::default() }, route.clone())])
+            .unwrap(),
+        ours: Vec::new(),
+        unmatched: route,
+        unrouted: Rc::from([]),
+        sensitive: PathPatterns::new([""; 0]).unwrap(),
+        health: Health {
+            key_sets: Vec::new(),
+            secrets: Vec::new(),
+            clusters: Vec::new(),
+            revoked,
+            intrusion: None,
+            seen: RefCell::default(),
+            since: Cell::default(),
+        },
+        cookies: None,
+        background: Vec::new(),
+    }
+}
+
 /// The pipeline's word and the reasons of the events, for a request whose route has these guards.
 fn decided(guards: Vec<Guard>) -> (Option<u16>, Vec<String>) {
     let host = NativeHost { source_address: Some("192.0.2.1:1".to_owned()), ..NativeHost::default() };
-    let surroundings = Surroundings { store: &host.store, variable: &|_| None, random: [1, 2, 3, 4] };
-    let assembled = assembly::assemble(b"{\"routes\":[{\"match\":{\"path\":\"/a\"}}]}", &surroundings);
-    let Assembled { mut pipeline, mut worker, .. } = assembled.unwrap_or_else(|errors| panic!("{errors:?}"));
-    let guards: Rc<[Guard]> = guards.into();
-    for route in pipeline.routes.values_mut() {
-        *route = Rc::new(Route {
-            guards: guards.clone(),
-            enforce_percent: 100,
-            answers_preflights: false,
-            rewrites_body: false,
-            names_error: false,
-            response: ResponseGuards::none(),
-        });
-    }
+    let (pipeline, mut worker) = (guarded(guards, &host), Worker::empty(&host.store));
     let mut env = Env { now: Timestamp::from_unix_seconds(1), host: &host, worker: &mut worker };
     let head = Head::from_pairs([(":method", "GET"), (":path", "/a"), (":authority", "h")]);
     let (_, next) = pipeline.begin(head, true, &mut env);

@@ -176,7 +176,6 @@ fn jittered(span: Duration, least: u8, lot: &mut Lot) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::assembly::{self, Surroundings};
     use crate::native::NativeHost;
     use crate::secrets::source::VaultKv;
     use crate::secrets::{Derived, SecretValue};
@@ -196,8 +195,7 @@ mod tests {
     impl World {
         fn new() -> Self {
             let host = NativeHost::default();
-            let surroundings = Surroundings { store: &host.store, variable: &|_| None, random: [1, 2, 3, 4] };
-            let worker = assembly::assemble(b"{}", &surroundings).unwrap_or_else(|errors| panic!("{errors:?}")).worker;
+            let worker = Worker::empty(&host.store);
             let demand = Rc::new(Generation::new(&Space::open(&host.store, "p", [1; 16]).unwrap(), "secrets"));
             let slot = slot(&demand, "t");
             Self { host, worker, now: Timestamp::from_unix_seconds(1_800_000_000), demand, slot }

@@ -108,7 +108,7 @@ fn check_takes_the_keys_of_encryption_for_granted_and_not_an_inline_one() {
 
 #[test]
 fn every_policy_that_is_shipped_is_good_wherever_it_is_carried() {
-    let envoy = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("envoy");
+    let envoy = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).join("envoy");
     let carriers = [
         ("policies/edge.yaml", 1),
         ("policies/inbound.yaml", 1),

@@ -14,7 +14,7 @@ const SIGN: [&str; 7] = ["sign", "--service", "order-service", "--token-env", "S
 #[test]
 fn sign_prints_the_headers_of_the_worked_example() {
     let body = File::new("signed.json", "{}");
-    let page = std::fs::read_to_string("docs/signatures.md").unwrap();
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/signatures.md")).unwrap();
     let request = "POST https://users.example.com/api/v1/users?page=2&q=a%20b";
     let more = [
         "--timestamp",

@@ -12,7 +12,7 @@ use crate::gate::{Gate, Request, START, USERS_KEY, get, post, signed_with};
 use crate::peers::connect;
 
 fn example(name: &str) -> Gate {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("envoy/examples").join(name);
+    let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).join("envoy/examples").join(name);
     Gate::bare(&fs::read_to_string(path).unwrap())
 }
 

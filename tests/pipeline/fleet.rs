@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::time::Duration;
 
-use portcullis::assembly::{self, Surroundings};
 use portcullis::check::{Arrival, Call, Callout, CalloutReply, Env, GrpcStatus};
 use portcullis::head::Head;
 use portcullis::native::NativeHost;
 use portcullis::pipeline::{Next, Passage, Pipeline};
 use portcullis::time::Timestamp;
 use portcullis::worker::Worker;
+use portcullis_assembly::{Surroundings, assemble};
 
 const MILLI: u64 = 1_000_000;
 const SECOND: u64 = 1_000 * MILLI;
@@ -168,7 +168,7 @@ impl Fleet {
             let process = node / 2;
             let store = &fleet.hosts[process].store;
             let surroundings = Surroundings { store, variable: &|_| None, random: [1, 2, 3, node as u64] };
-            let assembled = assembly::assemble(config.as_bytes(), &surroundings).unwrap_or_else(|e| panic!("{e:?}"));
+            let assembled = assemble(config.as_bytes(), &surroundings).unwrap_or_else(|e| panic!("{e:?}"));
             let (pipeline, worker) = (assembled.pipeline, assembled.worker);
             fleet.nodes.push(Node { process, pipeline, worker, running: false, waiting: HashMap::new() });
             fleet.at(START + 10 * MILLI, Event::Tick { node });

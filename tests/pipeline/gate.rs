@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use hmac::{Hmac, Mac};
-use portcullis::assembly::{self, Surroundings};
 use portcullis::check::{Arrival, BodyArrival, Call, Callout, CalloutReply, Env};
-use portcullis::cli::document;
 use portcullis::document::{Document, Limits};
 use portcullis::exchange::HeaderEdit;
 use portcullis::head::Head;
@@ -19,6 +17,8 @@ use portcullis::response::Response;
 use portcullis::schema::Schema;
 use portcullis::time::Timestamp;
 use portcullis::worker::Worker;
+use portcullis_assembly::{Surroundings, assemble};
+use portcullis_cli::document;
 use serde_json::{Value, json};
 
 /// When every test starts, in seconds.
@@ -152,7 +152,7 @@ impl Gate {
             _ => None,
         };
         let surroundings = Surroundings { store: &host.store, variable: &variable, random: [1, 2, 3, 4] };
-        let assembled = match assembly::assemble(found[0].json.as_ref().unwrap(), &surroundings) {
+        let assembled = match assemble(found[0].json.as_ref().unwrap(), &surroundings) {
             Ok(assembled) => assembled,
             Err(errors) => panic!("{errors:?}"),
         };
@@ -374,7 +374,7 @@ pub fn errors(yaml: &str) -> Vec<String> {
     let host = NativeHost::default();
     let variable = |_: &str| Some(USERS_KEY.to_owned());
     let surroundings = Surroundings { store: &host.store, variable: &variable, random: [1, 2, 3, 4] };
-    let assembled = assembly::assemble(found[0].json.as_ref().unwrap(), &surroundings);
+    let assembled = assemble(found[0].json.as_ref().unwrap(), &surroundings);
     assembled.err().unwrap_or_default().iter().map(ToString::to_string).collect()
 }
 

@@ -3,9 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use portcullis::assembly::{self, Surroundings};
 use portcullis::check::{Arrival, Call, Callout, CalloutReply, Env};
-use portcullis::cli::document;
 use portcullis::head::Head;
 use portcullis::jose::algorithm::Algorithm;
 use portcullis::native::NativeHost;
@@ -13,6 +11,8 @@ use portcullis::pipeline::{Next, Passage, Pipeline};
 use portcullis::secrets::SecretSlot;
 use portcullis::time::Timestamp;
 use portcullis::worker::Worker;
+use portcullis_assembly::{Surroundings, assemble};
+use portcullis_cli::document;
 use serde_json::{Value, json};
 
 use crate::gate::{START, signed_with};
@@ -54,7 +54,7 @@ impl World {
         let host = NativeHost { source_address: Some("203.0.113.7:1".to_owned()), ..NativeHost::default() };
         let variable = |_: &str| Some("s.vault-token".to_owned());
         let surroundings = Surroundings { store: &host.store, variable: &variable, random: [1, 2, 3, 4] };
-        let assembled = assembly::assemble(found[0].json.as_ref().unwrap(), &surroundings);
+        let assembled = assemble(found[0].json.as_ref().unwrap(), &surroundings);
         let assembled = assembled.unwrap_or_else(|errors| panic!("{errors:?}"));
         let (pipeline, worker, secrets) = (assembled.pipeline, assembled.worker, assembled.secrets);
         let (now, store) = (Timestamp::from_unix_seconds(START), Vec::new());

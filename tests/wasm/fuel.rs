@@ -1,5 +1,8 @@
 //! What fixed requests cost in the interpreter's instructions, against `fuel.json`. A change that makes one dearer, or
 //! cheaper, shows there in review. `UPDATE_FUEL=1` writes the file anew.
+//!
+//! The interpreter charges the body of a loop whole each time round, with what is not run of it: what is rare in a hot loop
+//! counts for more here than it costs. `make bench-counted` counts what is executed.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

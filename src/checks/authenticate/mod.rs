@@ -279,12 +279,12 @@ mod tests {
     use std::cell::RefCell;
 
     use super::*;
-    use crate::assembly::{self, Surroundings};
     use crate::check::Call;
     use crate::denial::CertificateReason;
     use crate::head::Head;
     use crate::native::NativeHost;
     use crate::time::Timestamp;
+    use crate::worker::Worker;
 
     /// Credentials of a kind that always fare the same, and who was asked or withheld.
     struct Fares(&'static str, Rc<RefCell<Vec<String>>>);
@@ -327,8 +327,7 @@ mod tests {
     /// Who calls or why not, and who was asked or, with a dash, withheld.
     fn decided(requirement: Requirement, kinds: &[&'static str]) -> (String, String) {
         let host = NativeHost::default();
-        let surroundings = Surroundings { store: &host.store, variable: &|_| None, random: [1, 2, 3, 4] };
-        let mut worker = assembly::assemble(b"{}", &surroundings).unwrap_or_else(|errors| panic!("{errors:?}")).worker;
+        let mut worker = Worker::empty(&host.store);
         let mut env = Env { now: Timestamp::default(), host: &host, worker: &mut worker };
         let asked = Rc::new(RefCell::new(Vec::new()));
         let credentials = kinds.iter().map(|kind| Rc::new(Fares(kind, asked.clone())) as Rc<dyn Credential>).collect();

@@ -8,7 +8,6 @@ use super::encrypt::EncryptFields;
 use super::project::Projection;
 use super::request::{BodyStep, TransformBody};
 use super::response::TransformResponse;
-use crate::assembly::{self, Surroundings};
 use crate::check::{Arrival, BodyArrival, Check, Env, ResponseCheck, Step};
 use crate::checks::body::KeyRing;
 use crate::denial::{BodyRejection, Denial, ResponseRejection};
@@ -19,11 +18,11 @@ use crate::head::Head;
 use crate::native::NativeHost;
 use crate::response::Response;
 use crate::time::Timestamp;
+use crate::worker::Worker;
 
 /// Runs `look` with a world and an exchange whose request has this head.
 fn within<T>(head: &[(&str, &str)], host: &NativeHost, look: impl FnOnce(&mut Exchange, &mut Env<'_>) -> T) -> T {
-    let surroundings = Surroundings { store: &host.store, variable: &|_| None, random: [1, 2, 3, 4] };
-    let mut worker = assembly::assemble(b"{}", &surroundings).unwrap_or_else(|errors| panic!("{errors:?}")).worker;
+    let mut worker = Worker::empty(&host.store);
     let now = Timestamp::from_unix_seconds(1_800_000_000);
     let mut exchange = Exchange::new(Head::from_pairs(head.iter().copied()), now);
     look(&mut exchange, &mut Env { now, host, worker: &mut worker })

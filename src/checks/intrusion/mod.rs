@@ -5,8 +5,6 @@
 //! modes are apart, so that the step from one to the other begins without blocks.
 
 pub mod admin;
-#[cfg(test)]
-mod tests;
 
 use std::net::IpAddr;
 

@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde_json::Value;
 
-use crate::head::Head;
-use crate::time::Timestamp;
+use portcullis::head::Head;
+use portcullis::time::Timestamp;
 
 /// What a line says of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,7 +121,7 @@ fn known(text: &str) -> String {
 
 /// `2026-01-31T12:00:00.123Z` (RFC 3339, UTC), or seconds since the epoch.
 fn timestamp(text: &str) -> Option<Timestamp> {
-    if let Some(at) = crate::signature::parse_timestamp(text) {
+    if let Some(at) = portcullis::signature::parse_timestamp(text) {
         return Some(at);
     }
     let (date, time) = text.strip_suffix('Z')?.split_once('T')?;

@@ -1,20 +1,22 @@
-//! Through assembly and pipeline, on shared data in memory, under a clock that the tests move.
+//! Addresses that fail too often, on shared data in memory, under a clock that the tests move.
 
+#[path = "intrusion/admin.rs"]
 mod admin;
+#[path = "intrusion/broken.rs"]
 mod broken;
 
-use super::*;
-use crate::assembly::{Assembled, Surroundings, assemble};
-use crate::denial::BlockReason;
-use crate::event::Severity;
-use crate::head::Head;
-use crate::metrics::Counter;
-use crate::native::NativeHost;
-use crate::pipeline::{Next, Passage};
-use crate::time::Timestamp;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, Mac};
+use portcullis::check::Env;
+use portcullis::denial::BlockReason;
+use portcullis::event::{EventType, Severity};
+use portcullis::head::Head;
+use portcullis::metrics::Counter;
+use portcullis::native::NativeHost;
+use portcullis::pipeline::{Next, Passage};
+use portcullis::time::Timestamp;
+use portcullis_assembly::{Assembled, Surroundings, assemble};
 use serde_json::{Value, json};
 use sha2::Sha256;
 

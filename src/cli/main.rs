@@ -4,8 +4,8 @@ use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use portcullis::cli::seal::{self, Direction};
-use portcullis::cli::{check, convert, explain, replay, scan, schema, sign, token};
+use portcullis_cli::seal::{self, Direction};
+use portcullis_cli::{check, convert, explain, replay, scan, schema, sign, token};
 
 const USAGE: &str = "usage: portcullis COMMAND
 
