@@ -120,6 +120,11 @@ impl PathSet {
         self.0.is_empty()
     }
 
+    /// What the places are called that they name: each is a member by one of these names. `None`: one ends in `*`.
+    pub fn names(&self) -> Option<Vec<&str>> {
+        self.0.iter().map(FieldPath::name).collect()
+    }
+
     /// Every place that one of them names, the outermost where one is in another, in document order. Of a document that is
     /// one scalar, none.
     pub fn places(&self, document: &Document<'_>) -> Vec<Place> {

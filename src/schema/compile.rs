@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::node::{Keyword, Node, NodeId};
 use super::{Problem, Schema, SchemaError, access, reading, reference};
+use crate::document::PathSet;
 
 /// The dialect, the only one.
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
@@ -38,12 +39,12 @@ pub(super) fn compile(schema: &Value) -> Result<Schema, Vec<SchemaError>> {
         nodes: compiler.nodes.into(),
         root,
         dynamic,
-        read_only: crate::document::PathSet::default(),
+        read_only: PathSet::default(),
         write_only: Box::default(),
-        plan: reading::Plan::new(&[], root),
+        plan: reading::Plan::new(&[], root, &PathSet::default()),
     };
     access::compile(&mut schema, &compiler.pointers)?;
-    schema.plan = reading::Plan::new(&schema.nodes, schema.root);
+    schema.plan = reading::Plan::new(&schema.nodes, schema.root, &schema.read_only);
     Ok(schema)
 }
 

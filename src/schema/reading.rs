@@ -8,7 +8,7 @@ use super::canonical;
 use super::node::{Keyword, Node, NodeId, Types};
 use super::scalar::{self, Budget};
 use super::validate::MOST;
-use crate::document::{Limits, Value, without_byte_order_mark};
+use crate::document::{Limits, PathSet, Value, without_byte_order_mark};
 use crate::media::json::{self, Container, Location, Token, Visitor};
 
 /// What a schema asks, as far as that can be told while a document is read.
@@ -19,6 +19,8 @@ pub(super) struct Plan {
     root: NodeId,
     /// Where there is no schema.
     nothing: Asked,
+    /// What the fields are called that no request can set: wherever one of these names stands, the whole document tells.
+    unset: Box<[Box<[u8]>]>,
 }
 
 /// What is asked of one value.
@@ -65,11 +67,14 @@ const MOST_OTHERS: usize = 16;
 const LONGEST_CHAIN: usize = 16;
 
 impl Plan {
-    /// The plan of a schema, whose references are no circles.
-    pub(super) fn new(nodes: &[Node], root: NodeId) -> Self {
+    /// The plan of a schema, whose references are no circles. `read_only`: the fields that no request can set.
+    pub(super) fn new(nodes: &[Node], root: NodeId, read_only: &PathSet) -> Self {
+        // Without a node nothing is accepted.
+        let (nodes, unset) = read_only.names().map_or((&[][..], Vec::new()), |names| (nodes, names));
         let ids = (0..nodes.len()).map(|at| NodeId(u32::try_from(at).unwrap_or(u32::MAX)));
         let values = ids.map(|id| asked(nodes, id)).collect();
-        Self { values, root: target(nodes, root), nothing: Asked::nothing() }
+        let unset = unset.into_iter().map(|name| name.as_bytes().into()).collect();
+        Self { values, root: target(nodes, root), nothing: Asked::nothing(), unset }
     }
 
     fn asked(&self, schema: Option<NodeId>) -> Option<&Asked> {
@@ -94,9 +99,9 @@ fn target(nodes: &[Node], mut id: NodeId) -> NodeId {
     id
 }
 
-/// What no request can set is taken out before anything is asked; what nobody has asked for is known at the end alone.
+/// What nobody has asked for is known at the end alone.
 fn is_more_than_keywords(node: &Node) -> bool {
-    node.read_only || node.unevaluated_items.is_some() || node.unevaluated_properties.is_some()
+    node.unevaluated_items.is_some() || node.unevaluated_properties.is_some()
 }
 
 fn asked(nodes: &[Node], id: NodeId) -> Option<Asked> {
@@ -264,6 +269,9 @@ impl<'s> Reading<'s> {
     }
 
     fn key(&mut self, key: &[u8]) -> Option<()> {
+        if self.plan.unset.iter().any(|name| **name == *key) {
+            return None;
+        }
         let open = self.open.last_mut()?;
         let members = &open.asked.members;
         open.count += 1;

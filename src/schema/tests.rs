@@ -287,6 +287,13 @@ fn what_is_refused_changed_or_needs_a_second_look_is_not_accepted_while_it_is_re
         (json!({}), ""),
         (json!(false), "1"),
         (json!({ "properties": { "id": { "readOnly": true } } }), r#"{"id":1}"#),
+        // A path that leads into an object leads into every object of a list.
+        (json!({ "properties": { "id": { "readOnly": true } } }), r#"[{"id":1}]"#),
+        (
+            json!({ "properties": { "a": { "properties": { "id": { "readOnly": true } } } } }),
+            r#"{"a":[[{"\u0069d":1}]]}"#,
+        ),
+        (json!({ "properties": { "*": { "readOnly": true } } }), r#"{"*":1}"#),
         (
             json!({ "properties": { "a": { "$ref": "#/$defs/id" } }, "$defs": { "id": { "readOnly": true } } }),
             r#"{"a":1}"#,
@@ -336,12 +343,18 @@ proptest! {
         from in "\"[a-c]\"|:|\\{|,", to in "\"[a-c]\"|\"\\\\u006[1-3]\"|,|\\[|1",
     ) {
         let text = if pretty { serde_json::to_string_pretty(&document) } else { serde_json::to_string(&document) }.unwrap();
-        let schema = compiled(&json!({ "$ref": "#/$defs/x", "$defs": { "x": schema } }));
-        for text in [text.clone(), text.replacen(&from, &to, 1)] {
-            let limits = Limits { depth: 3, entries: 12, string_length: 3, ..Limits::default() };
-            let sure = schema.surely_accepts(text.as_bytes(), &limits);
-            let parsed = Document::parse(text.as_bytes(), &limits);
-            prop_assert!(!sure || parsed.is_ok_and(|document| schema.validate(&document).is_ok()), "{text}");
+        let reference = json!({ "$ref": "#/$defs/x", "$defs": { "x": schema } });
+        let unset = json!({ "properties": { "a": { "readOnly": true }, "b": { "properties": { "c": { "readOnly": true } } } } });
+        for schema in [compiled(&reference), compiled(&unset)] {
+            for text in [text.clone(), text.replacen(&from, &to, 1)] {
+                let limits = Limits { depth: 3, entries: 12, string_length: 3, ..Limits::default() };
+                let sure = schema.surely_accepts(text.as_bytes(), &limits);
+                let parsed = Document::parse(text.as_bytes(), &limits);
+                let is_good = |document: Document<'_>| {
+                    schema.read_only().places(&document).is_empty() && schema.validate(&document).is_ok()
+                };
+                prop_assert!(!sure || parsed.is_ok_and(is_good), "{text}");
+            }
         }
     }
 }
