@@ -9,6 +9,7 @@ use crate::denial::{CertificateReason, HeaderLine};
 use crate::event::Notice;
 use crate::head::Head;
 use crate::jose::claims::Claims;
+use crate::media::json;
 use crate::peer::Peer;
 use crate::policy::roles::RoleSet;
 use crate::revocation::Marks;
@@ -49,6 +50,8 @@ pub struct Exchange {
     pub leasing: Leasing,
     /// Changes to the request's head, in order.
     pub request_edits: Vec<HeaderEdit>,
+    /// Its body is a JSON document within these limits that the schema of its route accepts, as was seen when it was inspected.
+    pub accepted_within: Option<json::Limits>,
     /// The body that the upstream receives; `None`: the one that was sent.
     pub rewritten_body: Option<Vec<u8>>,
     /// Headers for the response, the upstream's or ours.
@@ -82,6 +85,7 @@ impl Exchange {
             issuance: Issuance::default(),
             leasing: Leasing::default(),
             request_edits: Vec::new(),
+            accepted_within: None,
             rewritten_body: None,
             response_headers: Vec::new(),
             degraded: None,

@@ -43,6 +43,11 @@ impl RequestBody {
     pub(super) fn rewrites(&self) -> bool {
         self.fields.is_some() || self.whole.is_some()
     }
+
+    /// One step looks at its fields, and no other.
+    pub(super) fn has_one_step(&self) -> bool {
+        self.fields.as_ref().is_some_and(|fields| fields.steps.len() == 1)
+    }
 }
 
 pub(super) fn compile(config: &Config, secrets: &Secrets, findings: &mut Findings) -> Bodies {

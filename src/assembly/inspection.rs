@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::Findings;
-use portcullis::checks::inspect::body::{InspectBody, Limits};
+use portcullis::checks::inspect::body::{InspectBody, Limits, ReadBeside};
 use portcullis::checks::inspect::head::InspectHead;
 use portcullis::checks::inspect::pattern::Pattern;
 use portcullis::checks::inspect::{Exclusion, Inspector};
@@ -73,15 +73,23 @@ fn limits(config: &Config) -> Limits {
     }
 }
 
+/// What else is done with the bodies of a route.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Beside<'b> {
+    /// Fields that are sanitised: script in them is left to the sanitiser.
+    pub(super) sanitized: &'b [Box<str>],
+    /// Who reads a body along with the inspection.
+    pub(super) reads: Option<&'b Rc<dyn ReadBeside>>,
+}
+
 impl Inspection {
-    /// The guards of one route: head and body, in the mode of the route, or none when that is off. Script in `sanitized`
-    /// fields of a body is left to the sanitiser.
+    /// The guards of one route: head and body, in the mode of the route, or none when that is off.
     pub(super) fn guards(
         &self,
         route: Option<&RouteInspection>,
         path: &str,
         inherited: Mode,
-        sanitized: &[Box<str>],
+        Beside { sanitized, reads }: Beside<'_>,
         findings: &mut Findings,
     ) -> Option<(InspectHead, InspectBody, Mode)> {
         let mode = route.and_then(|route| route.mode).or(self.mode).unwrap_or(inherited);
@@ -110,7 +118,7 @@ impl Inspection {
             patterns: patterns.map(|(pattern, own)| (pattern.clone(), *own != Some(Mode::Monitor))).collect(),
             excerpt: self.excerpt,
         });
-        let body = InspectBody { inspector: inspector.clone(), limits: self.limits.clone() };
+        let body = InspectBody { inspector: inspector.clone(), limits: self.limits.clone(), beside: reads.cloned() };
         Some((InspectHead(inspector), body, mode))
     }
 

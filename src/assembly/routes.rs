@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::authentication::Authentication;
 use super::bodies::{Bodies, RequestBody};
 use super::features::BUILT;
-use super::inspection::Inspection;
+use super::inspection::{Beside, Inspection};
 use super::limits::Limits;
 use super::secrets::Secrets;
 use super::{Findings, Shared, access, browser, intrusion, tokens, validation};
@@ -114,7 +114,7 @@ impl Parts<'_> {
         let password = config::Exclusion { parameter: Some("password".to_owned()), ..config::Exclusion::default() };
         let inspection = config::RouteInspection { mode: None, exclude: vec![password] };
         if let Some((head, body, mode)) =
-            self.inspection.guards(Some(&inspection), endpoint.name, config.mode, &[], findings)
+            self.inspection.guards(Some(&inspection), endpoint.name, config.mode, Beside::default(), findings)
         {
             guards.push(guard("inspect head", head, mode));
             guards.push(guard("inspect body", body, mode));
@@ -144,6 +144,7 @@ impl Parts<'_> {
         let mut validation = validation::compile(body, path, findings);
         if mode == Mode::Off {
             validation.steps.clear();
+            validation.beside = None;
             validation.sanitized.clear();
         }
         let body = self.bodies.request(body, validation.steps, path, findings);
@@ -151,8 +152,10 @@ impl Parts<'_> {
         let response = route.and_then(|route| route.response.as_ref());
         let response = self.bodies.response(response, validation.write_only, (path, mode), self.shared, findings);
         let asks_for_plain = !response.guards.is_empty();
+        let reads = validation.beside.as_ref().filter(|_| body.has_one_step());
+        let beside = Beside { sanitized: &validation.sanitized, reads };
         Route {
-            guards: self.guards(route, path, asks_for_plain, (body, &validation.sanitized), findings),
+            guards: self.guards(route, path, asks_for_plain, (body, beside), findings),
             enforce_percent: route.map_or(100, |route| u8::try_from(route.enforce_percent.0).unwrap_or(100)),
             answers_preflights: route.is_some_and(|route| route.cors.is_some()) || self.config.headers.cors.is_some(),
             rewrites_body,
@@ -171,7 +174,7 @@ impl Parts<'_> {
         route: Option<&config::Route>,
         path: &str,
         asks_for_plain: bool,
-        (body, sanitized): (RequestBody, &[Box<str>]),
+        (body, beside): (RequestBody, Beside<'_>),
         findings: &mut Findings,
     ) -> Rc<[Guard]> {
         let (config, defaults) = (self.config, &self.config.defaults);
@@ -211,7 +214,7 @@ impl Parts<'_> {
         }
         let inspection = route.and_then(|route| route.inspection.as_ref());
         let mut inspect_body = None;
-        if let Some((head, body, mode)) = self.inspection.guards(inspection, path, mode, sanitized, findings) {
+        if let Some((head, body, mode)) = self.inspection.guards(inspection, path, mode, beside, findings) {
             guards.push(guard("inspect head", head, mode));
             inspect_body = Some(guard("inspect body", body, mode));
         }

@@ -6,7 +6,8 @@ use super::Findings;
 use super::features::BUILT;
 use portcullis::checks::body::request::BodyStep;
 use portcullis::checks::body::sanitize::SanitizeFields;
-use portcullis::checks::body::validate::ValidateBody;
+use portcullis::checks::body::validate::{ValidateBeside, ValidateBody};
+use portcullis::checks::inspect::body::ReadBeside;
 use portcullis::document::{FieldPath, PathSet};
 use portcullis::sanitize::Sanitizer;
 use portcullis::schema::Schema;
@@ -17,6 +18,8 @@ use portcullis_config as config;
 pub(super) struct Validation {
     /// In the order in which they look at a body.
     pub(super) steps: Vec<Rc<dyn BodyStep>>,
+    /// Who holds a body against the schema while it is inspected; pointless where other steps look at it all the same.
+    pub(super) beside: Option<Rc<dyn ReadBeside>>,
     /// What the sanitised fields are called: script in them is no matter for the inspection.
     pub(super) sanitized: Vec<Box<str>>,
     /// What no response of the route may show.
@@ -28,6 +31,8 @@ pub(super) fn compile(body: Option<&config::Body>, path: &str, findings: &mut Fi
     let Some(body) = body else { return validation };
     if let Some(schema) = self::schema(body, path, findings) {
         validation.write_only = schema.write_only().to_vec();
+        let schema = Rc::new(schema);
+        validation.beside = Some(Rc::new(ValidateBeside(schema.clone())));
         validation.steps.push(Rc::new(ValidateBody { schema }));
     }
     if let Some(sanitize) = &body.sanitize_html

@@ -169,8 +169,9 @@ fn json_items<R: Reader>(
     json::build(body, limits, Fields(reader))
 }
 
-/// The fields of a JSON document as items.
-struct Fields<'r, R>(&'r mut R);
+/// The fields of a JSON document as items: what [`items`] walks one with.
+#[derive(Debug)]
+pub struct Fields<'r, R>(pub &'r mut R);
 
 impl<R: Reader> Visitor for Fields<'_, R> {
     type Break = R::Break;

@@ -19,9 +19,13 @@ mod tests;
 mod validate;
 
 use std::fmt;
+use std::ops::ControlFlow;
 
-use crate::document::{Document, FieldPath, Limits, PathSet};
+use crate::document::{Document, FieldPath, Limits, PathSet, without_byte_order_mark};
+use crate::media::json;
 use node::{Node, NodeId};
+
+pub use reading::Reading;
 
 /// Violations beyond which a document is not looked at any further.
 pub const MOST_VIOLATIONS: usize = 20;
@@ -132,7 +136,16 @@ impl Schema {
     /// field in it which a request cannot set. `false` says nothing. A tenth of the work of finding out with a
     /// [`Document`], for most.
     pub fn surely_accepts(&self, document: &[u8], limits: &Limits) -> bool {
-        reading::is_valid(&self.plan, &self.nodes, document, limits)
+        // That no key occurs twice is seen by the reading.
+        let limits = Limits { unique_keys: false, ..*limits };
+        let mut reading = self.reading();
+        let ended = json::build(without_byte_order_mark(document), &limits, &mut reading);
+        matches!(ended, Ok(ControlFlow::Continue(()))) && reading.accepts()
+    }
+
+    /// Holds a document against the schema while it is read.
+    pub fn reading(&self) -> Reading<'_> {
+        Reading::new(&self.plan, &self.nodes)
     }
 
     /// The fields that a request cannot set.

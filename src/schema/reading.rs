@@ -8,8 +8,8 @@ use super::canonical;
 use super::node::{Keyword, Node, NodeId, Types};
 use super::scalar::{self, Budget};
 use super::validate::MOST;
-use crate::document::{Limits, PathSet, Value, without_byte_order_mark};
-use crate::media::json::{self, Container, Location, Token, Visitor};
+use crate::document::{PathSet, Value};
+use crate::media::json::{Container, Location, Token, Visitor};
 
 /// What a schema asks, as far as that can be told while a document is read.
 #[derive(Debug)]
@@ -194,13 +194,18 @@ impl Name {
     }
 }
 
-/// The first eight bytes, and zeros behind a shorter text: two of the same length up to eight are the same.
+/// The first eight bytes, or all bytes of a shorter text, the middle ones perhaps twice: what is the same for two texts of the
+/// same length up to eight says that they are.
 #[inline]
 fn start(text: &[u8]) -> u64 {
-    match text.first_chunk::<8>() {
-        Some(first) => u64::from_le_bytes(*first),
-        None => text.iter().rev().fold(0, |bits, byte| bits << 8 | u64::from(*byte)),
+    if let Some(first) = text.first_chunk::<8>() {
+        return u64::from_le_bytes(*first);
     }
+    let half = |bytes: &[u8; 4]| u64::from(u32::from_le_bytes(*bytes));
+    if let (Some(first), Some(last)) = (text.first_chunk::<4>(), text.last_chunk::<4>()) {
+        return half(first) | half(last) << 32;
+    }
+    text.iter().fold(0, |bits, byte| bits << 8 | u64::from(*byte))
 }
 
 /// Equal for equal texts, and seldom for others.
@@ -210,18 +215,13 @@ fn mark(text: &[u8]) -> u64 {
     start(text) ^ end.rotate_left(29) ^ length.rotate_left(57)
 }
 
-/// Whether the document is one that [`crate::document::Document`] parses within `limits`, and valid. `false` says nothing.
-pub(super) fn is_valid(plan: &Plan, nodes: &[Node], document: &[u8], limits: &Limits) -> bool {
-    // That no key occurs twice is seen here.
-    let limits = Limits { unique_keys: false, ..*limits };
-    let next = plan.asked(Some(plan.root));
-    let mut reading = Reading { plan, nodes, budget: MOST, lost: false, next, open: Vec::new(), others: Vec::new() };
-    let ended = json::build(without_byte_order_mark(document), &limits, &mut reading);
-    matches!(ended, Ok(ControlFlow::Continue(()))) && !reading.lost
-}
-
-/// How far a document has been read.
-struct Reading<'s> {
+/// A document that is being read: a visitor of its bytes.
+///
+/// What it has seen to the end it accepts or not: then the document is one that [`crate::document::Document`] parses within
+/// the limits of the walk and with unique keys, that is valid, and that has no field in it which a request cannot set. That
+/// it does not accept says nothing. It marks no bytes.
+#[derive(Debug)]
+pub struct Reading<'s> {
     plan: &'s Plan,
     nodes: &'s [Node],
     budget: Budget,
@@ -235,6 +235,7 @@ struct Reading<'s> {
 }
 
 /// An array or object that has begun.
+#[derive(Debug)]
 struct Open<'s> {
     asked: &'s Asked,
     container: Container,
@@ -249,6 +250,16 @@ struct Open<'s> {
 }
 
 impl<'s> Reading<'s> {
+    pub(super) fn new(plan: &'s Plan, nodes: &'s [Node]) -> Self {
+        let next = plan.asked(Some(plan.root));
+        Self { plan, nodes, budget: MOST, lost: false, next, open: Vec::new(), others: Vec::new() }
+    }
+
+    /// Whether it accepts the document that it has seen to the end.
+    pub fn accepts(&self) -> bool {
+        !self.lost
+    }
+
     /// A value begins: what it is held against.
     #[inline]
     fn begin(&mut self) -> Option<&'s Asked> {

@@ -15,8 +15,9 @@ pub trait BodyStep {
     /// reported. [`Step::Await`] and [`Step::Answer`] are no words for a document.
     fn apply(&self, document: &mut Document<'_>, exchange: &mut Exchange, env: &mut Env<'_>) -> Step;
 
-    /// Whether it certainly lets the document go on as it is, told from its bytes. `false` says nothing.
-    fn surely_passes(&self, _document: &[u8], _limits: &Limits) -> bool {
+    /// Whether it certainly lets the document go on as it is, told from its bytes or from what is known of them. `false` says
+    /// nothing.
+    fn surely_passes(&self, _document: &[u8], _limits: &Limits, _exchange: &Exchange) -> bool {
         false
     }
 
@@ -76,7 +77,7 @@ impl TransformBody {
                 BodyRejection::Malformed("content_type")
             });
         }
-        if self.steps.iter().all(|step| step.surely_passes(body, &self.limits)) {
+        if self.steps.iter().all(|step| step.surely_passes(body, &self.limits, exchange)) {
             return Step::Pass;
         }
         match Document::parse(body, &self.limits) {

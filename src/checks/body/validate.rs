@@ -1,16 +1,22 @@
 //! What the body of a request must be: held against the route's schema, without the fields that no request can set.
 
+use std::ops::ControlFlow;
+use std::rc::Rc;
+
 use super::request::BodyStep;
 use crate::check::{Env, Step};
+use crate::checks::inspect::body::{Judge, ReadBeside};
 use crate::denial::{BodyRejection, Denial};
 use crate::document::{Document, Limits};
 use crate::exchange::Exchange;
+use crate::media::body::Fields;
+use crate::media::json::{self, Beside};
 use crate::schema::{Refusal, Schema};
 
 /// Drops `readOnly` fields, then refuses what violates the schema.
 pub struct ValidateBody {
     /// What it must be.
-    pub schema: Schema,
+    pub schema: Rc<Schema>,
 }
 
 impl BodyStep for ValidateBody {
@@ -25,11 +31,29 @@ impl BodyStep for ValidateBody {
         }
     }
 
-    fn surely_passes(&self, document: &[u8], limits: &Limits) -> bool {
-        self.schema.surely_accepts(document, limits)
+    fn surely_passes(&self, document: &[u8], limits: &Limits, exchange: &Exchange) -> bool {
+        // That no key occurs twice was seen as well.
+        let accepted = exchange.accepted_within.is_some_and(|within| Limits { unique_keys: true, ..within } == *limits);
+        accepted || self.schema.surely_accepts(document, limits)
     }
 
     fn requires_json(&self) -> bool {
         true
+    }
+}
+
+/// Holds a document against the schema in the same walk in which it is inspected.
+pub struct ValidateBeside(pub Rc<Schema>);
+
+impl ReadBeside for ValidateBeside {
+    fn read(
+        &self,
+        document: &[u8],
+        limits: &Limits,
+        judge: &mut Judge<'_>,
+    ) -> Result<(ControlFlow<()>, bool), json::Error> {
+        let mut reading = self.0.reading();
+        let ended = json::build(document, limits, Beside(Fields(judge), &mut reading))?;
+        Ok((ended, reading.accepts()))
     }
 }

@@ -35,6 +35,22 @@ pub struct InspectBody {
     pub inspector: Rc<Inspector>,
     /// How much is looked at.
     pub limits: Limits,
+    /// Who reads JSON documents along.
+    pub beside: Option<Rc<dyn ReadBeside>>,
+}
+
+/// Whoever has to read a JSON document as well, and does so in the walk of the inspection.
+pub trait ReadBeside {
+    /// Shows `judge` the document, and whether it certainly lets it go on as it is.
+    ///
+    /// # Errors
+    /// As of [`json::walk`].
+    fn read(
+        &self,
+        document: &[u8],
+        limits: &json::Limits,
+        judge: &mut Judge<'_>,
+    ) -> Result<(ControlFlow<()>, bool), json::Error>;
 }
 
 /// Why the inspection of a body ends early.
@@ -82,7 +98,7 @@ impl Check for InspectBody {
 }
 
 impl InspectBody {
-    fn inspect(&self, exchange: &Exchange, body: &[u8], findings: &mut Findings) -> Result<(), Stop> {
+    fn inspect(&self, exchange: &mut Exchange, body: &[u8], findings: &mut Findings) -> Result<(), Stop> {
         let encoded = exchange.head.all("content-encoding").any(|coding| !coding.eq_ignore_ascii_case(b"identity"));
         if encoded {
             return Err(Stop::Rejected(BodyRejection::Encoded));
@@ -94,10 +110,32 @@ impl InspectBody {
                 if declared.media == Media::Form && opens_a_document(body) {
                     self.undeclared(body, false, findings)?;
                 }
+                if let (Media::Json, Some(beside)) = (&declared.media, &self.beside)
+                    && declared.charset != Charset::Other
+                {
+                    exchange.accepted_within = self.document(beside.as_ref(), body, findings)?;
+                    return Ok(());
+                }
                 self.items(&declared, body, findings)
             }
             Some(ContentType { media: Media::Other, .. }) => self.undeclared(body, true, findings),
             _ => self.undeclared(body, false, findings),
+        }
+    }
+
+    /// Limits that the document is within if whoever reads along lets it go on as it is.
+    fn document(
+        &self,
+        beside: &dyn ReadBeside,
+        document: &[u8],
+        findings: &mut Findings,
+    ) -> Result<Option<json::Limits>, Stop> {
+        let limits = self.limits.items.json;
+        let mut judge = Judge::new(&self.inspector, findings);
+        match beside.read(document, &limits, &mut judge) {
+            Ok((ControlFlow::Continue(()), accepted)) => Ok(accepted.then_some(limits)),
+            Ok((ControlFlow::Break(()), _)) => Err(Stop::Found),
+            Err(error) => Err(Stop::Rejected(rejection(body::Error::Json(error)))),
         }
     }
 
@@ -136,7 +174,7 @@ impl InspectBody {
 }
 
 /// Judges the items of a body.
-struct Judge<'j> {
+pub struct Judge<'j> {
     inspector: &'j Inspector,
     findings: &'j mut Findings,
     classes: ClassSet,
@@ -233,8 +271,11 @@ fn is_grpc_message(start: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::checks::body::validate::ValidateBeside;
     use crate::injection::Class;
+    use crate::schema::Schema;
     use proptest::prelude::*;
+    use serde_json::json;
 
     /// What becomes of a JSON document of which every value is judged by itself, or whole.
     fn judged(inspector: &Inspector, limits: &body::Limits, document: &[u8], each: bool) -> (String, Step) {
@@ -360,6 +401,32 @@ mod tests {
             }
             let one_by_one = judged(&inspector, &limits, &document, true);
             prop_assert_eq!(judged(&inspector, &limits, &document, false), one_by_one);
+        }
+
+        #[test]
+        fn whoever_reads_along_changes_no_verdict_and_accepts_what_it_would_alone(
+            document in document(), which in 0_usize..3, monitor in any::<bool>(),
+        ) {
+            let schema = [
+                json!({}),
+                json!({"type": ["object", "array"], "items": {"maxLength": 9}, "additionalProperties": {"not": {"type": "null"}}}),
+                json!({"maxProperties": 2, "maxItems": 2, "additionalProperties": {"maxLength": 20, "minimum": 0}}),
+            ];
+            let schema = Rc::new(Schema::compile(&schema[which]).unwrap());
+            let (enforced, monitored) =
+                if monitor { (ClassSet::NONE, ClassSet::USUAL) } else { (ClassSet::USUAL, ClassSet::NONE) };
+            let inspector = Inspector { enforced, monitored, ..Inspector::default() };
+            let limits = body::Limits::default();
+            let mut findings = Findings::default();
+            let read = ValidateBeside(schema.clone()).read(
+                document.as_bytes(), &limits.json, &mut Judge::new(&inspector, &mut findings),
+            );
+            let accepted = matches!(read, Ok((ControlFlow::Continue(()), true)));
+            if let Ok((ControlFlow::Continue(()), _)) = read {
+                prop_assert_eq!(accepted, schema.surely_accepts(document.as_bytes(), &limits.json));
+            }
+            let verdict = (format!("{:?}", read.map(|(ended, _)| ended)), findings.step());
+            prop_assert_eq!(verdict, judged(&inspector, &limits, document.as_bytes(), false));
         }
     }
 }

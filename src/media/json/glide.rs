@@ -67,7 +67,7 @@ impl<'a, V: Visitor> Walker<'a, V> {
                 return false;
             }
             glide.at = end + 1;
-            glide.stands = Stands::AfterValue;
+            self.go_on(glide);
             return true;
         }
         // The visitor comes last: what it has passed over is not shown to it again.
@@ -82,7 +82,22 @@ impl<'a, V: Visitor> Walker<'a, V> {
         glide.key = Some(text);
         glide.at = end + 2;
         glide.stands = Stands::BeforeValue;
+        self.skip_space(glide);
         true
+    }
+
+    /// Behind a value: mostly there is a comma.
+    #[inline(always)]
+    fn go_on(&mut self, glide: &mut Glide<'a>) {
+        glide.stands = Stands::AfterValue;
+        if self.document.get(glide.at) == Some(&b',') && self.comma(glide) {
+            self.skip_space(glide);
+        }
+    }
+
+    #[inline(always)]
+    fn skip_space(&self, glide: &mut Glide<'a>) {
+        glide.at += usize::from(self.document.get(glide.at) == Some(&b' '));
     }
 
     #[inline(always)]
@@ -137,6 +152,7 @@ impl<'a, V: Visitor> Walker<'a, V> {
         (glide.counted, glide.key) = (0, None);
         glide.container = self.container();
         glide.at += 1;
+        self.go_on(glide);
         true
     }
 
@@ -150,7 +166,7 @@ impl<'a, V: Visitor> Walker<'a, V> {
             return false;
         }
         glide.at += length;
-        glide.stands = Stands::AfterValue;
+        self.go_on(glide);
         true
     }
 

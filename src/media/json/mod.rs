@@ -7,12 +7,15 @@
 //! therefore are malformed at their first byte. One liberty RFC 8259 section 8.2 takes itself stays open: an escaped
 //! surrogate without its pair is accepted, because recipients accept it, and flagged.
 
+mod beside;
 mod glide;
 mod string;
 #[cfg(test)]
 mod tests;
 mod walker;
 mod window;
+
+pub use beside::Beside;
 
 use std::borrow::Cow;
 use std::ops::{ControlFlow, Range};
