@@ -54,6 +54,8 @@ pub struct Exchange {
     pub accepted_within: Option<json::Limits>,
     /// The body that the upstream receives; `None`: the one that was sent.
     pub rewritten_body: Option<Vec<u8>>,
+    /// Headers of the upstream's response that go no further.
+    pub withheld_headers: Vec<&'static str>,
     /// Headers for the response, the upstream's or ours.
     pub response_headers: Vec<HeaderLine>,
     /// A part that could not do its work in full, to be told.
@@ -87,6 +89,7 @@ impl Exchange {
             request_edits: Vec::new(),
             accepted_within: None,
             rewritten_body: None,
+            withheld_headers: Vec::new(),
             response_headers: Vec::new(),
             degraded: None,
             failed: false,

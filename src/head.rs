@@ -15,6 +15,7 @@ pub struct Head {
     fields: Vec<Field>,
     /// Bit `tag % 64` of every field's name.
     present: u64,
+    padded: bool,
 }
 
 /// A field that must occur at most once occurs several times.
@@ -37,7 +38,7 @@ impl Head {
         let mut start = table_length.checked_add(4)?;
         let table = rest.get(..table_length)?;
         let mut fields = Vec::with_capacity(table_length / 8);
-        let mut present = 0;
+        let (mut present, mut padded) = (0, false);
         for entry in table.as_chunks::<8>().0 {
             let [n0, n1, n2, n3, v0, v1, v2, v3] = entry;
             let (name_length, value_length) = (length(&[*n0, *n1, *n2, *n3]), length(&[*v0, *v1, *v2, *v3]));
@@ -48,10 +49,12 @@ impl Head {
             }
             let tag = tag(bytes.get(start..name_end)?);
             present |= bit(tag);
+            // Of an empty value, these are the NULs around it.
+            padded |= is_space(bytes.get(name_end + 1)) | is_space(bytes.get(value_end - 1));
             fields.push(Field { start, name_length, value_length, tag });
             start = value_end + 1;
         }
-        (start == bytes.len()).then_some(Self { bytes, fields, present })
+        (start == bytes.len()).then_some(Self { bytes, fields, present, padded })
     }
 
     /// A head of these fields in this order; names become lower-case, as the proxy delivers them.
@@ -61,6 +64,7 @@ impl Head {
             let (name, value) = (name.as_ref().to_ascii_lowercase(), value.as_ref());
             let (start, tag) = (head.bytes.len(), tag(&name));
             head.present |= bit(tag);
+            head.padded |= is_space(value.first()) | is_space(value.last());
             head.fields.push(Field { start, name_length: name.len(), value_length: value.len(), tag });
             for part in [&name, &[0][..], value, &[0][..]] {
                 head.bytes.extend_from_slice(part);
@@ -100,6 +104,12 @@ impl Head {
     /// Every field, name and value, in order; pseudo headers among them.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&[u8], &[u8])> + ExactSizeIterator {
         self.fields.iter().map(|field| (self.name(field), self.value(field)))
+    }
+
+    /// Whether a value begins or ends with white space. HTTP/1 has none there, in HTTP/2 such a field is malformed (RFC 9113
+    /// section 8.2.1): whoever reads it next as HTTP/1 reads another value.
+    pub fn is_padded(&self) -> bool {
+        self.padded
     }
 
     /// How many fields there are.
@@ -175,6 +185,11 @@ struct Field {
 fn length(bytes: &[u8; 4]) -> usize {
     // A length beyond a 16-bit address space's saturates and then fits nowhere.
     usize::try_from(u32::from_le_bytes(*bytes)).unwrap_or(usize::MAX)
+}
+
+#[inline]
+fn is_space(byte: Option<&u8>) -> bool {
+    byte.is_some_and(|byte| (*byte == b' ') | (*byte == b'\t'))
 }
 
 /// Length, first and last byte of a name in one byte; the same for both cases of a letter.

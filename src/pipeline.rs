@@ -226,10 +226,36 @@ impl Pipeline {
     /// Steps 1 to 4: neither `monitor` nor `off` ever disables them, but for blocks.
     fn admit(&self, exchange: &mut Exchange, env: &mut Env<'_>) -> Result<Rc<Route>, Denial> {
         self.locate(exchange, env).ok_or(Denial::Unavailable { what: "source_address" })?;
-        canonicalise(exchange, self.paths).map_err(Denial::Malformed)?;
+        self.canonicalise(exchange).map_err(Denial::Malformed)?;
         self.shut_out(exchange, env)?;
         strip(exchange, &self.strip);
         Ok(self.route(exchange))
+    }
+
+    /// The one form of method, host and path; what two recipients would read in two ways is refused.
+    fn canonicalise(&self, exchange: &mut Exchange) -> Result<(), Rejection> {
+        let head = &exchange.head;
+        if head.is_padded() {
+            return Err(Rejection::PaddedHeader);
+        }
+        if SINGLE_HEADERS.iter().any(|name| head.single(name).is_err()) || self.routes.asks_about_repeated(head) {
+            return Err(Rejection::RepeatedHeader);
+        }
+        // A proxy behind us would take it for a header of this hop (RFC 9110 section 7.6.1), and drop what we say in it.
+        let mut nominated = head.all("connection").flat_map(|names| names.split(|byte| *byte == b','));
+        if nominated.any(|name| self.strip.strips(name.trim_ascii())) {
+            return Err(Rejection::NominatedHeader);
+        }
+        let method = head.method().unwrap_or_default();
+        if method.iter().any(u8::is_ascii_lowercase) {
+            return Err(Rejection::Method);
+        }
+        let target = head.path().unwrap_or_default();
+        let canonical = CanonicalPath::parse(method, target, self.paths).map_err(Rejection::Path)?;
+        let host = CanonicalHost::of(head).map_err(Rejection::Host)?.name().to_owned();
+        let (query, canonical) = (canonical.query().map(str::to_owned), canonical.into_owned());
+        exchange.target = Target { canonical, query, host, ..Target::default() };
+        Ok(())
     }
 
     fn route(&self, exchange: &mut Exchange) -> Rc<Route> {
@@ -263,6 +289,12 @@ impl Pipeline {
         Ok(())
     }
 
+    /// Whoever was blocked since the head came gets no further with the body.
+    fn shut_out_meanwhile(&self, exchange: &Exchange, env: &mut Env<'_>) -> Option<Denial> {
+        let intrusion = self.intrusion.as_ref().filter(|intrusion| intrusion.mode == Mode::Enforce)?;
+        intrusion.refusal(exchange.client, env)
+    }
+
     /// The client's address, and whether a trusted proxy speaks for it. `None` when the host does not say where the
     /// connection comes from: rules about addresses could not be decided.
     ///
@@ -283,6 +315,11 @@ impl Pipeline {
             // Nobody waits: whatever this is, it is no reason to let the request go on.
             return self.refuse(passage, Denial::Unavailable { what: Failure::UnexpectedArrival.as_str() }, env);
         };
+        if matches!(arrival, Arrival::Body(_))
+            && let Some(denial) = self.shut_out_meanwhile(&passage.exchange, env)
+        {
+            return self.refuse(passage, denial, env);
+        }
         let step = guard.check.resume(&mut passage.exchange, arrival, env);
         match self.settle(passage, guard, step, env) {
             Some(next) => next,
@@ -399,19 +436,6 @@ impl Passage {
         reply.headers.append(&mut self.exchange.response_headers);
         reply
     }
-}
-
-fn canonicalise(exchange: &mut Exchange, options: PathOptions) -> Result<(), Rejection> {
-    if SINGLE_HEADERS.iter().any(|name| exchange.head.single(name).is_err()) {
-        return Err(Rejection::RepeatedHeader);
-    }
-    let method = exchange.head.method().unwrap_or_default();
-    let target = exchange.head.path().unwrap_or_default();
-    let canonical = CanonicalPath::parse(method, target, options).map_err(Rejection::Path)?;
-    let host = CanonicalHost::of(&exchange.head).map_err(Rejection::Host)?.name().to_owned();
-    let (query, canonical) = (canonical.query().map(str::to_owned), canonical.into_owned());
-    exchange.target = Target { canonical, query, host, ..Target::default() };
-    Ok(())
 }
 
 /// What two recipients would read in two ways if it came twice.

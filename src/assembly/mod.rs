@@ -28,6 +28,7 @@ mod outbound;
 mod remote;
 mod routes;
 mod secrets;
+mod strip;
 mod tokens;
 mod validation;
 
@@ -38,7 +39,6 @@ use std::time::Duration;
 use self::features::BUILT;
 use portcullis::canonical::networks::Networks;
 use portcullis::canonical::path::PathOptions;
-use portcullis::canonical::strip::StripSet;
 use portcullis::event::Sampler;
 use portcullis::exchange::Method;
 use portcullis::injection::KnownHarmless;
@@ -51,7 +51,6 @@ use portcullis::quota::client::Client;
 use portcullis::quota::leases::Leases;
 use portcullis::revocation::{Glance, RevokedTokens};
 use portcullis::secrets::SecretSlot;
-use portcullis::signature;
 use portcullis::store::SharedStore;
 use portcullis::table::limiter::{Limiter, Sizes};
 use portcullis::table::replay::ReplaySet;
@@ -59,7 +58,7 @@ use portcullis::table::sketch::Sketch;
 use portcullis::table::spent::SpentBudgets;
 use portcullis::table::{Space, TableError};
 use portcullis::worker::{Answers, Lot, Worker};
-use portcullis_config::{self as config, Config, ConfigError, Hold, Mode, Network, SignatureVersion, Verdict};
+use portcullis_config::{self as config, Config, ConfigError, Hold, Mode, Network, Verdict};
 
 /// Verified tokens that one VM remembers, and the bytes they may take.
 const TOKENS: (usize, usize) = (16_384, 16 << 20);
@@ -195,7 +194,7 @@ fn build(config: &Config, surroundings: &Surroundings<'_>, findings: &mut Findin
         service: Rc::from(config.service.as_str()),
         paths: PathOptions::default(),
         trusted_proxies: networks(&config.client_ip.trusted_proxies),
-        strip: strip_set(config),
+        strip: strip::compile(config, findings),
         forwarded_certificates: config.authentication.mtls.as_ref().map_or(Verdict::Deny, |m| m.forwarded_client_cert),
         intrusion: intrusion.filter(|intrusion| intrusion.mode != Mode::Off),
         routes,
@@ -283,36 +282,6 @@ fn subjects(config: &Config) -> BTreeMap<String, Vec<(Method, Rc<str>)>> {
         subjects.entry(subject.clone()).or_default().push((method, Rc::from(name.as_str())));
     }
     subjects
-}
-
-/// What only the connection, or a proxy before us, can say about a certificate. The pipeline keeps the second where a
-/// trusted proxy may say it.
-const CERTIFICATES: [&str; 2] = ["x-client-cert", "x-forwarded-client-cert"];
-
-/// Headers by which a client tells some frameworks another path or method than the one that was decided on.
-const OVERRIDES: [&str; 5] =
-    ["x-original-url", "x-rewrite-url", "x-http-method-override", "x-http-method", "x-method-override"];
-
-/// The headers that only the proxy may say, whatever the route.
-fn strip_set(config: &Config) -> StripSet {
-    let identity = &config.headers.identity;
-    let identity = [&identity.subject, &identity.roles, &identity.method, &identity.peer];
-    let providers = config.authentication.jwt.values();
-    let claims = providers.flat_map(|p| p.claim_to_headers.keys().chain(p.payload_header.as_ref()));
-    let names = identity.into_iter().chain(claims).map(config::HeaderName::as_str);
-    StripSet::new(names.chain(signatures(config)).chain(CERTIFICATES).chain(OVERRIDES))
-}
-
-/// The headers of signatures: those of a client go no further than here, and none passes for one of ours.
-fn signatures(config: &Config) -> Vec<&'static str> {
-    let inbound = config.authentication.service.as_ref();
-    let outbound = config.outbound.as_ref().map(|outbound| outbound.sign.signature);
-    let any = inbound.is_some() || outbound.is_some();
-    let nonce = inbound.is_some_and(|service| service.signatures.contains(&SignatureVersion::V2));
-    let headers = if any { &signature::HEADERS[..] } else { &[] };
-    let nonce = (nonce || outbound.is_some()).then_some(signature::NONCE);
-    let digest = (outbound == Some(SignatureVersion::V2)).then_some(signature::CONTENT_DIGEST);
-    headers.iter().copied().chain(nonce).chain(digest).collect()
 }
 
 fn sensitive_paths(config: &Config, findings: &mut Findings) -> Option<PathPatterns> {

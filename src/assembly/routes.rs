@@ -180,11 +180,12 @@ impl Parts<'_> {
         let (config, defaults) = (self.config, &self.config.defaults);
         let mode = self.mode(route);
         let mut guards = browser_guards(config, route, path, findings);
-        if config.headers.https_redirect {
-            guards.push(guard("https", HttpsOnly, mode));
-        }
+        // Before the redirect: nobody is sent on to a host that nothing is served for.
         if route.is_none() && config.unmatched == Verdict::Deny {
             guards.push(guard("unmatched", RefuseUnmatched, mode));
+        }
+        if config.headers.https_redirect {
+            guards.push(guard("https", HttpsOnly, mode));
         }
         let authenticate = route.and_then(|route| route.authenticate.as_ref()).or(defaults.authenticate.as_ref());
         let authenticate_mode = config.authentication.mode.unwrap_or(mode);

@@ -10,8 +10,15 @@ pub enum Rejection {
     Path(PathError),
     /// The host.
     Host(HostError),
+    /// The method has a lower-case letter: methods are told apart by case (RFC 9110 section 9.1), and many applications do
+    /// not.
+    Method,
     /// A header that may occur once occurs again.
     RepeatedHeader,
+    /// The value of a header begins or ends with white space.
+    PaddedHeader,
+    /// `Connection` names a header that only the proxy may say.
+    NominatedHeader,
     /// More parameters or cookies than anyone needs.
     TooManyParameters,
 }
@@ -25,7 +32,10 @@ impl Rejection {
             Self::Host(HostError::Repeated) => "host_repeated",
             Self::Host(HostError::Contradiction) => "host_contradiction",
             Self::Host(_) => "host_malformed",
+            Self::Method => "method_malformed",
             Self::RepeatedHeader => "header_repeated",
+            Self::PaddedHeader => "header_padded",
+            Self::NominatedHeader => "header_nominated",
             Self::TooManyParameters => "too_many_parameters",
         }
     }

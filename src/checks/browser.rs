@@ -63,7 +63,7 @@ impl Check for SecurityHeaders {
         };
         exchange.response_headers.extend_from_slice(headers);
         // RFC 6797 section 7.2: not over plain HTTP.
-        if exchange.head.scheme() == Some(b"https") {
+        if is_https(&exchange.head) {
             exchange.response_headers.push(HSTS);
         }
         Step::Pass
@@ -112,6 +112,8 @@ impl Check for Cors {
         // The answer differs by origin: a cache must know, whether or not this request has one.
         exchange.response_headers.push(fixed("vary", "Origin"));
         let Some(origin) = exchange.head.first("origin") else { return Step::Pass };
+        // Who may read the answer is decided here alone: what the upstream says would add to it.
+        exchange.withheld_headers.extend(["access-control-allow-origin", "access-control-allow-credentials"]);
         let origin = self.allowed(origin).map(str::to_owned);
         if let Some(origin) = &origin {
             exchange.response_headers.push(made("access-control-allow-origin", origin.clone()));

@@ -2,6 +2,7 @@
 //! other. Nothing is compiled here; patterns, templates, schemas and keys are looked into by `policy`.
 
 mod names;
+mod owners;
 mod providers;
 mod routes;
 mod rules;
@@ -27,12 +28,11 @@ pub fn validate(config: &Config) -> Vec<ConfigError> {
 /// What is accepted but ought to be otherwise.
 pub fn warnings(config: &Config) -> Vec<ConfigError> {
     let inline = config.secrets.iter().filter(|(_, secret)| matches!(secret.source, SecretSource::Inline(_)));
-    inline
-        .map(|(name, _)| {
-            let path = tree::under("secrets", name.as_str()) + ".inline";
-            ConfigError::new(path, "a secret in the configuration is seen by all who see the configuration")
-        })
-        .collect()
+    let inline = inline.map(|(name, _)| {
+        let path = tree::under("secrets", name.as_str()) + ".inline";
+        ConfigError::new(path, "a secret in the configuration is seen by all who see the configuration")
+    });
+    inline.chain(owners::shared_subjects(config)).collect()
 }
 
 struct Checker<'a> {

@@ -342,6 +342,9 @@ impl Stream {
             return Action::Continue;
         }
         self.status = abi::header(Map::ResponseHeaders, ":status").and_then(|text| parse_status(&text));
+        for name in &passage.exchange.withheld_headers {
+            let _ = abi::remove_header(Map::ResponseHeaders, name.as_bytes());
+        }
         for (name, value) in &passage.exchange.response_headers {
             let write = if adds_up(name) { abi::add_header } else { abi::set_header };
             let _ = write(Map::ResponseHeaders, name.as_bytes(), value.as_bytes());

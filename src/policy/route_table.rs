@@ -140,6 +140,11 @@ impl<T> RouteTable<T> {
         Ok(table)
     }
 
+    /// Whether a header that some route asks about is repeated: it has no one value to decide by.
+    pub fn asks_about_repeated(&self, head: &Head) -> bool {
+        self.interned.headers.is_repeated_in(head)
+    }
+
     /// The first declared route that `request` meets.
     pub fn find<'t, 'r>(&'t self, request: &RouteRequest<'r>) -> Option<Matched<'t, 'r, T>> {
         let mut search = Search {

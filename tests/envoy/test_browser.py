@@ -85,6 +85,19 @@ def test_a_response_carries_cors_for_its_origin_only(gateway):
         assert "Origin" in ",".join(answer.all("vary"))
 
 
+def test_what_the_upstream_says_of_cors_goes_no_further(gateway, upstream):
+    def answer(seen, send):
+        send(b"HTTP/1.1 200 OK\r\naccess-control-allow-origin: *\r\naccess-control-allow-credentials: true\r\n"
+             b"content-length: 0\r\n\r\n")
+        return True
+
+    upstream.scripted[b"/open/cors"] = answer
+    for origin, allowed in ((APP, "https://app.example.com"), (EVIL, None), (("origin", "null"), None)):
+        told = gateway.get("/open/cors", [origin])
+        assert told.all("access-control-allow-origin") == ([allowed] if allowed else [])
+        assert told.all("access-control-allow-credentials") == (["true"] if allowed else [])
+
+
 def test_strict_security_headers_are_on_every_response(gateway):
     for answer in (gateway.get("/open/1"), gateway.get("/things/1"), gateway.get("/status/500", [bearer()])):
         assert answer.header("x-content-type-options") == "nosniff"

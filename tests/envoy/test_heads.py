@@ -139,6 +139,23 @@ def test_broken_service_headers_break_nothing(gateway):
     assert not gateway.trapped()
 
 
+@pytest.mark.parametrize("value", [" Bearer forged", "\tBearer forged", "Bearer forged ", "Bearer forged\t"])
+def test_a_value_that_http1_would_trim_is_refused_over_http2(gateway, value):
+    for target in ("/open/1", "/things/1"):
+        answer = gateway.send2("GET", target, [("authorization", value)])
+        refused(answer, 400)
+        assert gateway.event(answer)["details"]["reason"] == "header_padded"
+    # HTTP/1 has no such values: Envoy trims them.
+    refused(gateway.get("/things/1", [("authorization", value)]), 401)
+
+
+@pytest.mark.parametrize("method", ["get", "Get", "delete"])
+def test_a_method_in_another_case_is_refused_over_http2(gateway, method):
+    answer = gateway.send2(method, "/open/1")
+    refused(answer, 400)
+    assert gateway.event(answer)["details"]["reason"] == "method_malformed"
+
+
 def test_two_hosts_are_refused(gateway):
     answer = gateway.get("/open/1", [("host", "admin.example.com")])
     assert answer.status == 400

@@ -8,7 +8,7 @@ mod broken;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, Mac};
-use portcullis::check::Env;
+use portcullis::check::{Arrival, BodyArrival, Env};
 use portcullis::denial::BlockReason;
 use portcullis::event::{EventType, Severity};
 use portcullis::head::Head;
@@ -211,6 +211,34 @@ fn the_fifth_failure_blocks_the_address_and_says_so() {
 }
 
 /// Five requests of one kind, then whether the address is blocked.
+#[test]
+fn a_body_that_is_still_awaited_is_not_looked_at_for_who_is_blocked_meanwhile() {
+    let held = |world: &mut World| {
+        let pairs =
+            [(":method", "POST"), (":path", "/public/x"), (":authority", "api.example.com"), (":scheme", "https")];
+        world.host.source_address = Some("192.0.2.1:4711".to_owned());
+        let Assembled { pipeline, worker, .. } = world.workers.last_mut().unwrap();
+        let now = Timestamp::from_unix_seconds(START);
+        pipeline.begin(Head::from_pairs(pairs), false, &mut Env { now, host: &world.host, worker })
+    };
+    let arrives = |world: &mut World, passage: &mut Passage| {
+        let Assembled { pipeline, worker, .. } = world.workers.last_mut().unwrap();
+        let now = Timestamp::from_unix_seconds(START);
+        let arrival = Arrival::Body(BodyArrival::Whole(b"{}"));
+        pipeline.resume(passage, arrival, &mut Env { now, host: &world.host, worker })
+    };
+    for (mode, blocked) in [("enforce", true), ("monitor", false)] {
+        let mut world = World::new(json!({ "mode": mode }));
+        let (mut passage, next) = held(&mut world);
+        assert!(matches!(next, Next::AwaitBody { .. }), "{next:?}");
+        world.fail_times("192.0.2.1", 5);
+        let next = arrives(&mut world, &mut passage);
+        let outcome = Outcome { passage, next };
+        assert_eq!(outcome.status(), if blocked { 403 } else { 200 }, "{mode}");
+        assert_eq!(outcome.event("ACCESS_DENIED").is_some(), blocked, "{mode}");
+    }
+}
+
 #[test]
 fn counts_what_no_honest_client_does_and_nothing_else() {
     let bad = "another key";

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::gate::{Gate, Request, get, post, told, user};
+use crate::gate::{Gate, Request, errors, get, post, told, user};
 
 const BROWSER: &str = r#"
 headers:
@@ -272,4 +272,95 @@ fn a_head_that_two_recipients_would_read_differently_is_refused() {
         assert_eq!(gate.status(get("/a").header(name, "a").header(name, "a")), Some(400), "{name}");
     }
     assert_eq!(gate.status(get("/a").header("host", "other.example.com")), Some(400));
+}
+
+#[test]
+fn a_header_that_the_next_reader_would_trim_is_refused() {
+    let mut gate = Gate::new("routes: [{ match: { path: /a }, authenticate: none }]");
+    for value in [" Bearer x", "\tBearer x", "Bearer x ", "Bearer x\t", " "] {
+        for name in ["authorization", "cookie", "x-api-key", "x-anything"] {
+            let outcome = gate.send(get("/a").header(name, value));
+            assert_eq!(
+                (outcome.status, outcome.told()),
+                (Some(400), vec!["SUSPICIOUS_REQUEST header_padded".to_owned()])
+            );
+        }
+    }
+    assert_eq!(gate.status(get("/a").header("x-anything", "a b\tc").header("x-empty", "")), None);
+}
+
+#[test]
+fn a_method_has_one_case() {
+    let mut gate = Gate::new(
+        "routes:\n  - { match: { path: '/a', methods: [DELETE] }, authenticate: [jwt] }\n  - { match: { path: '/**' }, authenticate: none }",
+    );
+    assert_eq!(gate.status(Request::new("DELETE", "/a")), Some(401));
+    for method in ["delete", "Delete", "dELETE", "get"] {
+        let outcome = gate.send(Request::new(method, "/a"));
+        assert_eq!(
+            (outcome.status, outcome.told()),
+            (Some(400), vec!["SUSPICIOUS_REQUEST method_malformed".to_owned()])
+        );
+    }
+    assert_eq!(gate.status(Request::new("M-SEARCH", "/b")), None);
+}
+
+#[test]
+fn a_header_that_routes_are_told_apart_by_comes_once() {
+    let mut gate = Gate::new(
+        "routes:\n  - { match: { path: /a, headers: { x-beta: '1' } }, authenticate: [jwt] }\n  - { match: { path: /a }, authenticate: none }",
+    );
+    assert_eq!(gate.status(get("/a").header("x-beta", "1")), Some(401));
+    assert_eq!(gate.status(get("/a").header("x-other", "1").header("x-other", "1")), None);
+    for second in ["1", "2"] {
+        let outcome = gate.send(get("/a").header("x-beta", "1").header("x-beta", second));
+        assert_eq!(
+            (outcome.status, outcome.told()),
+            (Some(400), vec!["SUSPICIOUS_REQUEST header_repeated".to_owned()])
+        );
+    }
+}
+
+#[test]
+fn no_client_has_the_next_hop_drop_what_the_proxy_says() {
+    let mut gate = Gate::new("routes: [{ match: { path: /a }, authenticate: none }]");
+    for names in ["x-auth-subject", "Upgrade, X-Auth-Roles", "close,x_auth_method", "upgrade,\tx-auth-peer "] {
+        let outcome = gate.send(get("/a").header("connection", names.trim()));
+        assert_eq!(
+            (outcome.status, outcome.told()),
+            (Some(400), vec!["SUSPICIOUS_REQUEST header_nominated".to_owned()])
+        );
+    }
+    assert_eq!(gate.status(get("/a").header("connection", "keep-alive, Upgrade, HTTP2-Settings")), None);
+}
+
+#[test]
+fn nothing_is_decided_by_a_header_that_is_stripped() {
+    let refused = |what: &str| errors(&format!("limits: {{ a: {{ key: [client_ip], rate: 1/h }}, {what} }}"));
+    let why = "is stripped from every request: what a client says in it counts nowhere";
+    assert_eq!(
+        refused("b: { key: [client_ip, { header: x-auth-subject }], rate: 1/h }"),
+        [format!("limits.b.key[1]: x-auth-subject {why}")]
+    );
+    assert_eq!(
+        refused("b: { key: [subject], anonymous: { key: [{ header: x_auth_roles }], rate: 1/h }, rate: 1/h }"),
+        [format!("limits.b.anonymous.key[0]: x_auth_roles {why}")]
+    );
+    assert_eq!(
+        errors(
+            "routes: [{ match: { path: /a }, authenticate: none }, { match: { path: /b, headers: { x-original-url: /c } }, authenticate: none }]"
+        ),
+        [format!("routes[1].match.headers: x-original-url {why}")]
+    );
+    assert!(refused("b: { key: [{ header: x-tenant }], rate: 1/h }").is_empty());
+}
+
+#[test]
+fn nobody_is_sent_on_to_a_host_that_nothing_is_served_for() {
+    let mut gate = Gate::new(
+        "headers: { https_redirect: true }\nunmatched: deny\nroutes: [{ match: { path: '/**', hosts: [api.example.com] }, authenticate: none }]",
+    );
+    assert_eq!(gate.status(get("/a").pseudo(":scheme", "http")), Some(308));
+    let elsewhere = get("/a").pseudo(":scheme", "http").pseudo(":authority", "evil.example.com");
+    assert_eq!(gate.status(elsewhere), Some(403));
 }

@@ -151,6 +151,14 @@ impl Headers {
         met
     }
 
+    /// Whether a field that a route asks about occurs more than once: who reads it next may take either.
+    pub fn is_repeated_in(&self, head: &Head) -> bool {
+        let repeated = |(at, (name, _)): (usize, (&[u8], &[u8]))| {
+            self.names.contains_key(name) && head.iter().skip(at + 1).any(|(other, _)| other == name)
+        };
+        !self.names.is_empty() && head.iter().enumerate().any(repeated)
+    }
+
     fn intern(&mut self, condition: &HeaderCondition) -> u32 {
         let values = self.names.entry(condition.name.to_ascii_lowercase().into_bytes().into()).or_default();
         let next = self.uses.len().max(1);

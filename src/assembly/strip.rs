@@ -1,0 +1,76 @@
+//! The headers that only the proxy may say, whatever the route.
+
+use super::Findings;
+use portcullis::canonical::strip::StripSet;
+use portcullis::signature;
+use portcullis_config::{self as config, Config, HeaderName, LimitKey, SignatureVersion};
+
+/// What only the connection, or a proxy before us, can say about a certificate. The pipeline keeps the second where a
+/// trusted proxy may say it.
+const CERTIFICATES: [&str; 2] = ["x-client-cert", "x-forwarded-client-cert"];
+
+/// Headers by which a client tells some frameworks another path or method than the one that was decided on.
+const OVERRIDES: [&str; 8] = [
+    "x-original-url",
+    "x-original-uri",
+    "x-rewrite-url",
+    "x-forwarded-uri",
+    "x-forwarded-path",
+    "x-http-method-override",
+    "x-http-method",
+    "x-method-override",
+];
+
+/// The set, and what decides by one of its headers: it would decide by the client's word.
+pub(super) fn compile(config: &Config, findings: &mut Findings) -> StripSet {
+    let set = set(config);
+    let refuse = |(path, name): (String, &HeaderName)| {
+        if set.strips(name.as_str().as_bytes()) {
+            findings.error(
+                path,
+                format!("{} is stripped from every request: what a client says in it counts nowhere", name.as_str()),
+            );
+        }
+    };
+    asked(config).for_each(refuse);
+    set
+}
+
+fn set(config: &Config) -> StripSet {
+    let identity = &config.headers.identity;
+    let identity = [&identity.subject, &identity.roles, &identity.method, &identity.peer];
+    let providers = config.authentication.jwt.values();
+    let claims = providers.flat_map(|p| p.claim_to_headers.keys().chain(p.payload_header.as_ref()));
+    let names = identity.into_iter().chain(claims).map(config::HeaderName::as_str);
+    StripSet::new(names.chain(signatures(config)).chain(CERTIFICATES).chain(OVERRIDES))
+}
+
+/// The headers of signatures: those of a client go no further than here, and none passes for one of ours.
+fn signatures(config: &Config) -> Vec<&'static str> {
+    let inbound = config.authentication.service.as_ref();
+    let outbound = config.outbound.as_ref().map(|outbound| outbound.sign.signature);
+    let any = inbound.is_some() || outbound.is_some();
+    let nonce = inbound.is_some_and(|service| service.signatures.contains(&SignatureVersion::V2));
+    let headers = if any { &signature::HEADERS[..] } else { &[] };
+    let nonce = (nonce || outbound.is_some()).then_some(signature::NONCE);
+    let digest = (outbound == Some(SignatureVersion::V2)).then_some(signature::CONTENT_DIGEST);
+    headers.iter().copied().chain(nonce).chain(digest).collect()
+}
+
+/// The headers by which routes and limits tell requests apart, each with the path of its setting.
+fn asked(config: &Config) -> impl Iterator<Item = (String, &HeaderName)> {
+    let routes = config.routes.iter().enumerate().flat_map(|(at, route)| {
+        route.matching.headers.keys().map(move |name| (format!("routes[{at}].match.headers"), name))
+    });
+    let limits = config.limits.iter().flat_map(|(limit, settings)| {
+        let anonymous = settings.anonymous.as_ref().map_or(&[][..], |anonymous| &anonymous.key);
+        let keys = [("key", settings.key.as_slice()), ("anonymous.key", anonymous)];
+        keys.into_iter().flat_map(move |(field, keys)| {
+            keys.iter().enumerate().filter_map(move |(at, key)| match key {
+                LimitKey::Header(name) => Some((format!("limits.{}.{field}[{at}]", limit.as_str()), name)),
+                _ => None,
+            })
+        })
+    });
+    routes.chain(limits)
+}
