@@ -192,7 +192,7 @@ fn build(config: &Config, surroundings: &Surroundings<'_>, findings: &mut Findin
     let (routes, ours, unmatched) = routes?;
     let pipeline = Pipeline {
         service: Rc::from(config.service.as_str()),
-        paths: PathOptions::default(),
+        paths: PathOptions { allow_parameters: config.paths.parameters == Verdict::Allow },
         trusted_proxies: networks(&config.client_ip.trusted_proxies),
         strip: strip::compile(config, findings),
         forwarded_certificates: config.authentication.mtls.as_ref().map_or(Verdict::Deny, |m| m.forwarded_client_cert),

@@ -16,6 +16,7 @@ mod inspection;
 mod intrusion;
 mod limits;
 mod outbound;
+mod paths;
 mod routes;
 mod scalar;
 mod secrets;
@@ -43,6 +44,7 @@ pub use inspection::*;
 pub use intrusion::*;
 pub use limits::*;
 pub use outbound::{Outbound, Sign};
+pub use paths::Paths;
 pub use routes::*;
 pub use scalar::*;
 pub use secrets::*;
@@ -63,6 +65,8 @@ pub struct Config {
     pub mode: Mode,
     /// Whose word about the client's address counts.
     pub client_ip: ClientIp,
+    /// How paths are read.
+    pub paths: Paths,
     /// Secrets by name.
     pub secrets: Dictionary<Name, Secret>,
     /// Who is calling.
@@ -103,6 +107,7 @@ impl Default for Config {
             service: Name::known("portcullis"),
             mode: Mode::Enforce,
             client_ip: ClientIp::default(),
+            paths: Paths::default(),
             secrets: Dictionary::new(),
             authentication: Authentication::default(),
             tokens: None,

@@ -364,3 +364,19 @@ fn nobody_is_sent_on_to_a_host_that_nothing_is_served_for() {
     let elsewhere = get("/a").pseudo(":scheme", "http").pseudo(":authority", "evil.example.com");
     assert_eq!(gate.status(elsewhere), Some(403));
 }
+
+#[test]
+fn parameters_of_a_path_are_refused_unless_they_are_allowed_and_change_no_rule() {
+    let routes = "routes:\n  - { match: { path: /admin }, authenticate: [jwt] }\n  - { match: { path: '/**' }, authenticate: none }";
+    let mut gate = Gate::new(routes);
+    for path in ["/a;v=1", "/admin;v=1", "/a%3bv=1"] {
+        assert_eq!(gate.send(get(path)).told(), ["SUSPICIOUS_REQUEST path_parameters"], "{path}");
+    }
+    let mut gate = Gate::new(&format!("paths: {{ parameters: allow }}\n{routes}"));
+    assert_eq!(gate.send(get("/a;v=1/b")).upstream(":path"), Some("/a;v=1/b"));
+    for path in ["/admin;v=1", "/admin;", "/a/..;/admin", "/..;/admin", "/a%3bv=1"] {
+        assert!(matches!(gate.status(get(path)), Some(400 | 401)), "{path}");
+    }
+    assert_eq!(gate.status(get("/admin;v=1")), Some(401));
+    assert_eq!(gate.status(get("/a;v=1/b")), None);
+}
