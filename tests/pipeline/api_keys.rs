@@ -124,3 +124,18 @@ fn a_key_that_a_route_does_not_look_at_goes_no_further() {
         assert_eq!(outcome.upstream(":path"), Some(path));
     }
 }
+
+/// Services that take `_` for `-` read both as one header.
+#[test]
+fn a_key_under_another_spelling_of_its_header_goes_no_further_on_any_route() {
+    let mut gate = Gate::bare(KEYS);
+    for path in ["/public", "/jwt", "/keys", "/optional"] {
+        for spelling in ["x_api_key", "X_Api-Key", "x.api.key"] {
+            let request = keyed(path, "reporting-key").bearer(&user(serde_json::json!({})));
+            let outcome = gate.send(request.header(spelling, "forged").header("x-api-keys", "another"));
+            assert_eq!((outcome.status, outcome.upstream("x-api-keys")), (None, Some("another")), "{path} {spelling}");
+            assert!(outcome.upstream.iter().all(|(_, value)| value != "forged"), "{path} {spelling}");
+        }
+    }
+    assert_eq!(reason(&gate.send(get("/keys").header("x_api_key", "reporting-key"))), "missing");
+}
