@@ -370,7 +370,7 @@ fn compile_keys(
     Some(Derived::new(slots, move |slots| key_set(slots, &published)))
 }
 
-/// The current values first: of a token without a name for its key only so many are tried.
+/// The current values first: most tokens are of these.
 fn key_set(slots: &[Rc<SecretSlot>], published: &[Rc<VerifyingKey>]) -> KeySet {
     let current = slots.iter().filter_map(|slot| slot.current());
     let former = slots.iter().flat_map(|slot| slot.accepted().into_iter().skip(1));

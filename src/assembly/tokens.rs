@@ -118,7 +118,7 @@ fn issuer(
     })
 }
 
-/// The first secret signs. The current values first: of a token without a name for its key only so many are tried.
+/// The first secret signs. The current values first: most tokens are of these.
 fn keys(slots: &[Rc<SecretSlot>]) -> Keys {
     let secret = |value: portcullis::secrets::SecretValue| Secret::new(value.reveal()).ok();
     let current = slots.iter().filter_map(|slot| slot.current());
