@@ -259,6 +259,22 @@ fn identity_headers_of_the_client_are_stripped_in_every_spelling_on_every_route(
 }
 
 #[test]
+fn a_claim_goes_on_as_a_header_where_it_is_a_text_a_number_or_a_truth_value() {
+    for (email, expected) in [
+        (json!("a"), Some("a")),
+        (json!(7), Some("7")),
+        (json!(-1.5), Some("-1.5")),
+        (json!(true), Some("true")),
+        (json!(null), None),
+        (json!(["a"]), None),
+        (json!({ "a": 1 }), None),
+    ] {
+        let outcome = Gate::new(ROUTES).send(get("/users").bearer(&user(json!({ "email": email }))));
+        assert_eq!((outcome.status, outcome.upstream("x-user-email")), (None, expected), "{email}");
+    }
+}
+
+#[test]
 fn a_claim_that_a_header_would_change_or_split_is_refused() {
     let mut gate = Gate::new(ROUTES);
     for changes in [
