@@ -22,7 +22,7 @@ use crate::jose::reason::Reason;
 use crate::jose::token::Token;
 use crate::jose::validate::{Rules, check_binding};
 use crate::jose::verify::{Means, VerifyError};
-use crate::revocation::{Marks, RevokedTokens};
+use crate::revocation::{Marks, RevokedTokens, Unknown};
 use crate::secrets::{Derived, SecretSlot};
 use crate::time::Timestamp;
 use crate::worker::VerifiedToken;
@@ -152,7 +152,8 @@ impl BearerTokens {
         match self.revoked.contains(&known.marks, env) {
             Ok(false) => {}
             Ok(true) => return refused(Reason::Revoked),
-            Err(_) => return Attempt::Fail(Failure::Store),
+            Err(Unknown::Feed) => return refused(Reason::Unavailable),
+            Err(Unknown::Table(_)) => return Attempt::Fail(Failure::Store),
         }
         let Some(lookup) = &provider.account else { return Attempt::Verified(known.identity.clone()) };
         let reply = arrived.filter(|(errand, _)| *errand == Errand::Account).map(|(_, reply)| reply);
