@@ -160,7 +160,8 @@ impl Authentication {
     /// `WWW-Authenticate` of a route.
     fn challenge(&self, asked: &config::Authenticate) -> Rc<str> {
         let is_token = |method: &MethodRef| matches!(method, MethodRef::Jwt(_) | MethodRef::Oauth2(_));
-        let scheme = match asked.methods().first() {
+        // Nothing that a client could send makes up for a certificate.
+        let scheme = match asked.methods().iter().find(|method| **method != MethodRef::Mtls) {
             _ if asked.methods().iter().any(is_token) => "Bearer",
             Some(MethodRef::ApiKeys) => "ApiKey",
             _ => "Signature",

@@ -20,6 +20,7 @@ authentication:
   api_keys:
     from: [{ header: x-api-key }, { header: authorization, prefix: "ApiKey " }, { query: key }, { cookie: key }]
     keys: { reporting: { secret: reporting, roles: [admin] }, billing: { secret: billing } }
+  mtls: { trust_domains: [cluster.local] }
 roles: { admin: [user] }
 intrusion: { failures: 3, count: [bad_signature] }
 routes:
@@ -30,6 +31,7 @@ routes:
   - { match: { path: /users }, authenticate: [api_keys], allow: [{ roles: [user] }] }
   - { match: { path: /public }, authenticate: none }
   - { match: { path: /jwt }, authenticate: [jwt] }
+  - { match: { path: /certificate }, authenticate: [mtls, api_keys] }
 "#;
 
 fn keyed(path: &str, key: &str) -> Request {
@@ -113,6 +115,12 @@ fn a_key_stands_beside_other_methods() {
     assert_eq!(gate.status(keyed("/optional", "wrong")), Some(401));
     let missing = gate.send(get("/either"));
     assert_eq!(missing.response("www-authenticate"), Some("Bearer realm=\"user-service\""));
+    let neither = gate.send(get("/certificate"));
+    assert_eq!(
+        neither.response("www-authenticate"),
+        Some("ApiKey realm=\"user-service\""),
+        "a certificate is not sent"
+    );
 }
 
 #[test]
