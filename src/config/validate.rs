@@ -27,12 +27,28 @@ pub fn validate(config: &Config) -> Vec<ConfigError> {
 /// What is accepted but ought to be otherwise.
 pub fn warnings(config: &Config) -> Vec<ConfigError> {
     let inline = config.secrets.iter().filter(|(_, secret)| matches!(secret.source, SecretSource::Inline(_)));
-    inline
-        .map(|(name, _)| {
-            let path = tree::under("secrets", name.as_str()) + ".inline";
-            ConfigError::new(path, "a secret in the configuration is seen by all who see the configuration")
-        })
-        .collect()
+    let inline = inline.map(|(name, _)| {
+        let path = tree::under("secrets", name.as_str()) + ".inline";
+        ConfigError::new(path, "a secret in the configuration is seen by all who see the configuration")
+    });
+    inline.chain(issued_for_nobody(config)).collect()
+}
+
+/// Tokens that are issued here and that no provider takes.
+fn issued_for_nobody(config: &Config) -> Vec<ConfigError> {
+    let Some(tokens) = &config.tokens else { return Vec::new() };
+    let taker = config.authentication.jwt.iter().find(|(_, provider)| provider.issuer == tokens.issuer);
+    let Some((name, provider)) = taker else {
+        return vec![ConfigError::new(
+            "tokens.issuer",
+            "no provider of authentication.jwt takes tokens of this issuer",
+        )];
+    };
+    if provider.claims.subject != "sub" {
+        return Vec::new();
+    }
+    let path = tree::under("authentication.jwt", name.as_str()) + ".claims.subject";
+    vec![ConfigError::new(path, "tokens that are issued here say who it is in user_id, not in sub")]
 }
 
 struct Checker<'a> {
