@@ -187,7 +187,7 @@ def test_a_start_without_the_feed_takes_no_token_that_may_be_revoked(start, depe
 
 
 def test_an_ended_session_stays_revoked_while_clocks_may_differ(serve, name):
-    gateway, users, _ = serve(FEED)
+    gateway, users, _ = serve(FEED, authentication={"jwt": {"users": {"clock_skew": "60s"}}})
     ended = int(time.time()) - 10
     shown = bearer(sid=name, exp=ended)
     assert eventually(lambda: gateway.get("/a", [shown]).status == 200), "it is taken for the clock skew"
