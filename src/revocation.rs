@@ -12,6 +12,7 @@ use crate::check::Env;
 use crate::jose::claims::Claims;
 use crate::store::{SharedStore, StoreError};
 use crate::table::generation::Generation;
+use crate::table::published::Published;
 use crate::table::revocation::{Revocations, Revoked};
 use crate::table::{Fill, Space, TableError};
 use crate::time::Timestamp;
@@ -24,6 +25,25 @@ pub const GLANCE: Duration = Duration::from_millis(100);
 pub struct RevokedTokens {
     table: Revocations,
     raised: Generation,
+    /// What another place revokes; `None`: nobody else does.
+    feed: Option<Published>,
+    /// It was read, by any worker: what it said is in the table.
+    heard: Cell<bool>,
+}
+
+/// Why it is not known whether a token is revoked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unknown {
+    /// The shared data cannot be read.
+    Table(TableError),
+    /// The feed has not been read since the process began.
+    Feed,
+}
+
+impl From<TableError> for Unknown {
+    fn from(error: TableError) -> Self {
+        Self::Table(error)
+    }
 }
 
 /// One thing that can be revoked. Those of different issuers differ, and so do a token and a session of one name.
@@ -69,7 +89,7 @@ impl Marks {
     pub fn of(claims: &Claims) -> Self {
         let issuer = claims.issuer();
         let token = claims.token_id().map(|jti| Revocable::token(issuer, jti));
-        let session = claims.session_id().map(|sid| Revocable::session(issuer, sid));
+        let session = claims.session_id().map(|sid| Revocable::session(issuer, &sid));
         Self { ids: token.into_iter().chain(session).collect(), clear_at: Cell::new(None) }
     }
 
@@ -83,16 +103,25 @@ impl RevokedTokens {
     /// Room for `entries` tokens and sessions.
     pub fn new(space: Space, entries: u32) -> Self {
         let raised = Generation::new(&space, "revoked");
-        Self { table: Revocations::new(space, entries), raised }
+        Self { table: Revocations::new(space, entries), raised, feed: None, heard: Cell::new(false) }
+    }
+
+    /// The same, where a feed says more: before it was read nothing is known of tokens that can be revoked.
+    #[must_use]
+    pub fn with_feed(self, feed: Option<Published>) -> Self {
+        Self { feed, ..self }
     }
 
     /// Whether the token with these marks is revoked.
     ///
     /// # Errors
-    /// [`TableError`] where the shared data cannot be read: nothing is known of the token.
-    pub fn contains(&self, marks: &Marks, env: &mut Env<'_>) -> Result<bool, TableError> {
+    /// [`Unknown`]: nothing is known of the token.
+    pub fn contains(&self, marks: &Marks, env: &mut Env<'_>) -> Result<bool, Unknown> {
         if marks.ids.is_empty() {
             return Ok(false);
+        }
+        if !self.has_heard(env.host.store())? {
+            return Err(Unknown::Feed);
         }
         let raised = self.glance(env)?;
         if raised == 0 || marks.clear_at.get() == Some(raised) {
@@ -134,6 +163,13 @@ impl RevokedTokens {
         self.raised.raise(store)?;
         env.worker.revocations.at = None;
         Ok(outcome)
+    }
+
+    /// Whether the feed, where there is one, was read. What was once read is never unread.
+    fn has_heard(&self, store: &dyn SharedStore) -> Result<bool, TableError> {
+        let Some(feed) = self.feed.as_ref().filter(|_| !self.heard.get()) else { return Ok(true) };
+        self.heard.set(feed.read(store)?.is_some());
+        Ok(self.heard.get())
     }
 
     /// The number, as old as [`GLANCE`] at most. A clock that stepped back makes it old.
@@ -205,6 +241,7 @@ mod tests {
         let named = [
             Revocable::token(Some("a"), "1"),
             Revocable::session(Some("a"), "s"),
+            Revocable::session(Some("a"), "7"),
             Revocable::token(None, "2"),
             Revocable::token(Some(""), "3"),
         ];
@@ -223,9 +260,31 @@ mod tests {
             (r#"{"iss":"","jti":"3"}"#, true),
             (r#"{"jti":"3"}"#, false),
             (r#"{"iss":"a"}"#, false),
+            (r#"{"iss":"a","sid":7}"#, true),
+            (r#"{"iss":"a","sid":8}"#, false),
             (r#"{"iss":"a1","jti":""}"#, false),
         ] {
             assert_eq!(revoked.contains(&marks(claims), &mut env), Ok(expected), "{claims}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_known_of_tokens_that_can_be_revoked_before_the_feed_was_read() {
+        let host = NativeHost::default();
+        let mut worker = worker(&host);
+        let space = Space::open(&host.store, "test", [3; 16]).unwrap();
+        let feed = || Published::new(&space, "feed");
+        let fed = || revoked(&host, 64).with_feed(Some(feed()));
+        let (ours, theirs) = (fed(), fed());
+        let mut env = Env { now: START, host: &host, worker: &mut worker };
+        let (token, session, neither) = (marks(r#"{"jti":"1"}"#), marks(r#"{"sid":"s"}"#), marks("{}"));
+        for marks in [&token, &session] {
+            assert_eq!(ours.contains(marks, &mut env), Err(Unknown::Feed));
+        }
+        assert_eq!(ours.contains(&neither, &mut env), Ok(false));
+        let _ = feed().publish(&host.store, START, b"digest", START).unwrap();
+        for revoked in [&ours, &theirs, &revoked(&host, 64)] {
+            assert_eq!(revoked.contains(&token, &mut env), Ok(false), "read, by whichever worker");
         }
     }
 

@@ -118,6 +118,28 @@ fn the_reference_loads_into_the_values_it_says() {
     assert_eq!(config.outbound.as_ref().unwrap().sign.service.as_str(), "user-service");
 }
 
+#[test]
+fn warns_of_tokens_that_are_issued_for_nobody() {
+    let provider = |issuer: &str, subject: &str| {
+        format!(
+            "secrets: {{ k: {{ env: K }} }}\nauthentication: {{ jwt: {{ a: {{ {issuer} algorithms: [HS256], keys: [{{ secret: k }}], \
+             claims: {{ subject: {subject} }} }} }} }}\ntokens: {{ issuer: https://us, keys: [{{ secret: k }}], login: {{ verify: \
+             {{ cluster: c, uri: http://c/ }} }} }}\n"
+        )
+    };
+    for (issuer, subject, path) in [
+        ("issuer: https://us,", "user_id", None),
+        ("issuer: https://us,", "sub", Some("authentication.jwt.a.claims.subject")),
+        ("issuer: https://them,", "user_id", Some("tokens.issuer")),
+        ("", "user_id", Some("tokens.issuer")),
+    ] {
+        let found = document::configurations(&provider(issuer, subject)).unwrap();
+        let config = Config::from_json(found[0].json.as_ref().unwrap()).unwrap();
+        let paths: Vec<_> = warnings(&config).into_iter().map(|warning| warning.path).collect();
+        assert_eq!(paths, path.into_iter().collect::<Vec<_>>(), "{issuer} {subject}");
+    }
+}
+
 /// Where the reference shows a default, leaving it out must give the same.
 #[test]
 fn the_defaults_are_those_of_the_reference() {

@@ -13,7 +13,7 @@ use portcullis::checks::authenticate::identity::{Grants, Identities, Proven};
 use portcullis::checks::authenticate::jwt::{BearerTokens, Provider};
 use portcullis::checks::authenticate::mtls::{Certificates, ClientCertificate, ReadPeer};
 use portcullis::checks::authenticate::opaque::{self as opaque_tokens, OpaqueTokens};
-use portcullis::checks::authenticate::place::Place;
+use portcullis::checks::authenticate::place::{Misspelt, Place};
 use portcullis::checks::authenticate::service::{ServiceSignatures, Terms, Uses};
 use portcullis::checks::authenticate::signed_body::CheckSignedBody;
 use portcullis::checks::authenticate::{Authenticate, Credential, Requirement, Told, Withhold};
@@ -40,6 +40,8 @@ pub(super) struct Authentication {
     service: Option<Rc<ServiceSignatures>>,
     api_keys: Option<Rc<ApiKeys>>,
     certificates: Rc<Certificates>,
+    /// Other spellings of the headers that hold credentials.
+    misspelt: Rc<Misspelt>,
     identities: Rc<Identities>,
     revoked: Rc<RevokedTokens>,
     unverified: Option<Rc<AddressBudget>>,
@@ -83,12 +85,16 @@ pub(super) fn compile(
     let service = config.authentication.service.as_ref();
     let signs_bodies = service.is_some_and(|service| service.signatures.contains(&SignatureVersion::V2));
     let identities = Rc::new(Identities { roles: shared.roles.clone(), told });
+    let api_keys = compile_api_keys(config, secrets, &identities, unverified.as_ref(), findings);
+    let places = providers.values().flat_map(|provider| &provider.places);
+    let misspelt = Misspelt::of(places.chain(api_keys.iter().flat_map(|keys| &keys.places)));
     Authentication {
+        misspelt: Rc::new(misspelt),
         providers,
         remote,
         opaque: opaque::compile(config, secrets, findings),
         service: compile_service(config, secrets, &identities.told, unverified.as_ref()),
-        api_keys: compile_api_keys(config, secrets, &identities, unverified.as_ref(), findings),
+        api_keys,
         certificates: Rc::new(compile_certificates(config, findings)),
         identities,
         revoked: shared.revoked.clone(),
@@ -154,7 +160,8 @@ impl Authentication {
     /// `WWW-Authenticate` of a route.
     fn challenge(&self, asked: &config::Authenticate) -> Rc<str> {
         let is_token = |method: &MethodRef| matches!(method, MethodRef::Jwt(_) | MethodRef::Oauth2(_));
-        let scheme = match asked.methods().first() {
+        // Nothing that a client could send makes up for a certificate.
+        let scheme = match asked.methods().iter().find(|method| **method != MethodRef::Mtls) {
             _ if asked.methods().iter().any(is_token) => "Bearer",
             Some(MethodRef::ApiKeys) => "ApiKey",
             _ => "Signature",
@@ -213,7 +220,8 @@ impl Authentication {
                 places.push(place);
             }
         }
-        (!places.is_empty()).then_some(Withhold { places })
+        let misspelt = self.misspelt.clone();
+        (!places.is_empty() || !misspelt.is_empty()).then_some(Withhold { places, misspelt })
     }
 
     /// The tokens of `methods`: JWTs, opaque ones, or both.
@@ -363,7 +371,7 @@ fn compile_keys(
     Some(Derived::new(slots, move |slots| key_set(slots, &published)))
 }
 
-/// The current values first: of a token without a name for its key only so many are tried.
+/// The current values first: most tokens are of these.
 fn key_set(slots: &[Rc<SecretSlot>], published: &[Rc<VerifyingKey>]) -> KeySet {
     let current = slots.iter().filter_map(|slot| slot.current());
     let former = slots.iter().flat_map(|slot| slot.accepted().into_iter().skip(1));

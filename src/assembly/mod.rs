@@ -163,7 +163,10 @@ pub fn assemble(json: &[u8], surroundings: &Surroundings<'_>) -> Result<Assemble
 fn build(config: &Config, surroundings: &Surroundings<'_>, findings: &mut Findings) -> Option<Assembled> {
     BUILT.refuse(config, findings);
     let secrets = secrets::resolve(config, surroundings, findings);
-    let revoked = space(config, "", surroundings).map(|space| RevokedTokens::new(space, config.tables.revocations.0));
+    let revoked = space(config, "", surroundings).map(|space| {
+        let feed = tokens::taken(config, &space);
+        RevokedTokens::new(space, config.tables.revocations.0).with_feed(feed)
+    });
     let revoked = Rc::new(revoked.map_err(|error| findings.error("tables", error.to_string())).ok()?);
     let shared = Shared { revoked, roles: Rc::new(roles(config, findings)), subjects: subjects(config) };
     let authentication = authentication::compile(config, &secrets, &shared, surroundings, findings);

@@ -80,7 +80,7 @@ impl Remote {
     pub(super) fn memory(&self, surroundings: &Surroundings<'_>) -> (Vec<FetchedKeys>, Vec<Accounts>) {
         let [first, second, ..] = surroundings.random;
         let key_sets = self.key_sources.iter().map(|_| FetchedKeys::default()).collect();
-        let accounts = (0..self.accounts).map(|_| TokenCache::new(ACCOUNTS.0, ACCOUNTS.1, [second, first]));
+        let accounts = (0..self.accounts).map(|_| TokenCache::new(ACCOUNTS.0, ACCOUNTS.1, [second, first]).of_names());
         (key_sets, accounts.collect())
     }
 }

@@ -15,6 +15,7 @@ use portcullis::jose::key::{Secret, VerifyingKey};
 use portcullis::jose::key_set::KeySet;
 use portcullis::jose::validate::DEFAULT_CLOCK_SKEW;
 use portcullis::secrets::{Derived, SecretSlot};
+use portcullis::table::Space;
 use portcullis::table::published::Published;
 use portcullis_config::{self as config, Config};
 
@@ -76,11 +77,21 @@ pub(super) fn feed(
     let endpoint = remote::endpoint(&feed.cluster, &feed.uri, revocation_feed::TIMEOUT, path, findings)?;
     let space = space(config, "", surroundings);
     let space = space.map_err(|error| findings.error("tables", error.to_string())).ok()?;
-    // What another address says, or a table of another size lacks, has to be read again.
-    let name = format!("revoked/{}/{}/{}", config.tables.revocations.0, feed.cluster, feed.uri);
-    let taken = Published::new(&space, &name);
-    let interval = feed.interval.0.max(SHORTEST_INTERVAL);
-    Some(Rc::new(RevocationFeed::new(endpoint, interval, taken, shared.revoked.clone())))
+    let spans = (feed.interval.0.max(SHORTEST_INTERVAL), longest_skew(config.authentication.jwt.values()));
+    Some(Rc::new(RevocationFeed::new(endpoint, spans, taken(config, &space)?, shared.revoked.clone())))
+}
+
+/// What was taken of the feed. What another address says, or a table of another size lacks, has to be read again, and so has
+/// what is to be held for longer.
+pub(super) fn taken(config: &Config, space: &Space) -> Option<Published> {
+    let feed = &config.authentication.revocation.as_ref()?.feed;
+    let (entries, skew) = (config.tables.revocations.0, longest_skew(config.authentication.jwt.values()).as_secs());
+    Some(Published::new(space, &format!("revoked/{entries}/{skew}/{}/{}", feed.cluster, feed.uri)))
+}
+
+/// For how long after its end a token may still be taken by one of `providers`, or by an endpoint.
+fn longest_skew<'c>(providers: impl Iterator<Item = &'c config::JwtProvider>) -> Duration {
+    providers.map(|provider| provider.clock_skew.0).fold(DEFAULT_CLOCK_SKEW, Duration::max)
 }
 
 fn issuer(
@@ -103,7 +114,7 @@ fn issuer(
         }
     }
     let takers = config.authentication.jwt.values().filter(|provider| provider.issuer == tokens.issuer);
-    let clock_skew = takers.map(|provider| provider.clock_skew.0).fold(DEFAULT_CLOCK_SKEW, Duration::max);
+    let clock_skew = longest_skew(takers);
     Some(Issuer {
         issuer: tokens.issuer.as_deref().map(Box::from),
         audience: tokens.audience.as_deref().map(Box::from),
@@ -118,7 +129,7 @@ fn issuer(
     })
 }
 
-/// The first secret signs. The current values first: of a token without a name for its key only so many are tried.
+/// The first secret signs. The current values first: most tokens are of these.
 fn keys(slots: &[Rc<SecretSlot>]) -> Keys {
     let secret = |value: portcullis::secrets::SecretValue| Secret::new(value.reveal()).ok();
     let current = slots.iter().filter_map(|slot| slot.current());

@@ -161,6 +161,19 @@ fn list<'v>(value: &'v Value, key: &str) -> &'v [Value] {
     value.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
+/// A header that holds a token. What is in a cookie is one cookie here, not the header of them all.
+fn from_header(header: &Value, prefix: &str, place: &str, draft: &mut Draft) -> Option<Value> {
+    let (name, prefix) = (text(header, "name").map(str::to_ascii_lowercase), text(header, prefix));
+    if name.as_deref() != Some("cookie") {
+        return Some(map([("header", name.map(Value::from)), ("prefix", prefix.map(Value::from))]));
+    }
+    let cookie = prefix.and_then(|prefix| prefix.strip_suffix('=')).filter(|cookie| !cookie.is_empty());
+    if cookie.is_none() {
+        draft.leave_out(place, "a token in the header cookie, whose prefix is no NAME=");
+    }
+    cookie.map(|cookie| json!({ "cookie": cookie }))
+}
+
 /// A map of those that are there.
 fn map<const N: usize>(entries: [(&str, Option<Value>); N]) -> Value {
     let there = entries.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?)));

@@ -32,7 +32,24 @@ pub fn warnings(config: &Config) -> Vec<ConfigError> {
         let path = tree::under("secrets", name.as_str()) + ".inline";
         ConfigError::new(path, "a secret in the configuration is seen by all who see the configuration")
     });
-    inline.chain(owners::shared_subjects(config)).collect()
+    inline.chain(owners::shared_subjects(config)).chain(issued_for_nobody(config)).collect()
+}
+
+/// Tokens that are issued here and that no provider takes.
+fn issued_for_nobody(config: &Config) -> Vec<ConfigError> {
+    let Some(tokens) = &config.tokens else { return Vec::new() };
+    let taker = config.authentication.jwt.iter().find(|(_, provider)| provider.issuer == tokens.issuer);
+    let Some((name, provider)) = taker else {
+        return vec![ConfigError::new(
+            "tokens.issuer",
+            "no provider of authentication.jwt takes tokens of this issuer",
+        )];
+    };
+    if provider.claims.subject != "sub" {
+        return Vec::new();
+    }
+    let path = tree::under("authentication.jwt", name.as_str()) + ".claims.subject";
+    vec![ConfigError::new(path, "tokens that are issued here say who it is in user_id, not in sub")]
 }
 
 struct Checker<'a> {

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{BuildHasherDefault, Hasher};
 
-/// How much of a token's end is hashed: 192 bits of its signature.
+/// How much of a token's end is hashed: 192 bits of its signature. What is no token is hashed whole.
 const HASHED_BYTES: usize = 32;
 /// What an entry costs beside its token and value: index, slot, allocation.
 const ENTRY_OVERHEAD: usize = 96;
@@ -19,6 +19,7 @@ const MAX_SECOND_CHANCES: usize = 16;
 #[derive(Debug)]
 pub struct TokenCache<V> {
     seed: [u64; 2],
+    hashed_bytes: usize,
     max_entries: usize,
     max_bytes: usize,
     bytes: usize,
@@ -40,7 +41,13 @@ impl<V> TokenCache<V> {
     /// An empty cache of at most `max_entries` and about `max_bytes`, keyed by a random `seed`.
     pub fn new(max_entries: usize, max_bytes: usize, seed: [u64; 2]) -> Self {
         let (entries, index) = (Vec::new(), HashMap::default());
-        Self { seed, max_entries, max_bytes, bytes: 0, entries, index, hand: 0 }
+        Self { seed, hashed_bytes: HASHED_BYTES, max_entries, max_bytes, bytes: 0, entries, index, hand: 0 }
+    }
+
+    /// The same for names, which may differ anywhere: two that ended alike would take each other's place.
+    #[must_use]
+    pub fn of_names(self) -> Self {
+        Self { hashed_bytes: usize::MAX, ..self }
     }
 
     /// What is known about exactly this token, if `is_current` says that it still holds (the keys it was verified with
@@ -128,7 +135,7 @@ impl<V> TokenCache<V> {
     }
 
     fn hash(&self, token: &[u8]) -> u64 {
-        let end = token.get(token.len().saturating_sub(HASHED_BYTES)..).unwrap_or_default();
+        let end = token.get(token.len().saturating_sub(self.hashed_bytes)..).unwrap_or_default();
         let mut hasher = DefaultHasher::new();
         let [first, second] = self.seed;
         hasher.write_u64(first);
@@ -189,6 +196,19 @@ mod tests {
         cache.insert(format!("user.{signature}").as_bytes(), 1, 0);
         assert_eq!(known(&mut cache, &format!("root.{signature}")), None);
         assert_eq!(known(&mut cache, &format!("user.{signature}")), Some(1));
+    }
+
+    #[test]
+    fn names_that_end_alike_are_kept_beside_each_other() {
+        let mut cache = cache(100).of_names();
+        let names: Vec<String> =
+            (0..100).map(|number| format!("{number}@a-domain-of-more-than-32-bytes.example.com")).collect();
+        for (number, name) in (0..).zip(&names) {
+            cache.insert(name.as_bytes(), number, 0);
+        }
+        for (number, name) in (0..).zip(&names) {
+            assert_eq!(known(&mut cache, name), Some(number), "{name}");
+        }
     }
 
     #[test]

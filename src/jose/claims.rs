@@ -67,6 +67,9 @@ impl Claims {
                 return Err(ClaimsError::Claim(name));
             }
         }
+        if members.member("sid").is_some_and(|value| name(value).is_none()) {
+            return Err(ClaimsError::Claim("sid"));
+        }
         if members.member("aud").is_some_and(|value| !is_audience(value)) {
             return Err(ClaimsError::Claim("aud"));
         }
@@ -89,9 +92,9 @@ impl Claims {
         self.members.member("jti")?.as_str()
     }
 
-    /// `sid`, the session (OpenID Connect Front-Channel Logout 1.0 section 3); a value of another type is none.
-    pub fn session_id(&self) -> Option<&str> {
-        self.members.member("sid")?.as_str()
+    /// `sid`, the session (OpenID Connect Front-Channel Logout 1.0 section 3), a text or an integer in decimal.
+    pub fn session_id(&self) -> Option<Cow<'_, str>> {
+        name(self.members.member("sid")?)
     }
 
     /// `exp`.
@@ -126,11 +129,7 @@ impl Claims {
 
     /// A claim that is a string, or an integer in decimal (accounts are often numbered).
     pub fn text(&self, path: &ClaimPath) -> Option<Cow<'_, str>> {
-        match self.value(path)? {
-            Json::String(text) => Some(Cow::Borrowed(text)),
-            Json::Number(number) if !number.is_f64() => Some(Cow::Owned(number.to_string())),
-            _ => None,
-        }
+        name(self.value(path)?)
     }
 
     /// The same claims with a text for the claim `name`, which is no registered one.
@@ -177,6 +176,15 @@ impl ClaimPath {
     /// The path as written.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// What names something: a string, or an integer in decimal.
+fn name(value: &Json) -> Option<Cow<'_, str>> {
+    match value {
+        Json::String(text) => Some(Cow::Borrowed(text)),
+        Json::Number(number) if !number.is_f64() => Some(Cow::Owned(number.to_string())),
+        _ => None,
     }
 }
 
@@ -239,6 +247,9 @@ mod tests {
             (r#"{"iss":null}"#, "iss"),
             (r#"{"iss":["a"]}"#, "iss"),
             (r#"{"jti":1}"#, "jti"),
+            (r#"{"sid":null}"#, "sid"),
+            (r#"{"sid":1.5}"#, "sid"),
+            (r#"{"sid":["a"]}"#, "sid"),
             (r#"{"aud":1}"#, "aud"),
             (r#"{"aud":["a",1]}"#, "aud"),
             (r#"{"aud":{"a":1}}"#, "aud"),

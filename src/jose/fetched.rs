@@ -197,6 +197,16 @@ mod tests {
     }
 
     #[test]
+    fn one_key_that_cannot_be_read_does_not_cost_the_others() {
+        let good = set(&["rsa"]);
+        for odd in [r#"{"kid":"a","kid":"b"}"#, r#"{"x":[[[[[[[]]]]]]]}"#, "7"] {
+            let with = good.replacen("[", &format!("[{odd},"), 1);
+            let document = KeyDocument::parse(with.as_bytes(), all()).unwrap();
+            assert_eq!(document.text(), KeyDocument::parse(good.as_bytes(), all()).unwrap().text(), "{odd}");
+        }
+    }
+
+    #[test]
     fn what_is_no_set_for_this_provider_is_none() {
         let rsa = set(&["rsa"]);
         let half = &rsa[..rsa.len() / 2];

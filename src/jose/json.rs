@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 
-use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 /// A JSON value.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,11 +74,20 @@ impl Object {
     pub fn parse(text: &[u8], max_depth: usize) -> Result<Self, JsonError> {
         let fault = Cell::new(JsonError::Syntax);
         let mut deserializer = serde_json::Deserializer::from_slice(text);
-        let value = Value { depth: max_depth, fault: &fault }.deserialize(&mut deserializer);
+        let value = Value { depth: max_depth, fault: &fault, goes_on: false }.deserialize(&mut deserializer);
         let Ok(value) = value else { return Err(fault.get()) };
         deserializer.end().map_err(|_| JsonError::Syntax)?;
         let Json::Object(object) = value else { return Err(JsonError::NotAnObject) };
         Ok(object)
+    }
+
+    /// The elements of the list that is the member `name`, each by itself: one that is not acceptable leaves the others as they
+    /// are. `None`: the text is no object with such a list.
+    pub fn elements(text: &[u8], name: &str, max_depth: usize) -> Option<Vec<Result<Self, JsonError>>> {
+        let mut deserializer = serde_json::Deserializer::from_slice(text);
+        let list = deserializer.deserialize_map(List { name, depth: max_depth.checked_sub(2)? }).ok()?;
+        deserializer.end().ok()?;
+        Some(list)
     }
 
     /// The value of the member `name`.
@@ -123,20 +132,102 @@ impl std::error::Error for JsonError {}
 
 struct Value<'a> {
     depth: usize,
+    /// Why it is not acceptable; [`JsonError::Syntax`] where nothing was found.
     fault: &'a Cell<JsonError>,
+    /// What is not acceptable is noted and passed over, for what comes after it.
+    goes_on: bool,
+}
+
+/// The member `name`, a list of objects.
+struct List<'a> {
+    name: &'a str,
+    depth: usize,
+}
+
+/// The elements of a list, each with what is wrong with it.
+struct Elements {
+    depth: usize,
+}
+
+/// One of them.
+struct Element {
+    depth: usize,
+}
+
+impl<'de> Visitor<'de> for List<'_> {
+    type Value = Vec<Result<Object, JsonError>>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        let mut list = None;
+        while let Some(name) = members.next_key::<Box<str>>()? {
+            if *name != *self.name {
+                members.next_value::<IgnoredAny>()?;
+            } else if list.replace(members.next_value_seed(Elements { depth: self.depth })?).is_some() {
+                return Err(A::Error::custom("duplicate member"));
+            }
+        }
+        list.ok_or_else(|| A::Error::custom("no list"))
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Elements {
+    type Value = Vec<Result<Object, JsonError>>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Elements {
+    type Value = Vec<Result<Object, JsonError>>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Self::Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(element) = elements.next_element_seed(Element { depth: self.depth })? {
+            list.push(element);
+        }
+        Ok(list)
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Element {
+    type Value = Result<Object, JsonError>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        let fault = Cell::new(JsonError::Syntax);
+        let value = Value { depth: self.depth, fault: &fault, goes_on: true }.deserialize(deserializer)?;
+        Ok(match (fault.get(), value) {
+            (JsonError::Syntax, Json::Object(object)) => Ok(object),
+            (JsonError::Syntax, _) => Err(JsonError::NotAnObject),
+            (fault, _) => Err(fault),
+        })
+    }
 }
 
 impl Value<'_> {
-    fn inner<E: serde::de::Error>(&self) -> Result<Self, E> {
-        let Some(depth) = self.depth.checked_sub(1) else {
-            self.fault.set(JsonError::TooDeep);
-            return Err(E::custom("too deep"));
-        };
-        Ok(Self { depth, fault: self.fault })
+    /// What is inside; `None`: that is passed over.
+    fn inner<E: serde::de::Error>(&self) -> Result<Option<Self>, E> {
+        match self.depth.checked_sub(1) {
+            Some(depth) => Ok(Some(Self { depth, ..self.again() })),
+            None => self.refuse(JsonError::TooDeep).map(|()| None),
+        }
+    }
+
+    fn refuse<E: serde::de::Error>(&self, fault: JsonError) -> Result<(), E> {
+        self.fault.set(fault);
+        if self.goes_on { Ok(()) } else { Err(E::custom(fault)) }
     }
 
     fn again(&self) -> Self {
-        Self { depth: self.depth, fault: self.fault }
+        Self { depth: self.depth, fault: self.fault, goes_on: self.goes_on }
     }
 }
 
@@ -180,7 +271,10 @@ impl<'de> Visitor<'de> for Value<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Json, A::Error> {
-        let inner = self.inner()?;
+        let Some(inner) = self.inner()? else {
+            while elements.next_element::<IgnoredAny>()?.is_some() {}
+            return Ok(Json::Null);
+        };
         let mut array = Vec::new();
         while let Some(element) = elements.next_element_seed(inner.again())? {
             array.push(element);
@@ -189,7 +283,10 @@ impl<'de> Visitor<'de> for Value<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Json, A::Error> {
-        let inner = self.inner()?;
+        let Some(inner) = self.inner()? else {
+            while members.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+            return Ok(Json::Null);
+        };
         let mut object: Vec<(Box<str>, Json)> = Vec::new();
         while let Some(name) = members.next_key::<Box<str>>()? {
             object.push((name, members.next_value_seed(inner.again())?));
@@ -197,8 +294,7 @@ impl<'de> Visitor<'de> for Value<'_> {
         // Sorted, so that a thousand members cost no quadratic search for a repeated name.
         object.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         if object.windows(2).any(|pair| matches!(pair, [(one, _), (other, _)] if one == other)) {
-            self.fault.set(JsonError::DuplicateMember);
-            return Err(A::Error::custom("duplicate member"));
+            self.refuse(JsonError::DuplicateMember)?;
         }
         Ok(Json::Object(Object(object.into())))
     }
@@ -245,6 +341,24 @@ mod tests {
         assert_eq!(object.member("").unwrap().as_str(), Some("empty"));
         assert_eq!(object.member("A"), None);
         assert_eq!(object.members().map(|(name, _)| name).collect::<Vec<_>>(), ["", "a", "b"]);
+    }
+
+    #[test]
+    fn reads_each_element_of_a_list_by_itself() {
+        let deep = "[".repeat(100_000) + &"]".repeat(100_000);
+        let list =
+            format!(r#"{{"x":1,"x":{deep},"l":[{{"a":1}},{{"a":1,"a":2}},{{"a":{{"b":{deep}}}}},7,{{"a":[[1]]}}]}}"#);
+        let elements = Object::elements(list.as_bytes(), "l", 5).unwrap();
+        let found: Vec<_> =
+            elements.iter().map(|element| element.as_ref().map(|_| ()).map_err(|error| *error)).collect();
+        let (duplicate, deep, other) = (JsonError::DuplicateMember, JsonError::TooDeep, JsonError::NotAnObject);
+        assert_eq!(found, [Ok(()), Err(duplicate), Err(deep), Err(other), Ok(())]);
+        assert_eq!(elements[0].as_ref().unwrap().member("a"), Some(&Json::Number(1.into())));
+        for none in
+            ["[]", "{}", r#"{"l":{}}"#, r#"{"l":[],"l":[]}"#, r#"{"l":[{]}"#, r#"{"l":[]} x"#, r#"{"l":[1e400]}"#, ""]
+        {
+            assert!(Object::elements(none.as_bytes(), "l", 5).is_none(), "{none}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
 use super::algorithm::{Algorithm, KeyType};
-use super::json::{Json, JsonError, Object};
+use super::json::{JsonError, Object};
 use super::key::{KeyError, KeyFault, Secret, VerifyingKey};
 use super::key_set::KeySet;
 use super::pure::PublicKey;
@@ -59,14 +59,14 @@ impl Jwks {
         if text.len() > MAX_KEY_SET_BYTES {
             return Err(JwksError::TooLong);
         }
-        let set = Object::parse(text, MAX_DEPTH).map_err(JwksError::Json)?;
-        let members = set.member("keys").and_then(Json::as_array).ok_or(JwksError::NoKeys)?;
+        let members = members(text)?;
         if members.len() > MAX_KEYS {
             return Err(JwksError::TooManyKeys);
         }
         let (mut keys, mut skipped) = (Vec::new(), Vec::new());
-        for (position, member) in members.iter().enumerate() {
-            match key(member, origin) {
+        for (position, member) in members.into_iter().enumerate() {
+            let member = member.map_err(|error| fault("keys", KeyFault::Unreadable(error)));
+            match member.and_then(|member| from_members(&member, origin)) {
                 Ok(key) => keys.push(key),
                 Err(error) => skipped.push((position, error)),
             }
@@ -84,8 +84,12 @@ pub fn parse_key(text: &[u8], origin: Origin) -> Result<VerifyingKey, KeyError> 
     from_members(&object, origin)
 }
 
-fn key(value: &Json, origin: Origin) -> Result<VerifyingKey, KeyError> {
-    from_members(value.as_object().ok_or(fault("keys", KeyFault::WrongType))?, origin)
+/// The members of `keys`. One that no parser should be asked to read does not cost the others.
+fn members(text: &[u8]) -> Result<Vec<Result<Object, JsonError>>, JwksError> {
+    Object::elements(text, "keys", MAX_DEPTH).ok_or_else(|| match Object::parse(text, MAX_DEPTH) {
+        Ok(_) => JwksError::NoKeys,
+        Err(error) => JwksError::Json(error),
+    })
 }
 
 fn from_members(jwk: &Object, origin: Origin) -> Result<VerifyingKey, KeyError> {
@@ -300,7 +304,9 @@ mod tests {
     #[test]
     fn leaves_out_unusable_keys_and_keeps_the_rest() {
         let good = &vectors::KEYS[9..vectors::KEYS.len() - 2];
-        let set = format!(r#"{{"keys":[{{"kty":"oct","k":"c2VjcmV0"}},{{"kty":"AKP"}},7,{good}],"extra":1}}"#);
+        let set = format!(
+            r#"{{"keys":[{{"kty":"oct","k":"c2VjcmV0"}},{{"kty":"AKP"}},7,{{"kty":"RSA","kid":"a","kid":"b"}},{{"x":{{"y":{{"z":[[[1]]]}}}}}},{good}],"extra":1}}"#
+        );
         let remote = Jwks::parse(set.as_bytes(), Origin::Remote).unwrap();
         let skipped: Vec<String> = remote.skipped.iter().map(|(at, error)| format!("keys[{at}].{error}")).collect();
         assert_eq!(
@@ -308,7 +314,9 @@ mod tests {
             [
                 "keys[0].k: a shared secret in a fetched key set is public",
                 "keys[1].kty: not supported for verifying signatures",
-                "keys[2].keys: wrong JSON type",
+                "keys[2].keys: expected an object",
+                "keys[3].keys: two members of one name",
+                "keys[4].keys: nested too deep",
             ]
         );
         assert_eq!(remote.keys.keys().len(), 4);

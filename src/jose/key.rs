@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
 use super::algorithm::{Algorithm, AlgorithmSet, Hash, KeyType};
 use super::der;
+use super::json::JsonError;
 use super::pure::PublicKey;
 
 /// The smallest RSA modulus accepted, in bits (RFC 7518 section 3.3).
@@ -47,6 +48,8 @@ pub struct KeyError {
 /// What is wrong with a member of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyFault {
+    /// Not acceptable JSON.
+    Unreadable(JsonError),
     /// Absent.
     Missing,
     /// Not of the expected JSON type.
@@ -324,6 +327,7 @@ impl fmt::Display for KeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.member)?;
         match self.fault {
+            KeyFault::Unreadable(error) => write!(f, "{error}"),
             KeyFault::Missing => f.write_str("missing"),
             KeyFault::WrongType => f.write_str("wrong JSON type"),
             KeyFault::Encoding => f.write_str("expected base64url without padding"),

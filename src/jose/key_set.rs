@@ -2,10 +2,10 @@
 
 use std::rc::Rc;
 
-use super::algorithm::Algorithm;
+use super::algorithm::{Algorithm, KeyType};
 use super::key::VerifyingKey;
 
-/// The most keys tried for one token.
+/// The most public keys tried for one token. Shared secrets are as many as the operator gave, and cost a thousandth.
 pub const MAX_CANDIDATES: usize = 8;
 
 /// The keys of one provider.
@@ -34,7 +34,7 @@ impl KeySet {
         self.0
     }
 
-    /// The keys to try for a token with this `kid` and algorithm, at most [`MAX_CANDIDATES`].
+    /// The keys to try for a token with this `kid` and algorithm, of public ones at most [`MAX_CANDIDATES`].
     ///
     /// A token without a `kid` may be any key's. One with a `kid` is only for keys of that name; where no key has it,
     /// keys without a name remain (shared secrets have none).
@@ -48,7 +48,8 @@ impl KeySet {
             let name_fits = kid.is_none() || key.kid() == kid || (!named && key.kid().is_none());
             name_fits && key.allows(algorithm)
         };
-        self.0.iter().map(|key| &**key).filter(fits).take(MAX_CANDIDATES)
+        let most = if algorithm.key_type() == KeyType::Secret { usize::MAX } else { MAX_CANDIDATES };
+        self.0.iter().map(|key| &**key).filter(fits).take(most)
     }
 
     /// Whether a key has this name.
@@ -82,8 +83,16 @@ mod tests {
     }
 
     #[test]
-    fn bounds_the_keys_tried_for_one_token() {
+    fn bounds_the_public_keys_tried_for_one_token() {
+        let named = |kid: &str| VerifyingKey::from_rsa(Some(kid), &[0xff; 256], &[1, 0, 1]).unwrap();
+        let set = KeySet::new((0..100).map(|number| named(&number.to_string())).collect());
+        assert_eq!(set.candidates(None, Algorithm::Rs256).count(), MAX_CANDIDATES);
+        assert_eq!(set.candidates(Some("99"), Algorithm::Rs256).count(), 1);
+    }
+
+    #[test]
+    fn tries_every_shared_secret() {
         let set = KeySet::new((0..100).map(|_| secret(None)).collect());
-        assert_eq!(set.candidates(None, Algorithm::Hs256).count(), MAX_CANDIDATES);
+        assert_eq!(set.candidates(None, Algorithm::Hs256).count(), 100);
     }
 }

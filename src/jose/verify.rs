@@ -85,7 +85,7 @@ impl VerifyError {
 /// Verifies `jws` with the keys of a provider that allows the algorithms `allowed`: the key that verified it.
 ///
 /// # Errors
-/// [`VerifyError`]; at most [`super::key_set::MAX_CANDIDATES`] keys are tried.
+/// [`VerifyError`]; at most [`super::key_set::MAX_CANDIDATES`] public keys are tried.
 pub fn verify<'k>(
     jws: &Compact<'_>,
     keys: &'k KeySet,

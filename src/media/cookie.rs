@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use memchr::memchr2;
 
 use super::query::split_once;
+use super::space::{trim, trim_start};
 
 /// A cookie's name and value; repeated names stay repeated.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,12 +58,12 @@ impl<'a> Iterator for Readings<'a> {
             let rest = self.rest?;
             let (piece, after) = split_once(rest, b';');
             self.rest = after;
-            let piece = piece.trim_ascii();
+            let piece = trim(piece);
             if piece.is_empty() {
                 continue;
             }
             let (name, value) = match split_once(piece, b'=') {
-                (name, Some(value)) => (name.trim_ascii(), value.trim_ascii()),
+                (name, Some(value)) => (trim(name), trim(value)),
                 (value, None) => (&b""[..], value),
             };
             if !value.starts_with(b"\"") {
@@ -92,7 +93,7 @@ fn quoted_across_separators<'a>(name: &'a [u8], rest: &'a [u8], quote: usize, mo
     if !more {
         return None;
     }
-    let start = rest.len() - rest.trim_ascii_start().len() + quote + 1;
+    let start = rest.len() - trim_start(rest).len() + quote + 1;
     let inner = rest.get(start..)?;
     let inner = inner.get(..closing_quote(inner)?)?;
     if !inner.contains(&b';') {
@@ -154,6 +155,7 @@ mod tests {
             (b"a=1; b=2", &[("a", "1", false), ("b", "2", false)]),
             (b"a=1;a=2", &[("a", "1", false), ("a", "2", false)]),
             (b" a = 1 ", &[("a", "1", false)]),
+            (b"\xc2\xa0a\xa0=\x851\xe3\x80\x80;\xa0", &[("a", "1", false)]),
             (b"lonely", &[("", "lonely", false)]),
             (b"=x", &[("", "x", false)]),
             (b"a=b=c", &[("a", "b=c", false)]),

@@ -12,6 +12,7 @@ pub mod multipart;
 mod parameters;
 pub mod percent;
 pub mod query;
+pub mod space;
 pub mod xml;
 
 /// One name or value found in a request, decoded once.

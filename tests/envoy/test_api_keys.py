@@ -90,6 +90,13 @@ def test_a_key_that_a_route_does_not_look_at_goes_no_further(gateway):
     assert (seen.target, {b"x-api-key", b"cookie"} & set(seen.names())) == (b"/public/1?a=1", set())
 
 
+@pytest.mark.parametrize("path", ["/public/1", "/either/1"])
+@pytest.mark.parametrize("spelling", ["x_api_key", "X_Api-Key"])
+def test_a_key_under_another_spelling_goes_no_further(gateway, path, spelling):
+    seen = passed(gateway.get(path, [key(), (spelling, "forged")]))
+    assert all(b"forged" not in value for _, value in seen.headers)
+
+
 def test_guessed_keys_block_their_address(start):
     strict = plugin("""
 secrets: { reporting_key: { env: REPORTING_KEY } }

@@ -59,7 +59,9 @@ def serve(start, dependency):
 
 @pytest.fixture(scope="module")
 def fed(serve):
-    return serve(FEED)
+    gateway, users, service = serve(FEED)
+    assert eventually(lambda: statuses(gateway, bearer(jti="any")) == {200}), "nothing is known before the feed was read"
+    return gateway, users, service
 
 
 _names = itertools.count(1)
@@ -168,6 +170,30 @@ def test_a_feed_that_fails_leaves_what_is_known(fed, name, fault):
     assert statuses(gateway, bearer(jti="later-" + name)) == {200}
     service.fault = None
     assert eventually(lambda: gateway.get("/a", [bearer(jti="later-" + name)]).status == 401)
+
+
+def test_a_start_without_the_feed_takes_no_token_that_may_be_revoked(start, dependency, name):
+    users = Users()
+    service = dependency(users)
+    service.fault = "500"
+    users.revoke(jti=name)
+    gateway = start(plugin(FEED), clusters={"users": service.port})
+    assert eventually(lambda: service.count("/revocations") >= 2)
+    assert statuses(gateway, bearer(jti=name)) == statuses(gateway, bearer(sid=name)) == {401}
+    unauthenticated(gateway, "unavailable", lambda: gateway.get("/a", [bearer(jti=name)]))
+    service.fault = None
+    assert eventually(lambda: statuses(gateway, bearer(sid="x" + name)) == {200})
+    assert statuses(gateway, bearer(jti=name)) == {401}
+
+
+def test_an_ended_session_stays_revoked_while_clocks_may_differ(serve, name):
+    gateway, users, _ = serve(FEED, authentication={"jwt": {"users": {"clock_skew": "60s"}}})
+    ended = int(time.time()) - 10
+    shown = bearer(sid=name, exp=ended)
+    assert eventually(lambda: gateway.get("/a", [shown]).status == 200), "it is taken for the clock skew"
+    users.revoked = [{"iss": ISSUER, "sid": name, "until": ended}]
+    assert eventually(lambda: gateway.get("/a", [shown]).status == 401)
+    unauthenticated(gateway, "revoked", lambda: gateway.get("/a", [shown]))
 
 
 def test_a_start_takes_up_what_the_feed_says(serve, name):

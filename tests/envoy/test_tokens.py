@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from harness.configuration import inline_jwks, plugin
 from harness.credentials import ISSUER, SECRET, bearer, private_key, tampered, token
 from harness.dependency import eventually
-from harness.expect import counted, passed, unauthenticated
+from harness.expect import counted, passed, refused, unauthenticated
 from jwt.utils import base64url_decode, base64url_encode
 
 PARTNERS, DEVICES = "https://partners.example.com", "https://devices.example.com"
@@ -229,6 +229,24 @@ def test_two_authorization_headers_are_refused_even_when_they_are_the_same(gatew
     answer = gateway.send2("GET", "/things/1", [good, bearer(user_id="43")])
     assert answer.status in (400, 401)
     assert answer.upstream is None
+
+
+@pytest.mark.parametrize("headers", [
+    [("authorization", "Basic YW5uOnNlY3JldA=="), ("authorization", "Bearer FORGED")],
+    [("authorization", ",Bearer FORGED")],
+    [("authorization", b"Bearer\xa0FORGED")],
+    [("authorization", b"\xc2\xa0Bearer FORGED")],
+    [("cookie", b"a=1;\xc2\xa0access_token=FORGED")],
+    [("cookie", b"a=1; access_token\x85=FORGED")],
+    [("cookie", "a;" * 900 + "access_token=FORGED")],
+])
+def test_no_spelling_hides_a_forged_token_from_being_taken_away(gateway, headers):
+    forged = tampered(token(), roles=["admin"]).encode()
+    headers = [(name, (value.encode() if isinstance(value, str) else value).replace(b"FORGED", forged))
+               for name, value in headers]
+    seen = passed(gateway.get("/open/1", headers))
+    assert all(forged not in value for _, value in seen.headers)
+    refused(gateway.get("/maybe/1", headers), 401)
 
 
 def test_tells_the_upstream_who_calls(gateway):

@@ -20,6 +20,7 @@ authentication:
   api_keys:
     from: [{ header: x-api-key }, { header: authorization, prefix: "ApiKey " }, { query: key }, { cookie: key }]
     keys: { reporting: { secret: reporting, roles: [admin] }, billing: { secret: billing } }
+  mtls: { trust_domains: [cluster.local] }
 roles: { admin: [user] }
 intrusion: { failures: 3, count: [bad_signature] }
 routes:
@@ -30,6 +31,7 @@ routes:
   - { match: { path: /users }, authenticate: [api_keys], allow: [{ roles: [user] }] }
   - { match: { path: /public }, authenticate: none }
   - { match: { path: /jwt }, authenticate: [jwt] }
+  - { match: { path: /certificate }, authenticate: [mtls, api_keys] }
 "#;
 
 fn keyed(path: &str, key: &str) -> Request {
@@ -113,6 +115,12 @@ fn a_key_stands_beside_other_methods() {
     assert_eq!(gate.status(keyed("/optional", "wrong")), Some(401));
     let missing = gate.send(get("/either"));
     assert_eq!(missing.response("www-authenticate"), Some("Bearer realm=\"user-service\""));
+    let neither = gate.send(get("/certificate"));
+    assert_eq!(
+        neither.response("www-authenticate"),
+        Some("ApiKey realm=\"user-service\""),
+        "a certificate is not sent"
+    );
 }
 
 #[test]
@@ -123,4 +131,19 @@ fn a_key_that_a_route_does_not_look_at_goes_no_further() {
         assert_eq!((outcome.status, outcome.upstream("x-api-key")), (None, None));
         assert_eq!(outcome.upstream(":path"), Some(path));
     }
+}
+
+/// Services that take `_` for `-` read both as one header.
+#[test]
+fn a_key_under_another_spelling_of_its_header_goes_no_further_on_any_route() {
+    let mut gate = Gate::bare(KEYS);
+    for path in ["/public", "/jwt", "/keys", "/optional"] {
+        for spelling in ["x_api_key", "X_Api-Key", "x.api.key"] {
+            let request = keyed(path, "reporting-key").bearer(&user(serde_json::json!({})));
+            let outcome = gate.send(request.header(spelling, "forged").header("x-api-keys", "another"));
+            assert_eq!((outcome.status, outcome.upstream("x-api-keys")), (None, Some("another")), "{path} {spelling}");
+            assert!(outcome.upstream.iter().all(|(_, value)| value != "forged"), "{path} {spelling}");
+        }
+    }
+    assert_eq!(reason(&gate.send(get("/keys").header("x_api_key", "reporting-key"))), "missing");
 }

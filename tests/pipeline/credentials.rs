@@ -120,11 +120,40 @@ fn different_or_joined_tokens_are_ambiguous() {
             get(path).bearer(&format!("{one},Bearer {two}")),
             get(path).bearer(&format!("{one}, {one}")),
             get(path).bearer(&one).header("cookie", "token="),
+            get(path).header("authorization", format!("Basic dTpw,Bearer {one}")),
+            get(path).header("authorization", format!(",Bearer {one}")),
+            get(path).bearer(&one).header("cookie", format!("{}token={two}", "a;".repeat(12_000))),
+            get(path).bearer(&one).header("cookie", format!("a=1;\u{a0}token={two}")),
+            get(path).bearer(&one).header("cookie", [b"a=1;\xa0token=".as_slice(), two.as_bytes()].concat()),
         ] {
             assert_eq!(reason(&mut gate, request), "ambiguous");
         }
     }
     assert_eq!(gate.status(get("/users").bearer(&one).header("authorization", format!("Bearer {one}"))), Some(400));
+}
+
+/// A service that trims or splits otherwise must not find a token where nobody looked.
+#[test]
+fn no_spelling_hides_a_token_from_being_stripped() {
+    let token = "x.y.z";
+    let routes = format!("{ROUTES}inspection: {{ mode: off }}\n");
+    for path in ["/public", "/service", "/optional"] {
+        for (name, value) in [
+            ("authorization", format!("Bearer\u{a0}{token}")),
+            ("authorization", format!("\u{a0}Bearer {token}")),
+            ("authorization", format!("Basic dTpw,Bearer {token}")),
+            ("authorization", format!(",\u{2003}bearer {token}")),
+            ("cookie", format!("a=1;\u{a0}token={token}")),
+            ("cookie", format!("a=1; token\u{85}={token}")),
+            ("cookie", format!("{}token={token}", "a;".repeat(12_000))),
+        ] {
+            let outcome = Gate::new(&routes).send(get(path).header(name, value.clone()));
+            assert!(outcome.upstream.iter().all(|(_, value)| !value.contains(token)), "{path} {value:?}");
+            assert_eq!(outcome.status.is_none(), path == "/public", "{path} {value:?}");
+        }
+    }
+    let far = Gate::new(&routes).send(get(&format!("/public?{}token={token}&b", "a&".repeat(12_000))));
+    assert!(far.upstream(":path").unwrap().ends_with("a&b"));
 }
 
 /// Recipients that split at white space see a token where a reader of one space sees none.
@@ -226,6 +255,22 @@ fn identity_headers_of_the_client_are_stripped_in_every_spelling_on_every_route(
         let outcome = gate.send(request);
         assert_eq!(outcome.status, None);
         assert!(outcome.upstream.iter().all(|(_, value)| value != "root"), "{path} {:?}", outcome.upstream);
+    }
+}
+
+#[test]
+fn a_claim_goes_on_as_a_header_where_it_is_a_text_a_number_or_a_truth_value() {
+    for (email, expected) in [
+        (json!("a"), Some("a")),
+        (json!(7), Some("7")),
+        (json!(-1.5), Some("-1.5")),
+        (json!(true), Some("true")),
+        (json!(null), None),
+        (json!(["a"]), None),
+        (json!({ "a": 1 }), None),
+    ] {
+        let outcome = Gate::new(ROUTES).send(get("/users").bearer(&user(json!({ "email": email }))));
+        assert_eq!((outcome.status, outcome.upstream("x-user-email")), (None, expected), "{email}");
     }
 }
 

@@ -8,7 +8,7 @@ use portcullis::check::{Call, Callout, CalloutReply};
 use portcullis::jose::algorithm::Algorithm;
 use serde_json::{Value, json};
 
-use crate::gate::{Called, Gate, Outcome, PARTNERS_KEY, Request, START, USERS_KEY, answer, errors, get, post};
+use crate::gate::{CALLERS, Called, Gate, Outcome, PARTNERS_KEY, Request, START, USERS_KEY, answer, errors, get, post};
 use crate::gate::{partner, signed_with, user};
 
 const SECTIONS: &str = r#"
@@ -378,7 +378,9 @@ fn the_feed_revokes_what_it_names_and_forgets_nothing() {
     let plain = crate::gate::plain(json!({ "jti": "1" }));
     let users = "https://users.example.com";
     let entry = json!({ "iss": users, "jti": "1", "until": START + 900 });
+    assert_eq!(read(&mut gate, &revoked(&[])), 1);
     assert_eq!(opens(&mut gate, &one), "passed");
+    gate.wait(10);
     assert_eq!(read(&mut gate, &revoked(std::slice::from_ref(&entry))), 1);
     assert_eq!(opens(&mut gate, &one), "AUTH_FAILURE revoked", "although it was verified before");
     for other in [&two, &three, &plain] {
@@ -413,13 +415,65 @@ fn the_feed_revokes_what_it_names_and_forgets_nothing() {
 }
 
 #[test]
+fn before_the_feed_was_read_nothing_is_known_of_tokens_that_can_be_revoked() {
+    let mut gate = Gate::bare(FEED);
+    let [token, session, neither] = [json!({ "jti": "1" }), json!({ "sid": "s" }), json!({})].map(user);
+    for reply in [None, Some(CalloutReply::Lost), Some(answer(500, "{}")), Some(answer(200, "<html>"))] {
+        if let Some(reply) = reply {
+            assert_eq!(read(&mut gate, &reply), 1);
+            gate.wait(10);
+        }
+        for shown in [&token, &session] {
+            assert_eq!(opens(&mut gate, shown), "AUTH_FAILURE unavailable");
+        }
+        assert_eq!(opens(&mut gate, &neither), "passed");
+    }
+    assert_eq!(read(&mut gate, &revoked(&[])), 1);
+    gate.wait(10);
+    assert_eq!(read(&mut gate, &CalloutReply::Lost), 1);
+    for shown in [&token, &session] {
+        assert_eq!(opens(&mut gate, shown), "passed");
+    }
+}
+
+#[test]
+fn nothing_is_refreshed_before_the_feed_was_read() {
+    let feed = "revocation: { feed: { cluster: identity, uri: \"http://identity/revocations\" } }";
+    let mut gate = Gate::bare(&format!("{CALLERS}{SECTIONS}").replacen("  jwt:\n", &format!("  {feed}\n  jwt:\n"), 1));
+    gate.services = identity;
+    let (access, refresh) = tokens(&mut gate);
+    let outcome = gate.send(with_token("/auth/refresh", &refresh));
+    assert_eq!(outcome.status, Some(503));
+    assert_eq!(outcome.events[0]["details"]["reason"], "revocation_feed_unavailable");
+    assert_eq!(opens(&mut gate, &access), "AUTH_FAILURE unavailable");
+    assert_eq!(read(&mut gate, &revoked(&[])), 1);
+    assert_eq!(gate.status(with_token("/auth/refresh", &refresh)), Some(200));
+    assert_eq!(opens(&mut gate, &access), "passed");
+}
+
+/// A provider takes a token for its `clock_skew` after `exp`, to which `until` is set.
+#[test]
+fn what_the_feed_revokes_stays_so_while_clocks_may_differ() {
+    let mut gate = Gate::bare(&FEED.replace("algorithms: [HS256]", "clock_skew: 300s, algorithms: [HS256]"));
+    let [one, two] = ["1", "2"].map(|jti| user(json!({ "jti": jti, "exp": START + 100 })));
+    let entry = json!({ "iss": "https://users.example.com", "jti": "1", "until": START + 100 });
+    assert_eq!(read(&mut gate, &revoked(&[entry])), 1);
+    gate.wait(399);
+    assert_eq!(opens(&mut gate, &two), "passed");
+    assert_eq!(opens(&mut gate, &one), "AUTH_FAILURE revoked");
+    gate.wait(1);
+    assert_eq!(opens(&mut gate, &one), "AUTH_FAILURE expired");
+}
+
+#[test]
 fn a_feed_that_finds_no_room_says_so_and_tries_again() {
     let mut gate = Gate::bare(&format!("{FEED}tables: {{ revocations: 64 }}\n"));
     let entries = (0..100).map(|n| json!({ "jti": n.to_string(), "until": START + if n < 99 { 15 } else { 900 } }));
     let entries = entries.collect::<Vec<_>>();
     assert_eq!(read(&mut gate, &revoked(&entries)), 1);
     assert!(gate.host.lines.borrow().concat().contains("revocations_table_full"));
-    gate.wait(20);
+    assert_eq!(opens(&mut gate, &crate::gate::plain(json!({ "jti": "other" }))), "passed");
+    gate.wait(80);
     gate.host.lines.borrow_mut().clear();
     assert_eq!(read(&mut gate, &revoked(&entries)), 1);
     assert_eq!(gate.host.lines.borrow().concat(), "");

@@ -66,6 +66,27 @@ fn huge_values_are_answered() {
     assert!(!vm.request(&Request::get(&format!("/{}", "../".repeat(30_000)))).passed);
 }
 
+/// Twice as much costs about twice as much, however often a credential is in it: nobody has to be known to send that.
+#[test]
+fn the_work_of_a_head_full_of_credentials_grows_with_its_length() {
+    let mut configuration = configuration();
+    configuration["authentication"]["jwt"]["users"]["from"] = json!([{ "cookie": "t" }, { "query": "t" }]);
+    configuration["inspection"] = json!({ "mode": "off" });
+    let mut vm = Vm::serving(&configuration.to_string());
+    let mut cost = |path: &str, times: usize| {
+        let (query, cookie) = (["t&", "a&"].map(|pair| pair.repeat(times)).concat(), "t=;a;".repeat(times));
+        let before = vm.fuel;
+        let outcome = vm.request(&Request::get(&format!("{path}?{query}")).header("cookie", &cookie));
+        assert_eq!(outcome.passed, path == "/health");
+        vm.fuel - before
+    };
+    for path in ["/health", "/api/a"] {
+        cost(path, 100);
+        let (once, twice) = (cost(path, 2_000), cost(path, 4_000));
+        assert!(twice * 10 < once * 25, "{path}: {once}, then {twice}");
+    }
+}
+
 #[test]
 fn five_thousand_headers_are_answered() {
     let mut vm = Vm::serving(&plain());

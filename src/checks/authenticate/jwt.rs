@@ -16,12 +16,13 @@ use crate::denial::AuthReason;
 use crate::exchange::{Errand, Exchange, Identity, Method};
 use crate::jose::algorithm::{Algorithm, AlgorithmSet, KeyType};
 use crate::jose::claims::{ClaimPath, Claims};
+use crate::jose::json::Json;
 use crate::jose::key_set::KeySet;
 use crate::jose::reason::Reason;
 use crate::jose::token::Token;
 use crate::jose::validate::{Rules, check_binding};
 use crate::jose::verify::{Means, VerifyError};
-use crate::revocation::{Marks, RevokedTokens};
+use crate::revocation::{Marks, RevokedTokens, Unknown};
 use crate::secrets::{Derived, SecretSlot};
 use crate::time::Timestamp;
 use crate::worker::VerifiedToken;
@@ -151,7 +152,8 @@ impl BearerTokens {
         match self.revoked.contains(&known.marks, env) {
             Ok(false) => {}
             Ok(true) => return refused(Reason::Revoked),
-            Err(_) => return Attempt::Fail(Failure::Store),
+            Err(Unknown::Feed) => return refused(Reason::Unavailable),
+            Err(Unknown::Table(_)) => return Attempt::Fail(Failure::Store),
         }
         let Some(lookup) = &provider.account else { return Attempt::Verified(known.identity.clone()) };
         let reply = arrived.filter(|(errand, _)| *errand == Errand::Account).map(|(_, reply)| reply);
@@ -322,11 +324,20 @@ const fn refused(reason: Reason) -> Attempt {
     Attempt::Refused(AuthReason::Token(reason))
 }
 
+/// What can be said in a header: a text, a number, or whether something is true. Arrays and objects cannot.
+fn plain(value: &Json) -> Option<Cow<'_, str>> {
+    match value {
+        Json::String(text) => Some(Cow::Borrowed(text)),
+        Json::Number(number) => Some(Cow::Owned(number.to_string())),
+        Json::Bool(flag) => Some(Cow::Borrowed(if *flag { "true" } else { "false" })),
+        Json::Null | Json::Array(_) | Json::Object(_) => None,
+    }
+}
+
 fn claim_headers(provider: &Provider, claims: &Claims, token: &[u8]) -> Result<Vec<(Rc<str>, String)>, Reason> {
     let mut headers = Vec::new();
     for (header, path) in &provider.claim_headers {
-        let flag = || claims.flag(path).map(|flag| Cow::Borrowed(if flag { "true" } else { "false" }));
-        let Some(value) = claims.text(path).or_else(flag) else { continue };
+        let Some(value) = claims.value(path).and_then(plain) else { continue };
         if !header_safe(&value) {
             return Err(Reason::Malformed);
         }

@@ -1,8 +1,16 @@
 //! Where a credential stands in a request: a header after a prefix (RFC 6750 section 2.1), a cookie, a query parameter.
+//!
+//! What is not found here goes on to the upstream, so it is looked for as leniently as any recipient may: after every kind
+//! of white space, in every part of a header that was joined out of several, and however far behind.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
+use memchr::memchr;
+
+use crate::canonical::strip::StripSet;
 use crate::exchange::{Exchange, HeaderEdit};
+use crate::media::space::{trim, trim_start};
 use crate::media::{cookie, query};
 
 /// One place.
@@ -26,8 +34,8 @@ pub enum Place {
 pub struct Found<'p> {
     /// Where.
     pub place: &'p Place,
-    /// What.
-    pub token: Vec<u8>,
+    /// What; `None`: the header is a list, and nobody can say what of it the upstream would take.
+    pub token: Option<Vec<u8>>,
 }
 
 /// What a request shows in some places.
@@ -37,42 +45,53 @@ pub enum Shown<'f> {
     Nothing,
     /// One, wherever and however often.
     One(&'f [u8]),
-    /// Several that differ: nobody can say which of them the upstream would take.
+    /// Several that differ, or a list: nobody can say which of them the upstream would take.
     Different,
 }
 
-/// The proxy bounds the head to some tens of kilobytes; this bounds the pairs in it all the same.
-const MOST_PAIRS: usize = 10_000;
-
-/// Every credential in `places`. Nothing is chosen: that two differ is for the caller to refuse.
+/// Every place that holds a credential, with the credential; twice where it holds several that differ. Nothing is chosen:
+/// that two differ is for the caller to refuse.
 pub fn find<'p>(places: &[&'p Place], exchange: &Exchange) -> Vec<Found<'p>> {
     let mut found = Vec::new();
     for place in places {
-        let mut push = |token: &[u8]| found.push(Found { place, token: token.trim_ascii().to_vec() });
         match place {
             Place::Header { name, prefix } => {
                 let values = exchange.head.all(name.as_bytes());
-                values.filter_map(|value| after(value, prefix.as_bytes())).for_each(&mut push);
+                let shown = values.filter_map(|value| credential(value, prefix.as_bytes()));
+                note(&mut found, place, shown.map(|token| token.map(Cow::Borrowed)));
             }
             Place::Cookie(name) => {
-                let pairs = cookie::pairs(exchange.head.all("cookie"), MOST_PAIRS).flatten();
-                pairs.filter(|pair| pair.name == name.as_bytes()).for_each(|pair| push(&pair.value));
+                let pairs = cookie::pairs(exchange.head.all("cookie"), usize::MAX).flatten();
+                let named = pairs.filter(|pair| pair.name == name.as_bytes());
+                note(&mut found, place, named.map(|pair| Some(pair.value)));
             }
             Place::Query(name) => {
-                let pairs = query::pairs(exchange.target.query.as_deref().unwrap_or_default().as_bytes(), MOST_PAIRS);
-                pairs.flatten().filter(|pair| *pair.name == *name.as_bytes()).for_each(|pair| push(&pair.value));
+                let query = exchange.target.query.as_deref().unwrap_or_default();
+                let named =
+                    query::pairs(query.as_bytes(), usize::MAX).flatten().filter(|pair| *pair.name == *name.as_bytes());
+                note(&mut found, place, named.map(|pair| Some(pair.value)));
             }
         }
     }
     found
 }
 
+/// Notes the first, and of the others one that differs: more would say no more, and a client can send thousands.
+fn note<'p, 'v>(found: &mut Vec<Found<'p>>, place: &'p Place, mut tokens: impl Iterator<Item = Option<Cow<'v, [u8]>>>) {
+    let Some(first) = tokens.next() else { return };
+    let first = first.as_deref().map(trim);
+    let other = tokens.find(|token| token.as_deref().map(trim) != first);
+    let other = other.as_ref().map(|token| token.as_deref().map(trim));
+    let both = [Some(first), other].into_iter().flatten();
+    found.extend(both.map(|token| Found { place, token: token.map(<[u8]>::to_vec) }));
+}
+
 /// What was found, as one.
 pub fn shown<'f>(found: &'f [Found<'_>]) -> Shown<'f> {
-    match found.split_first() {
-        None => Shown::Nothing,
-        Some((first, rest)) if rest.iter().all(|other| other.token == first.token) => Shown::One(&first.token),
-        Some(_) => Shown::Different,
+    let Some((first, rest)) = found.split_first() else { return Shown::Nothing };
+    match &first.token {
+        Some(token) if rest.iter().all(|other| other.token == first.token) => Shown::One(token),
+        _ => Shown::Different,
     }
 }
 
@@ -83,9 +102,20 @@ pub fn is_shown_by_cookie(found: &[Found<'_>]) -> bool {
 
 /// Takes every credential that was found out of what the upstream receives.
 pub fn strip_all(found: &[Found<'_>], exchange: &mut Exchange) {
-    for found in found {
-        strip(found.place, exchange);
+    for place in places(found) {
+        strip(place, exchange);
     }
+}
+
+/// Where something was found, each place once: to strip one is a pass over all that the request shows there.
+fn places<'p>(found: &[Found<'p>]) -> Vec<&'p Place> {
+    let mut places: Vec<&Place> = Vec::new();
+    for found in found {
+        if !places.contains(&found.place) {
+            places.push(found.place);
+        }
+    }
+    places
 }
 
 /// Takes the credential out of what the upstream receives.
@@ -112,14 +142,23 @@ pub fn strip(place: &Place, exchange: &mut Exchange) {
     }
 }
 
+/// What a header shows after `prefix`, if anything. Proxies join headers of one name with commas, and recipients take
+/// them apart again: of a list only that a credential is in it can be said.
+fn credential<'v>(value: &'v [u8], prefix: &[u8]) -> Option<Option<&'v [u8]>> {
+    if prefix.is_empty() || memchr(b',', value).is_none() {
+        return after(value, prefix).map(Some);
+    }
+    value.split(|byte| *byte == b',').any(|element| after(element, prefix).is_some()).then_some(None)
+}
+
 /// What follows `prefix`, compared without regard to case: RFC 9110 section 11.1 says so of schemes.
 ///
 /// A prefix that ends with a space is a scheme: whatever white space follows it, or none with nothing after, is one
 /// too, because recipients that split at white space see it there.
 fn after<'v>(value: &'v [u8], prefix: &[u8]) -> Option<&'v [u8]> {
     let scheme = prefix.strip_suffix(b" ").unwrap_or(prefix);
-    let (start, rest) = value.split_at_checked(scheme.len())?;
-    let ends = scheme.len() == prefix.len() || rest.first().is_none_or(u8::is_ascii_whitespace);
+    let (start, rest) = trim_start(value).split_at_checked(scheme.len())?;
+    let ends = scheme.len() == prefix.len() || rest.is_empty() || trim_start(rest).len() < rest.len();
     (ends && start.eq_ignore_ascii_case(scheme)).then_some(rest)
 }
 
@@ -132,12 +171,47 @@ fn other_cookies(exchange: &Exchange, name: &[u8]) -> Vec<u8> {
     });
     let headers = edited.unwrap_or_else(|| exchange.head.all("cookie").collect());
     let pieces = headers.into_iter().flat_map(|header| header.split(|byte| *byte == b';'));
-    let pieces = pieces.map(<[u8]>::trim_ascii).filter(|piece| !piece.is_empty());
+    let pieces = pieces.map(trim).filter(|piece| !piece.is_empty());
     let others = pieces.filter(|piece| {
         let own = piece.split(|byte| *byte == b'=').next().unwrap_or_default();
-        own.trim_ascii() != name
+        trim(own) != name
     });
     others.collect::<Vec<_>>().join(&b"; "[..])
+}
+
+/// Spellings of the headers of credentials under which nobody looks for one. Recipients that take `_` for `-` read them
+/// as the same header (RFC 3875 section 4.1.18).
+#[derive(Clone, Debug, Default)]
+pub struct Misspelt {
+    spellings: StripSet,
+    /// The names that are looked at.
+    right: Vec<Rc<str>>,
+}
+
+impl Misspelt {
+    /// The other spellings of the headers among `places`.
+    pub fn of<'p>(places: impl IntoIterator<Item = &'p Place>) -> Self {
+        let headers = places.into_iter().filter_map(|place| match place {
+            Place::Header { name, .. } => Some(name.clone()),
+            Place::Cookie(_) | Place::Query(_) => None,
+        });
+        let has_others = |name: &Rc<str>| name.bytes().any(|byte| !byte.is_ascii_alphanumeric());
+        let right: Vec<Rc<str>> = headers.filter(has_others).collect();
+        Self { spellings: StripSet::new(right.iter().map(|name| name.as_bytes())), right }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.spellings.is_empty()
+    }
+
+    /// Takes them out of what the upstream receives.
+    pub fn strip(&self, exchange: &mut Exchange) {
+        let is_right = |name: &[u8]| self.right.iter().any(|right| name.eq_ignore_ascii_case(right.as_bytes()));
+        let names = exchange.head.iter().map(|(name, _)| name);
+        let misspelt = names.filter(|name| self.spellings.strips(name) && !is_right(name));
+        exchange.request_edits.extend(misspelt.map(|name| HeaderEdit::Remove(name.to_vec())));
+    }
 }
 
 #[cfg(test)]
@@ -161,7 +235,7 @@ mod tests {
         let exchange = exchange("a=1&t=q%2Eq", &[("authorization", "bearer  h "), ("cookie", "x=1; t=c")]);
         let places = [bearer(), Place::Cookie(Rc::from("t")), Place::Query(Rc::from("t"))];
         let found = find(&places.iter().collect::<Vec<_>>(), &exchange);
-        let tokens: Vec<&[u8]> = found.iter().map(|found| found.token.as_slice()).collect();
+        let tokens: Vec<&[u8]> = found.iter().filter_map(|found| found.token.as_deref()).collect();
         assert_eq!(tokens, [&b"h"[..], b"c", b"q.q"]);
     }
 
@@ -175,12 +249,12 @@ mod tests {
     #[test]
     fn a_scheme_ends_at_white_space_and_a_plain_prefix_anywhere() {
         let token = |value: &str, prefix: &str| {
-            after(value.as_bytes(), prefix.as_bytes())
-                .map(|rest| String::from_utf8(rest.trim_ascii().to_vec()).unwrap())
+            after(value.as_bytes(), prefix.as_bytes()).map(|rest| String::from_utf8(trim(rest).to_vec()).unwrap())
         };
         for (value, prefix, expected) in [
             ("Bearer t", "Bearer ", Some("t")),
             ("BEARER\t t", "Bearer ", Some("t")),
+            ("\u{a0}Bearer\u{85}t\u{2003}", "Bearer ", Some("t")),
             ("Bearer", "Bearer ", Some("")),
             ("Bearert", "Bearer ", None),
             ("Beare", "Bearer ", None),
@@ -197,9 +271,63 @@ mod tests {
         assert_eq!(find(&[&bearer()], &exchange).len(), 2);
     }
 
+    /// Of a header that proxies joined out of several nobody can say which part the upstream takes.
+    #[test]
+    fn a_credential_in_a_list_is_ambiguous_wherever_in_it() {
+        for value in ["Basic x,Bearer t", ",Bearer t", "Bearer t,", "Bearer t, Bearer t", "Basic x , bearer\u{a0}t"] {
+            let exchange = exchange("", &[("authorization", value)]);
+            assert_eq!(shown(&find(&[&bearer()], &exchange)), Shown::Different, "{value}");
+        }
+        for value in ["Basic x,y", "Digest realm=\"Bearer\", nonce=\"a\"", "Basic Bearer t", ""] {
+            assert!(find(&[&bearer()], &exchange("", &[("authorization", value)])).is_empty(), "{value}");
+        }
+        let whole = Place::Header { name: Rc::from("authorization"), prefix: Rc::from("") };
+        assert_eq!(shown(&find(&[&whole], &exchange("", &[("authorization", "a,b")]))), Shown::One(b"a,b"));
+    }
+
+    #[test]
+    fn finds_a_credential_behind_any_number_of_others() {
+        let (pairs, cookies) = ("a&".repeat(20_000) + "t=q", "a;".repeat(20_000) + "t=c");
+        let exchange = exchange(&pairs, &[("cookie", &cookies)]);
+        let (query, cookie) = (Place::Query(Rc::from("t")), Place::Cookie(Rc::from("t")));
+        assert_eq!(shown(&find(&[&query], &exchange)), Shown::One(b"q"));
+        assert_eq!(shown(&find(&[&cookie], &exchange)), Shown::One(b"c"));
+    }
+
+    /// To strip a place is a pass over all that stands there: once for each of thousands would be quadratic.
+    #[test]
+    fn what_a_client_repeats_is_kept_once_and_stripped_once() {
+        let (pairs, cookies) = ("t=a&".repeat(5_000) + "t=b&a&t=c", "t=a;".repeat(5_000) + "t=b;a=1;t=c");
+        let mut exchange = exchange(&pairs, &[("cookie", &cookies)]);
+        let (query, cookie) = (Place::Query(Rc::from("t")), Place::Cookie(Rc::from("t")));
+        let found = find(&[&query, &cookie], &exchange);
+        let tokens: Vec<&[u8]> = found.iter().filter_map(|found| found.token.as_deref()).collect();
+        assert_eq!(tokens, [b"a", b"b", b"a", b"b"]);
+        assert_eq!(places(&found), [&query, &cookie]);
+        strip_all(&found, &mut exchange);
+        assert_eq!(exchange.target.query.as_deref(), Some("a"));
+        let remove = HeaderEdit::Remove(b"cookie".to_vec());
+        assert_eq!(exchange.request_edits, [remove, HeaderEdit::Set(Rc::from("cookie"), b"a=1".to_vec())]);
+    }
+
+    #[test]
+    fn other_spellings_of_a_header_go_and_the_one_that_is_looked_at_stays() {
+        let header = |name: &str| Place::Header { name: Rc::from(name), prefix: Rc::from("") };
+        let misspelt =
+            Misspelt::of(&[header("x-access-token"), header("x_key"), bearer(), Place::Query(Rc::from("a-b"))]);
+        let names =
+            ["x-access-token", "x_access_token", "X.Access-Token", "x-key", "x_key", "authorization", "a_b", "a-b"];
+        let headers: Vec<(&str, &str)> = names.iter().map(|name| (*name, "1")).collect();
+        let mut exchange = exchange("", &headers);
+        misspelt.strip(&mut exchange);
+        let removed = ["x_access_token", "x.access-token", "x-key"].map(|name| HeaderEdit::Remove(name.into()));
+        assert_eq!(exchange.request_edits, removed);
+        assert!(Misspelt::of(&[bearer()]).is_empty());
+    }
+
     #[test]
     fn strips_only_the_credential() {
-        let mut exchange = exchange("a=1&%74=x&b=2&t=y", &[("cookie", "a=1; t=c"), ("cookie", "b=2;t =d")]);
+        let mut exchange = exchange("a=1&%74=x&b=2&t=y", &[("cookie", "a=1; t=c"), ("cookie", "b=2;t =d;\u{a0}t=e")]);
         strip(&Place::Query(Rc::from("t")), &mut exchange);
         assert_eq!(exchange.target.query.as_deref(), Some("a=1&b=2"));
         assert!(exchange.target.is_rewritten());

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::check::{Background, Callout, CalloutReply, Env};
@@ -34,7 +35,9 @@ const SETTINGS: &str = "authentication.revocation.feed";
 pub struct RevocationFeed {
     endpoint: Endpoint,
     interval: Duration,
-    /// SHA-256 of the document that was taken last: the same one again changes nothing.
+    /// For how long after its end a token may still be taken somewhere.
+    clock_skew: Duration,
+    /// SHA-256 of the document that was taken last: the same one again changes nothing. Of one that found no room, nothing.
     taken: Published,
     revoked: Rc<RevokedTokens>,
     /// When this worker asked, and how many questions in a row had failed before.
@@ -62,15 +65,22 @@ struct Entry<'a> {
     iss: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     jti: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    sid: Option<Cow<'a, str>>,
+    /// A text or a whole number, as in tokens.
+    #[serde(default)]
+    sid: Option<Value>,
     until: u64,
 }
 
 impl RevocationFeed {
-    /// The feed at an endpoint, due at once. `taken` must be another one for another address or another size of the table.
-    pub fn new(endpoint: Endpoint, interval: Duration, taken: Published, revoked: Rc<RevokedTokens>) -> Self {
-        Self { endpoint, interval, taken, revoked, asked: Cell::new(None) }
+    /// The feed at an endpoint, due at once. `taken` must be another one for another address, another size of the table or
+    /// another `clock_skew`.
+    pub fn new(
+        endpoint: Endpoint,
+        (interval, clock_skew): (Duration, Duration),
+        taken: Published,
+        revoked: Rc<RevokedTokens>,
+    ) -> Self {
+        Self { endpoint, interval, clock_skew, taken, revoked, asked: Cell::new(None) }
     }
 
     fn take(&self, asked: Timestamp, reply: &CalloutReply, env: &mut Env<'_>) -> Result<(), Fault> {
@@ -80,10 +90,14 @@ impl RevocationFeed {
         if known.is_ok_and(|known| known.is_some_and(|known| known.value == *digest)) {
             return Ok(());
         }
-        let revoked = read(body).ok_or(Fault::Unavailable)?;
+        let revoked = read(body, self.clock_skew).ok_or(Fault::Unavailable)?;
         // Where the host fails it is tried again, like a document that did not come.
         match self.revoked.revoke(revoked, env).map_err(|_| Fault::Unavailable)? {
-            Revoked::Full => Err(Fault::Full),
+            Revoked::Full => {
+                // It was heard, and is taken once more.
+                let _ = self.taken.publish(env.host.store(), asked, &[], env.now);
+                Err(Fault::Full)
+            }
             Revoked::Held => {
                 // Without this it is taken once more.
                 let _ = self.taken.publish(env.host.store(), asked, &digest, env.now);
@@ -129,14 +143,18 @@ impl Background for RevocationFeed {
     }
 }
 
-/// What a document revokes; `None`: it is none. Every entry names a token, a session or both.
-fn read(body: &[u8]) -> Option<Vec<(Revocable, Timestamp)>> {
+/// What a document revokes; `None`: it is none. Every entry names a token, a session or both. A token that has ended is
+/// taken for `clock_skew` longer, and so is its revocation.
+fn read(body: &[u8], clock_skew: Duration) -> Option<Vec<(Revocable, Timestamp)>> {
     let document: Document<'_> = serde_json::from_slice(body).ok()?;
     let mut revoked = Vec::with_capacity(document.revoked.len());
     for entry in document.revoked {
-        let (issuer, until) = (entry.iss.as_deref(), Timestamp::from_unix_seconds(entry.until));
+        let (issuer, until) = (entry.iss.as_deref(), Timestamp::from_unix_seconds(entry.until).after(clock_skew));
         let token = entry.jti.as_deref().map(|jti| Revocable::token(issuer, jti));
-        let session = entry.sid.as_deref().map(|sid| Revocable::session(issuer, sid));
+        let session = match entry.sid {
+            Some(sid) => Some(Revocable::session(issuer, &name(sid)?)),
+            None => None,
+        };
         if token.is_none() && session.is_none() {
             return None;
         }
@@ -145,19 +163,29 @@ fn read(body: &[u8]) -> Option<Vec<(Revocable, Timestamp)>> {
     Some(revoked)
 }
 
+/// A session by its name or its number.
+fn name(sid: Value) -> Option<String> {
+    match sid {
+        Value::String(name) => Some(name),
+        Value::Number(number) if !number.is_f64() => Some(number.to_string()),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn reads_tokens_and_sessions_of_issuers_and_takes_a_document_whole_or_not_at_all() {
-        let at = Timestamp::from_unix_seconds;
-        let text =
-            r#"{"revoked":[{"iss":"a","jti":"1","until":7,"by":"x"},{"sid":"s\u0041","jti":"2","until":8}],"more":1}"#;
+        let read = |text: &[u8]| super::read(text, Duration::from_secs(60));
+        let at = |seconds: u64| Timestamp::from_unix_seconds(seconds + 60);
+        let text = r#"{"revoked":[{"iss":"a","jti":"1","until":7,"by":"x"},{"sid":"s\u0041","jti":"2","until":8},{"sid":9,"until":7}],"more":1}"#;
         let expected = [
             (Revocable::token(Some("a"), "1"), at(7)),
             (Revocable::token(None, "2"), at(8)),
             (Revocable::session(None, "sA"), at(8)),
+            (Revocable::session(None, "9"), at(7)),
         ];
         assert_eq!(read(text.as_bytes()), Some(expected.to_vec()));
         assert_eq!(read(br#"{"revoked":[]}"#), Some(Vec::new()));
@@ -166,6 +194,8 @@ mod tests {
             r#"{"jti":"1"}"#,
             r#"{"iss":"a","until":7}"#,
             r#"{"jti":1,"until":7}"#,
+            r#"{"sid":1.5,"until":7}"#,
+            r#"{"sid":["s"],"until":7}"#,
             r#"{"jti":"1","until":"7"}"#,
             r#"{"jti":"1","until":-7}"#,
             r#"{"jti":"1","until":7.5}"#,

@@ -15,7 +15,7 @@ use crate::exchange::{Exchange, Issuance, Session};
 use crate::jose::claims::Claims;
 use crate::jose::json::Json;
 use crate::jose::reason::Reason;
-use crate::revocation::Marks;
+use crate::revocation::{Marks, Unknown};
 
 /// What stands for the account in the address of the lookup.
 pub const PLACEHOLDER: &str = "{user_id}";
@@ -97,7 +97,7 @@ fn session(claims: &Claims) -> Option<Session> {
         Json::Number(number) => Value::from(number.clone()),
         _ => return None,
     };
-    Some(Session { user, id: claims.session_id()?.into(), marks: Marks::of(claims) })
+    Some(Session { user, id: claims.session_id()?.into_owned().into(), marks: Marks::of(claims) })
 }
 
 /// The refusal of what was revoked, or could not be looked up.
@@ -105,7 +105,8 @@ fn revoked(session: &Session, issuer: &Issuer, env: &mut Env<'_>) -> Option<Outc
     match issuer.revoked.contains(&session.marks, env) {
         Ok(false) => None,
         Ok(true) => Some(refused(Reason::Revoked)),
-        Err(_) => Some(Outcome::Fail(Failure::Store)),
+        Err(Unknown::Feed) => Some(Outcome::Fail(Failure::Dependency("revocation_feed_unavailable"))),
+        Err(Unknown::Table(_)) => Some(Outcome::Fail(Failure::Store)),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Draft, PUBLIC, list, map, some, text, texts};
+use super::{Draft, PUBLIC, from_header, list, map, some, text, texts};
 
 /// Nested lists and maps at most.
 const DEEPEST: usize = 128;
@@ -81,12 +81,11 @@ fn provider(provider: &Value, place: &str, draft: &mut Draft) -> Option<Value> {
         draft.remark(place, "a token without exp is refused, unless require_expiration is set to false");
     }
     draft.remark(place, "a token without sub is refused, unless claims.subject names another claim");
-    let headers = list(provider, "from_headers").iter().map(|header| {
-        map([("header", text(header, "name").map(lower)), ("prefix", text(header, "value_prefix").map(Value::from))])
-    });
+    let headers = list(provider, "from_headers").iter();
+    let headers = headers.filter_map(|header| from_header(header, "value_prefix", place, draft)).collect::<Vec<_>>();
     let cookies = texts(provider, "from_cookies").into_iter().map(|name| json!({ "cookie": name }));
     let parameters = texts(provider, "from_params").into_iter().map(|name| json!({ "query": name }));
-    let mut from: Vec<Value> = headers.chain(parameters).chain(cookies).collect();
+    let mut from: Vec<Value> = headers.into_iter().chain(parameters).chain(cookies).collect();
     if from.is_empty() {
         from = vec![json!({ "header": "authorization", "prefix": "Bearer " }), json!({ "query": "access_token" })];
     }

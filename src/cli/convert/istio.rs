@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Draft, PUBLIC, list, map, some, text, texts};
+use super::{Draft, PUBLIC, from_header, list, map, some, text, texts};
 
 /// What the policies of a file say together.
 #[derive(Default)]
@@ -278,12 +278,11 @@ fn provider(rule: &Value, place: &str, draft: &mut Draft) {
     };
     draft.remark(place, "algorithms: narrow them to those that the issuer signs with");
     let lower = |name: &str| Value::from(name.to_ascii_lowercase());
-    let headers = list(rule, "from_headers").iter().map(|header| {
-        map([("header", text(header, "name").map(lower)), ("prefix", text(header, "prefix").map(Value::from))])
-    });
+    let headers = list(rule, "from_headers").iter();
+    let headers = headers.filter_map(|header| from_header(header, "prefix", place, draft)).collect::<Vec<_>>();
     let parameters = texts(rule, "from_params").into_iter().map(|name| json!({ "query": name }));
     let cookies = texts(rule, "from_cookies").into_iter().map(|name| json!({ "cookie": name }));
-    let mut from: Vec<Value> = headers.chain(parameters).chain(cookies).collect();
+    let mut from: Vec<Value> = headers.into_iter().chain(parameters).chain(cookies).collect();
     if from.is_empty() {
         from = vec![json!({ "header": "authorization", "prefix": "Bearer " }), json!({ "query": "access_token" })];
     }

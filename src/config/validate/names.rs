@@ -167,7 +167,7 @@ impl Checker<'_> {
 }
 
 /// Headers that the proxy or the connection needs for itself.
-const RESERVED: &[&str] = &[
+pub(super) const RESERVED: &[&str] = &[
     "authorization",
     "connection",
     "content-length",

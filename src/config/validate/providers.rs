@@ -3,6 +3,7 @@
 use crate::dictionary::Dictionary;
 
 use super::Checker;
+use super::names::RESERVED;
 use crate::{ApiKeys, JwtProvider, OpaqueProvider, OpaqueSource, Place, Tokens, Verdict, tree};
 
 impl Checker<'_> {
@@ -91,9 +92,30 @@ impl Checker<'_> {
     fn places(&mut self, places: &[Place], path: &str) {
         self.not_empty(places, path);
         for (index, place) in places.iter().enumerate() {
+            let path = format!("{path}[{index}]");
+            self.place(place, &path);
             if places.iter().take(index).any(|earlier| earlier == place) {
-                self.error(format!("{path}[{index}]"), "is listed twice");
+                self.error(path, "is listed twice");
             }
+        }
+    }
+
+    /// A place where no request can show a credential, or where it would take with it what is none.
+    fn place(&mut self, place: &Place, path: &str) {
+        match place {
+            Place::Header { name, .. } if name.as_str() == "cookie" => {
+                self.error(format!("{path}.header"), "expected cookie: NAME for what is in a cookie");
+            }
+            Place::Header { name, .. } if is_needed(&name.as_str().replace('_', "-")) => {
+                self.error(format!("{path}.header"), format!("expected a header of its own, not {}", name.as_str()));
+            }
+            Place::Cookie(name) if !is_cookie_name(name) => {
+                self.error(format!("{path}.cookie"), "expected the name of a cookie, without =, ; and space around it");
+            }
+            Place::Query(name) if name.is_empty() => {
+                self.error(format!("{path}.query"), "expected at least one character");
+            }
+            _ => {}
         }
     }
 
@@ -166,4 +188,15 @@ impl Checker<'_> {
             }
         }
     }
+}
+
+/// Headers that are taken away from nobody; of those that nothing else may fill, two hold credentials.
+fn is_needed(name: &str) -> bool {
+    RESERVED.contains(&name) && !matches!(name, "authorization" | "proxy-authorization")
+}
+
+/// Whether a request can hold a cookie of this name.
+fn is_cookie_name(name: &str) -> bool {
+    let ends = |c: char| c.is_control() || matches!(c, '=' | ';');
+    !name.is_empty() && name.trim() == name && !name.contains(ends)
 }
