@@ -104,3 +104,16 @@ fn a_service_has_a_limit_of_its_own() {
     assert_eq!(gate.status(get("/a").signed("order-service").from("1.1.1.1")), Some(429));
     assert_eq!(gate.status(get("/a").signed("orders-admin")), None);
 }
+#[test]
+fn who_sends_no_header_or_several_is_counted_by_address() {
+    let mut gate = gate("l: { key: [{ header: x-tenant }], rate: 1/m }", "off", "l");
+    let twice = |first: &str, address: &str| get("/a").header("x-tenant", first).header("x-tenant", "a").from(address);
+    assert_eq!(gate.status(twice("r1", "1.1.1.1")), None);
+    assert_eq!(gate.status(twice("r2", "1.1.1.1")), Some(429), "another first value is no new count");
+    assert_eq!(gate.status(get("/a").header("x-tenant", "").from("1.1.1.1")), Some(429));
+    assert_eq!(gate.status(get("/a").from("1.1.1.1")), Some(429));
+    assert_eq!(gate.status(get("/a").from("1.1.1.2")), None, "nobody spends what is another's");
+    assert_eq!(gate.status(get("/a").header("x-tenant", "a").from("1.1.1.1")), None);
+    assert_eq!(gate.status(get("/a").header("x-tenant", "a").from("1.1.1.3")), Some(429));
+}
+
