@@ -213,13 +213,29 @@ pub fn line(event: EventType, service: &str, at: Timestamp, details: &Details<'_
     one_line(serde_json::to_string(&line).unwrap_or_default())
 }
 
-/// JSON leaves these as they are, and some readers of lines end a line at them. They stand in strings only.
+/// JSON leaves these as they are. They stand in strings only.
 fn one_line(json: String) -> String {
-    const BREAKS: [(char, &str); 3] = [('\u{85}', "\\u0085"), ('\u{2028}', "\\u2028"), ('\u{2029}', "\\u2029")];
-    if !json.contains(BREAKS.map(|(character, _)| character)) {
+    if json.is_ascii() && !json.contains('\x7f') {
         return json;
     }
-    BREAKS.iter().fold(json, |json, (character, escape)| json.replace(*character, escape))
+    use std::fmt::Write as _;
+    json.chars().fold(String::with_capacity(json.len() + 32), |mut line, character| {
+        if misleads(character) {
+            // Writing to a string cannot fail.
+            let _ = write!(line, "\\u{:04x}", u32::from(character));
+        } else {
+            line.push(character);
+        }
+        line
+    })
+}
+
+/// Some readers end a line at it, a terminal obeys it, or what follows is shown in another order.
+const fn misleads(character: char) -> bool {
+    matches!(
+        character,
+        '\u{7f}'..='\u{9f}' | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    )
 }
 
 fn bounded<S: serde::Serializer>(value: &str, serializer: S) -> Result<S::Ok, S::Error> {
@@ -298,6 +314,16 @@ mod tests {
         assert_eq!(back["details"]["user_agent"], "a\nb\u{2028}\"},{\r\u{85}");
         assert_eq!(back["timestamp"], 1.5);
         assert_eq!(back["event_type"], "AUTH_FAILURE");
+    }
+
+    #[test]
+    fn a_line_bears_nothing_that_a_terminal_obeys_or_that_turns_the_text() {
+        let sent = "a\u{9b}31m\u{7f}\u{80}é\u{202e}\u{2067}\u{200f}\u{61c}\u{1f600}\u{200d}z";
+        let details = Details { user_agent: sent, ..Details::default() };
+        let line = line(EventType::AuthFailure, "s", Timestamp::default(), &details);
+        assert!(line.contains("a\\u009b31m\\u007f\\u0080é\\u202e\\u2067\\u200f\\u061c\u{1f600}\u{200d}z"), "{line}");
+        let back: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(back["details"]["user_agent"], sent);
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub mod revocation;
 mod set;
 pub mod sketch;
 pub mod spent;
+mod terms;
 mod window;
 
 use crate::store::{SharedStore, StoreError};

@@ -195,7 +195,7 @@ mod tests {
                 answers: Answers::new(64, 1 << 16, [1, 2]),
                 limiter: Limiter::open(space.clone(), store, sizes).unwrap(),
                 spent_budgets: SpentBudgets::default(),
-                replay: ReplaySet::new(space.clone(), 64),
+                replay: ReplaySet::new(space.clone(), 64, std::time::Duration::from_secs(300)),
                 revocations: Glance::default(),
                 sessions: Sketch::new(&space, Duration::from_secs(60)),
                 leases: Leases::new(space, 64),

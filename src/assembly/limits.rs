@@ -101,6 +101,8 @@ fn service(index: usize, limit: &Rc<str>, counts: &config::RateLimitService) -> 
     Service {
         index,
         limit: limit.clone(),
+        // No configured limit can have this name.
+        burst: Rc::from(format!("{limit}\0burst")),
         cluster: Rc::from(counts.cluster.as_str()),
         domain: Rc::from(counts.domain.as_str()),
         descriptor: Rc::from(counts.descriptor.as_str()),

@@ -226,6 +226,7 @@ fn worker(config: &Config, services: usize, surroundings: &Surroundings<'_>) -> 
     let [first, second, _, lot] = surroundings.random;
     let sizes = Sizes { addresses: config.tables.addresses.0, named: config.tables.limits.0 };
     let space = space(config, "", surroundings)?;
+    let skew = config.authentication.service.as_ref().map_or(Duration::ZERO, |service| service.max_clock_skew.0);
     let session = config.tokens.as_ref().map_or(SESSION, |tokens| tokens.access_lifetime.0);
     Ok(Worker {
         tokens: TokenCache::new(TOKENS.0, TOKENS.1, [first, second]),
@@ -234,7 +235,7 @@ fn worker(config: &Config, services: usize, surroundings: &Surroundings<'_>) -> 
         accounts: Vec::new(),
         limiter: Limiter::open(space.clone(), surroundings.store, sizes)?,
         spent_budgets: SpentBudgets::default(),
-        replay: ReplaySet::new(space.clone(), config.tables.replay.0),
+        replay: ReplaySet::new(space.clone(), config.tables.replay.0, skew),
         revocations: Glance::default(),
         sessions: Sketch::new(&space, session),
         leases: Leases::new(space, config.tables.limits.0),

@@ -199,6 +199,15 @@ impl Serving {
     }
 }
 
+impl Drop for Serving {
+    /// When the last stream of a configuration is gone, nobody else knows what was left out.
+    fn drop(&mut self) {
+        let (Some(now), worker) = (now(), self.worker.get_mut()) else { return };
+        let mut env = Env { now, host: &self.environment, worker };
+        self.pipeline.state_left_out(&mut env);
+    }
+}
+
 /// Differs between VMs and starts: WASI's `random_get` behind the standard library's hash keys.
 fn random_seed() -> u64 {
     use std::hash::{BuildHasher, Hasher, RandomState};

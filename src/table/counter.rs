@@ -112,10 +112,20 @@ impl<'a> Counter<'a> {
         pending.for_each(|pending| pending.encode(out));
     }
 
-    /// Whether its windows are those of `rates`, in their order.
+    /// Whether its sustained window is that of `rates`.
     pub(super) fn is_for(&self, rates: &Rates) -> bool {
-        let own = self.windows().map(Window::seconds);
-        own.eq(rates.iter().map(|rate| rate.window_seconds()))
+        self.windows().next().is_some_and(|window| window.seconds() == rates.sustained.window_seconds())
+    }
+
+    /// With the burst window of `rates` in place of another one or none. A new one knows of the charges that may still be
+    /// taken back, and of nothing else.
+    pub(super) fn with_burst_of(mut self, rates: &Rates) -> Self {
+        let wanted = rates.burst.map(|rate| rate.window_seconds());
+        if self.windows().nth(1).map(Window::seconds) != wanted {
+            let [_, burst] = &mut self.windows;
+            *burst = wanted.map(|seconds| window_of(&self.pending, seconds, self.newest));
+        }
+        self
     }
 
     /// Whether nothing counts any more at `now`, so that its room may be given away.
@@ -194,6 +204,17 @@ impl<'a> Counter<'a> {
         });
         any
     }
+}
+
+/// The window that holds these charges, in the order of their times.
+fn window_of<'a>(pending: &[Pending], seconds: u32, now: u64) -> Window<'a> {
+    let mut window = Window::empty(seconds, pending.first().map_or(now, |first| first.time));
+    for charge in pending {
+        window.advance(charge.time);
+        window.charge(charge.cost);
+    }
+    window.advance(now);
+    window
 }
 
 impl Pending {

@@ -51,6 +51,22 @@ impl ExpiringSet {
         Self { space, table, sets: u64::from(entries).div_ceil(WAYS as u64).max(1) }
     }
 
+    /// The same table as workers see it for which it has `sets` sets.
+    pub(super) fn resized(&self, sets: u64) -> Self {
+        Self { space: self.space.clone(), table: self.table, sets: sets.max(1) }
+    }
+
+    /// In which of its stored values `key` belongs.
+    pub(super) fn index(&self, key: &[u8]) -> u64 {
+        let [place, _] = self.space.hash(&Message::of(&[self.table.as_bytes(), key]));
+        place % self.sets
+    }
+
+    /// How many stored values it has.
+    pub(super) const fn sets(&self) -> u64 {
+        self.sets
+    }
+
     /// Holds `key` until `expires`, rounded up to a second. A key that has expired already is not held, and new.
     pub(super) fn insert(
         &self,

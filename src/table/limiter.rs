@@ -108,7 +108,8 @@ pub enum Key<'a> {
 /// Permits asked of the windows of one limit for one key.
 #[derive(Clone, Copy, Debug)]
 pub struct Demand<'a> {
-    /// The limit's name. Its counts survive changes of the permits per window, not of the windows' lengths.
+    /// The limit's name. Its counts survive changes of the permits per window and of the burst's length, which then
+    /// begins anew, not of the sustained window's length.
     pub limit: &'a str,
     /// The windows.
     pub rates: Rates,
@@ -323,23 +324,27 @@ impl Limiter {
     }
 
     fn group(&self, demand: &Demand<'_>, name: &Name) -> Group {
-        let group = demand.message(b"group");
+        let group = demand.shared_message(b"group");
         let (table, message) = match demand.key {
             Key::Address(address) => (&self.addresses, group.and(&[&Prefix::of(address).widened().to_bytes()])),
             Key::Named(_) => (&self.named, group.and(&[&(name.spread % self.named.groups).to_le_bytes()])),
         };
         let [place, tag] = self.space.hash(&message);
-        let [rest_tag, _] = self.space.hash(&demand.message(b"rest").and(&[&(tag % REST_PARTS).to_le_bytes()]));
+        let [rest_tag, _] = self.space.hash(&demand.shared_message(b"rest").and(&[&(tag % REST_PARTS).to_le_bytes()]));
         Group { key: self.space.key(table.overflow, place % table.sets), tag, rest_tag }
     }
 }
 
 impl Demand<'_> {
-    /// What tells its counters from those of other limits and windows.
+    /// What tells its counters from those of other limits and sustained windows.
     fn message(&self, what: &[u8]) -> Message {
-        let seconds = |rate: Rate| rate.window_seconds().to_le_bytes();
-        let burst = self.rates.burst.map_or([0; 4], seconds);
-        Message::of(&[what, self.limit.as_bytes(), &seconds(self.rates.sustained), &burst])
+        Message::of(&[what, self.limit.as_bytes(), &self.rates.sustained.window_seconds().to_le_bytes()])
+    }
+
+    /// Keys of one limit may differ in their burst; a counter that some of them share must not lose it to the others.
+    fn shared_message(&self, what: &[u8]) -> Message {
+        let burst = self.rates.burst.map_or(0, |rate| rate.window_seconds());
+        self.message(what).and(&[&burst.to_le_bytes()])
     }
 }
 

@@ -84,11 +84,11 @@ impl<'a> Set<'a> {
         }
     }
 
-    /// The counter of the key `tag` with the windows of `rates`.
+    /// The counter of the key `tag` with the sustained window of `rates`, and with their burst.
     pub(super) fn find(&self, tag: u64, rates: &Rates) -> Option<Counter<'a>> {
         let open = self.open.iter().filter(|(held, _)| *held == tag).map(|(_, counter)| counter.clone());
         let stored = self.stored.iter().filter(|(held, _)| *held == tag).filter_map(|(_, b)| Counter::decode(b));
-        open.chain(stored).find(|counter| counter.is_for(rates))
+        open.chain(stored).find(|counter| counter.is_for(rates)).map(|counter| counter.with_burst_of(rates))
     }
 
     pub(super) fn find_mut(&mut self, tag: u64) -> Option<&mut Counter<'a>> {
@@ -154,13 +154,13 @@ impl<'a> Set<'a> {
     fn take(&mut self, tag: u64, rates: &Rates) -> Option<Counter<'a>> {
         let open = self.open.iter().position(|(held, counter)| *held == tag && counter.is_for(rates));
         if let Some(at) = open {
-            return Some(self.open.swap_remove(at).1);
+            return Some(self.open.swap_remove(at).1.with_burst_of(rates));
         }
         let at = self.stored.iter().position(|(held, _)| *held == tag)?;
         let (_, bytes) = self.stored.get(at)?;
         let counter = Counter::decode(bytes).filter(|counter| counter.is_for(rates))?;
         self.stored.swap_remove(at);
-        Some(counter)
+        Some(counter.with_burst_of(rates))
     }
 
     fn make_room(&mut self, now: u64) {

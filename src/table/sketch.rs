@@ -64,10 +64,11 @@ impl Sketch {
         Self { key, pane, number: 0, own: vec![0; REGISTERS].into(), grown: false, late: None }
     }
 
-    /// Notes a caller.
-    pub fn see(&mut self, caller: Fingerprint, now: Timestamp) {
-        let number = self.pane_at(now);
-        if number != self.number {
+    /// Notes a caller whose request came at `received`. It may be of a pane that has ended, where the request took long: then
+    /// its caller counts in the current one.
+    pub fn see(&mut self, caller: Fingerprint, received: Timestamp) {
+        let number = self.pane_at(received);
+        if number != self.number && !counts(number, self.number) {
             let ended = std::mem::replace(&mut self.own, vec![0; REGISTERS].into());
             self.late = std::mem::take(&mut self.grown).then_some((self.number, ended));
             self.number = number;
@@ -86,6 +87,11 @@ impl Sketch {
     /// [`TableError::Store`] where the host fails, [`TableError::Contended`] after 128 lost races.
     pub fn estimate(&mut self, store: &dyn SharedStore, now: Timestamp) -> Result<u64, TableError> {
         let current = self.pane_at(now);
+        if self.number > current {
+            // The clock was set back.
+            (self.number, self.grown) = (current, false);
+            self.own.fill(0);
+        }
         for _ in 0..MAX_TRIES {
             let stored = store.get(&self.key)?;
             let mut panes = panes(stored.as_ref().map_or(&[], |stored| &stored.value), current);
@@ -267,6 +273,29 @@ mod tests {
         see(&mut sketch, 0..1, at(224));
         see(&mut sketch, 1..2, at(225));
         assert_eq!(sketch.estimate(&store, at(226)).unwrap(), 2);
+    }
+
+    #[test]
+    fn requests_that_took_long_cost_nobody_its_place() {
+        let store = MemoryStore::new();
+        let mut sketch = sketch(&store);
+        for number in 0..400 {
+            // Every other one came before the pane ended.
+            see(&mut sketch, number..number + 1, at(220 + u64::from(number % 2) * 10));
+        }
+        let estimated = sketch.estimate(&store, at(230)).unwrap();
+        assert!((380..=420).contains(&estimated), "{estimated}");
+    }
+
+    #[test]
+    fn callers_count_at_once_after_a_clock_was_set_back_a_little() {
+        let store = MemoryStore::new();
+        let mut sketch = sketch(&store);
+        see(&mut sketch, 0..5, at(300));
+        sketch.estimate(&store, at(300)).unwrap();
+        sketch.estimate(&store, at(0)).unwrap();
+        see(&mut sketch, 0..5, at(0));
+        assert_eq!(sketch.estimate(&store, at(0)).unwrap(), 5);
     }
 
     #[test]

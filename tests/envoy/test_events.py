@@ -6,7 +6,7 @@ import time
 
 import pytest
 from harness import client
-from harness.configuration import plugin
+from harness.configuration import merged, plugin
 from harness.credentials import bearer, service_headers, token
 from harness.dependency import Said, eventually
 from harness.expect import passed, refused
@@ -185,6 +185,20 @@ def test_calls_that_fail_and_keys_that_never_came_are_measured(start, dependency
     gateway = start(REMOTE, clusters={"idp": idp.port})
     assert eventually(lambda: gateway.counter("callout_failures_total", service="remote", name="idp") >= 1)
     assert eventually(lambda: gateway.counter("jwks_age_seconds", service="remote", name="partners") >= 2)
+
+
+def test_what_was_left_out_is_stated_when_another_configuration_comes(start):
+    configuration = merged(PLUGIN, {"events": {"sample": "3/h"}})
+    gateway = start(configuration)
+    for _ in range(60):
+        refused(gateway.get("/things/1"), 401)
+    assert gateway.push(merged(configuration, {"mode": "monitor"}))
+
+    def accounted_for():
+        details = [event["details"] for event in gateway.logged_events()]
+        return sum(one.get("left_out", 0) + (one.get("reason") == "missing") for one in details)
+
+    assert eventually(lambda: accounted_for() == 60), accounted_for()
 
 
 def test_a_flood_of_events_is_sampled_and_the_number_left_out_is_stated(start):

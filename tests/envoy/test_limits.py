@@ -30,6 +30,7 @@ limits:
     anonymous: { key: [client_ip], rate: 1/h }
   tenants: { key: [{ header: x-tenant }], rate: 10000/h }
   addresses: { key: [client_ip], rate: 10000/h }
+  tenant: { key: [{ header: x-tenant }], rate: 2/h }
 headers: { rate_limit: both }
 routes:
   - match: { path: "/few/**" }
@@ -56,6 +57,9 @@ routes:
   - match: { path: "/direct/addresses/**" }
     authenticate: none
     limits: [addresses]
+  - match: { path: "/tenant/**" }
+    authenticate: none
+    limits: [tenant]
   - match: { path: "/**" }
 """)
 
@@ -142,6 +146,15 @@ def test_the_first_tier_that_fits_decides(gateway):
 def test_who_shows_no_credentials_is_counted_by_address(gateway, address):
     assert statuses(gateway, "/users/1", [address], 2) == [200, 429]
     assert statuses(gateway, "/users/1", [address, bearer(user_id="after-anonymous")], 2) == [200, 200]
+
+
+def test_who_sends_no_header_or_several_is_counted_by_address(gateway, address):
+    sent = [gateway.get("/tenant/1", [address, ("x-tenant", f"r{n}"), ("x-tenant", "real")]).status for n in range(4)]
+    assert sent == [200, 200, 429, 429]
+    assert statuses(gateway, "/tenant/1", [address], 1) == [429]
+    for other in range(4):
+        assert statuses(gateway, "/tenant/1", [("x-forwarded-for", f"198.51.100.{100 + other}")], 1) == [200]
+    assert statuses(gateway, "/tenant/1", [address, ("x-tenant", "real")], 3) == [200, 200, 429]
 
 
 def test_the_same_subject_of_two_providers_is_two_callers(gateway):

@@ -455,6 +455,40 @@ fn a_client_that_waits_as_long_as_the_service_says_is_admitted() {
 }
 
 #[test]
+fn a_burst_is_the_same_whether_the_service_counts_or_the_share() {
+    let limits = fleet_limit("1000/h", "").replace(r#""rate""#, r#""burst": "2/h", "rate""#);
+    let mut fleet = Fleet::of(1, &limits, "\"fleet\"", Service::new(1_000, 3_600 * SECOND, Style::Bare));
+    fleet.service.fault = Fault::Refuses;
+    assert_eq!([0, 0, 0].map(|node| fleet.one(node)), [None, None, Some(429)]);
+    fleet.service.fault = Fault::None;
+    for _ in 0..20 {
+        fleet.pass(SECOND);
+        assert_eq!(fleet.one(0), Some(429));
+    }
+    assert!(!fleet.service.asked.is_empty(), "the service counts again");
+}
+
+#[test]
+fn a_client_that_two_limits_refuse_is_told_the_longer_wait_and_all_policies() {
+    let few = r#""few": {"key": ["client_ip"], "rate": "1/h"}"#;
+    let other = fleet_limit("9/h", ", \"lease\": 1").replace("fleet", "other").replace("address", "others");
+    let limits = format!("{few}, {}, {other}", fleet_limit("1/m", ""));
+    for names in [r#""few", "fleet", "other""#, r#""fleet", "few", "other""#] {
+        let mut fleet = Fleet::of(1, &limits, names, Service::new(1, 60 * SECOND, Style::Statuses));
+        assert_eq!([0, 0, 0].map(|node| fleet.one(node)), [None, Some(429), Some(429)]);
+        let head = Head::from_pairs([(":method", "GET"), (":path", "/a"), (":authority", "h")]);
+        let (_, next) = fleet.with(0, |pipeline, env| pipeline.begin(head, true, env));
+        let Next::Reply(reply) = next else { panic!("{next:?}") };
+        let header = |name| reply.headers.iter().find(|(header, _)| header == name).map(|(_, value)| value.to_string());
+        let retry_after: u64 = header("retry-after").unwrap().parse().unwrap();
+        assert!((3_590..3_700).contains(&retry_after), "{names}: {retry_after}");
+        let policies = header("ratelimit-policy").unwrap();
+        let all = [r#""few";q=1;w=3600"#, r#""fleet";q=1;w=60"#, r#""other";q=9;w=3600"#];
+        assert!(all.iter().all(|policy| policies.contains(policy)), "{names}: {policies}");
+    }
+}
+
+#[test]
 fn without_a_share_nobody_is_admitted_while_the_service_is_away() {
     let config = fleet_limit("1000/h", ", \"local_share\": 0");
     let mut fleet = Fleet::of(1, &config, "\"fleet\"", Service::new(1_000, 3_600 * SECOND, Style::Bare));

@@ -141,25 +141,16 @@ impl Gate {
     }
 
     pub fn bare(yaml: &str) -> Self {
-        let found = document::configurations(yaml).unwrap();
         let host = NativeHost::default();
-        let variable = |name: &str| match name {
-            "USERS_KEY" | "JWT_SECRET_KEY" => Some(USERS_KEY.to_owned()),
-            "PARTNERS_KEY" => Some(PARTNERS_KEY.to_owned()),
-            "SERVICE_KEY" => Some(SERVICE_KEY.to_owned()),
-            "ORDER_TOKEN" => Some(ORDER_TOKEN.to_owned()),
-            "PII_KEY" => Some("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=".to_owned()),
-            _ => None,
-        };
-        let surroundings = Surroundings { store: &host.store, variable: &variable, random: [1, 2, 3, 4] };
-        let assembled = match assemble(found[0].json.as_ref().unwrap(), &surroundings) {
-            Ok(assembled) => assembled,
-            Err(errors) => panic!("{errors:?}"),
-        };
-        let (pipeline, worker) = (assembled.pipeline, assembled.worker);
+        let (pipeline, worker) = assembled(yaml, &host);
         let now = Timestamp::from_unix_seconds(START);
         let services: fn(&Called) -> CalloutReply = |called| panic!("nobody answers {called:?}");
         Self { pipeline, worker, host, now, services, called: Vec::new() }
+    }
+
+    /// Takes another configuration; what all workers share stays.
+    pub fn reload(&mut self, yaml: &str) {
+        (self.pipeline, self.worker) = assembled(yaml, &self.host);
     }
 
     pub fn wait(&mut self, seconds: u64) {
@@ -365,6 +356,23 @@ impl Outcome {
     /// Type, reason and mode of each event: `AUTH_FAILURE expired monitor`.
     pub fn told(&self) -> Vec<String> {
         told(&self.events)
+    }
+}
+
+fn assembled(yaml: &str, host: &NativeHost) -> (Pipeline, Worker) {
+    let found = document::configurations(yaml).unwrap();
+    let variable = |name: &str| match name {
+        "USERS_KEY" | "JWT_SECRET_KEY" => Some(USERS_KEY.to_owned()),
+        "PARTNERS_KEY" => Some(PARTNERS_KEY.to_owned()),
+        "SERVICE_KEY" => Some(SERVICE_KEY.to_owned()),
+        "ORDER_TOKEN" => Some(ORDER_TOKEN.to_owned()),
+        "PII_KEY" => Some("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=".to_owned()),
+        _ => None,
+    };
+    let surroundings = Surroundings { store: &host.store, variable: &variable, random: [1, 2, 3, 4] };
+    match assemble(found[0].json.as_ref().unwrap(), &surroundings) {
+        Ok(assembled) => (assembled.pipeline, assembled.worker),
+        Err(errors) => panic!("{errors:?}"),
     }
 }
 

@@ -2,12 +2,16 @@
 
 use serde_json::json;
 
-use crate::gate::{Gate, get, user};
+use crate::gate::{CALLERS, Gate, get, user};
+
+fn sections(limits: &str, headers: &str, names: &str) -> String {
+    format!(
+        "limits: {{ {limits} }}\nheaders: {{ rate_limit: {headers} }}\nroutes: [{{ match: {{ path: /a }}, authenticate: {{ optional: [jwt, service] }}, limits: [{names}] }}]"
+    )
+}
 
 fn gate(limits: &str, headers: &str, names: &str) -> Gate {
-    Gate::new(&format!(
-        "limits: {{ {limits} }}\nheaders: {{ rate_limit: {headers} }}\nroutes: [{{ match: {{ path: /a }}, authenticate: {{ optional: [jwt, service] }}, limits: [{names}] }}]"
-    ))
+    Gate::new(&sections(limits, headers, names))
 }
 
 #[test]
@@ -62,6 +66,20 @@ fn burst_and_sustained_are_one_decision_all_or_nothing() {
 }
 
 #[test]
+fn another_burst_gives_nobody_a_limit_anew() {
+    let with = |burst: &str| {
+        format!("{CALLERS}{}", sections(&format!("l: {{ key: [subject], rate: 2/h{burst} }}"), "off", "l"))
+    };
+    let mut gate = Gate::bare(&with(""));
+    let who = || get("/a").bearer(&user(json!({})));
+    assert_eq!([(); 3].map(|()| gate.status(who())), [None, None, Some(429)]);
+    for burst in [", burst: 100/s", ", burst: 9/m", ""] {
+        gate.reload(&with(burst));
+        assert_eq!(gate.status(who()), Some(429), "{burst}");
+    }
+}
+
+#[test]
 fn tells_the_client_where_it_stands() {
     let limits = "l: { key: [client_ip], rate: 2/m, burst: 2/s }";
     let mut draft = gate(limits, "draft", "l");
@@ -95,6 +113,19 @@ fn the_parts_of_a_key_count_together() {
     assert_eq!(gate.status(of("a", "1.1.1.2")), None);
     assert_eq!(gate.status(of("a", "[2001:db8::1]")), None);
     assert_eq!(gate.status(of("a", "[2001:db8::2]")), Some(429), "one /64");
+}
+
+#[test]
+fn who_sends_no_header_or_several_is_counted_by_address() {
+    let mut gate = gate("l: { key: [{ header: x-tenant }], rate: 1/m }", "off", "l");
+    let twice = |first: &str, address: &str| get("/a").header("x-tenant", first).header("x-tenant", "a").from(address);
+    assert_eq!(gate.status(twice("r1", "1.1.1.1")), None);
+    assert_eq!(gate.status(twice("r2", "1.1.1.1")), Some(429), "another first value is no new count");
+    assert_eq!(gate.status(get("/a").header("x-tenant", "").from("1.1.1.1")), Some(429));
+    assert_eq!(gate.status(get("/a").from("1.1.1.1")), Some(429));
+    assert_eq!(gate.status(get("/a").from("1.1.1.2")), None, "nobody spends what is another's");
+    assert_eq!(gate.status(get("/a").header("x-tenant", "a").from("1.1.1.1")), None);
+    assert_eq!(gate.status(get("/a").header("x-tenant", "a").from("1.1.1.3")), Some(429));
 }
 
 #[test]

@@ -13,7 +13,11 @@ const BODY: &[u8] = br#"{"item":7}"#;
 
 /// Under these settings of `authentication.service`.
 fn services(settings: &str, sections: &str) -> Gate {
-    Gate::bare(&format!(
+    Gate::bare(&configured(settings, sections))
+}
+
+fn configured(settings: &str, sections: &str) -> String {
+    format!(
         "service: s
 secrets: {{ service_key: {{ env: SERVICE_KEY }}, old_key: {{ inline: the-key-before }}, order_token: {{ env: ORDER_TOKEN }} }}
 authentication:
@@ -23,7 +27,7 @@ authentication:
     services: {{ order-service: {{ token: {{ secret: order_token }} }} }}
 {settings}
 {sections}"
-    ))
+    )
 }
 
 fn usual() -> Gate {
@@ -131,6 +135,24 @@ fn a_signature_stays_recorded_until_it_is_too_old() {
         let again = gate.send(ahead.request());
         assert_eq!((again.status, again.told()), (Some(401), vec![told.to_owned()]));
     }
+}
+
+#[test]
+fn a_signature_counts_once_whatever_becomes_of_the_table_and_the_skew() {
+    let numbered = |n: u32| Caller { nonce: format!("nonce-number-{n:06}"), ..Caller::new() };
+    let mut gate = services("    max_clock_skew: 2s", ROUTES);
+    let passing = |gate: &mut Gate| (0..20).filter(|n| gate.status(numbered(*n).request()).is_none()).count();
+    assert_eq!(passing(&mut gate), 20);
+    gate.reload(&configured("    max_clock_skew: 2s", &format!("tables: {{ replay: 131072 }}\n{ROUTES}")));
+    assert_eq!(passing(&mut gate), 0, "another size");
+    gate.wait(4);
+    assert_eq!(passing(&mut gate), 0, "too old");
+    gate.reload(&configured("", ROUTES));
+    assert_eq!(passing(&mut gate), 0, "another skew");
+    let late = |n: u32| Caller { timestamp: (START + 9).to_string(), ..numbered(n) };
+    gate.wait(200);
+    assert_eq!(gate.send(numbered(21).request()).told(), ["AUTH_FAILURE timestamp_too_old"]);
+    assert_eq!((gate.status(late(22).request()), gate.status(late(22).request())), (None, Some(401)));
 }
 
 #[test]

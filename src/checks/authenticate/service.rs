@@ -21,7 +21,7 @@ use crate::jose::reason::Reason;
 use crate::secrets::{Derived, SecretSlot, SecretValue};
 use crate::signature::request::{SignedRequest, is_nonce};
 use crate::signature::{self, Key, Mac, digest, is_one_of, parse_timestamp, unhex};
-use crate::table::replay::Inserted;
+use crate::table::replay::Recorded;
 use crate::time::Timestamp;
 
 /// Callers that sign with a shared key.
@@ -75,8 +75,7 @@ enum Form<'h> {
 /// A signature that is good, unless it was seen before.
 struct Good {
     mac: Mac,
-    /// The last moment at which it is.
-    until: Timestamp,
+    signed_at: Timestamp,
     uses: Uses,
     body: Option<SignedBody>,
 }
@@ -123,10 +122,7 @@ impl ServiceSignatures {
         let right = expected.iter().fold(Choice::from(0), |any, expected| any | token.ct_eq(expected));
         let right = right & self.made(signature, &mac.unwrap_or_default()) & Choice::from(u8::from(mac.is_some()));
         match (known, mac, bool::from(right)) {
-            (Some(_), Some(mac), true) => {
-                let until = signed_at.after(self.terms.max_clock_skew);
-                Ok(Good { mac, until, uses, body })
-            }
+            (Some(_), Some(mac), true) => Ok(Good { mac, signed_at, uses, body }),
             (Some(_), ..) => Err(ServiceReason::BadServiceSignature),
             (None, ..) => Err(ServiceReason::UnknownService),
         }
@@ -195,12 +191,12 @@ fn seen(good: &Good, env: &mut Env<'_>) -> Option<Attempt> {
     if good.uses == Uses::Many {
         return None;
     }
-    // It is good until then and no longer: one second more, so that no moment is left in between.
-    let until = good.until.after(Duration::from_secs(1));
-    match env.worker.replay.insert(env.host.store(), &good.mac, until, env.now) {
-        Ok(Inserted::New) => None,
-        Ok(Inserted::Seen) => Some(Attempt::Refused(AuthReason::Service(ServiceReason::Replayed))),
-        Ok(Inserted::Full) => Some(Attempt::Fail(Failure::Replay(ReplayFault::Full))),
+    let refused = |reason| Some(Attempt::Refused(AuthReason::Service(reason)));
+    match env.worker.replay.record(env.host.store(), &good.mac, good.signed_at, env.now) {
+        Ok(Recorded::New) => None,
+        Ok(Recorded::Seen) => refused(ServiceReason::Replayed),
+        Ok(Recorded::Forgotten) => refused(ServiceReason::TimestampTooOld),
+        Ok(Recorded::Full) => Some(Attempt::Fail(Failure::Replay(ReplayFault::Full))),
         Err(_) => Some(Attempt::Fail(Failure::Replay(ReplayFault::Unavailable))),
     }
 }

@@ -18,7 +18,6 @@ use crate::quota::lease::{Taken, Terms, Why};
 use crate::quota::leases::Key;
 use crate::quota::message::{Answer, METHOD, Question, SERVICE};
 use crate::table::TableError;
-use crate::table::limiter::Rates;
 use crate::table::rate::Rate;
 use crate::time::Timestamp;
 
@@ -29,6 +28,8 @@ pub struct Service {
     pub index: usize,
     /// The limit's name.
     pub limit: Rc<str>,
+    /// What its burst is counted as, whoever counts the rest.
+    pub burst: Rc<str>,
     /// Its Envoy cluster.
     pub cluster: Rc<str>,
     /// The domain that is asked about.
@@ -45,26 +46,21 @@ pub struct Service {
 
 /// What is known about one request's quota.
 pub(super) enum Quota {
-    /// A hit was taken of a lease; the burst is counted here.
-    Leased { remaining: Option<u32>, reset_after: Duration, burst: Option<Rate> },
+    /// No service counts; this process does.
+    Here,
+    /// A hit was taken of a lease.
+    Leased { remaining: Option<u32>, reset_after: Duration },
     /// There is none, for so long.
     Exhausted { retry_after: Duration },
-    /// Counted in this process: what has no service, or the local share.
-    Here(Rates),
+    /// The service is away: what this process may admit by itself.
+    Share(Rate),
+    /// Nobody was asked, for another limit has none.
+    Unasked,
     /// The service is asked; the request waits.
     Asked(Callout),
 }
 
 impl Quota {
-    /// The windows that are counted in this process.
-    pub(super) fn counted_here(&self) -> Option<Rates> {
-        match self {
-            Self::Here(rates) => Some(*rates),
-            Self::Leased { burst, .. } => burst.map(Rates::from),
-            Self::Exhausted { .. } | Self::Asked(_) => None,
-        }
-    }
-
     pub(super) fn refuses(&self) -> bool {
         matches!(self, Self::Exhausted { .. })
     }
@@ -72,9 +68,10 @@ impl Quota {
     /// The window that the service counts.
     pub(super) fn told<'a>(&self, limit: &'a str, rate: Rate) -> Option<Told<'a>> {
         let (remaining, reset_after) = match self {
-            Self::Leased { remaining, reset_after, .. } => (*remaining, *reset_after),
+            Self::Leased { remaining, reset_after } => (*remaining, *reset_after),
             Self::Exhausted { retry_after } => (Some(0), *retry_after),
-            Self::Here(_) | Self::Asked(_) => return None,
+            Self::Unasked => (None, Duration::ZERO),
+            Self::Here | Self::Share(_) | Self::Asked(_) => return None,
         };
         let remaining = remaining.map(|remaining| remaining.min(rate.limit()));
         Some(Told { limit, is_burst: false, rate, remaining, reset_after })
@@ -99,17 +96,17 @@ impl Service {
     pub(super) fn take(
         &self,
         value: &Rc<str>,
-        rates: Rates,
+        rate: Rate,
         exchange: &mut Exchange,
         env: &mut Env<'_>,
     ) -> Result<Quota, TableError> {
-        let wanted = Wanted { value: value.clone(), terms: self.terms(rates.sustained) };
+        let wanted = Wanted { value: value.clone(), terms: self.terms(rate) };
         match env.worker.leases.take(env.host.store(), self.key(value), env.now)? {
             Taken::Leased { remaining, reset_after, low } => {
                 if low {
                     self.ask_ahead(wanted, env);
                 }
-                Ok(Quota::Leased { remaining, reset_after, burst: rates.burst })
+                Ok(Quota::Leased { remaining, reset_after })
             }
             Taken::Exhausted { retry_after, ask: false } => Ok(Quota::Exhausted { retry_after }),
             Taken::Exhausted { retry_after, ask: true } => {
@@ -118,7 +115,7 @@ impl Service {
             }
             Taken::Nothing => {
                 let asked = self.ask(wanted, &mut exchange.leasing, env)?;
-                Ok(asked.map_or_else(|| self.share(rates, env), Quota::Asked))
+                Ok(asked.map_or_else(|| self.share(rate, env), Quota::Asked))
             }
         }
     }
@@ -189,12 +186,11 @@ impl Service {
     }
 
     /// What this process may admit by itself.
-    fn share(&self, rates: Rates, env: &mut Env<'_>) -> Quota {
-        let rate = rates.sustained;
+    fn share(&self, rate: Rate, env: &mut Env<'_>) -> Quota {
         // A share that is not nothing admits somebody.
         let limit = (f64::from(rate.limit()) * self.local_share).max(f64::from(u8::from(self.local_share > 0.0)));
         match Rate::new(limit as u32, rate.window()) {
-            Ok(sustained) => Quota::Here(Rates { sustained, ..rates }),
+            Ok(share) => Quota::Share(share),
             Err(_) => {
                 let now = env.now;
                 let retry_after = self.client(env).and_then(|client| client.circuit.reopens_in(now));

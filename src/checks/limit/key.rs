@@ -18,7 +18,7 @@ pub enum KeyPart {
     Subject,
     /// The calling service.
     Service,
-    /// The value of a header.
+    /// The value of a header, or the client's address where that is not one value.
     Header(Rc<str>),
 }
 
@@ -34,33 +34,49 @@ impl KeyPart {
 
     fn bytes(&self, exchange: &Exchange) -> Vec<u8> {
         let caller = || exchange.caller.as_ref().map(|caller| caller.limit_key.clone()).unwrap_or_default();
-        match self {
-            Self::ClientIp => [&b"ip"[..], &Prefix::of(exchange.client).to_bytes()].concat(),
-            Self::Subject => [&b"subject"[..], &caller()].concat(),
-            Self::Service => [&b"service"[..], &caller()].concat(),
-            Self::Header(name) => {
-                let value = exchange.head.first(name.as_bytes()).unwrap_or_default();
-                [&b"header"[..], value].concat()
-            }
+        match self.found(exchange) {
+            Found::Address => [&b"ip"[..], &Prefix::of(exchange.client).to_bytes()].concat(),
+            Found::Subject => [&b"subject"[..], &caller()].concat(),
+            Found::Service => [&b"service"[..], &caller()].concat(),
+            Found::Header(_, value) => [&b"header"[..], value].concat(),
         }
     }
 
     /// The part for a service outside: readable, so that its rules can name callers, but never a credential. A header
     /// may hold one, so its value is hashed.
     fn text(&self, exchange: &Exchange) -> String {
-        match self {
-            Self::ClientIp => address(exchange.client),
-            Self::Subject | Self::Service => {
+        match self.found(exchange) {
+            Found::Address => address(exchange.client),
+            Found::Subject | Found::Service => {
                 let caller = exchange.caller.as_deref();
                 let named = |caller: &Identity| [caller.method.as_str(), &caller.provider, &caller.subject].join("/");
                 caller.map(|caller| escaped(&named(caller))).unwrap_or_default()
             }
-            Self::Header(name) => {
-                let value = exchange.head.first(name.as_bytes()).unwrap_or_default();
-                format!("{name}:{}", digest(value))
-            }
+            Found::Header(name, value) => format!("{name}:{}", digest(value)),
         }
     }
+
+    /// A header that is not there says nothing, and of several any could be the one that the upstream believes: counted
+    /// by these, a client had a new counter for whatever it puts first, and whoever sends none shared one.
+    fn found<'a>(&'a self, exchange: &'a Exchange) -> Found<'a> {
+        match self {
+            Self::ClientIp => Found::Address,
+            Self::Subject => Found::Subject,
+            Self::Service => Found::Service,
+            Self::Header(name) => match exchange.head.single(name.as_bytes()) {
+                Ok(Some(value)) if !value.is_empty() => Found::Header(name, value),
+                _ => Found::Address,
+            },
+        }
+    }
+}
+
+/// What a part is in one request.
+enum Found<'a> {
+    Address,
+    Subject,
+    Service,
+    Header(&'a str, &'a [u8]),
 }
 
 /// A key that demands can borrow from.
@@ -73,7 +89,7 @@ impl Owned {
     /// The key of `parts`.
     pub(super) fn of(parts: &[KeyPart], exchange: &Exchange) -> Self {
         match parts {
-            [KeyPart::ClientIp] => Self::Address(exchange.client),
+            [part] if matches!(part.found(exchange), Found::Address) => Self::Address(exchange.client),
             parts => Self::Named(parts.iter().map(|part| part.bytes(exchange)).collect()),
         }
     }
@@ -146,7 +162,11 @@ mod tests {
     use crate::time::Timestamp;
 
     fn exchange(caller: Option<Identity>) -> Exchange {
-        let mut exchange = Exchange::new(Head::from_pairs([("x-tenant", "a")]), Timestamp::default());
+        sent(&[("x-tenant", "a")], caller)
+    }
+
+    fn sent(headers: &[(&str, &str)], caller: Option<Identity>) -> Exchange {
+        let mut exchange = Exchange::new(Head::from_pairs(headers.iter().copied()), Timestamp::default());
         exchange.caller = caller.map(Rc::new);
         exchange
     }
@@ -199,6 +219,22 @@ mod tests {
             format!("jwt/users/a%7Cb%25%0A|{tenant}")
         );
         assert_eq!(address("192.0.2.1".parse().unwrap()), "192.0.2.1");
+    }
+
+    #[test]
+    fn a_header_that_is_not_one_value_is_counted_by_address_beside_the_other_parts() {
+        let header = || KeyPart::Header(Rc::from("x-tenant"));
+        let several: [&[(&str, &str)]; 4] =
+            [&[], &[("x-tenant", "")], &[("x-tenant", "a"), ("x-tenant", "a")], &[("x-tenant", ""), ("X-Tenant", "a")]];
+        for headers in several {
+            let mut exchange = sent(headers, caller(Method::Jwt, "users", "1"));
+            exchange.client = "192.0.2.1".parse().unwrap();
+            assert!(matches!(Owned::of(&[header()], &exchange), Owned::Address(client) if client == exchange.client));
+            assert_eq!(&*descriptor_value(&[header()], &exchange), "192.0.2.1");
+            assert_eq!(&*descriptor_value(&[KeyPart::Subject, header()], &exchange), "jwt/users/1|192.0.2.1");
+            assert_eq!(header().bytes(&exchange), KeyPart::ClientIp.bytes(&exchange));
+        }
+        assert!(matches!(Owned::of(&[header()], &exchange(None)), Owned::Named(_)));
     }
 
     #[test]

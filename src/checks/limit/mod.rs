@@ -14,6 +14,7 @@ use crate::check::{Arrival, Await, Check, Env, Failure, Step};
 use crate::denial::Denial;
 use crate::exchange::Exchange;
 use crate::policy::roles::RoleSet;
+use crate::table::TableError;
 use crate::table::limiter::{Decision, Demand, Rates, Standing, Verdict};
 use crate::table::rate::Rate;
 pub use budget::AddressBudget;
@@ -61,6 +62,15 @@ pub struct EnforceLimits {
     pub headers: Headers,
 }
 
+/// Windows that are counted in this process.
+struct Here<'c> {
+    /// The name that they are counted under.
+    counter: &'c str,
+    rates: Rates,
+    /// Without the sustained window.
+    burst_alone: bool,
+}
+
 /// What one limit counts this request by.
 struct Counted<'l> {
     limit: &'l Limit,
@@ -99,24 +109,21 @@ impl EnforceLimits {
     fn attempt(&self, exchange: &mut Exchange, env: &mut Env<'_>) -> Step {
         let counted: Vec<Counted<'_>> = self.limits.iter().filter_map(|limit| limit.counted(exchange)).collect();
         let mut quotas = Vec::with_capacity(counted.len());
+        let mut refused = false;
         for one in &counted {
-            let Some((service, value)) = &one.service else {
-                quotas.push(Quota::Here(one.rates));
-                continue;
-            };
-            match service.take(value, one.rates, exchange, env) {
+            match one.quota(refused, exchange, env) {
                 Ok(Quota::Asked(callout)) => {
                     give_back(&counted, &quotas, env);
                     return Step::Await(Await::Callout(callout));
                 }
-                Ok(quota) => quotas.push(quota),
+                Ok(quota) => {
+                    refused |= quota.refuses();
+                    quotas.push(quota);
+                }
                 Err(_) => {
                     give_back(&counted, &quotas, env);
                     return Step::Fail(Failure::Store);
                 }
-            }
-            if quotas.last().is_some_and(Quota::refuses) {
-                break;
             }
         }
         match decide(&counted, &quotas, env) {
@@ -149,17 +156,14 @@ impl EnforceLimits {
 }
 
 /// Takes from every window that is counted here, or from none; where a lease is refused, from none.
-fn decide(counted: &[Counted<'_>], quotas: &[Quota], env: &mut Env<'_>) -> Result<Decision, Failure> {
+fn decide<'c>(counted: &'c [Counted<'c>], quotas: &[Quota], env: &mut Env<'_>) -> Result<Decision, Failure> {
     let parts: Vec<Vec<&[u8]>> = counted.iter().map(|one| one.key.parts()).collect();
-    let demands: Vec<Demand<'_>> = counted
-        .iter()
-        .zip(quotas)
-        .zip(&parts)
-        .filter_map(|((one, quota), parts)| {
-            let (limit, key) = (&*one.limit.name, one.key.key(parts));
-            quota.counted_here().map(|rates| Demand { limit, rates, key, cost: 1 })
-        })
-        .collect();
+    let mut demands = Vec::with_capacity(counted.len());
+    for ((one, quota), parts) in counted.iter().zip(quotas).zip(&parts) {
+        let demand =
+            |here: Here<'c>| Demand { limit: here.counter, rates: here.rates, key: one.key.key(parts), cost: 1 };
+        demands.extend(one.here(quota).map(demand));
+    }
     let (limiter, store) = (&env.worker.limiter, env.host.store());
     let refused = quotas.iter().any(Quota::refuses);
     let decision =
@@ -176,37 +180,64 @@ fn give_back(counted: &[Counted<'_>], quotas: &[Quota], env: &mut Env<'_>) {
     }
 }
 
-/// Every window, and the place of the one that refuses.
+/// Every window, and the place of the one that refuses for longest.
 fn told<'c>(counted: &'c [Counted<'c>], quotas: &[Quota], decision: &Decision) -> (Vec<Told<'c>>, Option<usize>) {
-    let mut told = Vec::with_capacity(decision.windows.len() + 1);
-    let (mut by_lease, mut by_window) = (None, None);
-    let mut demands = 0..;
+    let mut told: Vec<Told<'c>> = Vec::with_capacity(decision.windows.len() + 1);
+    let mut refusing = Vec::new();
+    let mut demand = 0;
     for (one, quota) in counted.iter().zip(quotas) {
         if let Some(window) = quota.told(&one.limit.name, one.rates.sustained) {
             if quota.refuses() {
-                by_lease = Some(told.len());
+                refusing.push(told.len());
             }
             told.push(window);
         }
-        let Some(demand) = quota.counted_here().and_then(|_| demands.next()) else { continue };
-        for (at, standing) in decision.windows.iter().enumerate().filter(|(_, standing)| standing.demand == demand) {
-            let mut window = one.told(standing);
-            if let Verdict::Refused { window: fullest, retry_after } = decision.verdict
-                && fullest == at
-            {
-                by_window = Some(told.len());
-                window.reset_after = retry_after.unwrap_or(standing.rate.window());
+        for here in one.here(quota) {
+            let windows = decision.windows.iter().enumerate().filter(|(_, standing)| standing.demand == demand);
+            for (nth, (at, standing)) in windows.enumerate() {
+                let mut window = one.told(standing, here.burst_alone || nth > 0);
+                if let Verdict::Refused { window: fullest, retry_after } = decision.verdict
+                    && fullest == at
+                {
+                    refusing.push(told.len());
+                    window.reset_after = retry_after.unwrap_or(standing.rate.window());
+                }
+                told.push(window);
             }
-            told.push(window);
+            demand += 1;
         }
     }
-    (told, by_lease.or(by_window))
+    let longest = refusing.into_iter().max_by_key(|at| told.get(*at).map(|window| window.reset_after));
+    (told, longest)
 }
 
 impl Counted<'_> {
+    /// What is known of its quota; nobody is asked where another limit refuses already.
+    fn quota(&self, refused: bool, exchange: &mut Exchange, env: &mut Env<'_>) -> Result<Quota, TableError> {
+        match &self.service {
+            None => Ok(Quota::Here),
+            Some(_) if refused => Ok(Quota::Unasked),
+            Some((service, value)) => service.take(value, self.rates.sustained, exchange, env),
+        }
+    }
+
+    /// What of it is counted in this process. Where a service counts, the burst is a counter of its own, so that it is the
+    /// same whether the service answers or not.
+    fn here(&self, quota: &Quota) -> impl Iterator<Item = Here<'_>> {
+        let limit = &*self.limit.name;
+        let (first, burst) = match (&self.service, quota) {
+            (None, _) => (Some(self.rates), None),
+            (Some((service, _)), Quota::Share(rate)) => (Some(Rates::from(*rate)), Some(&service.burst)),
+            (Some((service, _)), _) => (None, Some(&service.burst)),
+        };
+        let first = first.map(|rates| Here { counter: limit, rates, burst_alone: false });
+        let burst = burst.zip(self.rates.burst);
+        let burst = burst.map(|(counter, rate)| Here { counter, rates: Rates::from(rate), burst_alone: true });
+        first.into_iter().chain(burst)
+    }
+
     /// A window that is counted here; the burst is a policy of its own.
-    fn told(&self, standing: &Standing) -> Told<'_> {
-        let is_burst = self.rates.burst == Some(standing.rate) && self.rates.sustained != standing.rate;
+    fn told(&self, standing: &Standing, is_burst: bool) -> Told<'_> {
         Told {
             limit: &self.limit.name,
             is_burst,

@@ -68,8 +68,17 @@ impl Checker<'_> {
                 self.error(path, format!("no limit is called {name}"));
             } else if names.iter().take(index).any(|earlier| earlier == name) {
                 self.error(path, "is listed twice");
+            } else if let Some(other) = self.told_as(name, names) {
+                self.error(path, format!("the burst of {other} has this name in RateLimit headers"));
             }
         }
+    }
+
+    /// The limit beside it whose burst a client knows by the same name.
+    fn told_as<'n>(&self, name: &Name, beside: &'n [Name]) -> Option<&'n Name> {
+        let other = name.as_str().strip_suffix("-burst")?;
+        let bursts = self.config.limits.get(other).is_some_and(|limit| limit.burst.is_some());
+        beside.iter().find(|beside| bursts && beside.as_str() == other)
     }
 
     pub(super) fn inspection(&mut self) {

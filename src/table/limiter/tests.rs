@@ -4,6 +4,8 @@ mod bounds;
 mod overflow;
 mod races;
 
+use super::super::counter::{Counter, Pending};
+use super::super::window::Window;
 use super::*;
 use crate::store::racing::RacingStore;
 use crate::store::{MemoryStore, Remembering};
@@ -99,4 +101,38 @@ fn a_change_of_the_limit_keeps_the_counts() {
     let decision = take(&limiter, &store, START, &[demand("a", rate("15/hour"), address(1))]);
     assert_eq!(decision.windows[0].remaining, 4);
     assert!(!take(&limiter, &store, START, &[demand("a", rate("5/hour"), address(1))]).is_admitted());
+}
+
+#[test]
+fn a_change_of_the_burst_keeps_the_sustained_counts() {
+    let store = MemoryStore::new();
+    let limiter = limiter(&store, ROOMY);
+    let sustained = rate("3/hour");
+    let with = |burst: &str| demand("a", Rates { sustained, burst: Some(rate(burst)) }, address(1));
+    let without = demand("a", sustained, address(1));
+    assert!(take(&limiter, &store, START, &[without]).is_admitted());
+    assert!(take(&limiter, &store, START, &[with("1/s")]).is_admitted(), "a new burst begins empty");
+    assert!(!take(&limiter, &store, START, &[with("1/s")]).is_admitted());
+    assert_eq!(remaining(&limiter, &store, START, &without), 1);
+    let decision = take(&limiter, &store, START, &[with("5/2s")]);
+    assert_eq!(decision.windows.iter().map(|window| window.remaining).collect::<Vec<_>>(), [0, 4]);
+    for exhausted in [with("5/2s"), with("100/m"), without] {
+        assert!(!take(&limiter, &store, START, &[exhausted]).is_admitted(), "{:?}", exhausted.rates);
+    }
+}
+
+#[test]
+fn a_new_burst_gives_back_no_more_than_what_a_decision_under_way_took() {
+    let (sustained, now) = (rate("9/hour"), START);
+    let burst = Rates { sustained, burst: Some(rate("9/s")) };
+    let totals = |counter: &Counter<'_>| counter.windows().map(Window::total).collect::<Vec<_>>();
+    let mut counter = Counter::new(&Rates::from(sustained), now);
+    counter.charge(4);
+    counter.pending.push(Pending { worker: 1, sequence: 1, cost: 4, time: now });
+    let mut counter = counter.with_burst_of(&burst);
+    counter.charge(1);
+    assert_eq!(totals(&counter), [5, 5]);
+    counter.abandon(1, 1);
+    assert_eq!(totals(&counter), [1, 1]);
+    assert_eq!(totals(&counter.with_burst_of(&Rates::from(sustained))), [1]);
 }
