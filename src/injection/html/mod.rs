@@ -10,7 +10,7 @@ use super::bytes::{at, contains, cut, from, is_word, skip_space, starts_at};
 use super::rules::{Findings, Rule};
 use super::triggers::{Bytes, Trigger};
 use passed::{ACTS, Attributes, HREF, META, Passed, SHEET, STYLE, STYLED};
-use words::{ACTIVE, EVENTS, SCRIPT_SCHEMES};
+use words::{ACTIVE, BY_ATTRIBUTE, EVENTS, SCRIPT_SCHEMES};
 
 /// How far a tag is read for what its attributes say.
 const TAG_REACH: usize = 512;
@@ -105,7 +105,8 @@ impl<'a> Page<'a> {
         let named = matches!(at(view, after), 0..=b' ' | b'/' | b'>' | b'<' | b'"' | b'\'');
         // `Vec<Object>` and `L<base>` are types and links of text.
         let generic = after_word && at(view, after) == b'>';
-        let listed = named && !generic && ACTIVE.contains(local);
+        let listed =
+            named && !generic && ACTIVE.contains(local) && !(BY_ATTRIBUTE.contains(local) && self.is_bare(after));
         let (meta, link) = (match_name(local, b"meta"), match_name(local, b"link"));
         let end = self.attributes.end(view, after);
         // A style sheet's own text follows its tag.
@@ -121,6 +122,13 @@ impl<'a> Page<'a> {
         if (sheet || signs & STYLE != 0) && signs & STYLED != 0 || sheet && imports_only(from(view, end + 1)) {
             findings.report(Rule::XssStyle);
         }
+    }
+
+    /// Whether the tag whose name ends at `after` has no attribute.
+    fn is_bare(&self, after: usize) -> bool {
+        let marks = from(self.view, after).iter().take(TAG_REACH).take_while(|&&byte| byte <= b' ' || byte == b'/');
+        let end = after + marks.count();
+        end >= self.view.len() || at(self.view, end) == b'>'
     }
 
     fn tag_name(&self, start: usize) -> &'a [u8] {

@@ -70,6 +70,10 @@ struct Passed {
     code: Option<(usize, usize)>,
     /// The same of a connection.
     connection: Option<(usize, usize)>,
+    /// Whether the view is a list of plain words.
+    lists: Option<bool>,
+    /// Where the first `=` stands; the length when there is none.
+    assigned: Option<usize>,
     ahead: Ahead,
 }
 
@@ -82,6 +86,16 @@ impl Passed {
             gap.and_then(|gap| Some(gap + black(gap)?)).unwrap_or(view.len())
         });
         second < i
+    }
+
+    /// Whether the view is nothing but plain words with separators between them: `java; php; python`.
+    fn lists(&mut self, view: &[u8]) -> bool {
+        *self.lists.get_or_insert_with(|| is_list(view))
+    }
+
+    /// Whether a name and its value stand before `i`, as in a query string.
+    fn assigns(&mut self, view: &[u8], i: usize) -> bool {
+        *self.assigned.get_or_insert_with(|| memchr::memchr(b'=', view).unwrap_or(view.len())) < i
     }
 
     /// Whether a connection is made within reach of `i`.
@@ -109,6 +123,22 @@ impl Passed {
         };
         place < i + CODE_REACH && place < view.len()
     }
+}
+
+/// Whether words of letters alone are parted by single separators, the first of more than the one letter that stands for a
+/// value in a probe.
+fn is_list(view: &[u8]) -> bool {
+    spend(view.len());
+    let mut parts =
+        view.trim_ascii_end().split(|byte| matches!(byte, b';' | b'|' | b'&' | b'\n')).map(<[u8]>::trim_ascii);
+    parts.clone().next().is_some_and(|first| first.len() > 1) && parts.all(is_plain_text)
+}
+
+/// Whether `text` is words of letters, with what joins them in names and an apostrophe inside them.
+fn is_plain_text(text: &[u8]) -> bool {
+    let lettered = |end: Option<&u8>| end.is_some_and(|byte| byte.is_ascii_alphabetic() || *byte >= 0x80);
+    let plain = |byte: &u8| lettered(Some(byte)) || matches!(byte, b' ' | b'_' | b'-' | b',' | b'\'');
+    lettered(text.first()) && lettered(text.last()) && text.iter().all(plain)
 }
 
 /// The first place at or after `i` where code runs or includes something; the length when there is none.
@@ -155,6 +185,14 @@ fn is_run(view: &[u8], command: &Command, tail: Tail) -> bool {
         Known::Strong => tail != Tail::Other,
         Known::Weak => matches!(tail, Tail::End | Tail::Argument) || tail == Tail::LastWord && is_echo(view, command),
     }
+}
+
+/// Whether the command is also the name of a language or of a thing that is listed with such.
+fn is_language(view: &[u8], command: &Command) -> bool {
+    let name = cut(view, command.end.saturating_sub(6), command.end);
+    [&b"python"[..], b"ruby", b"perl", b"mysql", b"bash", b"dash", b"curl", b"vim", b"nano", b"zip", b"awk", b"sed"]
+        .iter()
+        .any(|language| ends_with(name, language))
 }
 
 fn is_echo(view: &[u8], command: &Command) -> bool {
@@ -207,7 +245,9 @@ fn before_marks(view: &[u8], i: usize, passed: &mut Passed, findings: &mut Findi
 fn parted(view: &[u8], i: usize, after: usize, command: &Command, passed: &mut Passed, findings: &mut Findings) {
     let byte = at(view, i);
     let next = at(view, command.end);
-    let parameter = byte == b'&' && matches!(next, b'=' | b'&' | b';' | b'#');
+    let parameter = byte == b'&'
+        && (matches!(next, b'=' | b'&' | b';' | b'#')
+            || after == i + 1 && command.end >= view.len() && !command.disguised && passed.assigns(view, i));
     // `|name|` opens a closure in Ruby and Rust; `a|stat|b` lists what may be chosen.
     let closure = byte == b'|'
         && (next == b'|' && i > 0 && !is_word(at(view, i - 1))
@@ -217,6 +257,9 @@ fn parted(view: &[u8], i: usize, after: usize, command: &Command, passed: &mut P
     }
     let leading = i <= 2 && command.known == Known::Strong;
     let tail = tail(view, command.end, &mut passed.ahead);
+    if is_listed(view, command, tail, passed) {
+        return;
+    }
     if (leading || is_run(view, command, tail) || has_subcommand(view, command, after))
         && !prose(view, i, after, command, tail, passed)
     {
@@ -234,6 +277,14 @@ fn ended(view: &[u8], i: usize, passed: &mut Passed, findings: &mut Findings) {
     if argument || skip_space(view, command.end) == i {
         findings.report(Rule::CommandSeparator);
     }
+}
+
+/// Whether the command is a word of a list, which has nothing else of a shell.
+fn is_listed(view: &[u8], command: &Command, tail: Tail, passed: &mut Passed) -> bool {
+    !command.disguised
+        && matches!(tail, Tail::End | Tail::LastWord)
+        && (command.known == Known::Weak || is_language(view, command))
+        && passed.lists(view)
 }
 
 /// Whether the separator at `i` and a command with nothing after it read as prose or a table: `tips & more`, `| id |`.
@@ -284,7 +335,9 @@ fn new_line(view: &[u8], i: usize, passed: &mut Passed, findings: &mut Findings)
     if cut(view, 0, i).contains(&b' ') {
         return;
     }
-    if command(view, i + 1).is_some_and(|command| is_run(view, &command, tail(view, command.end, &mut passed.ahead))) {
+    let Some(command) = command(view, i + 1) else { return };
+    let tail = tail(view, command.end, &mut passed.ahead);
+    if is_run(view, &command, tail) && !is_listed(view, &command, tail, passed) {
         findings.report(Rule::CommandSeparator);
     }
 }

@@ -150,6 +150,11 @@ impl Inspection<'_> {
         }
         let Some(first) = tokens.operand(i + 2) else { return };
         let Some(second) = tokens.comparison(first.next).and_then(|j| tokens.operand(j)) else { return };
+        // `=IF(A1>5,"yes","no")` of a spreadsheet.
+        let formula = i == 1 && tokens.text_of(0) == b"=" && first.what == What::Name;
+        if formula {
+            return;
+        }
         let statement = tokens.kind(second.next) == Kind::Close && tokens.word(second.next + 1) == Some(Word::Select);
         if (statement || tokens.kind(second.next) == Kind::Comma)
             && (first.what.is_literal() && second.what.is_literal() || self.in_expression(i))
@@ -174,7 +179,8 @@ impl Inspection<'_> {
 
     /// `@@version`.
     pub(super) fn variable(&self, i: usize, findings: &mut Findings) {
-        if self.tokens.text_of(i).starts_with(b"@@") && self.in_expression(i) && self.begins_as_value() {
+        let text = self.tokens.text_of(i);
+        if text.len() > 2 && text.starts_with(b"@@") && self.in_expression(i) && self.begins_as_value() {
             findings.report(Rule::SqlSystemObject);
         }
     }

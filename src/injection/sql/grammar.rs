@@ -9,6 +9,8 @@ use super::words::Word;
 const MAX_CALL: usize = 32;
 /// The most signs, brackets and the like before an operand.
 const MAX_PREFIX: usize = 12;
+/// The most tokens between `CASE` and its first `WHEN`.
+const MAX_CASE: usize = 10;
 /// The most operators of one chain.
 const MAX_CHAIN: usize = 8;
 
@@ -127,7 +129,8 @@ impl Tokens<'_> {
             Kind::Variable => Some((What::Variable, start + 1)),
             Kind::Word(Word::Null) => Some((What::Null, start + 1)),
             Kind::Word(Word::Boolean) => Some((What::Boolean, start + 1)),
-            Kind::Word(Word::Select | Word::Case) => Some((What::Query, start + 1)),
+            Kind::Word(Word::Select) => Some((What::Query, start + 1)),
+            Kind::Word(Word::Case) if self.has_branches(start) => Some((What::Query, start + 1)),
             Kind::Word(word) => {
                 let mut last = start;
                 let mut part = word;
@@ -147,13 +150,18 @@ impl Tokens<'_> {
                 if is_reserved(word) {
                     return None;
                 }
-                if part == Word::InfoFn {
+                if part == Word::InfoFn && is_called_bare(self.text_of(last)) {
                     return Some((What::Call(part), last + 1));
                 }
                 Some((What::Name, last + 1))
             }
             _ => None,
         }
+    }
+
+    /// Whether the `CASE` at `i` has a `WHEN`; by itself it is a word of prose or a parameter.
+    pub(super) fn has_branches(&self, i: usize) -> bool {
+        (i + 1..i + MAX_CASE).any(|j| self.word(j) == Some(Word::When))
     }
 
     /// The place after the bracket that closes the one at `open`, or a bounded way into it.
@@ -327,6 +335,12 @@ impl Tokens<'_> {
             _ => false,
         }
     }
+}
+
+/// Whether a function of the database is called by its name alone; others of this name are columns and parameters.
+fn is_called_bare(name: &[u8]) -> bool {
+    const BARE: [&[u8]; 5] = [b"current_user", b"session_user", b"system_user", b"current_schema", b"current_database"];
+    BARE.iter().any(|bare| name.eq_ignore_ascii_case(bare))
 }
 
 /// Words that no operand can begin with.

@@ -169,21 +169,23 @@ impl Inspection<'_> {
             _ => 0,
         };
         let commented = u8::from(tokens.commented_out(second.next));
+        let parameter = matches!(tokens.kind(i), Kind::Logic(_)) && tokens.text_of(i).len() == 1;
+        let bracketed = tokens.before(first.next) == Kind::Close;
         let same = tokens.text_of(first.start).eq_ignore_ascii_case(tokens.text_of(second.start));
         match (first.what, second.what) {
             (What::Number, What::Number) if same => 4,
             (What::Number, What::Number) if matches!(tokens.text_of(first.next), b"<" | b">") => 2,
             (What::Text { .. }, What::Text { .. }) => 3 + u8::from(opened > 0),
             (a, b) if a.is_literal() && b.is_literal() => 3,
-            (What::Query, _) | (_, What::Query) => 4,
+            (What::Query, _) if self.is_query(first) => 4,
+            (_, What::Query) if self.is_query(second) => 4,
             (What::Call(a), What::Call(b)) if a.is_fn() && b.is_fn() => 3,
-            (What::Call(word), other) | (other, What::Call(word)) if word.is_fn() => {
+            (What::Call(word), other) | (other, What::Call(word)) if word.is_fn() && (bracketed || !parameter) => {
                 let strong = matches!(word, Word::TimeFn | Word::DangerFn | Word::InfoFn);
                 2 + u8::from(strong || i == 0) + u8::from(other.is_literal() && strong) + commented.max(opened.min(1))
             }
             (What::Name, What::Name) => u8::from(same) + 1 + commented,
             _ => {
-                let parameter = matches!(tokens.kind(i), Kind::Logic(_)) && tokens.text_of(i).len() == 1;
                 let literal = first.what.is_literal() || second.what.is_literal();
                 let probing = !parameter && literal && tokens.left(i) >= 2;
                 1 + opened.max(commented).max(u8::from(probing))
@@ -191,11 +193,23 @@ impl Inspection<'_> {
         }
     }
 
+    /// Whether the operand is a conditional or a query that has a list.
+    fn is_query(&self, operand: Operand) -> bool {
+        self.tokens.word(operand.start) == Some(Word::Case) || self.tokens.selects(operand.start)
+    }
+
     /// How much a condition without comparison looks like a probe: 0 to 4.
     fn alone(&self, i: usize, operand: Operand) -> u8 {
         let commented = u8::from(self.tokens.commented_out(operand.next));
         let last = operand.next >= self.tokens.len();
         match operand.what {
+            // `alarm() and sleep()` names them.
+            What::Call(Word::TimeFn)
+                if self.tokens.kind(operand.start + 1) == Kind::Open
+                    && self.tokens.kind(operand.start + 2) == Kind::Close =>
+            {
+                0
+            }
             What::Call(Word::TimeFn | Word::DangerFn) => 4,
             What::Call(Word::InfoFn)
                 if self.tokens.kind(operand.start + 1) == Kind::Open && !self.tokens.at(operand.start + 1).spaced() =>
@@ -204,11 +218,7 @@ impl Inspection<'_> {
             }
             What::Call(Word::InfoFn) => 1 + commented,
             What::Call(word) if word.is_fn() => 2 + commented,
-            What::Query
-                if self.tokens.selects(operand.start) || self.tokens.word(operand.start) == Some(Word::Case) =>
-            {
-                3
-            }
+            What::Query if self.is_query(operand) => 3,
             What::Boolean => 2 * commented.max(u8::from(last)) + u8::from(i == 0) * commented,
             What::Number | What::Null => 2 * commented + u8::from(last),
             What::Text { quote, open: true } if self.tokens.before(i) == Kind::Quote(quote) => 2,
