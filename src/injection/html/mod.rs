@@ -34,13 +34,23 @@ pub(super) struct Page<'a> {
     name: usize,
     /// Where the first quote is, once it has been looked for; the length when there is none.
     quote: Option<usize>,
+    /// Where something else than space and quotes stands first, once it has been looked for.
+    beginning: Option<usize>,
     attributes: Attributes,
     passed: Passed,
 }
 
 impl<'a> Page<'a> {
     pub(super) fn new(view: &'a [u8]) -> Self {
-        Self { view, tag: None, name: 0, quote: None, attributes: Attributes::default(), passed: Passed::default() }
+        Self {
+            view,
+            tag: None,
+            name: 0,
+            quote: None,
+            beginning: None,
+            attributes: Attributes::default(),
+            passed: Passed::default(),
+        }
     }
 
     /// Reports what the mark `byte` at `i` would do; marks are read in their order.
@@ -61,6 +71,12 @@ impl<'a> Page<'a> {
         let view = self.view;
         let first = *self.quote.get_or_insert_with(|| memchr::memchr3(b'\'', b'"', b'`', view).unwrap_or(view.len()));
         (first < i).then_some(first)
+    }
+
+    /// Whether nothing but space and quotes stands before `i`.
+    fn begins(&mut self, i: usize) -> bool {
+        let opening = |&byte: &u8| byte <= b' ' || matches!(byte, b'"' | b'\'');
+        *self.beginning.get_or_insert_with(|| self.view.iter().take_while(|byte| opening(byte)).count()) >= i
     }
 
     /// `<` at `i`.
@@ -162,7 +178,8 @@ impl<'a> Page<'a> {
     fn attribute(&mut self, i: usize, findings: &mut Findings) {
         let view = self.view;
         let mut end = i;
-        while end > 0 && i - end < 16 && (at(view, end - 1) <= b' ' || at(view, end - 1) >= 0x80) {
+        // The name before an earlier mark is not reached again.
+        while end > 0 && (at(view, end - 1) <= b' ' || at(view, end - 1) >= 0x80) {
             end -= 1;
         }
         let mut start = end;
@@ -206,8 +223,8 @@ impl<'a> Page<'a> {
         let mut name = [0u8; 12];
         let mut len = 0;
         let mut start = i;
-        // Browsers drop control characters inside a scheme.
-        while start > 0 && i - start < 40 {
+        // Browsers drop control characters inside a scheme, however many.
+        while start > 0 {
             let byte = at(view, start - 1);
             if byte.is_ascii_alphabetic() {
                 let Some(slot) = name.get_mut(len) else { return };
@@ -224,14 +241,17 @@ impl<'a> Page<'a> {
         let Some(name) = name.get_mut(..len) else { return };
         name.reverse();
         let rest = from(view, i + 1);
-        let begins = trimmed_is_empty(cut(view, 0, start));
+        let begins = self.begins(start);
         let placed = begins
             || self.tag.is_some()
             || self.quote_before(i).is_some()
             || matches!(at(view, start.wrapping_sub(1)), b'=' | b'(' | b':' | b'/');
         if SCRIPT_SCHEMES.iter().any(|scheme| name == scheme.as_bytes()) {
+            // A value that is a URL is script to its end, one that begins a sentence is not.
+            let whole = begins && (at(rest, 0) > b' ' || !at(rest, skip_space(rest, 0)).is_ascii_alphabetic());
+            let end = if whole { view.len() } else { i + 201 };
             let scripted = placed
-                && (self.passed.runs(view, i + 1, i + 201)
+                && (self.passed.runs(view, i + 1, end)
                     || starts_at(rest, 0, b"//") && contains(cut(rest, 0, 200), b"alert"));
             if scripted || self.tag.is_some() && at(rest, 0) > b' ' {
                 findings.report(Rule::XssScriptUrl);
@@ -248,7 +268,7 @@ impl<'a> Page<'a> {
     fn call(&self, i: usize, findings: &mut Findings) {
         let view = self.view;
         let mut end = i;
-        while end > 0 && i - end < 8 && matches!(at(view, end - 1), b' ' | b')' | b'\t' | b'\n') {
+        while end > 0 && matches!(at(view, end - 1), b' ' | b')' | b'\t' | b'\n') {
             end -= 1;
         }
         let start = word_start(view, end);
@@ -299,7 +319,8 @@ impl<'a> Page<'a> {
         let view = self.view;
         let mut pos = i;
         let mut marks = 0;
-        while pos > 0 && i - pos < 24 {
+        // No name is passed, so that what stands between two is read once.
+        while pos > 0 {
             match at(view, pos - 1) {
                 b';' | b'-' | b'+' | b'*' | b'/' | b'^' | b'%' | b'|' | b'&' | b',' | b'?' | b':' | b'<' | b'>'
                 | b'=' | b'!' | b'~' => marks += 1,
@@ -370,10 +391,6 @@ fn match_name(name: &[u8], lower: &[u8]) -> bool {
 
 fn matches_any(name: &[u8], lowers: &[&[u8]]) -> bool {
     lowers.iter().any(|lower| name.eq_ignore_ascii_case(lower))
-}
-
-fn trimmed_is_empty(text: &[u8]) -> bool {
-    text.iter().take(64).all(|&byte| byte <= b' ' || matches!(byte, b'"' | b'\'')) && text.len() <= 64
 }
 
 /// Where the word that ends before `end` begins.

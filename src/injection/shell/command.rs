@@ -17,6 +17,11 @@ pub(super) enum Known {
 const MAX_WORD: usize = 256;
 const SHORT_WORD: usize = 64;
 
+/// The most letters of a name and the directories before it.
+const MAX_PATH: usize = 64;
+/// The most brackets and the like before a command.
+const MAX_OPENED: usize = 20;
+
 /// Whether `text` ends with `lower`, in any case.
 pub(super) fn ends_with(text: &[u8], lower: &[u8]) -> bool {
     text.len() >= lower.len() && from(text, text.len() - lower.len()).eq_ignore_ascii_case(lower)
@@ -55,24 +60,27 @@ fn read_command(view: &[u8], i: usize) -> Option<Command> {
     if matches!(at(view, i), b')' | b';' | b'|' | b'&' | b'<' | b'>' | b'=' | b',' | b'[' | b']' | b'#' | b':' | b'}') {
         return None;
     }
+    // Blanks end at the next mark, so that those of many separators are read once.
     let mut pos = skip_space(view, i);
-    if pos - i > 16 {
-        return None;
-    }
-    while matches!(at(view, pos), b'(' | b'{' | b'@' | b'!') && pos - i < 20 {
+    let mut opened = 0;
+    while matches!(at(view, pos), b'(' | b'{' | b'@' | b'!') && opened < MAX_OPENED {
         pos = skip_space(view, pos + 1);
+        opened += 1;
     }
     let mut name = [0u8; 24];
     let mut len = 0;
     let mut disguised = false;
     let start = pos;
-    while pos - start < 64 {
+    // What disguises a name is no part of it.
+    let mut written = 0;
+    while written < MAX_PATH {
         let byte = at(view, pos);
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'.' | b'-' if pos < view.len() => {
                 let slot = name.get_mut(len)?;
                 *slot = byte.to_ascii_lowercase();
                 len += 1;
+                written += usize::from(byte != b'.');
                 pos += 1;
             }
             // A directory before the name.

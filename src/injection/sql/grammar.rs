@@ -1,14 +1,13 @@
 //! Pieces of SQL's grammar over ambiguous tokens: operands, operators and what stands to their left.
 //!
-//! Every function looks at a bounded number of tokens, so that a pass over all of them stays linear.
+//! Every function looks at a bounded number of tokens, or over a run of prefixes or brackets that is entered from one end
+//! alone, so that a pass over all of them stays linear.
 
 use super::token::{Kind, NO_TWIN, Tokens};
 use super::words::Word;
 
 /// The most tokens a bracketed operand may have.
 const MAX_CALL: usize = 32;
-/// The most signs, brackets and the like before an operand.
-const MAX_PREFIX: usize = 12;
 /// The most tokens between `CASE` and its first `WHEN`.
 const MAX_CASE: usize = 10;
 /// The most operators of one chain.
@@ -87,14 +86,11 @@ impl Tokens<'_> {
                 Kind::Open => opened += 1,
                 Kind::Bang | Kind::Word(Word::Not | Word::Prefix | Word::Exists | Word::All) => {}
                 Kind::Arith(b'+' | b'-') => {}
-                Kind::Dashes | Kind::Compare if self.text_of(start) == b"~" => {}
+                Kind::Dashes | Kind::Compare if self.text_of(start).iter().all(|&byte| byte == b'~') => {}
                 // `--1` is a double sign only where it is not a comment.
                 _ => break,
             }
             start += 1;
-            if start - i > MAX_PREFIX {
-                return None;
-            }
         }
         let (what, mut next) = self.bare_operand(start)?;
         while opened > 0 && self.kind(next) == Kind::Close {
@@ -243,11 +239,7 @@ impl Tokens<'_> {
             _ => (self.comparison(i)?, [1, 0]),
         };
         let operand = self.operand(after)?;
-        let mut next = operand.next;
-        let end = next + MAX_PREFIX;
-        while next < end && self.kind(next) == Kind::Close {
-            next += 1;
-        }
+        let next = self.after_brackets(operand.next);
         let (operand, open) = match operand.what {
             What::Name => ([1, 0], 0),
             What::Call(_) | What::Query => ([0, 1], 0),
@@ -258,16 +250,22 @@ impl Tokens<'_> {
         Some(Link { next: u32::try_from(next).ok()?, tally, open })
     }
 
+    /// The place after the closing brackets at `i`. Only from what stands before them are they read, so that a run costs its
+    /// length.
+    fn after_brackets(&self, i: usize) -> usize {
+        let mut i = i;
+        while self.kind(i) == Kind::Close {
+            i += 1;
+        }
+        i
+    }
+
     /// Whether what comments out the rest of a query stands at `i`, perhaps after a semicolon.
     pub(super) fn commented_out(&self, i: usize) -> bool {
         if !self.comments_follow(i) {
             return false;
         }
-        let mut i = i;
-        let end = i + MAX_PREFIX;
-        while i < end && self.kind(i) == Kind::Close {
-            i += 1;
-        }
+        let i = self.after_brackets(i);
         let i = if self.kind(i) == Kind::Semicolon { i + 1 } else { i };
         matches!(self.kind(i), Kind::Dashes | Kind::Hash | Kind::OpenComment)
     }
@@ -275,7 +273,7 @@ impl Tokens<'_> {
     /// How much the left of `i` looks like the end of a value inside a query: 0 to 3.
     pub(super) fn left(&self, i: usize) -> u8 {
         let mut end = i;
-        while end > 0 && i - end < 8 && matches!(self.before(end), Kind::Close | Kind::Arith(b'%')) {
+        while end > 0 && matches!(self.before(end), Kind::Close | Kind::Arith(b'%')) {
             if self.before(end) == Kind::Close && self.at(end - 1).odd() {
                 // The end of a call or of brackets that the value itself opens.
                 return 1;

@@ -23,8 +23,6 @@ use words::Word;
 const WINDOW: usize = 32 * 1024;
 /// How much of the end of a part is seen again with the next.
 const OVERLAP: usize = 1024;
-/// The longest part that is read a second time with its line comments left out.
-const MAX_COMMENTED: usize = 1024;
 
 /// Reports what `view` would do inside a query.
 pub(super) fn inspect(view: &[u8], room: &mut Room, findings: &mut Findings) {
@@ -46,11 +44,11 @@ pub(super) fn inspect(view: &[u8], room: &mut Room, findings: &mut Findings) {
     }
 }
 
-/// Whether a line ends in a comment and another follows, in a value short enough to be read twice.
+/// Whether a line ends in a comment and another follows.
 fn has_line_comments(part: &[u8]) -> bool {
-    part.len() <= MAX_COMMENTED
-        && memchr::memchr(b'\n', part).is_some()
-        && (memchr::memchr(b'#', part).is_some() || super::bytes::find(part, 0, b"--").is_some())
+    let Some(last) = memchr::memrchr(b'\n', part) else { return false };
+    let lines = super::bytes::cut(part, 0, last);
+    memchr::memchr(b'#', lines).is_some() || super::bytes::find(lines, 0, b"--").is_some()
 }
 
 struct Inspection<'a> {
@@ -250,7 +248,7 @@ impl Inspection<'_> {
                     Kind::Compare | Kind::Open | Kind::Comma | Kind::Other(b'[' | b'{' | b':')
                 ));
         let mut j = i + 1;
-        while j < i + 8 && matches!(tokens.kind(j), Kind::Close)
+        while matches!(tokens.kind(j), Kind::Close)
             || j == i + 1 && tokens.kind(j) == Kind::Quote(quote) && tokens.at(j).twin() == NO_TWIN
         {
             j += 1;
@@ -328,7 +326,24 @@ impl Inspection<'_> {
     fn ends_soon(&self, i: usize, j: usize) -> bool {
         let j = if self.tokens.kind(j) == Kind::Semicolon { j + 1 } else { j };
         let rest = self.tokens.after(j).trim_ascii();
+        if self.first && i == 1 && j == 2 && self.is_whole_word(j) {
+            return true;
+        }
         rest.len() <= if self.tokens.at(j).spaced() && j == i + 1 { 2 } else { 24 }
+    }
+
+    /// Whether the word and the quote before the comment at `j` are all that stands before it, and no possessive of prose:
+    /// `Ladies' -- new arrivals`.
+    fn is_whole_word(&self, j: usize) -> bool {
+        let word = self.tokens.text_of(0);
+        let attached = !self.tokens.at(j).spaced();
+        let possessive = matches!(word.last(), Some(b's' | b'S'));
+        !self.tokens.at(j - 1).spaced()
+            && match (self.tokens.kind(0), self.tokens.kind(j)) {
+                (Kind::Word(_), Kind::Dashes) => attached || !possessive,
+                (Kind::Number, Kind::Dashes) | (Kind::Word(_), Kind::Hash) => attached,
+                _ => false,
+            }
     }
 
     /// A closing bracket after the value, and what comments out the rest.
