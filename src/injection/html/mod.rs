@@ -4,25 +4,28 @@
 //! wherever the value itself sets the scene for it. One pass, each trigger byte looks at a bounded neighbourhood.
 
 mod passed;
+mod script;
 mod words;
 
 use super::bytes::{at, contains, cut, from, is_word, skip_space, starts_at};
 use super::rules::{Findings, Rule};
 use super::triggers::{Bytes, Trigger};
 use passed::{ACTS, Attributes, HREF, META, Passed, SHEET, STYLE, STYLED};
+use script::SHOWS;
 use words::{ACTIVE, BY_ATTRIBUTE, EVENTS, SCRIPT_SCHEMES};
 
 /// How far a tag is read for what its attributes say.
 const TAG_REACH: usize = 512;
 
 /// Where a page is looked at: what begins a tag, and what ends the name of an attribute, a scheme, a call or an object.
-pub(super) const TRIGGERS: [Trigger; 5] = [
+pub(super) const TRIGGERS: [Trigger; 6] = [
     Trigger::new(Bytes::ANY, b"<", Bytes::LETTERS.or(Bytes::of(b"!?/\"'<%\0"))),
     Trigger::new(Bytes::WORD.or(Bytes::BLANK).or(Bytes::HIGH), b"=", Bytes::of(b"=").not()),
     // The last letters of the schemes and of the calls that are known.
     Trigger::new(Bytes::of(b"tsadlTSADL").or(Bytes::BLANK), b":", Bytes::ANY),
-    Trigger::new(Bytes::of(b"tmlhneTMLHNE )\t\n"), b"(`", Bytes::ANY),
+    Trigger::new(Bytes::of(b"tmlhnedpryTMLHNEDPRY )./\t\n"), b"(`", Bytes::ANY),
     Trigger::new(Bytes::of(b"twfpnrTWFPNR"), b".[", Bytes::ANY),
+    Trigger::new(Bytes::of(b"sSyY$"), b".[", Bytes::LETTERS.or(Bytes::of(b"\"'`(/"))),
 ];
 
 /// What has been passed of a view that may stand inside a page.
@@ -187,7 +190,25 @@ impl<'a> Page<'a> {
             start -= 1;
         }
         let name = cut(view, start, end);
+        if let Some(tag) = self.tag
+            && self.is_directive(start)
+        {
+            let value = skip_space(view, i + 1);
+            if at(view, i + 1) != b'='
+                && self.attributes.end(view, tag) > i
+                && self.passed.runs(view, value, value + 96)
+            {
+                findings.report(Rule::XssEventHandler);
+            }
+            return;
+        }
         if name.len() < 5 || !starts_at(name, 0, b"on") {
+            return;
+        }
+        // `{onerror=alert}throw 1`
+        let handed = name.eq_ignore_ascii_case(b"onerror") && SHOWS.iter().any(|show| starts_at(view, i + 1, show));
+        if handed && matches!(at(view, start.wrapping_sub(1)), b'{' | b';' | b'-' | b',') {
+            findings.report(Rule::XssScriptAccess);
             return;
         }
         let parted = start == 0
@@ -208,6 +229,23 @@ impl<'a> Page<'a> {
             }
         } else if known && (scripted || self.broke_out(start)) {
             findings.report(Rule::XssAttributeBreakout);
+        }
+    }
+
+    /// Whether the attribute whose last word begins at `start` is code for a framework of scripts: `@click`, `v-on:click`,
+    /// `x-init`, `ng-focus`.
+    fn is_directive(&self, start: usize) -> bool {
+        let view = self.view;
+        let behind = |prefix: &[u8]| {
+            start > prefix.len()
+                && starts_at(view, start - prefix.len(), prefix)
+                && matches!(at(view, start - prefix.len() - 1), 0..=b' ' | b'/' | b'"' | b'\'')
+        };
+        match at(view, start.wrapping_sub(1)) {
+            b'@' => behind(b"@"),
+            b':' => [&b"v-on:"[..], b"x-on:", b"hx-on:", b"hx-on::"].iter().any(|prefix| behind(prefix)),
+            b'-' => behind(b"x-") || behind(b"ng-"),
+            _ => false,
         }
     }
 
@@ -245,7 +283,8 @@ impl<'a> Page<'a> {
         let placed = begins
             || self.tag.is_some()
             || self.quote_before(i).is_some()
-            || matches!(at(view, start.wrapping_sub(1)), b'=' | b'(' | b':' | b'/');
+            || matches!(at(view, start.wrapping_sub(1)), b'=' | b'(' | b':' | b'/')
+            || at(view, start.wrapping_sub(1)) == b' ' && at(view, start.wrapping_sub(2)) == b'(';
         if SCRIPT_SCHEMES.iter().any(|scheme| name == scheme.as_bytes()) {
             // A value that is a URL is script to its end, one that begins a sentence is not.
             let whole = begins && (at(rest, 0) > b' ' || !at(rest, skip_space(rest, 0)).is_ascii_alphabetic());
@@ -262,122 +301,6 @@ impl<'a> Page<'a> {
             findings.report(Rule::XssScriptUrl);
         }
     }
-
-    /// `(` or a backquote at `i`: a call that shows injected script?
-    #[inline(never)]
-    fn call(&self, i: usize, findings: &mut Findings) {
-        let view = self.view;
-        let mut end = i;
-        while end > 0 && matches!(at(view, end - 1), b' ' | b')' | b'\t' | b'\n') {
-            end -= 1;
-        }
-        let start = word_start(view, end);
-        let name = cut(view, start, end);
-        if !(4..=12).contains(&name.len()) {
-            return;
-        }
-        if !matches_any(
-            name,
-            &[
-                b"alert",
-                b"confirm",
-                b"prompt",
-                b"eval",
-                b"print",
-                b"execscript",
-                b"settimeout",
-                b"setinterval",
-                b"fetch",
-            ],
-        ) {
-            if name.eq_ignore_ascii_case(b"expression") && self.styled(start) {
-                findings.report(Rule::XssStyle);
-            }
-            if name.eq_ignore_ascii_case(b"fromcharcode") {
-                findings.report(Rule::XssScriptAccess);
-            }
-            return;
-        }
-        if self.breaks_script(start) {
-            findings.report(Rule::XssScriptBreakout);
-            return;
-        }
-        // The usual proof of concept as the whole value, and code that is decoded before it runs.
-        let shows = matches_any(name, &[b"alert", b"confirm", b"prompt"])
-            && end == i
-            && (start == 0 || start <= 3 && at(view, start - 1) == b'{');
-        let argument = cut(view, i + 1, i + 16);
-        let decodes =
-            [&b"atob("[..], b"unescape(", b"string.from", b"location"].iter().any(|call| starts_at(argument, 0, call));
-        if shows && view.len() < 80 || decodes {
-            findings.report(Rule::XssScriptAccess);
-        }
-    }
-
-    /// Whether a script's string is closed before `i`: a quote and operators or statement ends, and nothing else.
-    fn breaks_script(&self, i: usize) -> bool {
-        let view = self.view;
-        let mut pos = i;
-        let mut marks = 0;
-        // No name is passed, so that what stands between two is read once.
-        while pos > 0 {
-            match at(view, pos - 1) {
-                b';' | b'-' | b'+' | b'*' | b'/' | b'^' | b'%' | b'|' | b'&' | b',' | b'?' | b':' | b'<' | b'>'
-                | b'=' | b'!' | b'~' => marks += 1,
-                b'(' | b')' | b'}' | b'{' | b'[' | b']' | b' ' | b'\n' | b'\r' | b'\t' => {}
-                b'\'' | b'"' | b'`' => {
-                    let before = at(view, pos.wrapping_sub(2));
-                    return marks > 0 && (pos == 1 || before > b' ' && before != b'(' && before != b',');
-                }
-                _ => return false,
-            }
-            pos -= 1;
-        }
-        false
-    }
-
-    fn styled(&self, i: usize) -> bool {
-        let before = cut(self.view, i.saturating_sub(120), i);
-        contains(before, b"style") || self.tag.is_some() && before.contains(&b':')
-    }
-
-    /// `.` at `i`: `document.cookie` and the like.
-    #[inline(never)]
-    fn access(&mut self, i: usize, findings: &mut Findings) {
-        let view = self.view;
-        let start = word_start(view, i);
-        let object = cut(view, start, i);
-        if !(3..=11).contains(&object.len()) {
-            return;
-        }
-        if !matches_any(object, &[b"document", b"window", b"self", b"top", b"location", b"constructor"]) {
-            return;
-        }
-        let rest = cut(view, i + 1, i + 24);
-        if at(view, i) == b'[' {
-            let computed = matches!(at(rest, 0), b'"' | b'\'' | b'`') || starts_at(rest, 0, b"/*");
-            if computed && (start == 0 || self.tag.is_some()) && self.passed.has_call(view, i) {
-                findings.report(Rule::XssScriptAccess);
-            }
-            return;
-        }
-        let reads = object.eq_ignore_ascii_case(b"document")
-            && (starts_at(rest, 0, b"cookie")
-                || starts_at(rest, 0, b"write(")
-                || starts_at(rest, 0, b"writeln(")
-                || starts_at(rest, 0, b"domain)"));
-        let moves = object.eq_ignore_ascii_case(b"window")
-            && (starts_at(rest, 0, b"location=") || starts_at(rest, 0, b"location ="));
-        let constructs = object.eq_ignore_ascii_case(b"constructor") && starts_at(rest, 0, b"constructor(");
-        if constructs
-            || (reads || moves)
-                && (self.tag.is_some()
-                    || self.quote_before(i).is_some()
-                    || start == 0 && memchr::memchr2(b'(', b'=', view).is_some())
-        {
-            findings.report(Rule::XssScriptAccess);
-        }
-    }
 }
 
 /// Whether a style sheet has little but an import: one among other styles is everyday in mail.
@@ -391,15 +314,6 @@ fn match_name(name: &[u8], lower: &[u8]) -> bool {
 
 fn matches_any(name: &[u8], lowers: &[&[u8]]) -> bool {
     lowers.iter().any(|lower| name.eq_ignore_ascii_case(lower))
-}
-
-/// Where the word that ends before `end` begins.
-fn word_start(view: &[u8], end: usize) -> usize {
-    let mut start = end;
-    while start > 0 && end - start < 40 && is_word(at(view, start - 1)) {
-        start -= 1;
-    }
-    start
 }
 
 /// Whether a data URL's type is one that a browser runs.
