@@ -270,7 +270,12 @@ fn fold_one(rest: &[u8]) -> (Option<u8>, usize) {
             let low = at(rest, 1) & 0x3F;
             let decoded = if first == 0xC0 { low } else { 0x40 | low };
             let continued = at(rest, 1) & 0xC0 == 0x80 || at(rest, 1) == 0xEE;
-            let plain = continued && matches!(decoded, b'.' | b'/' | b'\\' | b'<' | b'>' | b'\'' | b'"');
+            let plain = continued
+                && match at(rest, 1) {
+                    0xEE => decoded == b'.',
+                    // `%c1%af` is a slash to some.
+                    _ => matches!(decoded, b' '..=b'~') && decoded != b'o',
+                };
             let literal = matches!(at(rest, 1), b'.' | b'/' | b'\\');
             let byte = if literal {
                 at(rest, 1)

@@ -119,7 +119,10 @@ impl Inspection<'_> {
             | Kind::Comma => true,
             Kind::Word(Word::Logic) => true,
             Kind::Word(word) if word.is_fn() => self.tokens.kind(1) == Kind::Open,
-            Kind::Word(_) => matches!(self.tokens.kind(1), Kind::Quote(_) | Kind::Close),
+            Kind::Word(_) => matches!(
+                self.tokens.kind(1),
+                Kind::Quote(_) | Kind::Close | Kind::Comma | Kind::Arith(_) | Kind::Word(Word::Match)
+            ),
             _ => false,
         }
     }

@@ -77,7 +77,7 @@ impl Tokens<'_> {
     /// The operand at `i`, if one begins there.
     pub(super) fn operand(&self, i: usize) -> Option<Operand> {
         if matches!(self.kind(i), Kind::Number | Kind::Quote(_) | Kind::Word(Word::Name)) {
-            return self.bare_operand(i).map(|(what, next)| Operand { what, start: i, next });
+            return self.bare_operand(i).map(|(what, next)| Operand { what, start: i, next: self.after_cast(next) });
         }
         let mut start = i;
         let mut opened = 0usize;
@@ -92,12 +92,19 @@ impl Tokens<'_> {
             }
             start += 1;
         }
-        let (what, mut next) = self.bare_operand(start)?;
+        let (what, next) = self.bare_operand(start)?;
+        let mut next = self.after_cast(next);
         while opened > 0 && self.kind(next) == Kind::Close {
             next += 1;
             opened -= 1;
         }
         Some(Operand { what, start, next })
+    }
+
+    /// The place after `::type` at `i`, or `i`.
+    fn after_cast(&self, i: usize) -> usize {
+        let cast = self.kind(i) == Kind::Other(b':') && self.kind(i + 1) == Kind::Other(b':');
+        if cast && self.word(i + 2).is_some() { i + 3 } else { i }
     }
 
     /// Whether a name may go on at `i`, or be compared there.
@@ -192,6 +199,8 @@ impl Tokens<'_> {
         let i = if self.word(i) == Some(Word::Not) { i + 1 } else { i };
         match self.kind(i) {
             Kind::Compare => Some(i + 1),
+            // `@>` of PostgreSQL's documents.
+            Kind::Variable if self.text_of(i) == b"@" && self.kind(i + 1) == Kind::Compare => Some(i + 2),
             Kind::Word(Word::Match) if self.word(i + 1) == Some(Word::Match) => Some(i + 2),
             Kind::Word(Word::In) => matches!(self.kind(i + 1), Kind::Open | Kind::Variable).then_some(i + 1),
             Kind::Word(Word::Match | Word::Between) => Some(i + 1),
@@ -252,7 +261,7 @@ impl Tokens<'_> {
 
     /// The place after the closing brackets at `i`. Only from what stands before them are they read, so that a run costs its
     /// length.
-    fn after_brackets(&self, i: usize) -> usize {
+    pub(super) fn after_brackets(&self, i: usize) -> usize {
         let mut i = i;
         while self.kind(i) == Kind::Close {
             i += 1;

@@ -6,6 +6,7 @@
 
 mod calls;
 mod clauses;
+mod closed;
 mod grammar;
 mod lex;
 mod token;
@@ -83,6 +84,9 @@ impl Inspection<'_> {
                 return;
             }
         }
+        if self.first && findings.is_empty() {
+            self.cut_off(findings);
+        }
     }
 
     fn word(&self, i: usize, word: Word, findings: &mut Findings) {
@@ -140,6 +144,7 @@ impl Inspection<'_> {
             && !tokens.at(i).spaced()
             && !tokens.at(i + 1).spaced()
             && (tokens.at(i + 1).twin() == NO_TWIN || tokens.at(i).end() - tokens.at(i).start() == 1)
+            && !self.is_attached(i - 1)
         {
             return;
         }
@@ -156,6 +161,11 @@ impl Inspection<'_> {
                 _ => Rule::SqlTautology,
             });
         }
+    }
+
+    /// Whether the quote at `i` closes a word or a number: `1'or'1`.
+    fn is_attached(&self, i: usize) -> bool {
+        !self.tokens.at(i).spaced() && matches!(self.tokens.before(i), Kind::Word(_) | Kind::Number)
     }
 
     /// How much two compared operands look like a probe: 0 to 4.
@@ -223,138 +233,6 @@ impl Inspection<'_> {
             What::Variable => 1 + commented,
             What::Name => commented,
             _ => 0,
-        }
-    }
-
-    /// A quote that may close the value's string.
-    fn quote(&self, i: usize, findings: &mut Findings) {
-        let tokens = &self.tokens;
-        let Kind::Quote(quote) = tokens.kind(i) else { return };
-        // What is reported leads to a comment, to a string that nothing closes or to a query.
-        let leads = match tokens.kind(i + 1) {
-            Kind::Close | Kind::Word(Word::Select) => true,
-            // One that ends the value, or nothing.
-            Kind::Quote(_) => tokens.at(i + 1).twin() == NO_TWIN,
-            _ => tokens.comments_follow(i + 1) || tokens.opens_soon(i, quote),
-        };
-        if !leads {
-            return;
-        }
-        let token = tokens.at(i);
-        let opening = i > 0
-            && (token.spaced()
-                || matches!(
-                    tokens.before(i),
-                    Kind::Compare | Kind::Open | Kind::Comma | Kind::Other(b'[' | b'{' | b':')
-                ));
-        let mut j = i + 1;
-        while matches!(tokens.kind(j), Kind::Close)
-            || j == i + 1 && tokens.kind(j) == Kind::Quote(quote) && tokens.at(j).twin() == NO_TWIN
-        {
-            j += 1;
-        }
-        // Only these lead anywhere.
-        if !matches!(
-            tokens.kind(j),
-            Kind::Dashes
-                | Kind::Hash
-                | Kind::OpenComment
-                | Kind::Semicolon
-                | Kind::Close
-                | Kind::Compare
-                | Kind::Logic(_)
-                | Kind::Arith(_)
-                | Kind::Word(
-                    Word::Select
-                        | Word::Not
-                        | Word::Match
-                        | Word::In
-                        | Word::Between
-                        | Word::Is
-                        | Word::Logic
-                        | Word::Arith
-                )
-        ) {
-            return;
-        }
-        let marked = quote == b'`' && tokens.after(j).len() > 2;
-        if !opening
-            && !marked
-            && !token.odd()
-            && token.twin() == NO_TWIN
-            && tokens.commented_out(j)
-            && self.ends_soon(i, j)
-        {
-            findings.report(Rule::SqlComment);
-            return;
-        }
-        if !opening && !token.odd() && tokens.word(j) == Some(Word::Select) && self.whole_select(j, false) {
-            findings.report(Rule::SqlSubquery);
-        }
-        // What is reported leads to a comment, or to a string that nothing closes.
-        if !tokens.comments_follow(j) && (opening || !tokens.opens_soon(i, quote)) {
-            return;
-        }
-        let chain = tokens.chain(j);
-        let commented = tokens.commented_out(chain.next);
-        if chain.operators == 0 || chain.open != Some(quote) && !commented {
-            return;
-        }
-        // `"mod"` as a word, `36"+x+48"` as a measure.
-        let wrapped = chain.operators == 1
-            && !tokens.at(j).spaced()
-            && matches!(tokens.kind(j), Kind::Word(_))
-            && j == i + 1
-            && !tokens.at(j + 1).spaced();
-        let measured = chain.compares + chain.logic == 0 && chain.names > 0;
-        let listed = chain.logic == 0 && chain.names > 0 || token.odd() && chain.operators == 1;
-        let reopened = chain.open == Some(quote) && !wrapped && !measured && !listed;
-        let cut_off = commented && !opening && !token.odd() && token.twin() == NO_TWIN && chain.names == 0;
-        if reopened && !opening
-            || cut_off
-            || commented && chain.operators > usize::from(chain.names > 0) && chain.compares + chain.calls > 0
-        {
-            findings.report(if chain.compares + chain.logic == 0 {
-                Rule::SqlStringOperator
-            } else {
-                Rule::SqlTautology
-            });
-        }
-    }
-
-    /// Whether little or nothing follows the comment at `j` that the quote at `i` leads to.
-    fn ends_soon(&self, i: usize, j: usize) -> bool {
-        let j = if self.tokens.kind(j) == Kind::Semicolon { j + 1 } else { j };
-        let rest = self.tokens.after(j).trim_ascii();
-        if self.first && i == 1 && j == 2 && self.is_whole_word(j) {
-            return true;
-        }
-        rest.len() <= if self.tokens.at(j).spaced() && j == i + 1 { 2 } else { 24 }
-    }
-
-    /// Whether the word and the quote before the comment at `j` are all that stands before it, and no possessive of prose:
-    /// `Ladies' -- new arrivals`.
-    fn is_whole_word(&self, j: usize) -> bool {
-        let word = self.tokens.text_of(0);
-        let attached = !self.tokens.at(j).spaced();
-        let possessive = matches!(word.last(), Some(b's' | b'S'));
-        !self.tokens.at(j - 1).spaced()
-            && match (self.tokens.kind(0), self.tokens.kind(j)) {
-                (Kind::Word(_), Kind::Dashes) => attached || !possessive,
-                (Kind::Number, Kind::Dashes) | (Kind::Word(_), Kind::Hash) => attached,
-                _ => false,
-            }
-    }
-
-    /// A closing bracket after the value, and what comments out the rest.
-    fn bracket(&self, i: usize, findings: &mut Findings) {
-        if self.uncommented || self.tokens.kind(i + 1) == Kind::Close || !self.tokens.commented_out(i + 1) {
-            return;
-        }
-        // A value that is an expression in brackets, and a comment.
-        let whole = matches!(self.tokens.kind(0), Kind::Open | Kind::Number);
-        if self.first && (whole || self.tokens.left(i + 1) >= 2) && self.tokens.after(i + 1).len() <= 8 {
-            findings.report(Rule::SqlComment);
         }
     }
 
@@ -482,7 +360,7 @@ mod tests {
     const PIECES: &[&str] = &[
         "select ", "union ", " or ", " like ", "1", "1e5", "0x1f", ".5", "(", ")", ";", "'", "--", "-", "/", "*", "@@a", "#",
         "=", "<", "sleep", "count", "drop ", "table ", "from ", "where ", "a", " ", ",", ".", "is ", "null", "case ", "when ",
-        "exec ", "order by ", "limit ", "into outfile ", "procedure analyse", "declare ", "waitfor delay ", "sys", "\u{a0}", "&",
+        "exec ", "order by ", "limit ", "into outfile ", "procedure analyse", "declare ", "waitfor delay ", "sys", "\u{a0}", "&", "::a", "@>",
     ];
 
     /// What is found at the tokens that the lexer noted, or at all.
