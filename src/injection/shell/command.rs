@@ -337,6 +337,9 @@ pub(super) fn tail(view: &[u8], end: usize, ahead: &mut Ahead) -> Tail {
 
 /// Whether an option or a path follows the command that ends at `end`, behind a few other words: `grep root /etc/passwd`.
 pub(super) fn has_argument(view: &[u8], end: usize) -> bool {
+    if at(view, end) > b' ' {
+        return false;
+    }
     let mut pos = end;
     for _ in 0..MAX_WORDS {
         pos = skip_space(view, pos);
@@ -350,8 +353,7 @@ pub(super) fn has_argument(view: &[u8], end: usize) -> bool {
         if path {
             return true;
         }
-        let ends = word.is_empty() || word.iter().any(|byte| matches!(byte, b';' | b'|' | b'&' | b'`' | b'.' | b','));
-        if ends {
+        if word.is_empty() || word.iter().any(|byte| matches!(byte, b'`' | b'.' | b',')) {
             return false;
         }
         pos += word.len();
@@ -359,9 +361,10 @@ pub(super) fn has_argument(view: &[u8], end: usize) -> bool {
     false
 }
 
+/// The word at `i`, up to space or a separator.
 fn word_at(view: &[u8], i: usize) -> &[u8] {
     let rest = cut(view, i, i + MAX_READ);
-    let len = rest.iter().take_while(|&&byte| byte > b' ').count();
+    let len = rest.iter().take_while(|&&byte| byte > b' ' && !matches!(byte, b';' | b'|' | b'&')).count();
     spend(len);
     cut(rest, 0, len)
 }
