@@ -115,13 +115,18 @@ fn entities(text: &[u8]) -> Option<Vec<u8>> {
     })
 }
 
+/// The most digits of a reference behind its zeros: enough to be sure of the intent.
+const MAX_DIGITS: usize = 24;
+
 fn numeric_reference(rest: &[u8]) -> Option<(Char, usize)> {
     let hex = at(rest, 2) | 0x20 == b'x';
     let (radix, start) = if hex { (16, 3) } else { (10, 2) };
     let mut code: u32 = 0;
-    let mut end = start;
-    // Browsers accept any number of leading zeros; this many is enough to be sure of the intent.
-    while end < start + 24 {
+    // Browsers accept any number of leading zeros.
+    let zeros = from(rest, start).iter().take_while(|&&byte| byte == b'0').count();
+    spend(zeros);
+    let mut end = start + zeros;
+    while end < start + zeros + MAX_DIGITS {
         let Some(digit) = char::from(at(rest, end)).to_digit(radix) else { break };
         code = code.saturating_mul(radix).saturating_add(digit);
         end += 1;
@@ -265,7 +270,12 @@ fn fold_one(rest: &[u8]) -> (Option<u8>, usize) {
             let low = at(rest, 1) & 0x3F;
             let decoded = if first == 0xC0 { low } else { 0x40 | low };
             let continued = at(rest, 1) & 0xC0 == 0x80 || at(rest, 1) == 0xEE;
-            let plain = continued && matches!(decoded, b'.' | b'/' | b'\\' | b'<' | b'>' | b'\'' | b'"');
+            let plain = continued
+                && match at(rest, 1) {
+                    0xEE => decoded == b'.',
+                    // `%c1%af` is a slash to some.
+                    _ => matches!(decoded, b' '..=b'~') && decoded != b'o',
+                };
             let literal = matches!(at(rest, 1), b'.' | b'/' | b'\\');
             let byte = if literal {
                 at(rest, 1)

@@ -6,7 +6,7 @@ use super::triggers::{Bytes, Trigger};
 
 /// Where one part of a filter follows another, and where a NUL cuts one off.
 pub(super) const TRIGGERS: [Trigger; 2] = [
-    Trigger::new(Bytes::of(b") \t"), b"(", Bytes::LETTERS.or(Bytes::of(b"&|!"))),
+    Trigger::new(Bytes::of(b")* \t"), b"(", Bytes::LETTERS.or(Bytes::of(b"&|!("))),
     Trigger::new(Bytes::of(b")*"), b"\0", Bytes::ANY),
 ];
 
@@ -26,7 +26,11 @@ pub(super) fn read(view: &[u8], i: usize, findings: &mut Findings) {
         return;
     }
     let closed = view.get(i.saturating_sub(REACH)..i).unwrap_or_default().trim_ascii_end().last() == Some(&b')');
-    if closed && is_unopened(view, i) && is_filter(view, i + 1) {
+    // `*(|(mail=*))`
+    let starred =
+        at(view, i.wrapping_sub(1)) == b'*' && matches!(at(view, i + 1), b'&' | b'|' | b'!') && at(view, i + 2) == b'(';
+    let begins = if at(view, i + 1) == b'(' { i + 2 } else { i + 1 };
+    if starred || closed && is_unopened(view, i) && is_filter(view, begins) {
         findings.report(Rule::LdapFilter);
     }
 }
@@ -47,8 +51,14 @@ fn is_unopened(view: &[u8], i: usize) -> bool {
 /// Whether an attribute with a comparison, or an operator with its filters, stands at `i`.
 fn is_filter(view: &[u8], i: usize) -> bool {
     if matches!(at(view, i), b'&' | b'|' | b'!') {
-        return matches!(at(view, skip_space(view, i + 1)), b'(' | b')');
+        let next = skip_space(view, i + 1);
+        return next >= view.len() || matches!(at(view, next), b'(' | b')') || is_compared(view, next);
     }
+    is_compared(view, i)
+}
+
+/// Whether an attribute with a comparison stands at `i`.
+fn is_compared(view: &[u8], i: usize) -> bool {
     let len = from(view, i)
         .iter()
         .take(48)
@@ -83,6 +93,9 @@ mod tests {
             "a) (mail>=a",
             "%2a%29%28uid=%2a",
             "x)(cn:dn:=a)",
+            "admin*)((|userPassword=*)",
+            "*(|(mail=*))",
+            "*)(&",
         ] {
             assert_eq!(found(value), Some("ldap-filter"), "{value}");
         }
@@ -105,6 +118,9 @@ mod tests {
             "a\0b",
             "see (1), (2) and (3)",
             "list: a) one b) two",
+            "a * (|b| + c)",
+            "5*(&a)",
+            "f(a)((b))",
         ] {
             assert_eq!(found(value), None, "{value}");
         }

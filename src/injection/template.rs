@@ -3,11 +3,12 @@
 use super::bytes::{Needles, at, cut, find, from, skip_space, starts_at};
 use super::rules::{Findings, Rule};
 use super::triggers::{Bytes, Trigger};
+use super::work::spend;
 
 /// Where a template is looked at: what opens an expression, and parts of names that lead out of one.
 pub(super) const TRIGGERS: [Trigger; 8] = [
     Trigger::new(Bytes::of(b"$%#*!~@{"), b"{", Bytes::ANY),
-    Trigger::new(Bytes::ANY, b"{<", Bytes::of(b"%")),
+    Trigger::new(Bytes::ANY, b"{<", Bytes::of(b"%#$")),
     Trigger::new(Bytes::ANY, b"[", Bytes::of(b"#")),
     Trigger::new(Bytes::ANY, b"j", Bytes::of(b"aA")),
     Trigger::new(Bytes::ANY, b"#", Bytes::of(b"_")),
@@ -16,7 +17,9 @@ pub(super) const TRIGGERS: [Trigger; 8] = [
     Trigger::new(Bytes::of(b"eE"), b"(", Bytes::of(b")")),
 ];
 
-/// How far an expression is read.
+/// The longest name of a lookup.
+const MAX_NAME: usize = 24;
+/// How far an expression is read for what prose may hold as well.
 const REACH: usize = 400;
 
 /// Names that stand in no harmless value that has code in it.
@@ -83,6 +86,32 @@ static REACHES: Needles = Needles::new(&[
     b"/etc/",
     b"`",
     b"ex(",
+    b"secret_key",
+    b"request.environ",
+    b"lipsum",
+    b"cycler",
+    b"joiner.",
+    b"config[",
+    b"|sort('",
+    b"|reduce('",
+]);
+
+/// Directives of FreeMarker and Smarty that load, assign or show what no client should.
+static DIRECTIVES: Needles = Needles::new(&[b"<#assign ", b"<#list ", b"<#include ", b"<#import ", b"{$smarty"]);
+
+/// Those of [`REACHES`] that no text between distant delimiters holds by chance.
+static FAR: Needles = Needles::new(&[
+    b"__class__",
+    b"__globals__",
+    b"__init__",
+    b"__import__",
+    b"__builtins__",
+    b"__mro__",
+    b"__subclasses__",
+    b"__base__",
+    b"getruntime",
+    b"processbuilder",
+    b"java.lang",
 ]);
 
 /// Whether `left` ends before `i` and `right` begins there.
@@ -121,19 +150,24 @@ pub(super) struct Template<'a> {
     searched: usize,
     /// For each kind of end: from where it was looked for last, and the place found.
     closes: [(usize, Option<usize>); 4],
+    /// From where a colon or a closing brace was looked for last, and where one was found.
+    colon: Option<(usize, usize)>,
     /// A name stands somewhere that has no business in a value with code in it.
     internals: bool,
 }
 
 impl<'a> Template<'a> {
     pub(super) fn new(view: &'a [u8]) -> Self {
-        Self { view, searched: 0, closes: [(0, None); 4], internals: false }
+        Self { view, searched: 0, closes: [(0, None); 4], colon: None, internals: false }
     }
 
     /// Reports what the mark `byte` at `i` would run; marks are read in their order.
     #[inline(never)]
     pub(super) fn read(&mut self, i: usize, byte: u8, findings: &mut Findings) {
         let view = self.view;
+        if matches!(at(view, i + 1), b'#' | b'$') && DIRECTIVES.any_at(view, i) {
+            findings.report(Rule::TemplateExpression);
+        }
         match byte {
             b'{' => self.brace(i, findings),
             b'<' if at(view, i + 1) == b'%' => self.expression(i + 2, Close::Percent, findings),
@@ -168,8 +202,9 @@ impl<'a> Template<'a> {
         let before = if i == 0 { 0 } else { at(view, i - 1) };
         match before {
             b'$' | b'%' => {
-                let nested = starts_at(view, i + 1, b"${") && cut(view, i + 1, i + 65).contains(&b':');
-                if nested || LOOKUPS.any_at(view, i + 1) {
+                let nested = starts_at(view, i + 1, b"${") && self.has_colon(i + 3);
+                let name = skip_space(view, i + 1);
+                if nested || LOOKUPS.any_at(view, name) || self.parts_name(i, name) {
                     findings.report(Rule::TemplateLookup);
                 }
                 if before == b'$' && at(view, i + 1) == b'@' {
@@ -186,15 +221,43 @@ impl<'a> Template<'a> {
 
     /// The expression from `start` up to `close`.
     fn expression(&mut self, start: usize, close: Close, findings: &mut Findings) {
-        let Some(end) = self.close(start, close).filter(|end| end - start <= REACH) else { return };
+        let Some(end) = self.close(start, close) else { return };
+        let start = skip_space(self.view, start).min(end);
         if arithmetic(cut(self.view, start, end.min(start + 64))) {
             findings.report(Rule::TemplateExpression);
         }
         let from = start.max(self.searched.saturating_sub(40));
-        if from < end && REACHES.any_in(cut(self.view, from, end)) {
+        let reaches = if end - start <= REACH { &REACHES } else { &FAR };
+        if from < end && reaches.any_in(cut(self.view, from, end)) {
             findings.report(Rule::TemplateObject);
         }
         self.searched = self.searched.max(end);
+    }
+
+    /// Whether the `${` before `i` stands inside the name of another lookup and gives a letter of it: `${j${x:-n}di:`.
+    fn parts_name(&mut self, i: usize, name: usize) -> bool {
+        let view = self.view;
+        let before = cut(view, i.saturating_sub(MAX_NAME), i - 1);
+        let part = before.iter().rev().take_while(|byte| byte.is_ascii_alphabetic()).count();
+        part > 0
+            && before.get(..before.len() - part).is_some_and(|outer| outer.ends_with(b"${"))
+            && self.has_colon(name)
+            && self.colon.is_some_and(|(_, colon)| at(view, colon + 1) == b'-')
+    }
+
+    /// Whether a colon stands between `start` and the next `}`.
+    fn has_colon(&mut self, start: usize) -> bool {
+        let place = match self.colon {
+            Some((since, place)) if since <= start && start <= place => place,
+            _ => {
+                let place =
+                    memchr::memchr2(b':', b'}', from(self.view, start)).map_or(self.view.len(), |len| start + len);
+                spend((place - start) / 8);
+                self.colon = Some((start, place));
+                place
+            }
+        };
+        at(self.view, place) == b':'
     }
 
     fn close(&mut self, start: usize, close: Close) -> Option<usize> {

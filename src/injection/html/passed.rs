@@ -50,7 +50,7 @@ pub(super) struct Attributes {
 }
 
 impl Attributes {
-    /// The end of the tag whose attributes begin at `start`, at most [`TAG_REACH`] away.
+    /// The end of the tag whose attributes begin at `start`; one that nothing ends is read for [`TAG_REACH`].
     pub(super) fn end(&mut self, view: &[u8], start: usize) -> usize {
         let end = match self.end {
             Some((from, end)) if from <= start && start <= end => end,
@@ -60,7 +60,7 @@ impl Attributes {
                 end
             }
         };
-        end.min(start + TAG_REACH)
+        if end < view.len() { end } else { end.min(start + TAG_REACH) }
     }
 
     /// The signs between `start` and `end`; those of a tag around it count as well.

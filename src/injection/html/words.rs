@@ -252,6 +252,12 @@ pub(super) static ACTIVE: Words = Words::new(&[
     "xss",
 ]);
 
+/// Those of [`ACTIVE`] that do nothing without an attribute, and whose names stand for things in prose.
+pub(super) static BY_ATTRIBUTE: Words = Words::new(&[
+    "animate", "base", "embed", "frame", "handler", "import", "layer", "listener", "object", "param", "portal", "set",
+    "xml",
+]);
+
 /// Schemes that run what follows them.
 pub(super) const SCRIPT_SCHEMES: &[&str] = &["ecmascript", "javascript", "jscript", "livescript", "vbs", "vbscript"];
 

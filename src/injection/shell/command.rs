@@ -13,9 +13,20 @@ pub(super) enum Known {
     Weak,
 }
 
+/// The longest number that is an option: `kill -9`, `head -20`.
+const MAX_SIGNAL: usize = 3;
+/// How many words behind a command may stand before its option or path, and how much of each is read.
+const MAX_WORDS: usize = 4;
+const MAX_READ: usize = 64;
+
 /// The longest word that is read as a command's argument, in a value that is not long and in one that is.
 const MAX_WORD: usize = 256;
 const SHORT_WORD: usize = 64;
+
+/// The most letters of a name and the directories before it.
+const MAX_PATH: usize = 64;
+/// The most brackets and the like before a command.
+const MAX_OPENED: usize = 20;
 
 /// Whether `text` ends with `lower`, in any case.
 pub(super) fn ends_with(text: &[u8], lower: &[u8]) -> bool {
@@ -34,7 +45,7 @@ pub(super) struct Command {
 #[inline(never)]
 pub(super) fn command(view: &[u8], i: usize) -> Option<Command> {
     match look(view, i) {
-        Look::Nothing => None,
+        Look::Nothing | Look::Assigned(_) => None,
         Look::Plain(end) => plain_command(view, i, end),
         Look::Unclear => unclear_command(view, i),
     }
@@ -55,24 +66,27 @@ fn read_command(view: &[u8], i: usize) -> Option<Command> {
     if matches!(at(view, i), b')' | b';' | b'|' | b'&' | b'<' | b'>' | b'=' | b',' | b'[' | b']' | b'#' | b':' | b'}') {
         return None;
     }
+    // Blanks end at the next mark, so that those of many separators are read once.
     let mut pos = skip_space(view, i);
-    if pos - i > 16 {
-        return None;
-    }
-    while matches!(at(view, pos), b'(' | b'{' | b'@' | b'!') && pos - i < 20 {
+    let mut opened = 0;
+    while matches!(at(view, pos), b'(' | b'{' | b'@' | b'!') && opened < MAX_OPENED {
         pos = skip_space(view, pos + 1);
+        opened += 1;
     }
     let mut name = [0u8; 24];
     let mut len = 0;
     let mut disguised = false;
     let start = pos;
-    while pos - start < 64 {
+    // What disguises a name is no part of it.
+    let mut written = 0;
+    while written < MAX_PATH {
         let byte = at(view, pos);
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'.' | b'-' if pos < view.len() => {
                 let slot = name.get_mut(len)?;
                 *slot = byte.to_ascii_lowercase();
                 len += 1;
+                written += usize::from(byte != b'.');
                 pos += 1;
             }
             // A directory before the name.
@@ -92,6 +106,16 @@ fn read_command(view: &[u8], i: usize) -> Option<Command> {
             b'$' if is_empty_expansion(at(view, pos + 1)) => {
                 disguised = true;
                 pos += 2;
+            }
+            b'$' if starts_at(view, pos + 1, b"()") => {
+                disguised = true;
+                pos += 3;
+            }
+            b'$' if len == 0 && at(view, pos + 1) == b'\'' => pos += 1,
+            // The escape of the command line of Windows.
+            b'^' if at(view, pos + 1).is_ascii_alphabetic() => {
+                disguised |= len > 0;
+                pos += 1;
             }
             b'$' if at(view, pos + 1) == b'{' && len > 0 => break,
             b'`' if at(view, pos + 1) == b'`' => {
@@ -123,6 +147,8 @@ pub(super) enum Look {
     Nothing,
     /// It may be a command, which ends here, without any disguise.
     Plain(usize),
+    /// A variable that is set ends here, and a command may follow.
+    Assigned(usize),
     /// It has to be read with all that may disguise it.
     Unclear,
 }
@@ -141,6 +167,9 @@ pub(super) fn look(view: &[u8], i: usize) -> Look {
         len += 1;
     }
     spend(len);
+    if at(view, start + len) == b'=' && len > 0 {
+        return Look::Assigned(start + len);
+    }
     if len == 0 || sort & DISGUISE != 0 && disguises(view, start + len) {
         return Look::Unclear;
     }
@@ -157,7 +186,7 @@ pub(super) fn look(view: &[u8], i: usize) -> Look {
 fn disguises(view: &[u8], i: usize) -> bool {
     match (at(view, i), at(view, i + 1)) {
         (b'`', next) => next == b'`',
-        (b'$', next) => is_empty_expansion(next),
+        (b'$', next) => is_empty_expansion(next) || next == b'(',
         _ => true,
     }
 }
@@ -200,7 +229,7 @@ const BACKSLASH: u8 = 16;
 
 static SORTS: [u8; 256] = Bytes::sorts(&[
     Bytes::WORD.or(Bytes::of(b".-")),
-    Bytes::of(b"/\\'\"$`"),
+    Bytes::of(b"/\\'\"$`^"),
     Bytes::BLANK,
     Bytes::of(b"/"),
     Bytes::of(b"\\"),
@@ -284,7 +313,11 @@ pub(super) fn tail(view: &[u8], end: usize, ahead: &mut Ahead) -> Tail {
     let behind = || if word.len() == longest { view.len() } else { skip_space(view, word_end) };
     let (second, third) = (at(word, 1), at(word, 2));
     let option = match first {
-        b'-' => second.is_ascii_alphabetic() || second == b'-' && third.is_ascii_alphabetic(),
+        b'-' => {
+            second.is_ascii_alphabetic()
+                || second == b'-' && third.is_ascii_alphabetic()
+                || second.is_ascii_digit() && word.len() <= MAX_SIGNAL
+        }
         b'/' => second.is_ascii_alphanumeric() || word.len() == 1,
         _ => false,
     };
@@ -300,6 +333,55 @@ pub(super) fn tail(view: &[u8], end: usize, ahead: &mut Ahead) -> Tail {
         return Tail::Argument;
     }
     if behind() >= view.len() || word.ends_with(b";") || word.contains(&b'|') { Tail::LastWord } else { Tail::Other }
+}
+
+/// Whether an option or a path follows the command that ends at `end`, behind a few other words: `grep root /etc/passwd`.
+pub(super) fn has_argument(view: &[u8], end: usize) -> bool {
+    if at(view, end) > b' ' {
+        return false;
+    }
+    let mut pos = end;
+    for _ in 0..MAX_WORDS {
+        pos = skip_space(view, pos);
+        let word = word_at(view, pos);
+        let path = match at(word, 0) {
+            b'-' => at(word, 1).is_ascii_alphabetic() || at(word, 1) == b'-' && at(word, 2).is_ascii_alphabetic(),
+            b'/' => word.len() > 2 && at(word, 1).is_ascii_alphanumeric(),
+            b'~' => at(word, 1) == b'/',
+            _ => contains(word, b"://"),
+        };
+        if path {
+            return true;
+        }
+        if word.is_empty() || word.iter().any(|byte| matches!(byte, b'`' | b'.' | b',')) {
+            return false;
+        }
+        pos += word.len();
+    }
+    false
+}
+
+/// The word at `i`, up to space or a separator.
+fn word_at(view: &[u8], i: usize) -> &[u8] {
+    let rest = cut(view, i, i + MAX_READ);
+    let len = rest.iter().take_while(|&&byte| byte > b' ' && !matches!(byte, b';' | b'|' | b'&')).count();
+    spend(len);
+    cut(rest, 0, len)
+}
+
+/// The command that another runs, which ends at `end`, behind options, numbers and assignments: `env A=1 cat`.
+pub(super) fn carried(view: &[u8], end: usize) -> Option<Command> {
+    let mut pos = end;
+    for _ in 0..MAX_WORDS {
+        pos = skip_space(view, pos);
+        let word = word_at(view, pos);
+        let passed = matches!(at(word, 0), b'-' | b'0'..=b'9') || word.contains(&b'=');
+        if !passed {
+            return command(view, pos);
+        }
+        pos += word.len();
+    }
+    None
 }
 
 /// Whether the command that ends at `end` is one whose argument is a number.

@@ -2,17 +2,28 @@
 //!
 //! Commands that are also English words need what makes them commands: an option, a path, a number, the end.
 
+mod calls;
 mod command;
+mod substitution;
 mod words;
 
-use super::bytes::{at, contains, cut, find, from, is_word, skip_space, starts_at};
+use super::bytes::{at, cut, find, from, is_word, skip_space, starts_at};
 use super::rules::{Findings, Rule};
 use super::triggers::{Bytes, Trigger};
 use super::work::spend;
-use command::{Ahead, Command, Known, Look, Tail, command, ends_with, look, plain_command, tail, unclear_command};
+pub(super) use calls::whole;
+use calls::{CALLS, by_path, called, tagged};
+use command::{
+    Ahead, Command, Known, Look, Tail, carried, command, ends_with, has_argument, look, plain_command, tail,
+    unclear_command,
+};
+use substitution::{as_file, backquoted, substituted};
 
 /// The longest value in which a line of its own may be a command.
 const MAX_LINES: usize = 160;
+/// The longest value of a variable that is set before a command, and the longest path whose letters are left open.
+const MAX_VALUE: usize = 64;
+const MAX_GLOB: usize = 32;
 /// How far the code of a PHP tag is read.
 const CODE_REACH: usize = 400;
 
@@ -24,11 +35,11 @@ pub(super) const TRIGGERS: [Trigger; 8] = [
     Trigger::new(Bytes::ANY, b";|&", NO_COMMAND.not()),
     Trigger::new(Bytes::ANY, b"\n", Bytes::ANY),
     Trigger::new(Bytes::BLANK.or(Bytes::of(b"([`\"/,:*>-")).not().or(Bytes::of(b"\0")), b"`", Bytes::ANY),
-    Trigger::new(Bytes::ANY, b"$", Bytes::of(b"{(_iI")),
+    Trigger::new(Bytes::ANY, b"$", Bytes::of(b"{(_iI0")),
     // The last letters of the calls that are known.
     Trigger::new(Bytes::of(b"mcunltoMCUNLTO"), b"(", Bytes::ANY),
     Trigger::new(Bytes::ANY, b"(", Bytes::of(b")")),
-    Trigger::new(Bytes::ANY, b"<", Bytes::of(b"!?")),
+    Trigger::new(Bytes::ANY, b"<>", Bytes::of(b"!?(")),
     Trigger::new(Bytes::ANY, b"/", Bytes::of(b"bBdD")),
 ];
 
@@ -54,6 +65,7 @@ impl<'a> Line<'a> {
             b'`' => backquoted(view, i, passed, findings),
             b'$' => substituted(view, i, passed, findings),
             b'(' => called(view, i, passed, findings),
+            b'<' | b'>' if at(view, i + 1) == b'(' => as_file(view, i, passed, findings),
             b'<' if matches!(at(view, i + 1), b'!' | b'?') => tagged(view, i, passed, findings),
             b'/' => by_path(view, i, passed, findings),
             _ => {}
@@ -70,6 +82,10 @@ struct Passed {
     code: Option<(usize, usize)>,
     /// The same of a connection.
     connection: Option<(usize, usize)>,
+    /// Whether the view is a list of plain words.
+    lists: Option<bool>,
+    /// Where the first `=` stands; the length when there is none.
+    assigned: Option<usize>,
     ahead: Ahead,
 }
 
@@ -82,6 +98,16 @@ impl Passed {
             gap.and_then(|gap| Some(gap + black(gap)?)).unwrap_or(view.len())
         });
         second < i
+    }
+
+    /// Whether the view is nothing but plain words with separators between them: `java; php; python`.
+    fn lists(&mut self, view: &[u8]) -> bool {
+        *self.lists.get_or_insert_with(|| is_list(view))
+    }
+
+    /// Whether a name and its value stand before `i`, as in a query string.
+    fn assigns(&mut self, view: &[u8], i: usize) -> bool {
+        *self.assigned.get_or_insert_with(|| memchr::memchr(b'=', view).unwrap_or(view.len())) < i
     }
 
     /// Whether a connection is made within reach of `i`.
@@ -109,6 +135,22 @@ impl Passed {
         };
         place < i + CODE_REACH && place < view.len()
     }
+}
+
+/// Whether words of letters alone are parted by single separators, the first of more than the one letter that stands for a
+/// value in a probe.
+fn is_list(view: &[u8]) -> bool {
+    spend(view.len());
+    let mut parts =
+        view.trim_ascii_end().split(|byte| matches!(byte, b';' | b'|' | b'&' | b'\n')).map(<[u8]>::trim_ascii);
+    parts.clone().next().is_some_and(|first| first.len() > 1) && parts.all(is_plain_text)
+}
+
+/// Whether `text` is words of letters, with what joins them in names and an apostrophe inside them.
+fn is_plain_text(text: &[u8]) -> bool {
+    let lettered = |end: Option<&u8>| end.is_some_and(|byte| byte.is_ascii_alphabetic() || *byte >= 0x80);
+    let plain = |byte: &u8| lettered(Some(byte)) || matches!(byte, b' ' | b'_' | b'-' | b',' | b'\'');
+    lettered(text.first()) && lettered(text.last()) && text.iter().all(plain)
 }
 
 /// The first place at or after `i` where code runs or includes something; the length when there is none.
@@ -152,13 +194,23 @@ fn is_run(view: &[u8], command: &Command, tail: Tail) -> bool {
     match command.known {
         // `!global || !top)` is code.
         Known::Weak if matches!(at(view, command.end), b')' | b'}') => false,
-        Known::Strong => tail != Tail::Other,
+        // In Markdown a block of code begins with a backquote.
+        Known::Strong => tail != Tail::Other || at(view, 0) != b'`' && has_argument(view, command.end),
         Known::Weak => matches!(tail, Tail::End | Tail::Argument) || tail == Tail::LastWord && is_echo(view, command),
     }
 }
 
+/// Whether the command is also the name of a language or of a thing that is listed with such.
+fn is_language(view: &[u8], command: &Command) -> bool {
+    let name = cut(view, command.end.saturating_sub(6), command.end);
+    [&b"python"[..], b"ruby", b"perl", b"mysql", b"bash", b"dash", b"curl", b"vim", b"nano", b"zip", b"awk", b"sed"]
+        .iter()
+        .any(|language| ends_with(name, language))
+}
+
 fn is_echo(view: &[u8], command: &Command) -> bool {
-    cut(view, command.end.saturating_sub(5), command.end).eq_ignore_ascii_case(b";echo")
+    let glued = cut(view, command.end.saturating_sub(5), command.end);
+    [&b";echo"[..], b"|echo", b"&echo"].iter().any(|echo| glued.eq_ignore_ascii_case(echo))
 }
 
 /// A separator at `i`.
@@ -166,6 +218,9 @@ fn is_echo(view: &[u8], command: &Command) -> bool {
 fn separated(view: &[u8], i: usize, passed: &mut Passed, findings: &mut Findings) {
     match look(view, i + 1) {
         Look::Nothing => {}
+        // `a=1&b=2` has no space in it.
+        Look::Assigned(end) if at(view, i) != b'&' => assigned(view, end, passed, findings),
+        Look::Assigned(_) => {}
         Look::Plain(end) => before_word(view, i, end, passed, findings),
         Look::Unclear => before_marks(view, i, passed, findings),
     }
@@ -177,6 +232,30 @@ fn before_word(view: &[u8], i: usize, end: usize, passed: &mut Passed, findings:
     if let Some(command) = plain_command(view, i + 1, end) {
         parted(view, i, i + 1, &command, passed, findings);
     }
+}
+
+/// A variable that is set behind a separator, up to the mark at `end`, and a command with arguments behind it.
+#[inline(never)]
+fn assigned(view: &[u8], end: usize, passed: &mut Passed, findings: &mut Findings) {
+    let value = from(view, end + 1).iter().take(MAX_VALUE).take_while(|&&byte| byte > b' ' && byte != b';').count();
+    spend(value);
+    let after = end + 1 + value;
+    if after >= view.len() || at(view, after) != b' ' {
+        return;
+    }
+    let Some(command) = carried(view, after) else { return };
+    if tail(view, command.end, &mut passed.ahead) == Tail::Argument {
+        findings.report(Rule::CommandSeparator);
+    }
+}
+
+/// Whether a path with `?` for some of its letters stands at `i`: `/b?n/c?t`.
+fn is_globbed(view: &[u8], i: usize) -> bool {
+    let path = cut(view, i, i + MAX_GLOB);
+    let names = path.iter().take_while(|&&byte| is_word(byte) || matches!(byte, b'?' | b'*' | b'/' | b'-')).count();
+    let path = cut(path, 0, names);
+    at(path, 0) == b'/'
+        && path.iter().position(|&byte| byte == b'?').is_some_and(|mark| from(path, mark).contains(&b'/'))
 }
 
 /// The separator at `i`, perhaps doubled, with marks or nothing behind it.
@@ -197,6 +276,7 @@ fn before_marks(view: &[u8], i: usize, passed: &mut Passed, findings: &mut Findi
     let command = if after > i + 1 { command(view, after) } else { unclear_command(view, after) };
     match command {
         Some(command) => parted(view, i, after, &command, passed, findings),
+        None if is_globbed(view, skip_space(view, after)) => findings.report(Rule::CommandSeparator),
         None if after >= view.len() => ended(view, i, passed, findings),
         None => {}
     }
@@ -207,7 +287,9 @@ fn before_marks(view: &[u8], i: usize, passed: &mut Passed, findings: &mut Findi
 fn parted(view: &[u8], i: usize, after: usize, command: &Command, passed: &mut Passed, findings: &mut Findings) {
     let byte = at(view, i);
     let next = at(view, command.end);
-    let parameter = byte == b'&' && matches!(next, b'=' | b'&' | b';' | b'#');
+    let parameter = byte == b'&'
+        && (matches!(next, b'=' | b'&' | b';' | b'#')
+            || after == i + 1 && command.end >= view.len() && !command.disguised && passed.assigns(view, i));
     // `|name|` opens a closure in Ruby and Rust; `a|stat|b` lists what may be chosen.
     let closure = byte == b'|'
         && (next == b'|' && i > 0 && !is_word(at(view, i - 1))
@@ -217,7 +299,13 @@ fn parted(view: &[u8], i: usize, after: usize, command: &Command, passed: &mut P
     }
     let leading = i <= 2 && command.known == Known::Strong;
     let tail = tail(view, command.end, &mut passed.ahead);
-    if (leading || is_run(view, command, tail) || has_subcommand(view, command, after))
+    if is_listed(view, command, tail, passed) {
+        return;
+    }
+    if (leading
+        || is_run(view, command, tail)
+        || has_subcommand(view, command, after)
+        || runs_another(view, command, passed))
         && !prose(view, i, after, command, tail, passed)
     {
         findings.report(Rule::CommandSeparator);
@@ -234,6 +322,14 @@ fn ended(view: &[u8], i: usize, passed: &mut Passed, findings: &mut Findings) {
     if argument || skip_space(view, command.end) == i {
         findings.report(Rule::CommandSeparator);
     }
+}
+
+/// Whether the command is a word of a list, which has nothing else of a shell.
+fn is_listed(view: &[u8], command: &Command, tail: Tail, passed: &mut Passed) -> bool {
+    !command.disguised
+        && matches!(tail, Tail::End | Tail::LastWord)
+        && (command.known == Known::Weak || is_language(view, command))
+        && passed.lists(view)
 }
 
 /// Whether the separator at `i` and a command with nothing after it read as prose or a table: `tips & more`, `| id |`.
@@ -253,6 +349,14 @@ fn prose(view: &[u8], i: usize, after: usize, command: &Command, tail: Tail, pas
         b'&' => command.known == Known::Weak,
         _ => command.known == Known::Weak && passed.spaced(view, i),
     }
+}
+
+/// Whether the command runs another that has an argument: `env cat /etc/passwd`, `timeout 5 cat /etc/passwd`.
+fn runs_another(view: &[u8], command: &Command, passed: &mut Passed) -> bool {
+    const CARRIERS: [&[u8]; 6] = [b"env", b"exec", b"nice", b"nohup", b"time", b"timeout"];
+    let name = cut(view, command.end.saturating_sub(7), command.end);
+    CARRIERS.iter().any(|carrier| ends_with(name, carrier))
+        && carried(view, command.end).is_some_and(|inner| tail(view, inner.end, &mut passed.ahead) == Tail::Argument)
 }
 
 /// `net user`, `reg add` and the like: commands of Windows whose argument is a word.
@@ -284,207 +388,9 @@ fn new_line(view: &[u8], i: usize, passed: &mut Passed, findings: &mut Findings)
     if cut(view, 0, i).contains(&b' ') {
         return;
     }
-    if command(view, i + 1).is_some_and(|command| is_run(view, &command, tail(view, command.end, &mut passed.ahead))) {
-        findings.report(Rule::CommandSeparator);
-    }
-}
-
-/// A backquote at `i`.
-#[inline(never)]
-fn backquoted(view: &[u8], i: usize, passed: &mut Passed, findings: &mut Findings) {
-    let before = if i == 0 { 0 } else { at(view, i - 1) };
-    let attached = before > b' '
-        && !matches!(before, b'(' | b'[' | b'`' | b'"' | b'/' | b',' | b':' | b'*' | b'>' | b'-')
-        || before == 0;
-    if !attached {
-        return;
-    }
-    // A space inside begins a command only in a value that is one; elsewhere it follows a closing backquote.
-    if i > 0 && at(view, i + 1) <= b' ' {
-        return;
-    }
     let Some(command) = command(view, i + 1) else { return };
-    let closed = memchr::memchr(b'`', from(view, i + 1)).map(|len| i + 1 + len);
-    let ends = closed.is_none_or(|close| skip_space(view, close + 1) >= view.len() || before != 0);
-    if ends && matches!(tail(view, command.end, &mut passed.ahead), Tail::End | Tail::Argument) {
-        findings.report(Rule::CommandSubstitution);
-    }
-}
-
-/// `$` at `i`: `$(command)`, `${IFS}`.
-#[inline(never)]
-fn substituted(view: &[u8], i: usize, passed: &mut Passed, findings: &mut Findings) {
-    if !matches!(at(view, i + 1), b'{' | b'(' | b'_' | b'i' | b'I') {
-        return;
-    }
-    let attached = i > 0 && is_word(at(view, i - 1));
-    if starts_at(view, i, b"${ifs") || attached && starts_at(view, i, b"$ifs") {
-        findings.report(Rule::CommandSubstitution);
-        return;
-    }
-    let superglobals: [&[u8]; 6] = [b"$_get[", b"$_post[", b"$_request[", b"$_server[", b"$_cookie[", b"$_files["];
-    if at(view, i + 1) == b'_' && superglobals.iter().any(|name| starts_at(view, i, name)) {
-        findings.report(Rule::CommandCall);
-        return;
-    }
-    if at(view, i + 1) != b'(' || at(view, i + 2) == b'(' {
-        return;
-    }
-    if at(view, i + 2) == b'`' {
-        findings.report(Rule::CommandSubstitution);
-        return;
-    }
-    if let Some(command) = command(view, i + 2) {
-        // `$(MAKE)` is a variable of make.
-        if at(view, i + 2).is_ascii_uppercase() && at(view, command.end) == b')' {
-            return;
-        }
-        if tail(view, command.end, &mut passed.ahead) != Tail::Other || command.known == Known::Strong {
-            findings.report(Rule::CommandSubstitution);
-        }
-    }
-}
-
-/// Functions of interpreters that run commands or code.
-const CALLS: &[&[u8]] = &[
-    b"system",
-    b"exec",
-    b"passthru",
-    b"shell_exec",
-    b"popen",
-    b"proc_open",
-    b"pcntl_exec",
-    b"eval",
-    b"assert",
-    b"execsync",
-    b"spawn",
-];
-
-/// `(` at `i`: a call that runs a command, or a function definition in the environment.
-#[inline(never)]
-fn called(view: &[u8], i: usize, passed: &mut Passed, findings: &mut Findings) {
-    if at(view, i + 1) == b')' && i <= 4 {
-        let brace = skip_space(view, i + 2);
-        if at(view, brace) == b'{' && cut(view, 0, i).iter().all(|&byte| byte <= b' ' || byte == b'"' || byte == b'\'')
-        {
-            let body = cut(view, brace + 1, brace + 24);
-            if contains(body, b";") && contains(body, b"}") {
-                findings.report(Rule::CommandShellshock);
-            }
-        }
-    }
-    let mut start = i;
-    while start > 0 && i - start < 20 && is_word(at(view, start - 1)) {
-        start -= 1;
-    }
-    let name = cut(view, start, i);
-    if name.len() < 4 {
-        return;
-    }
-    if (name.eq_ignore_ascii_case(b"phpinfo") || name.eq_ignore_ascii_case(b"phpversion")) && at(view, i + 1) == b')' {
-        findings.report(Rule::CommandCall);
-        return;
-    }
-    if name.eq_ignore_ascii_case(b"socket") {
-        let python = start >= 7 && starts_at(view, start - 7, b"socket.") && passed.connects(view, i);
-        if python || starts_at(view, i, b"(s,pf_inet") {
-            findings.report(Rule::CommandShell);
-        }
-        return;
-    }
-    let quote = skip_space(cut(view, 0, i + 64), i + 1);
-    if !matches!(at(view, quote), b'"' | b'\'' | b'`' | b'$')
-        || !CALLS.iter().any(|call| name.eq_ignore_ascii_case(call))
-    {
-        return;
-    }
-    let quoted = matches!(at(view, quote), b'"' | b'\'' | b'`');
-    let variable = at(view, quote) == b'$' && at(view, quote + 1) == b'_';
-    if variable
-        || quoted
-            && command(view, quote + 1).is_some_and(|command| {
-                matches!(tail(view, command.end, &mut passed.ahead), Tail::End | Tail::Argument | Tail::LastWord)
-                    || matches!(at(view, command.end.saturating_sub(1)), b'"' | b'\'')
-            })
-    {
-        findings.report(Rule::CommandCall);
-    }
-}
-
-/// `<` at `i`: server-side includes and PHP.
-#[inline(never)]
-fn tagged(view: &[u8], i: usize, passed: &mut Passed, findings: &mut Findings) {
-    let found = match at(view, i + 1) {
-        b'!' => [&b"<!--#exec"[..], b"<!--#include", b"<!--#echo"].iter().any(|tag| starts_at(view, i, tag)),
-        b'?' => (starts_at(view, i, b"<?php") || starts_at(view, i, b"<?=")) && passed.coded(view, i),
-        _ => false,
-    };
-    if found {
-        findings.report(Rule::CommandCall);
-    }
-}
-
-/// `/` at `i`: `/bin/sh -c`, `/dev/tcp/`.
-#[inline(never)]
-fn by_path(view: &[u8], i: usize, passed: &mut Passed, findings: &mut Findings) {
-    if !matches!(at(view, i + 1) | 0x20, b'b' | b'd') {
-        return;
-    }
-    if starts_at(view, i, b"/dev/tcp/") || starts_at(view, i, b"/dev/udp/") {
-        findings.report(Rule::CommandShell);
-        return;
-    }
-    if !starts_at(view, i, b"/bin/") {
-        return;
-    }
-    let shell = [&b"sh"[..], b"bash", b"dash", b"zsh", b"ksh"].iter().any(|name| starts_at(view, i + 5, name));
-    let option = matches!(cut(view, i.saturating_sub(3), i), b"-e " | b"-c ");
-    if (shell || option)
-        && let Some(command) = command(view, i + 5)
-    {
-        let run = shell
-            && tail(view, command.end, &mut passed.ahead) == Tail::Argument
-            && at(view, skip_space(view, command.end)) == b'-';
-        if run || option {
-            findings.report(Rule::CommandShell);
-        }
-    }
-}
-
-/// Values that are a command line from their first word on.
-pub(super) fn whole(view: &[u8], findings: &mut Findings) {
-    let start = skip_space(view, 0);
-    if !matches!(at(view, start) | 0x20, b'n' | b'b' | b's' | b'p' | b'c' | b'r' | b'/') {
-        return;
-    }
-    let interpreters: [(&[u8], &[u8]); 12] = [
-        (b"nc ", b"-e"),
-        (b"nc ", b"-l"),
-        (b"ncat ", b"-"),
-        (b"netcat ", b"-"),
-        (b"bash ", b"-i"),
-        (b"bash ", b"-c"),
-        (b"sh ", b"-c"),
-        (b"powershell", b" -"),
-        (b"cmd.exe ", b"/c"),
-        (b"cmd ", b"/c"),
-        (b"perl ", b"-e"),
-        (b"python ", b"-c"),
-    ];
-    for (name, option) in interpreters {
-        if starts_at(view, start, name) && contains(cut(view, start + name.len() - 1, start + name.len() + 12), option)
-        {
-            findings.report(Rule::CommandShell);
-        }
-    }
-    let line = cut(view, 0, 512);
-    let shows = [&b"cat "[..], b"/bin/cat ", b"/usr/bin/cat "].iter().any(|name| starts_at(view, start, name));
-    if shows && (contains(line, b"/etc/") || contains(line, b"/proc/")) {
-        findings.report(Rule::CommandShell);
-    }
-    let pings =
-        starts_at(view, start, b"ping -") && at(view, start + 7) == b' ' && at(view, start + 8).is_ascii_digit();
-    if pings || starts_at(view, start, b"rm -rf ") {
-        findings.report(Rule::CommandShell);
+    let tail = tail(view, command.end, &mut passed.ahead);
+    if is_run(view, &command, tail) && !is_listed(view, &command, tail, passed) {
+        findings.report(Rule::CommandSeparator);
     }
 }

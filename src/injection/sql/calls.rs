@@ -119,7 +119,10 @@ impl Inspection<'_> {
             | Kind::Comma => true,
             Kind::Word(Word::Logic) => true,
             Kind::Word(word) if word.is_fn() => self.tokens.kind(1) == Kind::Open,
-            Kind::Word(_) => matches!(self.tokens.kind(1), Kind::Quote(_) | Kind::Close),
+            Kind::Word(_) => matches!(
+                self.tokens.kind(1),
+                Kind::Quote(_) | Kind::Close | Kind::Comma | Kind::Arith(_) | Kind::Word(Word::Match)
+            ),
             _ => false,
         }
     }
@@ -150,6 +153,11 @@ impl Inspection<'_> {
         }
         let Some(first) = tokens.operand(i + 2) else { return };
         let Some(second) = tokens.comparison(first.next).and_then(|j| tokens.operand(j)) else { return };
+        // `=IF(A1>5,"yes","no")` of a spreadsheet.
+        let formula = i == 1 && tokens.text_of(0) == b"=" && first.what == What::Name;
+        if formula {
+            return;
+        }
         let statement = tokens.kind(second.next) == Kind::Close && tokens.word(second.next + 1) == Some(Word::Select);
         if (statement || tokens.kind(second.next) == Kind::Comma)
             && (first.what.is_literal() && second.what.is_literal() || self.in_expression(i))
@@ -174,7 +182,8 @@ impl Inspection<'_> {
 
     /// `@@version`.
     pub(super) fn variable(&self, i: usize, findings: &mut Findings) {
-        if self.tokens.text_of(i).starts_with(b"@@") && self.in_expression(i) && self.begins_as_value() {
+        let text = self.tokens.text_of(i);
+        if text.len() > 2 && text.starts_with(b"@@") && self.in_expression(i) && self.begins_as_value() {
             findings.report(Rule::SqlSystemObject);
         }
     }

@@ -15,7 +15,9 @@ impl Inspection<'_> {
         }
         let Some(first) = tokens.operand(i + 2) else { return };
         let left = tokens.left(i);
-        let commented = tokens.commented_out(first.next);
+        // `ORDER BY 1 DESC`
+        let directed = usize::from(tokens.word(first.next) == Some(Word::Suffix));
+        let commented = tokens.commented_out(first.next + directed);
         let listed = tokens.kind(first.next) == Kind::Comma;
         let strong = match first.what {
             What::Number => {

@@ -1,14 +1,15 @@
 //! Pieces of SQL's grammar over ambiguous tokens: operands, operators and what stands to their left.
 //!
-//! Every function looks at a bounded number of tokens, so that a pass over all of them stays linear.
+//! Every function looks at a bounded number of tokens, or over a run of prefixes or brackets that is entered from one end
+//! alone, so that a pass over all of them stays linear.
 
 use super::token::{Kind, NO_TWIN, Tokens};
 use super::words::Word;
 
 /// The most tokens a bracketed operand may have.
 const MAX_CALL: usize = 32;
-/// The most signs, brackets and the like before an operand.
-const MAX_PREFIX: usize = 12;
+/// The most tokens between `CASE` and its first `WHEN`.
+const MAX_CASE: usize = 10;
 /// The most operators of one chain.
 const MAX_CHAIN: usize = 8;
 
@@ -76,7 +77,7 @@ impl Tokens<'_> {
     /// The operand at `i`, if one begins there.
     pub(super) fn operand(&self, i: usize) -> Option<Operand> {
         if matches!(self.kind(i), Kind::Number | Kind::Quote(_) | Kind::Word(Word::Name)) {
-            return self.bare_operand(i).map(|(what, next)| Operand { what, start: i, next });
+            return self.bare_operand(i).map(|(what, next)| Operand { what, start: i, next: self.after_cast(next) });
         }
         let mut start = i;
         let mut opened = 0usize;
@@ -85,21 +86,25 @@ impl Tokens<'_> {
                 Kind::Open => opened += 1,
                 Kind::Bang | Kind::Word(Word::Not | Word::Prefix | Word::Exists | Word::All) => {}
                 Kind::Arith(b'+' | b'-') => {}
-                Kind::Dashes | Kind::Compare if self.text_of(start) == b"~" => {}
+                Kind::Dashes | Kind::Compare if self.text_of(start).iter().all(|&byte| byte == b'~') => {}
                 // `--1` is a double sign only where it is not a comment.
                 _ => break,
             }
             start += 1;
-            if start - i > MAX_PREFIX {
-                return None;
-            }
         }
-        let (what, mut next) = self.bare_operand(start)?;
+        let (what, next) = self.bare_operand(start)?;
+        let mut next = self.after_cast(next);
         while opened > 0 && self.kind(next) == Kind::Close {
             next += 1;
             opened -= 1;
         }
         Some(Operand { what, start, next })
+    }
+
+    /// The place after `::type` at `i`, or `i`.
+    fn after_cast(&self, i: usize) -> usize {
+        let cast = self.kind(i) == Kind::Other(b':') && self.kind(i + 1) == Kind::Other(b':');
+        if cast && self.word(i + 2).is_some() { i + 3 } else { i }
     }
 
     /// Whether a name may go on at `i`, or be compared there.
@@ -127,7 +132,8 @@ impl Tokens<'_> {
             Kind::Variable => Some((What::Variable, start + 1)),
             Kind::Word(Word::Null) => Some((What::Null, start + 1)),
             Kind::Word(Word::Boolean) => Some((What::Boolean, start + 1)),
-            Kind::Word(Word::Select | Word::Case) => Some((What::Query, start + 1)),
+            Kind::Word(Word::Select) => Some((What::Query, start + 1)),
+            Kind::Word(Word::Case) if self.has_branches(start) => Some((What::Query, start + 1)),
             Kind::Word(word) => {
                 let mut last = start;
                 let mut part = word;
@@ -147,13 +153,18 @@ impl Tokens<'_> {
                 if is_reserved(word) {
                     return None;
                 }
-                if part == Word::InfoFn {
+                if part == Word::InfoFn && is_called_bare(self.text_of(last)) {
                     return Some((What::Call(part), last + 1));
                 }
                 Some((What::Name, last + 1))
             }
             _ => None,
         }
+    }
+
+    /// Whether the `CASE` at `i` has a `WHEN`; by itself it is a word of prose or a parameter.
+    pub(super) fn has_branches(&self, i: usize) -> bool {
+        (i + 1..i + MAX_CASE).any(|j| self.word(j) == Some(Word::When))
     }
 
     /// The place after the bracket that closes the one at `open`, or a bounded way into it.
@@ -188,6 +199,8 @@ impl Tokens<'_> {
         let i = if self.word(i) == Some(Word::Not) { i + 1 } else { i };
         match self.kind(i) {
             Kind::Compare => Some(i + 1),
+            // `@>` of PostgreSQL's documents.
+            Kind::Variable if self.text_of(i) == b"@" && self.kind(i + 1) == Kind::Compare => Some(i + 2),
             Kind::Word(Word::Match) if self.word(i + 1) == Some(Word::Match) => Some(i + 2),
             Kind::Word(Word::In) => matches!(self.kind(i + 1), Kind::Open | Kind::Variable).then_some(i + 1),
             Kind::Word(Word::Match | Word::Between) => Some(i + 1),
@@ -235,11 +248,7 @@ impl Tokens<'_> {
             _ => (self.comparison(i)?, [1, 0]),
         };
         let operand = self.operand(after)?;
-        let mut next = operand.next;
-        let end = next + MAX_PREFIX;
-        while next < end && self.kind(next) == Kind::Close {
-            next += 1;
-        }
+        let next = self.after_brackets(operand.next);
         let (operand, open) = match operand.what {
             What::Name => ([1, 0], 0),
             What::Call(_) | What::Query => ([0, 1], 0),
@@ -250,16 +259,22 @@ impl Tokens<'_> {
         Some(Link { next: u32::try_from(next).ok()?, tally, open })
     }
 
+    /// The place after the closing brackets at `i`. Only from what stands before them are they read, so that a run costs its
+    /// length.
+    pub(super) fn after_brackets(&self, i: usize) -> usize {
+        let mut i = i;
+        while self.kind(i) == Kind::Close {
+            i += 1;
+        }
+        i
+    }
+
     /// Whether what comments out the rest of a query stands at `i`, perhaps after a semicolon.
     pub(super) fn commented_out(&self, i: usize) -> bool {
         if !self.comments_follow(i) {
             return false;
         }
-        let mut i = i;
-        let end = i + MAX_PREFIX;
-        while i < end && self.kind(i) == Kind::Close {
-            i += 1;
-        }
+        let i = self.after_brackets(i);
         let i = if self.kind(i) == Kind::Semicolon { i + 1 } else { i };
         matches!(self.kind(i), Kind::Dashes | Kind::Hash | Kind::OpenComment)
     }
@@ -267,7 +282,7 @@ impl Tokens<'_> {
     /// How much the left of `i` looks like the end of a value inside a query: 0 to 3.
     pub(super) fn left(&self, i: usize) -> u8 {
         let mut end = i;
-        while end > 0 && i - end < 8 && matches!(self.before(end), Kind::Close | Kind::Arith(b'%')) {
+        while end > 0 && matches!(self.before(end), Kind::Close | Kind::Arith(b'%')) {
             if self.before(end) == Kind::Close && self.at(end - 1).odd() {
                 // The end of a call or of brackets that the value itself opens.
                 return 1;
@@ -327,6 +342,12 @@ impl Tokens<'_> {
             _ => false,
         }
     }
+}
+
+/// Whether a function of the database is called by its name alone; others of this name are columns and parameters.
+fn is_called_bare(name: &[u8]) -> bool {
+    const BARE: [&[u8]; 5] = [b"current_user", b"session_user", b"system_user", b"current_schema", b"current_database"];
+    BARE.iter().any(|bare| name.eq_ignore_ascii_case(bare))
 }
 
 /// Words that no operand can begin with.

@@ -90,9 +90,10 @@ mod next {
     pub(super) const CLOSED: u32 =
         QUOTE | CLOSE | COMMENT | SEMICOLON | COMPARE | LOGIC | SIGN | ARITH | SELECT | OPERATOR;
     /// What makes a condition of a number: a comparison, or what comments out the rest, perhaps behind brackets.
-    pub(super) const BEHIND_NUMBER: u32 = BEHIND | COMPARE | OPERATOR | CLOSE | SEMICOLON | COMMENT | END;
+    pub(super) const BEHIND_NUMBER: u32 =
+        BEHIND | COMPARE | OPERATOR | CLOSE | SEMICOLON | COMMENT | VARIABLE | DOT | END;
     /// The same of a name, which may go on, and is none by itself.
-    pub(super) const BEHIND_NAME: u32 = BEHIND_NUMBER & !END | DOT | OPEN;
+    pub(super) const BEHIND_NAME: u32 = BEHIND_NUMBER & !END | OPEN;
 }
 
 /// What is known of a token by its kind, in one word for every byte of text: its code and the role of what begins it, what
@@ -121,7 +122,8 @@ impl Lead {
             Kind::Bang => (next::VARIABLE, 0),
             Kind::Variable => (next::VARIABLE, next::ANY | next::END),
             Kind::Dashes | Kind::Hash | Kind::OpenComment => (next::COMMENT, 0),
-            Kind::Dot => (next::DOT, 0),
+            // One that a cast begins with goes on as well.
+            Kind::Dot | Kind::Other(b':') => (next::DOT, 0),
             Kind::End | Kind::Comma | Kind::Other(_) => (0, 0),
         };
         Self(((is | next::ANY) as u64) << 32 | (wants as u64) << 12 | (role as u64) << 8 | code as u64)
@@ -469,7 +471,7 @@ const fn names() -> [bool; 256] {
     let mut table = [false; 256];
     let mut byte = 0;
     while byte < 256 {
-        table[byte] = is_name(byte as u8);
+        table[byte] = is_name(byte as u8) && byte as u8 != NO_BREAK;
         byte += 1;
     }
     table
@@ -480,11 +482,19 @@ const fn names() -> [bool; 256] {
 fn word_end(text: &[u8], pos: usize) -> usize {
     let mut end = pos;
     while let Some(&byte) = text.get(end)
-        && NAMES.get(usize::from(byte)).copied().unwrap_or(false)
+        && (NAMES.get(usize::from(byte)).copied().unwrap_or(false) || byte == NO_BREAK && is_continued(text, end))
     {
         end += 1;
     }
     end
+}
+
+/// What MySQL takes for a space where it does not go on with a character.
+const NO_BREAK: u8 = 0xA0;
+
+/// Whether the byte at `i` goes on with a character of UTF-8: one behind ASCII cannot.
+fn is_continued(text: &[u8], i: usize) -> bool {
+    i > 0 && at(text, i - 1) >= 0x80
 }
 
 /// The part that a name plays, if it may be any word of SQL.

@@ -6,6 +6,7 @@
 
 mod calls;
 mod clauses;
+mod closed;
 mod grammar;
 mod lex;
 mod token;
@@ -23,8 +24,6 @@ use words::Word;
 const WINDOW: usize = 32 * 1024;
 /// How much of the end of a part is seen again with the next.
 const OVERLAP: usize = 1024;
-/// The longest part that is read a second time with its line comments left out.
-const MAX_COMMENTED: usize = 1024;
 
 /// Reports what `view` would do inside a query.
 pub(super) fn inspect(view: &[u8], room: &mut Room, findings: &mut Findings) {
@@ -46,11 +45,11 @@ pub(super) fn inspect(view: &[u8], room: &mut Room, findings: &mut Findings) {
     }
 }
 
-/// Whether a line ends in a comment and another follows, in a value short enough to be read twice.
+/// Whether a line ends in a comment and another follows.
 fn has_line_comments(part: &[u8]) -> bool {
-    part.len() <= MAX_COMMENTED
-        && memchr::memchr(b'\n', part).is_some()
-        && (memchr::memchr(b'#', part).is_some() || super::bytes::find(part, 0, b"--").is_some())
+    let Some(last) = memchr::memrchr(b'\n', part) else { return false };
+    let lines = super::bytes::cut(part, 0, last);
+    memchr::memchr(b'#', lines).is_some() || super::bytes::find(lines, 0, b"--").is_some()
 }
 
 struct Inspection<'a> {
@@ -84,6 +83,9 @@ impl Inspection<'_> {
             if findings.is_sure() {
                 return;
             }
+        }
+        if self.first && findings.is_empty() {
+            self.cut_off(findings);
         }
     }
 
@@ -142,6 +144,7 @@ impl Inspection<'_> {
             && !tokens.at(i).spaced()
             && !tokens.at(i + 1).spaced()
             && (tokens.at(i + 1).twin() == NO_TWIN || tokens.at(i).end() - tokens.at(i).start() == 1)
+            && !self.is_attached(i - 1)
         {
             return;
         }
@@ -160,6 +163,11 @@ impl Inspection<'_> {
         }
     }
 
+    /// Whether the quote at `i` closes a word or a number: `1'or'1`.
+    fn is_attached(&self, i: usize) -> bool {
+        !self.tokens.at(i).spaced() && matches!(self.tokens.before(i), Kind::Word(_) | Kind::Number)
+    }
+
     /// How much two compared operands look like a probe: 0 to 4.
     fn compared(&self, i: usize, first: Operand, second: Operand) -> u8 {
         let tokens = &self.tokens;
@@ -169,21 +177,23 @@ impl Inspection<'_> {
             _ => 0,
         };
         let commented = u8::from(tokens.commented_out(second.next));
+        let parameter = matches!(tokens.kind(i), Kind::Logic(_)) && tokens.text_of(i).len() == 1;
+        let bracketed = tokens.before(first.next) == Kind::Close;
         let same = tokens.text_of(first.start).eq_ignore_ascii_case(tokens.text_of(second.start));
         match (first.what, second.what) {
             (What::Number, What::Number) if same => 4,
             (What::Number, What::Number) if matches!(tokens.text_of(first.next), b"<" | b">") => 2,
             (What::Text { .. }, What::Text { .. }) => 3 + u8::from(opened > 0),
             (a, b) if a.is_literal() && b.is_literal() => 3,
-            (What::Query, _) | (_, What::Query) => 4,
+            (What::Query, _) if self.is_query(first) => 4,
+            (_, What::Query) if self.is_query(second) => 4,
             (What::Call(a), What::Call(b)) if a.is_fn() && b.is_fn() => 3,
-            (What::Call(word), other) | (other, What::Call(word)) if word.is_fn() => {
+            (What::Call(word), other) | (other, What::Call(word)) if word.is_fn() && (bracketed || !parameter) => {
                 let strong = matches!(word, Word::TimeFn | Word::DangerFn | Word::InfoFn);
                 2 + u8::from(strong || i == 0) + u8::from(other.is_literal() && strong) + commented.max(opened.min(1))
             }
             (What::Name, What::Name) => u8::from(same) + 1 + commented,
             _ => {
-                let parameter = matches!(tokens.kind(i), Kind::Logic(_)) && tokens.text_of(i).len() == 1;
                 let literal = first.what.is_literal() || second.what.is_literal();
                 let probing = !parameter && literal && tokens.left(i) >= 2;
                 1 + opened.max(commented).max(u8::from(probing))
@@ -191,11 +201,23 @@ impl Inspection<'_> {
         }
     }
 
+    /// Whether the operand is a conditional or a query that has a list.
+    fn is_query(&self, operand: Operand) -> bool {
+        self.tokens.word(operand.start) == Some(Word::Case) || self.tokens.selects(operand.start)
+    }
+
     /// How much a condition without comparison looks like a probe: 0 to 4.
     fn alone(&self, i: usize, operand: Operand) -> u8 {
         let commented = u8::from(self.tokens.commented_out(operand.next));
         let last = operand.next >= self.tokens.len();
         match operand.what {
+            // `alarm() and sleep()` names them.
+            What::Call(Word::TimeFn)
+                if self.tokens.kind(operand.start + 1) == Kind::Open
+                    && self.tokens.kind(operand.start + 2) == Kind::Close =>
+            {
+                0
+            }
             What::Call(Word::TimeFn | Word::DangerFn) => 4,
             What::Call(Word::InfoFn)
                 if self.tokens.kind(operand.start + 1) == Kind::Open && !self.tokens.at(operand.start + 1).spaced() =>
@@ -204,132 +226,13 @@ impl Inspection<'_> {
             }
             What::Call(Word::InfoFn) => 1 + commented,
             What::Call(word) if word.is_fn() => 2 + commented,
-            What::Query
-                if self.tokens.selects(operand.start) || self.tokens.word(operand.start) == Some(Word::Case) =>
-            {
-                3
-            }
+            What::Query if self.is_query(operand) => 3,
             What::Boolean => 2 * commented.max(u8::from(last)) + u8::from(i == 0) * commented,
             What::Number | What::Null => 2 * commented + u8::from(last),
             What::Text { quote, open: true } if self.tokens.before(i) == Kind::Quote(quote) => 2,
             What::Variable => 1 + commented,
             What::Name => commented,
             _ => 0,
-        }
-    }
-
-    /// A quote that may close the value's string.
-    fn quote(&self, i: usize, findings: &mut Findings) {
-        let tokens = &self.tokens;
-        let Kind::Quote(quote) = tokens.kind(i) else { return };
-        // What is reported leads to a comment, to a string that nothing closes or to a query.
-        let leads = match tokens.kind(i + 1) {
-            Kind::Close | Kind::Word(Word::Select) => true,
-            // One that ends the value, or nothing.
-            Kind::Quote(_) => tokens.at(i + 1).twin() == NO_TWIN,
-            _ => tokens.comments_follow(i + 1) || tokens.opens_soon(i, quote),
-        };
-        if !leads {
-            return;
-        }
-        let token = tokens.at(i);
-        let opening = i > 0
-            && (token.spaced()
-                || matches!(
-                    tokens.before(i),
-                    Kind::Compare | Kind::Open | Kind::Comma | Kind::Other(b'[' | b'{' | b':')
-                ));
-        let mut j = i + 1;
-        while j < i + 8 && matches!(tokens.kind(j), Kind::Close)
-            || j == i + 1 && tokens.kind(j) == Kind::Quote(quote) && tokens.at(j).twin() == NO_TWIN
-        {
-            j += 1;
-        }
-        // Only these lead anywhere.
-        if !matches!(
-            tokens.kind(j),
-            Kind::Dashes
-                | Kind::Hash
-                | Kind::OpenComment
-                | Kind::Semicolon
-                | Kind::Close
-                | Kind::Compare
-                | Kind::Logic(_)
-                | Kind::Arith(_)
-                | Kind::Word(
-                    Word::Select
-                        | Word::Not
-                        | Word::Match
-                        | Word::In
-                        | Word::Between
-                        | Word::Is
-                        | Word::Logic
-                        | Word::Arith
-                )
-        ) {
-            return;
-        }
-        let marked = quote == b'`' && tokens.after(j).len() > 2;
-        if !opening
-            && !marked
-            && !token.odd()
-            && token.twin() == NO_TWIN
-            && tokens.commented_out(j)
-            && self.ends_soon(i, j)
-        {
-            findings.report(Rule::SqlComment);
-            return;
-        }
-        if !opening && !token.odd() && tokens.word(j) == Some(Word::Select) && self.whole_select(j, false) {
-            findings.report(Rule::SqlSubquery);
-        }
-        // What is reported leads to a comment, or to a string that nothing closes.
-        if !tokens.comments_follow(j) && (opening || !tokens.opens_soon(i, quote)) {
-            return;
-        }
-        let chain = tokens.chain(j);
-        let commented = tokens.commented_out(chain.next);
-        if chain.operators == 0 || chain.open != Some(quote) && !commented {
-            return;
-        }
-        // `"mod"` as a word, `36"+x+48"` as a measure.
-        let wrapped = chain.operators == 1
-            && !tokens.at(j).spaced()
-            && matches!(tokens.kind(j), Kind::Word(_))
-            && j == i + 1
-            && !tokens.at(j + 1).spaced();
-        let measured = chain.compares + chain.logic == 0 && chain.names > 0;
-        let listed = chain.logic == 0 && chain.names > 0 || token.odd() && chain.operators == 1;
-        let reopened = chain.open == Some(quote) && !wrapped && !measured && !listed;
-        let cut_off = commented && !opening && !token.odd() && token.twin() == NO_TWIN && chain.names == 0;
-        if reopened && !opening
-            || cut_off
-            || commented && chain.operators > usize::from(chain.names > 0) && chain.compares + chain.calls > 0
-        {
-            findings.report(if chain.compares + chain.logic == 0 {
-                Rule::SqlStringOperator
-            } else {
-                Rule::SqlTautology
-            });
-        }
-    }
-
-    /// Whether little or nothing follows the comment at `j` that the quote at `i` leads to.
-    fn ends_soon(&self, i: usize, j: usize) -> bool {
-        let j = if self.tokens.kind(j) == Kind::Semicolon { j + 1 } else { j };
-        let rest = self.tokens.after(j).trim_ascii();
-        rest.len() <= if self.tokens.at(j).spaced() && j == i + 1 { 2 } else { 24 }
-    }
-
-    /// A closing bracket after the value, and what comments out the rest.
-    fn bracket(&self, i: usize, findings: &mut Findings) {
-        if self.uncommented || self.tokens.kind(i + 1) == Kind::Close || !self.tokens.commented_out(i + 1) {
-            return;
-        }
-        // A value that is an expression in brackets, and a comment.
-        let whole = matches!(self.tokens.kind(0), Kind::Open | Kind::Number);
-        if self.first && (whole || self.tokens.left(i + 1) >= 2) && self.tokens.after(i + 1).len() <= 8 {
-            findings.report(Rule::SqlComment);
         }
     }
 
@@ -457,7 +360,7 @@ mod tests {
     const PIECES: &[&str] = &[
         "select ", "union ", " or ", " like ", "1", "1e5", "0x1f", ".5", "(", ")", ";", "'", "--", "-", "/", "*", "@@a", "#",
         "=", "<", "sleep", "count", "drop ", "table ", "from ", "where ", "a", " ", ",", ".", "is ", "null", "case ", "when ",
-        "exec ", "order by ", "limit ", "into outfile ", "procedure analyse", "declare ", "waitfor delay ", "sys", "\u{a0}", "&",
+        "exec ", "order by ", "limit ", "into outfile ", "procedure analyse", "declare ", "waitfor delay ", "sys", "\u{a0}", "&", "::a", "@>",
     ];
 
     /// What is found at the tokens that the lexer noted, or at all.

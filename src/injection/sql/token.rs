@@ -233,6 +233,18 @@ impl<'a> Tokens<'a> {
         })
     }
 
+    /// The quote of the value, if it has no other of any kind; a backquote marks a name.
+    pub(super) fn only_quote(&self) -> Option<usize> {
+        let [single, double, back] = self.last_quotes;
+        let quote = match (single, double, back) {
+            (quote, NO_PLACE, NO_PLACE) | (NO_PLACE, quote, NO_PLACE) if quote != NO_PLACE => usize::from(quote),
+            _ => return None,
+        };
+        // The first of its kind is the last.
+        let first = self.tokens.iter().position(|token| matches!(token.kind(), Kind::Quote(_)));
+        (first == Some(quote)).then_some(quote)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.tokens.len()
     }

@@ -1,0 +1,216 @@
+//! Script by its calls and objects: what shows that a string of it is closed, and what is called then.
+
+use super::super::bytes::{Words, at, contains, cut, from, is_word, starts_at};
+use super::super::rules::{Findings, Rule};
+use super::{Page, matches_any};
+
+/// Calls that show injected script, or run what is given to them.
+const CALLS: &[&[u8]] =
+    &[b"alert", b"confirm", b"prompt", b"eval", b"print", b"execscript", b"settimeout", b"setinterval", b"fetch"];
+/// Those of a proof of concept.
+pub(super) const SHOWS: &[&[u8]] = &[b"alert", b"confirm", b"prompt"];
+/// What may stand between the name of a function and the bracket that calls it.
+const ENDINGS: [&[u8]; 5] = [b"?.", b".call", b".apply", b".bind", b"/**/"];
+/// Functions that call what they are given.
+static ITERATES: Words = Words::new(&["every", "filter", "find", "findindex", "foreach", "map", "some", "sort"]);
+/// Objects from which a script reaches everything.
+static GLOBALS: Words = Words::new(&[
+    "document",
+    "frames",
+    "globalthis",
+    "jquery",
+    "location",
+    "navigator",
+    "parent",
+    "self",
+    "this",
+    "top",
+    "window",
+]);
+
+impl Page<'_> {
+    /// `(` or a backquote at `i`: a call that shows injected script?
+    #[inline(never)]
+    pub(super) fn call(&self, i: usize, findings: &mut Findings) {
+        let view = self.view;
+        let mut end = i;
+        while end > 0 && matches!(at(view, end - 1), b' ' | b')' | b'\t' | b'\n') {
+            end -= 1;
+        }
+        let indirect = self.is_indirect(i, end);
+        let end = indirect.unwrap_or(end);
+        let start = word_start(view, end);
+        let name = cut(view, start, end);
+        if indirect.is_some() && matches_any(name, SHOWS) {
+            findings.report(Rule::XssScriptAccess);
+            return;
+        }
+        if !(4..=12).contains(&name.len()) {
+            return;
+        }
+        if !matches_any(name, CALLS) {
+            self.other_call(i, name, start, findings);
+            return;
+        }
+        if self.breaks_script(start, false) {
+            findings.report(Rule::XssScriptBreakout);
+            return;
+        }
+        // The usual proof of concept as the whole value, and code that is decoded before it runs.
+        let shows = matches_any(name, SHOWS) && end == i && self.begins_script(start);
+        let argument = cut(view, i + 1, i + 16);
+        let decodes =
+            [&b"atob("[..], b"unescape(", b"string.from", b"location"].iter().any(|call| starts_at(argument, 0, call));
+        if shows && view.len() < 80 || decodes {
+            findings.report(Rule::XssScriptAccess);
+        }
+    }
+
+    /// A call of none of [`CALLS`].
+    fn other_call(&self, i: usize, name: &[u8], start: usize, findings: &mut Findings) {
+        if name.eq_ignore_ascii_case(b"expression") && self.styled(start) {
+            findings.report(Rule::XssStyle);
+        }
+        if name.eq_ignore_ascii_case(b"fromcharcode") {
+            findings.report(Rule::XssScriptAccess);
+        }
+        let created = if starts_at(self.view, start.wrapping_sub(4), b"new ") { start - 4 } else { start };
+        let runs = name == b"Function" || name == b"import" && at(self.view, i) == b'(';
+        if runs && (self.breaks_script(created, false) || created > 0 && self.begins_script(created)) {
+            findings.report(Rule::XssScriptBreakout);
+        }
+    }
+
+    /// Where the name of a call ends that is not made by its name alone: `alert?.(`, `(alert)(`, `alert.call(`, `alert/**/(`,
+    /// `[1].map(alert)`. The bracket is at `i`, and what has no space and closing brackets before it ends at `end`.
+    fn is_indirect(&self, i: usize, end: usize) -> Option<usize> {
+        let view = self.view;
+        if let Some(name) = SHOWS.iter().find(|name| starts_at(view, i + 1, name)) {
+            let given = i + 1 + name.len();
+            let iterates = at(view, given) == b')' && ITERATES.contains(cut(view, word_start(view, end), end));
+            return iterates.then_some(given);
+        }
+        let bracketed = i == end + 1 && at(view, end) == b')';
+        if bracketed && at(view, word_start(view, end).wrapping_sub(1)) == b'(' {
+            return Some(end);
+        }
+        let ends = |ending: &[u8]| end >= ending.len() && starts_at(view, end - ending.len(), ending);
+        ENDINGS.iter().find(|ending| ends(ending)).map(|ending| end - ending.len())
+    }
+
+    /// Whether a script could begin at `i`: with the value, behind a brace or behind what ends an expression in it.
+    fn begins_script(&self, i: usize) -> bool {
+        let before = cut(self.view, 0, i);
+        if i == 0 || i <= 3 && before.last() == Some(&b'{') {
+            return true;
+        }
+        before.len() <= 12
+            && !before.iter().any(|byte| byte.is_ascii_alphabetic() || *byte >= 0x80)
+            && before.last().is_some_and(|byte| b";-+*/|&,?:^%<>=!~)}".contains(byte))
+            && (before.len() > 1 || matches!(before, b";" | b"-"))
+    }
+
+    /// Whether a script's string is closed before `i`: a quote and operators or statement ends, and nothing else; on the same
+    /// line where it must be.
+    fn breaks_script(&self, i: usize, same_line: bool) -> bool {
+        let view = self.view;
+        let mut pos = i;
+        let mut marks = 0;
+        // No name is passed, so that what stands between two is read once.
+        while pos > 0 {
+            match at(view, pos - 1) {
+                b';' | b'-' | b'+' | b'*' | b'/' | b'^' | b'%' | b'|' | b'&' | b',' | b'?' | b':' | b'<' | b'>'
+                | b'=' | b'!' | b'~' => marks += 1,
+                b'\n' if same_line => return false,
+                b'(' | b')' | b'}' | b'{' | b'[' | b']' | b' ' | b'\n' | b'\r' | b'\t' => {}
+                b'\'' | b'"' | b'`' => {
+                    let before = at(view, pos.wrapping_sub(2));
+                    return marks > 0 && (pos == 1 || before > b' ' && before != b'(' && before != b',');
+                }
+                _ => return false,
+            }
+            pos -= 1;
+        }
+        false
+    }
+
+    fn styled(&self, i: usize) -> bool {
+        let before = cut(self.view, i.saturating_sub(120), i);
+        contains(before, b"style") || self.tag.is_some() && before.contains(&b':')
+    }
+
+    /// Whether what the mark at `i` reaches is called, assigned or indexed.
+    fn acts(&mut self, i: usize) -> bool {
+        let view = self.view;
+        if !at(view, i + 1).is_ascii_alphabetic() && !b"\"'`(/".contains(&at(view, i + 1)) {
+            return false;
+        }
+        if at(view, i) == b'[' {
+            return self.passed.has_call(view, i);
+        }
+        let member = from(view, i + 1).iter().take(40).take_while(|&&byte| is_word(byte) || byte == b'.').count();
+        let end = i + 1 + member;
+        match at(view, end) {
+            b'(' | b'`' | b'[' => true,
+            b'=' => at(view, end + 1) != b'=',
+            _ => false,
+        }
+    }
+
+    /// `.` at `i`: `document.cookie` and the like.
+    #[inline(never)]
+    pub(super) fn access(&mut self, i: usize, findings: &mut Findings) {
+        let view = self.view;
+        let start = word_start(view, i);
+        let object = cut(view, start, i);
+        let dollar = object.is_empty() && i > 0 && at(view, i - 1) == b'$';
+        if dollar || GLOBALS.contains(object) {
+            let start = start - usize::from(dollar);
+            // These begin many a line of a program.
+            let usual = dollar || matches_any(object, &[b"this", b"jquery", b"document"]);
+            if self.acts(i) && (self.breaks_script(start, usual) || start > 0 && self.begins_script(start)) {
+                findings.report(Rule::XssScriptBreakout);
+                return;
+            }
+        }
+        if !(3..=11).contains(&object.len()) {
+            return;
+        }
+        if !matches_any(object, &[b"document", b"window", b"self", b"top", b"location", b"constructor"]) {
+            return;
+        }
+        let rest = cut(view, i + 1, i + 24);
+        if at(view, i) == b'[' {
+            let computed = matches!(at(rest, 0), b'"' | b'\'' | b'`') || starts_at(rest, 0, b"/*");
+            if computed && (start == 0 || self.tag.is_some()) && self.passed.has_call(view, i) {
+                findings.report(Rule::XssScriptAccess);
+            }
+            return;
+        }
+        let reads = object.eq_ignore_ascii_case(b"document")
+            && (starts_at(rest, 0, b"cookie")
+                || starts_at(rest, 0, b"write(")
+                || starts_at(rest, 0, b"writeln(")
+                || starts_at(rest, 0, b"domain)"));
+        let moves = object.eq_ignore_ascii_case(b"window")
+            && (starts_at(rest, 0, b"location=") || starts_at(rest, 0, b"location ="));
+        let constructs = object.eq_ignore_ascii_case(b"constructor") && starts_at(rest, 0, b"constructor(");
+        if constructs
+            || (reads || moves)
+                && (self.tag.is_some()
+                    || self.quote_before(i).is_some()
+                    || start == 0 && memchr::memchr2(b'(', b'=', view).is_some())
+        {
+            findings.report(Rule::XssScriptAccess);
+        }
+    }
+}
+
+/// Where the word that ends before `end` begins.
+fn word_start(view: &[u8], end: usize) -> usize {
+    let mut start = end;
+    while start > 0 && end - start < 40 && is_word(at(view, start - 1)) {
+        start -= 1;
+    }
+    start
+}

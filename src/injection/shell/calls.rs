@@ -1,0 +1,150 @@
+//! Calls, tags and command lines that hand a command to a shell or an interpreter.
+
+use super::super::bytes::{at, contains, cut, is_word, skip_space, starts_at};
+use super::super::rules::{Findings, Rule};
+use super::Passed;
+use super::command::{Tail, command, tail};
+
+/// Functions of interpreters that run commands or code.
+pub(super) const CALLS: &[&[u8]] = &[
+    b"system",
+    b"exec",
+    b"passthru",
+    b"shell_exec",
+    b"popen",
+    b"proc_open",
+    b"pcntl_exec",
+    b"eval",
+    b"assert",
+    b"execsync",
+    b"spawn",
+];
+
+/// `(` at `i`: a call that runs a command, or a function definition in the environment.
+#[inline(never)]
+pub(super) fn called(view: &[u8], i: usize, passed: &mut Passed, findings: &mut Findings) {
+    if at(view, i + 1) == b')' && i <= 4 {
+        let brace = skip_space(view, i + 2);
+        if at(view, brace) == b'{' && cut(view, 0, i).iter().all(|&byte| byte <= b' ' || byte == b'"' || byte == b'\'')
+        {
+            let body = cut(view, brace + 1, brace + 24);
+            if contains(body, b";") && contains(body, b"}") {
+                findings.report(Rule::CommandShellshock);
+            }
+        }
+    }
+    let mut start = i;
+    while start > 0 && i - start < 20 && is_word(at(view, start - 1)) {
+        start -= 1;
+    }
+    let name = cut(view, start, i);
+    if name.len() < 4 {
+        return;
+    }
+    if (name.eq_ignore_ascii_case(b"phpinfo") || name.eq_ignore_ascii_case(b"phpversion")) && at(view, i + 1) == b')' {
+        findings.report(Rule::CommandCall);
+        return;
+    }
+    if name.eq_ignore_ascii_case(b"socket") {
+        let python = start >= 7 && starts_at(view, start - 7, b"socket.") && passed.connects(view, i);
+        if python || starts_at(view, i, b"(s,pf_inet") {
+            findings.report(Rule::CommandShell);
+        }
+        return;
+    }
+    let quote = skip_space(cut(view, 0, i + 64), i + 1);
+    if !matches!(at(view, quote), b'"' | b'\'' | b'`' | b'$')
+        || !CALLS.iter().any(|call| name.eq_ignore_ascii_case(call))
+    {
+        return;
+    }
+    let quoted = matches!(at(view, quote), b'"' | b'\'' | b'`');
+    let variable = at(view, quote) == b'$' && at(view, quote + 1) == b'_';
+    if variable
+        || quoted
+            && command(view, quote + 1).is_some_and(|command| {
+                matches!(tail(view, command.end, &mut passed.ahead), Tail::End | Tail::Argument | Tail::LastWord)
+                    || matches!(at(view, command.end.saturating_sub(1)), b'"' | b'\'')
+            })
+    {
+        findings.report(Rule::CommandCall);
+    }
+}
+
+/// `<` at `i`: server-side includes and PHP.
+#[inline(never)]
+pub(super) fn tagged(view: &[u8], i: usize, passed: &mut Passed, findings: &mut Findings) {
+    let found = match at(view, i + 1) {
+        b'!' => [&b"<!--#exec"[..], b"<!--#include", b"<!--#echo"].iter().any(|tag| starts_at(view, i, tag)),
+        b'?' => (starts_at(view, i, b"<?php") || starts_at(view, i, b"<?=")) && passed.coded(view, i),
+        _ => false,
+    };
+    if found {
+        findings.report(Rule::CommandCall);
+    }
+}
+
+/// `/` at `i`: `/bin/sh -c`, `/dev/tcp/`.
+#[inline(never)]
+pub(super) fn by_path(view: &[u8], i: usize, passed: &mut Passed, findings: &mut Findings) {
+    if !matches!(at(view, i + 1) | 0x20, b'b' | b'd') {
+        return;
+    }
+    if starts_at(view, i, b"/dev/tcp/") || starts_at(view, i, b"/dev/udp/") {
+        findings.report(Rule::CommandShell);
+        return;
+    }
+    if !starts_at(view, i, b"/bin/") {
+        return;
+    }
+    let shell = [&b"sh"[..], b"bash", b"dash", b"zsh", b"ksh"].iter().any(|name| starts_at(view, i + 5, name));
+    let option = matches!(cut(view, i.saturating_sub(3), i), b"-e " | b"-c ");
+    if (shell || option)
+        && let Some(command) = command(view, i + 5)
+    {
+        let run = shell
+            && tail(view, command.end, &mut passed.ahead) == Tail::Argument
+            && at(view, skip_space(view, command.end)) == b'-';
+        if run || option {
+            findings.report(Rule::CommandShell);
+        }
+    }
+}
+
+/// Values that are a command line from their first word on.
+pub(in super::super) fn whole(view: &[u8], findings: &mut Findings) {
+    let start = skip_space(view, 0);
+    if !matches!(at(view, start) | 0x20, b'n' | b'b' | b's' | b'p' | b'c' | b'r' | b'/') {
+        return;
+    }
+    let interpreters: [(&[u8], &[u8]); 12] = [
+        (b"nc ", b"-e"),
+        (b"nc ", b"-l"),
+        (b"ncat ", b"-"),
+        (b"netcat ", b"-"),
+        (b"bash ", b"-i"),
+        (b"bash ", b"-c"),
+        (b"sh ", b"-c"),
+        (b"powershell", b" -"),
+        (b"cmd.exe ", b"/c"),
+        (b"cmd ", b"/c"),
+        (b"perl ", b"-e"),
+        (b"python ", b"-c"),
+    ];
+    for (name, option) in interpreters {
+        if starts_at(view, start, name) && contains(cut(view, start + name.len() - 1, start + name.len() + 12), option)
+        {
+            findings.report(Rule::CommandShell);
+        }
+    }
+    let line = cut(view, 0, 512);
+    let shows = [&b"cat "[..], b"/bin/cat ", b"/usr/bin/cat "].iter().any(|name| starts_at(view, start, name));
+    if shows && (contains(line, b"/etc/") || contains(line, b"/proc/")) {
+        findings.report(Rule::CommandShell);
+    }
+    let pings =
+        starts_at(view, start, b"ping -") && at(view, start + 7) == b' ' && at(view, start + 8).is_ascii_digit();
+    if pings || starts_at(view, start, b"rm -rf ") {
+        findings.report(Rule::CommandShell);
+    }
+}

@@ -1,0 +1,213 @@
+//! Strings and brackets that the value closes, and what then comments out the rest of the query.
+
+use super::super::rules::{Findings, Rule};
+use super::Inspection;
+use super::token::{Kind, NO_TWIN};
+use super::words::Word;
+
+/// Statements that begin with a word that is no other part of the grammar.
+const STATEMENTS: [&[u8]; 23] = [
+    b"analyze",
+    b"dbcc",
+    b"desc",
+    b"describe",
+    b"do",
+    b"explain",
+    b"flush",
+    b"kill",
+    b"listen",
+    b"notify",
+    b"pragma",
+    b"print",
+    b"raiserror",
+    b"reset",
+    b"show",
+    b"signal",
+    b"table",
+    b"throw",
+    b"use",
+    b"vacuum",
+    b"values",
+    b"with",
+    b"load",
+];
+/// The most bytes between the quote that closes a string and the comment that ends the value.
+const MAX_REST: usize = 1024;
+/// The most tokens before the semicolon behind which another statement stands.
+const MAX_BEFORE: usize = 16;
+
+impl Inspection<'_> {
+    /// A quote that may close the value's string.
+    pub(super) fn quote(&self, i: usize, findings: &mut Findings) {
+        let tokens = &self.tokens;
+        let Kind::Quote(quote) = tokens.kind(i) else { return };
+        // What is reported leads to a comment, to a string that nothing closes or to a query.
+        let leads = match tokens.kind(i + 1) {
+            Kind::Close | Kind::Word(Word::Select) => true,
+            // One that ends the value, or nothing.
+            Kind::Quote(_) => tokens.at(i + 1).twin() == NO_TWIN,
+            _ => tokens.comments_follow(i + 1) || tokens.opens_soon(i, quote),
+        };
+        if !leads {
+            return;
+        }
+        let token = tokens.at(i);
+        let opening = i > 0
+            && (token.spaced()
+                || matches!(
+                    tokens.before(i),
+                    Kind::Compare | Kind::Open | Kind::Comma | Kind::Other(b'[' | b'{' | b':')
+                ));
+        let mut j = i + 1;
+        while matches!(tokens.kind(j), Kind::Close)
+            || j == i + 1 && tokens.kind(j) == Kind::Quote(quote) && tokens.at(j).twin() == NO_TWIN
+        {
+            j += 1;
+        }
+        // Only these lead anywhere.
+        if !matches!(
+            tokens.kind(j),
+            Kind::Dashes
+                | Kind::Hash
+                | Kind::OpenComment
+                | Kind::Semicolon
+                | Kind::Close
+                | Kind::Compare
+                | Kind::Logic(_)
+                | Kind::Arith(_)
+                | Kind::Word(
+                    Word::Select
+                        | Word::Not
+                        | Word::Match
+                        | Word::In
+                        | Word::Between
+                        | Word::Is
+                        | Word::Logic
+                        | Word::Arith
+                )
+        ) {
+            return;
+        }
+        let marked = quote == b'`' && tokens.after(j).len() > 2;
+        if !opening
+            && !marked
+            && !token.odd()
+            && token.twin() == NO_TWIN
+            && tokens.commented_out(j)
+            && self.ends_soon(i, j)
+        {
+            findings.report(Rule::SqlComment);
+            return;
+        }
+        if !opening && !token.odd() && tokens.word(j) == Some(Word::Select) && self.whole_select(j, false) {
+            findings.report(Rule::SqlSubquery);
+        }
+        // What is reported leads to a comment, or to a string that nothing closes.
+        if !tokens.comments_follow(j) && (opening || !tokens.opens_soon(i, quote)) {
+            return;
+        }
+        let chain = tokens.chain(j);
+        let commented = tokens.commented_out(chain.next);
+        if chain.operators == 0 || chain.open != Some(quote) && !commented {
+            return;
+        }
+        // `"mod"` as a word, `36"+x+48"` as a measure.
+        let wrapped = chain.operators == 1
+            && !tokens.at(j).spaced()
+            && matches!(tokens.kind(j), Kind::Word(_))
+            && j == i + 1
+            && !tokens.at(j + 1).spaced();
+        let measured = chain.compares + chain.logic == 0 && chain.names > 0;
+        let listed = chain.logic == 0 && chain.names > 0 || token.odd() && chain.operators == 1;
+        let reopened = chain.open == Some(quote) && !wrapped && !measured && !listed;
+        let cut_off = commented && !opening && !token.odd() && token.twin() == NO_TWIN && chain.names == 0;
+        if reopened && !opening
+            || cut_off
+            || commented && chain.operators > usize::from(chain.names > 0) && chain.compares + chain.calls > 0
+        {
+            findings.report(if chain.compares + chain.logic == 0 {
+                Rule::SqlStringOperator
+            } else {
+                Rule::SqlTautology
+            });
+        }
+    }
+
+    /// Whether little or nothing follows the comment at `j` that the quote at `i` leads to.
+    fn ends_soon(&self, i: usize, j: usize) -> bool {
+        let j = if self.tokens.kind(j) == Kind::Semicolon { j + 1 } else { j };
+        let rest = self.tokens.after(j).trim_ascii();
+        if self.first && i == 1 && j == 2 && self.is_whole_word(j) {
+            return true;
+        }
+        rest.len() <= if self.tokens.at(j).spaced() && j == i + 1 { 2 } else { 24 }
+    }
+
+    /// Whether the word and the quote before the comment at `j` are all that stands before it, and no possessive of prose:
+    /// `Ladies' -- new arrivals`.
+    fn is_whole_word(&self, j: usize) -> bool {
+        let word = self.tokens.text_of(0);
+        let attached = !self.tokens.at(j).spaced();
+        let possessive = matches!(word.last(), Some(b's' | b'S'));
+        !self.tokens.at(j - 1).spaced()
+            && match (self.tokens.kind(0), self.tokens.kind(j)) {
+                (Kind::Word(_), Kind::Dashes) => attached || !possessive,
+                (Kind::Number, Kind::Dashes) | (Kind::Word(_), Kind::Hash) => attached,
+                _ => false,
+            }
+    }
+
+    /// A closing bracket after the value, and what comments out the rest.
+    pub(super) fn bracket(&self, i: usize, findings: &mut Findings) {
+        if self.uncommented || self.tokens.kind(i + 1) == Kind::Close || !self.tokens.commented_out(i + 1) {
+            return;
+        }
+        // A value that is an expression in brackets, and a comment.
+        let whole = matches!(self.tokens.kind(0), Kind::Open | Kind::Number);
+        if self.first && (whole || self.tokens.left(i + 1) >= 2) && self.tokens.after(i + 1).len() <= 8 {
+            findings.report(Rule::SqlComment);
+        }
+    }
+
+    /// A value that ends with a comment, and what it closes before it goes on with words of a query: the only quote in it, or
+    /// a statement.
+    pub(super) fn cut_off(&self, findings: &mut Findings) {
+        let tokens = &self.tokens;
+        // `-- -` and `--+`
+        let signed =
+            tokens.before(tokens.len()) == Kind::Arith(b'-') || tokens.before(tokens.len()) == Kind::Arith(b'+');
+        let Some(comment) = tokens.len().checked_sub(1 + usize::from(signed)) else { return };
+        if !matches!(tokens.kind(comment), Kind::Dashes | Kind::Hash | Kind::OpenComment) {
+            return;
+        }
+        if let Some(quote) = tokens.only_quote() {
+            self.goes_on(quote, comment, findings);
+        }
+        let restarts = |i: usize| {
+            tokens.kind(i) == Kind::Semicolon
+                && matches!(tokens.before(i), Kind::Number | Kind::Close)
+                && STATEMENTS.iter().any(|word| tokens.text_of(i + 1).eq_ignore_ascii_case(word))
+        };
+        if (1..comment.min(MAX_BEFORE)).any(restarts) {
+            findings.report(Rule::SqlStackedQuery);
+        }
+    }
+
+    /// Whether a list, a clause or a statement follows the `quote`, up to the `comment` that ends the value.
+    fn goes_on(&self, quote: usize, comment: usize, findings: &mut Findings) {
+        let tokens = &self.tokens;
+        let after = tokens.after_brackets(quote + 1);
+        let rest = tokens.at(comment).start().saturating_sub(tokens.at(quote).end());
+        if comment <= after || rest > MAX_REST {
+            return;
+        }
+        match tokens.kind(after) {
+            Kind::Semicolon if tokens.word(after + 1).is_some() => findings.report(Rule::SqlStackedQuery),
+            Kind::Comma => findings.report(Rule::SqlComment),
+            Kind::Word(_) | Kind::Open if tokens.at(after).spaced() || after > quote + 1 => {
+                findings.report(Rule::SqlComment);
+            }
+            _ => {}
+        }
+    }
+}
