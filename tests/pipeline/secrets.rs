@@ -320,6 +320,23 @@ fn through_a_rotation_no_worker_refuses_what_another_issues_or_signs() {
 }
 
 #[test]
+fn while_a_token_is_missing_the_services_that_are_known_and_those_that_are_not_fare_alike() {
+    let fare = |token_is_there: bool| {
+        let mut world = World::new().holds(OLD);
+        world.store.retain(|(name, _)| token_is_there || *name != "order");
+        world.pass(1);
+        let at = world.now.unix_seconds().to_string();
+        ["orders", "strangers"].map(|name| {
+            let headers = [("x-service-name", name), ("x-service-token", "t"), ("x-signature", "00")];
+            let headers = headers.into_iter().chain([("x-timestamp", &*at)]);
+            let headers: Vec<_> = headers.map(|(name, value)| (name, value.to_owned())).collect();
+            world.send("GET", "/service", &headers).0
+        })
+    };
+    assert_eq!((fare(true), fare(false)), ([401, 401], [503, 503]));
+}
+
+#[test]
 fn a_value_of_no_use_leaves_the_last_good_one_to_encrypt_and_to_sign() {
     let configuration = r#"
 service: user-service
