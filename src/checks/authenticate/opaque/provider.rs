@@ -100,9 +100,11 @@ impl Source {
         let client = form(client_id.as_bytes());
         let authorization = Derived::new(vec![client_secret], move |slots| {
             let secret = slots.iter().find_map(|slot| slot.current())?;
-            let pair = Zeroizing::new(format!("{client}:{}", form(secret.reveal())));
+            // Each is made at its full length: what outgrows its place leaves a copy there.
+            let secret = Zeroizing::new(form(secret.reveal()));
+            let pair = Zeroizing::new([&client, ":", &secret].concat());
             let encoded = Zeroizing::new(STANDARD.encode(pair.as_bytes()));
-            Some(Zeroizing::new(format!("Basic {}", *encoded)))
+            Some(Zeroizing::new(["Basic ", &encoded].concat()))
         });
         Self::Introspection(endpoint, authorization)
     }
@@ -137,11 +139,12 @@ impl Provider {
                     ("content-type", "application/x-www-form-urlencoded"),
                     accept,
                 ];
-                let body = format!("token={}&token_type_hint=access_token", form(token.as_bytes()));
+                let token = Zeroizing::new(form(token.as_bytes()));
+                let body = ["token=", &token, "&token_type_hint=access_token"].concat();
                 Some(endpoint.ask("POST", headers, body.into_bytes(), flight))
             }
             Source::Userinfo(endpoint) => {
-                let authorization = format!("Bearer {token}");
+                let authorization = Zeroizing::new(["Bearer ", token].concat());
                 Some(endpoint.ask("GET", [("authorization", authorization.as_str()), accept], Vec::new(), flight))
             }
         }
@@ -245,7 +248,7 @@ fn moment(date: Duration) -> Timestamp {
 
 /// `application/x-www-form-urlencoded`, escaping whatever any reader of it could take for something else.
 fn form(text: &[u8]) -> String {
-    let mut encoded = String::with_capacity(text.len());
+    let mut encoded = String::with_capacity(3 * text.len());
     for byte in text {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'*' => encoded.push(char::from(*byte)),
