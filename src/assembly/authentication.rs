@@ -48,6 +48,7 @@ pub(super) struct Authentication {
     realm: String,
     /// Bytes of a signed body; `None`: no body is signed.
     signed_bodies: Option<usize>,
+    head_goes_first: bool,
 }
 
 pub(super) fn compile(
@@ -100,6 +101,7 @@ pub(super) fn compile(
         revoked: shared.revoked.clone(),
         unverified,
         realm: config.service.as_str().to_owned(),
+        head_goes_first: config.bodies.hold == config::Hold::BufferFilter,
         signed_bodies: signs_bodies.then(|| usize::try_from(config.inspection.body_limit.0).unwrap_or(usize::MAX)),
     }
 }
@@ -185,7 +187,7 @@ impl Authentication {
     /// What compares the body with what the caller signed of it; `None` where no caller of the route can sign one.
     pub(super) fn signed_body(&self, asked: &config::Authenticate) -> Option<CheckSignedBody> {
         let limit = self.signed_bodies.filter(|_| asked.methods().contains(&MethodRef::Service))?;
-        Some(CheckSignedBody { limit, challenge: self.challenge(asked) })
+        Some(CheckSignedBody { limit, head_goes_first: self.head_goes_first, challenge: self.challenge(asked) })
     }
 
     /// Who holds the peer's certificate, where `methods` or a rule need it: what is not asked for is not read.

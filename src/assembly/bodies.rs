@@ -74,6 +74,7 @@ fn keys(config: &Config, secrets: &Secrets, findings: &mut Findings) -> Option<K
     let mut slots = Vec::new();
     for (at, reference) in config.encryption.iter().flat_map(|encryption| &encryption.keys).enumerate() {
         let Some(slot) = secrets.slot(reference) else { continue };
+        slot.require(|value| Key::parse(value.reveal()).is_some());
         if !slot.is_fetched() && slot.current().is_some_and(|value| Key::parse(value.reveal()).is_none()) {
             findings.error(
                 format!("encryption.keys[{at}]"),
@@ -85,9 +86,9 @@ fn keys(config: &Config, secrets: &Secrets, findings: &mut Findings) -> Option<K
     (!slots.is_empty()).then(|| KeyRing::new(slots, key_ring))
 }
 
-/// The present value of the first secret encrypts; what else is accepted of any of them decrypts.
+/// The first secret encrypts; what else is accepted of any of them decrypts.
 fn key_ring(slots: &[Rc<SecretSlot>]) -> Option<Keys> {
-    let first = slots.first()?.current()?;
+    let first = slots.first()?.signing()?;
     let accepted = slots.iter().flat_map(|slot| slot.accepted());
     let others = accepted.filter(|value| *value != first).filter_map(|value| Key::parse(value.reveal()));
     Keys::new(std::iter::once(Key::parse(first.reveal())?).chain(others))

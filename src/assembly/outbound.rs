@@ -13,6 +13,7 @@ pub(super) fn compile(config: &Config, secrets: &Secrets, findings: &mut Finding
     // What has no slot was reported.
     let token = secrets.slot(&sign.token)?;
     let key = secrets.slot(sign.keys.first()?)?;
+    token.require(|token| token.as_header_text().is_some());
     if token.current().is_some_and(|token| token.as_header_text().is_none()) {
         findings.error("outbound.sign.token", "expected visible ASCII only, without spaces or line ends");
     }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::{Findings, Surroundings, space};
 use portcullis::check::Background;
-use portcullis::secrets::refresh::{Expiry, Refresh, Remote};
+use portcullis::secrets::refresh::{Refresh, Remote, Settling};
 use portcullis::secrets::source::{Credentials, KubernetesSecret, SecretsManager, Source, VaultKv};
 use portcullis::secrets::{SecretSlot, SecretValue};
 use portcullis::table::generation::Generation;
@@ -42,7 +42,7 @@ impl Secrets {
         }
         let fetches = fetched.iter().map(|slot| Rc::new(Refresh(slot.clone())) as Rc<dyn Background>);
         let mut tasks: Vec<_> = fetches.collect();
-        tasks.push(Rc::new(Expiry(fetched)));
+        tasks.push(Rc::new(Settling(fetched)));
         tasks
     }
 }

@@ -135,6 +135,6 @@ fn keys(slots: &[Rc<SecretSlot>]) -> Keys {
     let current = slots.iter().filter_map(|slot| slot.current());
     let former = slots.iter().flat_map(|slot| slot.accepted().into_iter().skip(1));
     let verifying = current.chain(former).filter_map(secret).map(|secret| VerifyingKey::from_secret(None, secret));
-    let signing = slots.first().and_then(|slot| slot.current()).and_then(secret);
+    let signing = slots.first().and_then(|slot| slot.signing()).and_then(secret);
     Keys { signing, verifying: KeySet::new(verifying.collect()) }
 }

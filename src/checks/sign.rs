@@ -36,7 +36,7 @@ impl SignRequests {
     /// Signs in the name of `service`, which shows `token`, with `key`.
     pub fn new(service: Rc<str>, token: Rc<SecretSlot>, key: Rc<SecretSlot>, form: Form) -> Self {
         let key = Derived::new(vec![key], |slots| {
-            slots.first().and_then(|slot| slot.current()).and_then(|key| Key::new(key.reveal()))
+            slots.first().and_then(|slot| slot.signing()).and_then(|key| Key::new(key.reveal()))
         });
         Self { service, token, key, form }
     }
@@ -75,7 +75,7 @@ impl SignRequests {
 
     fn sign_v1(&self, exchange: &mut Exchange, env: &mut Env<'_>) -> Step {
         let key = self.key.current();
-        let (Some(key), Some(token)) = (&*key, self.token.current()) else { return unsigned(Failure::Secret) };
+        let (Some(key), Some(token)) = (&*key, self.token.signing()) else { return unsigned(Failure::Secret) };
         let timestamp = format_timestamp(env.now);
         let code = hex(&key.v1(&self.service, &timestamp, token.reveal()));
         self.write(exchange, timestamp, code)
@@ -108,7 +108,7 @@ impl SignRequests {
     }
 
     fn write(&self, exchange: &mut Exchange, timestamp: String, code: String) -> Step {
-        let Some(token) = self.token.current() else { return unsigned(Failure::Secret) };
+        let Some(token) = self.token.signing() else { return unsigned(Failure::Secret) };
         let Some(token) = token.as_header_text() else { return unsigned(Failure::Secret) };
         set(exchange, signature::TOKEN, token.as_bytes().to_vec());
         set(exchange, signature::NAME, self.service.as_bytes().to_vec());

@@ -109,10 +109,16 @@ fn header(text: &str) -> Result<(String, String), String> {
 fn pseudo_headers(line: &str) -> Result<Vec<(String, String)>, String> {
     let (method, url) =
         line.split_once(' ').ok_or_else(|| format!("--request: expected 'METHOD URL', found {line:?}"))?;
-    let (scheme, rest) = url.split_once("://").unwrap_or(("https", url));
-    let start = rest.find(['/', '?']).unwrap_or(rest.len());
-    let (host, path) = if url.contains("://") { rest.split_at(start) } else { ("localhost", rest) };
-    let root = if path.is_empty() || url.contains("://") && path.starts_with('?') { "/" } else { "" };
+    // In a target that is a path the address of another may stand in the query.
+    let absolute = url.split_once("://").filter(|_| !url.starts_with('/'));
+    let (scheme, host, path) = match absolute {
+        Some((scheme, rest)) => {
+            let (host, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+            (scheme, host, path)
+        }
+        None => ("https", "localhost", url),
+    };
+    let root = if path.is_empty() || absolute.is_some() && path.starts_with('?') { "/" } else { "" };
     let path = &format!("{root}{path}");
     let pairs = [(":method", method), (":scheme", scheme), (":authority", host), (":path", path)];
     Ok(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec())

@@ -73,8 +73,9 @@ fn second_form(
 ) -> Result<Vec<(&'static str, String)>, String> {
     let line = options.required("--request")?;
     let (method, url) = line.split_once(' ').ok_or("--request: expected 'METHOD URL'")?;
-    let rest =
-        url.split_once("://").map_or(url, |(_, rest)| rest.find(['/', '?']).map_or("/", |at| rest.split_at(at).1));
+    // In a target that is a path the address of another may stand in the query.
+    let absolute = url.split_once("://").filter(|_| !url.starts_with('/'));
+    let rest = absolute.map_or(url, |(_, rest)| rest.find(['/', '?']).map_or("/", |at| rest.split_at(at).1));
     let target = if rest.starts_with('/') { rest.to_owned() } else { format!("/{rest}") };
     let canonical = CanonicalPath::parse(method.as_bytes(), target.as_bytes(), PathOptions::default());
     let canonical = canonical.map_err(|error| format!("--request: {error}"))?;

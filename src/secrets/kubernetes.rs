@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use zeroize::Zeroizing;
+
 use super::source::{Fault, decoded, encoded, http, text_at};
 use super::value::SecretValue;
 use crate::check::Callout;
@@ -28,13 +30,14 @@ impl KubernetesSecret {
     pub(super) fn request(&self) -> Callout {
         let path = ["api", "v1", "namespaces", &self.namespace, "secrets", &self.name];
         let token = self.token.as_header_text().unwrap_or_default();
+        let authorization = Zeroizing::new(["Bearer ", token].concat());
         let headers = [
             (":method", "GET"),
             (":path", &encoded(path.into_iter())),
             (":authority", AUTHORITY),
             (":scheme", "https"),
             ("accept", "application/json"),
-            ("authorization", &format!("Bearer {token}")),
+            ("authorization", &authorization),
         ];
         http(&self.cluster, headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into(), Vec::new())
     }

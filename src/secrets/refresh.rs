@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::slot::SecretSlot;
 use super::source::{Fault, Source};
+use super::value::SecretValue;
 use crate::check::{Background, Callout, CalloutReply, Env};
 use crate::event::{EventType, Notice};
 use crate::table::generation::Generation;
@@ -22,10 +23,34 @@ const SHORTEST_REFRESH: Duration = Duration::from_secs(1);
 /// With [`EventType::Degraded`]: a store that failed gave a good value again.
 pub const RECOVERED: &str = "secret_recovered";
 
+/// By how much another worker may read later than its refresh period: the store may be slow, or have to be asked again.
+const LATE: Duration = Duration::from_secs(10);
+
+/// How a value takes the place of another.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rotation {
+    /// After which all others that read the same secret have read the new value: nobody signs with it before.
+    pub(super) spread: Duration,
+    /// How long the former value stays valid.
+    pub(super) overlap: Duration,
+}
+
+impl Rotation {
+    /// Nobody else has to know it.
+    pub(super) const AT_ONCE: Self = Self { spread: Duration::ZERO, overlap: Duration::ZERO };
+
+    /// The last of the others reads it one period after the first, and signs with the former value for one period more.
+    /// What it signs then is good for a third.
+    fn of(refresh: Duration) -> Self {
+        let spread = refresh + LATE.min(refresh);
+        Self { spread, overlap: 3 * spread }
+    }
+}
+
 /// Where a secret is fetched, and when.
 pub struct Remote {
     source: Source,
-    /// How long a value is kept before it is read again, and how long the one before it stays valid.
+    /// How long a value is kept before it is read again.
     refresh: Duration,
     /// Raised by whoever wants every worker to fetch at once.
     demand: Rc<Generation>,
@@ -101,17 +126,21 @@ impl SecretSlot {
     pub fn answered(&self, reply: &CalloutReply, env: &mut Env<'_>) {
         let Some(remote) = &self.remote else { return };
         let first = remote.schedule.get().due <= env.now;
-        if first || (self.is_missing() && remote.source.read(reply).is_ok()) {
+        if first || (self.is_missing() && self.read(remote, reply).is_ok()) {
             self.take(reply, env);
         }
+    }
+
+    fn read(&self, remote: &Remote, reply: &CalloutReply) -> Result<SecretValue, Fault> {
+        remote.source.read(reply).and_then(|value| if self.fits(&value) { Ok(value) } else { Err(Fault::Malformed) })
     }
 
     fn take(&self, reply: &CalloutReply, env: &mut Env<'_>) {
         let Some(remote) = &self.remote else { return };
         let told = remote.schedule.get().fault;
-        let now_told = match remote.source.read(reply) {
+        let now_told = match self.read(remote, reply) {
             Ok(value) => {
-                self.store(value, remote.refresh, env.now);
+                self.store(value, Rotation::of(remote.refresh), env.now);
                 remote.succeeded(env.now, &mut env.worker.lot);
                 told.map(|_| RECOVERED)
             }
@@ -151,13 +180,13 @@ impl Background for Refresh {
     }
 }
 
-/// Ends the overlap of former values in time, also while a fetch of theirs is on its way.
-pub struct Expiry(pub Vec<Rc<SecretSlot>>);
+/// Signs with new values and ends the overlap of former ones in time, also while a fetch of theirs is on its way.
+pub struct Settling(pub Vec<Rc<SecretSlot>>);
 
-impl Background for Expiry {
+impl Background for Settling {
     fn due(&self, env: &mut Env<'_>) -> Option<Callout> {
         for slot in &self.0 {
-            slot.expire(env.now);
+            slot.settle(env.now);
         }
         None
     }
@@ -177,8 +206,8 @@ fn jittered(span: Duration, least: u8, lot: &mut Lot) -> Duration {
 mod tests {
     use super::*;
     use crate::native::NativeHost;
+    use crate::secrets::Derived;
     use crate::secrets::source::VaultKv;
-    use crate::secrets::{Derived, SecretValue};
     use crate::table::Space;
     use crate::worker::Worker;
 
@@ -206,7 +235,7 @@ mod tests {
             self.now = self.now.after(Duration::from_secs(seconds));
             let mut env = Env { now: self.now, host: &self.host, worker: &mut self.worker };
             let task = Refresh(self.slot.clone());
-            assert_eq!(Expiry(vec![self.slot.clone()]).due(&mut env), None);
+            assert_eq!(Settling(vec![self.slot.clone()]).due(&mut env), None);
             let asked = task.due(&mut env).is_some();
             if asked {
                 assert_eq!(task.arrived(&reply(answer), &mut env), None);
@@ -230,6 +259,10 @@ mod tests {
         SecretSlot::fetched("key", 3, Remote::new(source, Duration::from_secs(PERIOD), demand.clone()))
     }
 
+    fn signing(slot: &SecretSlot) -> String {
+        String::from_utf8(slot.signing().unwrap().reveal().to_vec()).unwrap()
+    }
+
     fn reply(value: Option<&str>) -> CalloutReply {
         let body = |value: &str| format!(r#"{{"data":{{"data":{{"f":"{value}"}}}}}}"#).into_bytes();
         value.map_or(CalloutReply::Lost, |value| CalloutReply::Answered { status: 200, body: body(value) })
@@ -249,18 +282,65 @@ mod tests {
     }
 
     #[test]
-    fn after_a_rotation_the_former_value_is_good_for_one_period() {
+    fn a_new_value_signs_when_all_others_know_it_and_the_former_is_good_until_what_it_signed_had_its_time() {
         let mut world = World::new();
         world.turn(0, Some("a"));
+        assert_eq!(signing(&world.slot), "a", "the first is the only one");
         assert!(world.turn(PERIOD, Some("b")));
+        let both = |world: &World| assert_eq!(world.accepted(), ["b", "a"]);
         let rotated = world.slot.version();
-        assert_eq!(world.accepted(), ["b", "a"]);
-        assert_eq!(world.slot.current().unwrap().reveal(), b"b");
-        world.turn(PERIOD - 1, Some("b"));
-        assert_eq!((world.accepted(), world.slot.version()), (vec!["b".to_owned(), "a".to_owned()], rotated));
+        both(&world);
+        assert_eq!((world.slot.current().unwrap().reveal(), &*signing(&world.slot)), (&b"b"[..], "a"));
+        world.turn(PERIOD + LATE.as_secs() - 1, Some("b"));
+        assert_eq!((&*signing(&world.slot), world.slot.version()), ("a", rotated));
         world.turn(1, Some("b"));
-        assert_eq!(world.accepted(), ["b"]);
-        assert!(world.slot.version() > rotated);
+        let signed = world.slot.version();
+        assert!(signing(&world.slot) == "b" && signed > rotated);
+        world.turn(2 * (PERIOD + LATE.as_secs()) - 1, Some("b"));
+        both(&world);
+        assert_eq!(world.slot.version(), signed);
+        world.turn(1, Some("b"));
+        assert_eq!((world.accepted(), &*signing(&world.slot)), (vec!["b".to_owned()], "b"));
+        assert!(world.slot.version() > signed);
+    }
+
+    #[test]
+    fn what_one_worker_signs_every_other_takes_for_a_period_however_far_apart_they_read() {
+        let value = |text: &str| SecretValue::new(text.into()).unwrap();
+        let rotation = Rotation::of(Duration::from_secs(PERIOD));
+        for late in [0, 1, PERIOD / 2, PERIOD - 1, PERIOD + LATE.as_secs() - 1] {
+            let demand = World::new().demand;
+            let (first, last) = (slot(&demand, "t"), slot(&demand, "t"));
+            let mut signed = Vec::new();
+            for second in 0..5 * PERIOD {
+                let now = Timestamp::from_unix_seconds(1_800_000_000 + second);
+                for (slot, late) in [(&first, 0), (&last, late)] {
+                    slot.store(value(if second < 10 + late { "a" } else { "b" }), rotation, now);
+                    slot.settle(now);
+                }
+                signed.push([&first, &last].map(|slot| slot.signing().unwrap()));
+                for made in signed.iter().rev().take(1 + PERIOD as usize).flatten() {
+                    assert!(first.accepted().contains(made) && last.accepted().contains(made), "{late} {second}");
+                }
+            }
+            assert_eq!((&*signing(&first), &*signing(&last)), ("b", "b"));
+        }
+    }
+
+    #[test]
+    fn a_value_that_nobody_could_use_leaves_the_last_good_one() {
+        let mut world = World::new();
+        world.slot.require(|value| value.reveal().len() == 1);
+        assert!(world.turn(0, Some("aa")) && world.slot.is_missing());
+        world.turn(2, Some("a"));
+        world.turn(PERIOD, Some("bb"));
+        assert_eq!((world.accepted(), &*signing(&world.slot)), (vec!["a".to_owned()], "a"));
+        let told = ["secret_malformed secrets.key", "secret_recovered secrets.key", "secret_malformed secrets.key"];
+        assert_eq!(world.notices(), told);
+        let next = slot(&world.demand, "t");
+        next.require(|value| value.reveal() == b"b");
+        next.adopt(&world.slot);
+        assert!(next.is_missing(), "of another form than it has to be now");
     }
 
     #[test]
@@ -271,6 +351,10 @@ mod tests {
             assert!(world.turn(1, Some(value)));
         }
         assert_eq!(world.accepted(), ["e", "d", "c", "a"], "at most three former ones, each once");
+        assert_eq!(signing(&world.slot), "a", "which all others know");
+        world.demand.raise(&world.host.store).unwrap();
+        assert!(world.turn(1, Some("f")));
+        assert_eq!((world.accepted().join(""), &*signing(&world.slot)), ("feda".to_owned(), "a"));
     }
 
     #[test]
@@ -300,7 +384,7 @@ mod tests {
         let mut world = World::new();
         world.turn(0, Some("a"));
         let other = slot(&world.demand, "t");
-        other.store(SecretValue::new(b"a".to_vec()).unwrap(), Duration::ZERO, world.now);
+        other.store(SecretValue::new(b"a".to_vec()).unwrap(), Rotation::AT_ONCE, world.now);
         world.demand.raise(&world.host.store).unwrap();
         assert!(world.turn(1, Some("b")) && !world.turn(1, Some("b")));
         world.slot = other;
@@ -339,7 +423,9 @@ mod tests {
             slots.iter().map(|slot| slot.accepted().len()).sum::<usize>()
         });
         assert_eq!((*derived.current(), derived.missing().unwrap().name()), (1, "key"));
-        for (value, accepted, makings) in [("a", 2, 2), ("a", 2, 2), ("b", 3, 3), ("b", 2, 4)] {
+        for (value, accepted, makings) in
+            [("a", 2, 2), ("a", 2, 2), ("b", 3, 3), ("b", 3, 3), ("b", 3, 4), ("b", 3, 4), ("b", 2, 5)]
+        {
             world.turn(PERIOD, Some(value));
             let version = derived.version();
             assert_eq!((*derived.current(), *derived.current(), made.get()), (accepted, accepted, makings));

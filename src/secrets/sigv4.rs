@@ -49,8 +49,9 @@ impl Signing<'_> {
         let mut signed: Vec<_> = headers.iter().chain(&added).collect();
         order::sort(&mut signed);
         let names = signed.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(";");
-        let lines: String = signed.iter().map(|(name, value)| format!("{name}:{}\n", value.trim())).collect();
-        let lines = Zeroizing::new(lines);
+        let lines: Vec<&str> = signed.iter().flat_map(|(name, value)| [name, ":", value.trim(), "\n"]).collect();
+        // Made at its full length: what outgrows its place leaves a copy there.
+        let lines = Zeroizing::new(lines.concat());
         let request = Zeroizing::new(
             [self.method, self.path, self.query, &lines, &names, &hex(&Sha256::digest(body))].join("\n"),
         );

@@ -3,9 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
-use std::time::Duration;
 
-use super::refresh::Remote;
+use super::refresh::{Remote, Rotation};
 use super::value::SecretValue;
 use crate::time::Timestamp;
 
@@ -18,27 +17,57 @@ pub struct SecretSlot {
     number: u16,
     held: RefCell<Held>,
     version: Cell<u64>,
+    /// What a value has to be for those that it is made for.
+    forms: RefCell<Vec<Form>>,
     pub(super) remote: Option<Remote>,
 }
 
+/// Whether a value is one that its user can do anything with.
+pub type Form = fn(&SecretValue) -> bool;
+
 #[derive(Clone, Default)]
 struct Held {
-    current: Option<SecretValue>,
+    current: Option<Known>,
     /// The newest first, each with the end of its overlap.
-    former: Vec<(SecretValue, Timestamp)>,
+    former: Vec<(Known, Timestamp)>,
+    /// The newest that all others know by now.
+    signing: Option<SecretValue>,
+}
+
+#[derive(Clone)]
+struct Known {
+    value: SecretValue,
+    /// From when on all others know it.
+    spread: Timestamp,
 }
 
 impl SecretSlot {
     /// A secret whose value is known and never changes.
     pub fn fixed(name: &str, value: SecretValue) -> Rc<Self> {
-        let held = Held { current: Some(value), former: Vec::new() };
-        Rc::new(Self { name: name.into(), number: 0, held: RefCell::new(held), version: Cell::new(1), remote: None })
+        let slot = Self::empty(name, 0, None);
+        slot.held.borrow_mut().take(value, Rotation::AT_ONCE, Timestamp::default());
+        slot.version.set(1);
+        Rc::new(slot)
     }
 
     /// A secret that is fetched; `number` tells it from the others of the configuration.
     pub fn fetched(name: &str, number: u16, remote: Remote) -> Rc<Self> {
-        let held = RefCell::default();
-        Rc::new(Self { name: name.into(), number, held, version: Cell::new(0), remote: Some(remote) })
+        Rc::new(Self::empty(name, number, Some(remote)))
+    }
+
+    fn empty(name: &str, number: u16, remote: Option<Remote>) -> Self {
+        let (held, version, forms) = (RefCell::default(), Cell::new(0), RefCell::default());
+        Self { name: name.into(), number, held, version, forms, remote }
+    }
+
+    /// Takes no other values than of this form from its store: one that is not leaves the last good one in force.
+    pub fn require(&self, form: Form) {
+        self.forms.borrow_mut().push(form);
+    }
+
+    /// Whether all who use it can do something with `value`.
+    pub(super) fn fits(&self, value: &SecretValue) -> bool {
+        self.forms.borrow().iter().all(|form| form(value))
     }
 
     /// Its name in the configuration.
@@ -51,7 +80,7 @@ impl SecretSlot {
         self.number
     }
 
-    /// Changes whenever [`Self::accepted`] does, and only grows. 0: no value has arrived yet.
+    /// Changes whenever [`Self::accepted`] or [`Self::signing`] does, and only grows. 0: no value has arrived yet.
     pub const fn version(&self) -> u64 {
         self.version.get()
     }
@@ -66,49 +95,90 @@ impl SecretSlot {
         self.version.get() == 0
     }
 
-    /// The value to sign, encrypt or introduce oneself with.
+    /// The value to introduce oneself with to whoever has its own way to know it: a store, a provider.
     pub fn current(&self) -> Option<SecretValue> {
-        self.held.borrow().current.clone()
+        self.held.borrow().current.as_ref().map(|known| known.value.clone())
+    }
+
+    /// The value to sign or encrypt with: the newest that all who read the same store have read by now, else the one that
+    /// they have all known so far. The first is good at once: there is no other.
+    pub fn signing(&self) -> Option<SecretValue> {
+        self.held.borrow().signing.clone()
     }
 
     /// The values to accept: the current one, then those before it whose overlap has not ended.
     pub fn accepted(&self) -> Vec<SecretValue> {
-        let held = self.held.borrow();
-        held.current.iter().chain(held.former.iter().map(|(value, _)| value)).cloned().collect()
+        self.held.borrow().all().map(|known| known.value.clone()).collect()
     }
 
-    /// Takes a value that was read at `now`. The one before it stays valid for `overlap`.
-    pub(super) fn store(&self, value: SecretValue, overlap: Duration, now: Timestamp) {
-        let mut held = self.held.borrow_mut();
-        if held.current.as_ref() == Some(&value) {
-            return;
-        }
-        held.former.retain(|(former, _)| *former != value);
-        if let Some(before) = held.current.replace(value) {
-            held.former.insert(0, (before, now.after(overlap)));
-            held.former.truncate(MAX_FORMER);
-        }
-        self.version.set(self.version.get() + 1);
-    }
-
-    /// Forgets former values whose overlap has ended.
-    pub(super) fn expire(&self, now: Timestamp) {
-        let mut held = self.held.borrow_mut();
-        let before = held.former.len();
-        held.former.retain(|(_, until)| *until > now);
-        if held.former.len() != before {
+    /// Takes a value that was read at `now`.
+    pub(super) fn store(&self, value: SecretValue, rotation: Rotation, now: Timestamp) {
+        if self.held.borrow_mut().take(value, rotation, now) {
             self.version.set(self.version.get() + 1);
         }
     }
 
-    /// Goes on with what an earlier configuration of this worker knew of the same secret, where that is newer.
+    /// Signs with what has become known to all, and forgets former values whose overlap has ended.
+    pub(super) fn settle(&self, now: Timestamp) {
+        if self.held.borrow_mut().settle(now) {
+            self.version.set(self.version.get() + 1);
+        }
+    }
+
+    /// Goes on with what an earlier configuration of this worker knew of the same secret, where that is newer, and good
+    /// for all who use it now.
     pub fn adopt(&self, earlier: &Self) {
         let (Some(own), Some(theirs)) = (&self.remote, &earlier.remote) else { return };
-        if earlier.is_missing() || self.name != earlier.name || !own.adopt(theirs) {
+        let fits = earlier.held.borrow().all().all(|known| self.fits(&known.value));
+        if earlier.is_missing() || self.name != earlier.name || !fits || !own.adopt(theirs) {
             return;
         }
         self.held.borrow_mut().clone_from(&earlier.held.borrow());
         self.version.set(self.version.get().max(earlier.version()) + 1);
+    }
+}
+
+impl Held {
+    /// The current value, then the former ones.
+    fn all(&self) -> impl Iterator<Item = &Known> {
+        self.current.iter().chain(self.former.iter().map(|(known, _)| known))
+    }
+
+    /// Whether it is another value than the current one.
+    fn take(&mut self, value: SecretValue, rotation: Rotation, now: Timestamp) -> bool {
+        if self.current.as_ref().is_some_and(|current| current.value == value) {
+            return false;
+        }
+        self.former.retain(|(former, _)| former.value != value);
+        // Nobody ever stopped to accept what is signed with, should a rotation be taken back.
+        let signed_with = self.signing.get_or_insert_with(|| value.clone());
+        let spread = if *signed_with == value { now } else { now.after(rotation.spread) };
+        if let Some(before) = self.current.replace(Known { value, spread }) {
+            self.former.insert(0, (before, now.after(rotation.overlap)));
+            self.forget_the_oldest();
+        }
+        true
+    }
+
+    /// Of too many, but not the one that is signed with: of many rotations at a time it is the one that all know.
+    fn forget_the_oldest(&mut self) {
+        if self.former.len() <= MAX_FORMER {
+            return;
+        }
+        let signing = self.signing.as_ref();
+        let oldest = self.former.iter().rposition(|(former, _)| Some(&former.value) != signing);
+        oldest.map(|oldest| self.former.remove(oldest));
+    }
+
+    /// Whether anything is different now.
+    fn settle(&mut self, now: Timestamp) -> bool {
+        let before = self.former.len();
+        self.former.retain(|(_, until)| *until > now);
+        let spread = self.all().find(|known| known.spread <= now).or(self.current.as_ref());
+        let spread = spread.map(|known| known.value.clone());
+        let signs_with_another = self.signing != spread;
+        self.signing = spread;
+        signs_with_another || self.former.len() != before
     }
 }
 

@@ -45,6 +45,18 @@ fn sign_prints_the_headers_of_the_worked_example() {
 }
 
 #[test]
+fn sign_takes_no_address_in_a_query_for_that_of_the_request() {
+    let signed = |request: &str| {
+        let more = ["--timestamp", "1700000000", "--nonce", "3b1f6c0c9d2e4a7f8a5b", "--request", request];
+        with_secrets(&[&SIGN[..], &more].concat()).1
+    };
+    let of_path = signed("GET /admin/x?next=https://app.example.com/home");
+    assert!(of_path.contains("X-Signature: v2="), "{of_path}");
+    assert_eq!(of_path, signed("GET https://users.example.com/admin/x?next=https://app.example.com/home"));
+    assert_ne!(of_path, signed("GET /home"));
+}
+
+#[test]
 fn sign_makes_the_first_form_as_python_does() {
     let more = ["--signature", "v1", "--timestamp", "1700000000"];
     let (code, out, _) = with_secrets(&[&SIGN[..], &more].concat());

@@ -57,6 +57,10 @@ routes:
         ("https://a", "routes[0], by lot in monitor mode: what refuses only reports"),
         ("https://a?b=c", "routes[0], by lot in monitor mode: what refuses only reports"),
         ("https://a/all", "routes[1]"),
+        ("/all", "routes[1]"),
+        // The address in the query is not that of the request.
+        ("/all?next=https://app.example.com/", "routes[1]"),
+        ("/?next=https://app.example.com/all", "routes[0], by lot in monitor mode: what refuses only reports"),
     ] {
         let (code, out, _) = portcullis(&["explain", file.path(), "--request", &format!("GET {url}")], "");
         let first = out.lines().next().unwrap();

@@ -84,7 +84,8 @@ def says(asked):
     }
     if kind in answers:
         return Said(answers[kind])
-    return {"refused": Said({}, 401), "broken": Said({}, 400)}.get(kind, Said({"active": False}))
+    statuses = {"refused": 401, "broken": 400, "large": 431, "odd": 406}
+    return Said({}, statuses[kind]) if kind in statuses else Said({"active": False})
 
 
 @pytest.fixture(scope="module")
@@ -232,6 +233,14 @@ def test_a_token_that_a_route_does_not_look_at_goes_no_further(gateway, idp):
     seen = passed(gateway.get("/public/1", [bearer("good-1")]))
     assert b"authorization" not in seen.names()
     assert not idp.asked
+
+
+@pytest.mark.parametrize("prefix", ["len_", "leu_"])
+@pytest.mark.parametrize(("kind", "reason"), [("large", "malformed"), ("odd", "unavailable"), ("broken", None)])
+def test_nobody_becomes_anonymous_by_a_token_that_the_provider_does_not_read(gateway, prefix, kind, reason):
+    reason = reason or ("malformed" if prefix == "leu_" else "unavailable")
+    unauthenticated(gateway, reason, lambda: gateway.get("/x", [bearer(f"{prefix}{kind}-{'x' * 7000}")]))
+    unauthenticated(gateway, "malformed", lambda: gateway.get("/x", [bearer(f"{prefix}{kind}-{'x' * 9000}")]))
 
 
 @pytest.mark.parametrize("prefix", ["", "lgc_"])

@@ -1,13 +1,15 @@
 """Secrets that come from stores: fetched, rotated under load, kept while a store fails, and never told."""
 
 import concurrent.futures
+import hashlib
+import hmac
 import json
 import time
 
 import pytest
 from harness.configuration import plugin
 from harness.credentials import bearer, service_headers
-from harness.dependency import FAULTS, closed_port, eventually
+from harness.dependency import FAULTS, Said, closed_port, eventually
 from harness.expect import passed, refused
 from harness.stores import ENVIRONMENT, SECRET_KEY, SESSION, TOKEN, Kubernetes, SecretsManager, Vault
 
@@ -15,6 +17,7 @@ KEYS = [f"key-{n}-of-the-tests-in-a-store-0123456789abcdef" for n in range(4)]
 SERVICE = "service-key-in-kubernetes-0123456789abcdef"
 ORDER = "order-token-in-secrets-manager-0123456789"
 REFRESH = "/.portcullis/secrets/refresh"
+LOGIN = b'{"username": "ann", "password": "correct horse"}'
 
 SECRETS = """
 secrets:
@@ -150,6 +153,61 @@ def test_rotates_under_load_without_refusing_a_single_good_token(world):
             ends.append(True)
         statuses = [status for caller in running for status in caller.result()]
     assert set(statuses) == {(200, 200)} and len(statuses) > 20, statuses[-5:]
+
+
+ISSUING = """
+secrets:
+  jwt_secret: { vault: { cluster: vault, path: secret/data/jwt, field: key, token: { env: STORE_TOKEN } }, refresh: 4s }
+  service_key: { vault: { cluster: vault, path: secret/data/service, field: key, token: { env: STORE_TOKEN } }, refresh: 4s }
+authentication:
+  service:
+    keys: [{ secret: service_key }]
+    services: { order-service: { token: { secret: order_token } } }
+    signatures: [v1]
+    replay: { v1: allow }
+tokens:
+  issuer: https://auth.example.com
+  audience: microservices-api
+  keys: [{ secret: jwt_secret }]
+  login: { verify: { cluster: users, uri: "http://users/internal/verify-credentials" } }
+outbound: { sign: { service: order-service, token: { secret: order_token }, keys: [{ secret: service_key }], signature: v1 } }
+routes:
+  - { match: { path: "/leaves/**" }, authenticate: none }
+  - { match: { path: "/services/**" }, authenticate: [service] }
+  - { match: { path: "/**" }, authenticate: [jwt] }
+"""
+SIGNATURE = ("x-service-name", "x-service-token", "x-timestamp", "x-signature")
+
+
+def test_through_a_rotation_no_worker_refuses_what_another_issues_or_signs(dependency, start):
+    vault = Vault(jwt={"key": KEYS[0]}, service={"key": SERVICE})
+    ann = {"id": 42, "username": "ann", "email": "ann@example.com", "roles": ["user"], "is_active": True}
+    made = plugin(ISSUING)
+    for name in ("jwt_secret", "service_key"):
+        made["secrets"][name] = {"vault": made["secrets"][name]["vault"], "refresh": "4s"}
+    clusters = {"vault": dependency(vault).port, "users": dependency(lambda asked: Said(ann)).port}
+    gateways = [start(made, clusters=clusters, environment=ENVIRONMENT) for _ in range(2)]
+    # From here on the workers read at moments of their own.
+    time.sleep(6)
+    vault.write("jwt", {"key": KEYS[1]})
+    vault.write("service", {"key": KEYS[2]})
+    ends, rounds = time.monotonic() + 16, 0
+    while time.monotonic() < ends:
+        for gateway in gateways:
+            login = gateway.send("POST", "/auth/login", [("content-type", "application/json")], LOGIN)
+            token = json.loads(login.body)["access_token"]
+            seen = passed(gateway.get("/leaves/x"))
+            signature = [(name, seen.header(name)) for name in SIGNATURE]
+            for other in gateways * 2:
+                passed(other.get("/x", [("authorization", f"Bearer {token}")]))
+                passed(other.get("/services/x", signature))
+        rounds += 1
+    assert rounds > 5
+    assert all(not gateway.logged_events() for gateway in gateways)
+    # By now all sign with the new values.
+    seen = passed(gateways[0].get("/leaves/x"))
+    name, token, at, code = (seen.header(name) for name in SIGNATURE)
+    assert code == hmac.new(KEYS[2].encode(), f"{name}:{at}:{token}".encode(), hashlib.sha256).hexdigest()
 
 
 def test_a_change_of_the_configuration_keeps_the_values_while_the_store_is_away(world):

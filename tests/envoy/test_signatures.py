@@ -139,6 +139,22 @@ def test_refuses_a_signed_body_beyond_the_limit(gateway):
     refused(post(gateway, headers, body=body), 413)
 
 
+@pytest.mark.parametrize("share", ["mode: monitor", "enforce_percent: 0"])
+def test_behind_the_buffer_filter_no_upstream_is_told_of_a_caller_whose_body_is_wrong(start, share):
+    settings = plugin(f"""
+bodies: {{ hold: buffer_filter }}
+mode: monitor
+authentication:
+  mode: {"monitor" if "monitor" in share else "enforce"}
+  service: {{ keys: [{{ secret: service_key }}], services: {{ order-service: {{ token: {{ secret: order_token }} }} }} }}
+routes: [{{ match: {{ path: "/**" }}, authenticate: [service], {share} }}]
+""")
+    gateway = start(settings, buffer_filter=True)
+    assert passed(post(gateway, good())).header("x-auth-subject") == "order-service"
+    refused(post(gateway, good(), body=b'{"item": 8}'), 401)
+    refused(post(gateway, good(), body=b'{"item": 8}', chunk=3, pause=0.02), 401)
+
+
 def test_a_signature_counts_once(gateway):
     headers = good()
     passed(post(gateway, headers))

@@ -76,6 +76,8 @@ fn idp(called: &Called) -> CalloutReply {
         "inactive" => said = json!({ "active": false }),
         "refused" => return answer(401, ""),
         "broken" => return answer(400, ""),
+        "large" => return answer(431, ""),
+        "odd" => return answer(406, ""),
         "html" => return answer(200, "<html>"),
         "down" => return CalloutReply::Lost,
         _ => return answer(500, ""),
@@ -148,7 +150,7 @@ fn says_why_a_token_is_refused_and_says_it_again_without_asking() {
 
 #[test]
 fn what_cannot_be_a_token_is_refused_without_asking() {
-    let long = "x".repeat(20_000);
+    let long = "x".repeat(8 * 1024 + 1);
     for (token, expected) in [("a b", "malformed"), ("é", "malformed"), ("a,b", "ambiguous"), (&*long, "malformed")] {
         let mut gate = gate();
         assert_eq!(reason(&send(&mut gate, "/opaque", token)), expected, "{token:?}");
@@ -171,6 +173,23 @@ fn a_provider_that_does_not_answer_well_decides_by_on_error_and_is_asked_again()
         let managers = send(&mut gate, "/managers", &format!("len_{token}"));
         assert_eq!((managers.status, managers.events.len()), (Some(403), 2));
         assert_eq!(gate.called.len(), 10);
+    }
+}
+
+/// The caller chose the token, and must not become anonymous by one that the provider does not read.
+#[test]
+fn a_question_that_the_provider_refuses_lets_nobody_pass_as_anonymous() {
+    for (token, expected, asked) in [
+        (format!("large-{}", "x".repeat(8000)), "malformed", 1),
+        ("broken-1".to_owned(), "unavailable", 8),
+        ("odd-1".to_owned(), "unavailable", 8),
+    ] {
+        let mut gate = gate();
+        for _ in 0..8 {
+            let outcome = send(&mut gate, "/opaque", &format!("len_{token}"));
+            assert!(outcome.status == Some(429) || reason(&outcome) == expected, "{:?}", outcome.events);
+        }
+        assert_eq!(gate.called.len(), asked, "what may be our own fault is not remembered, nor held against anybody");
     }
 }
 

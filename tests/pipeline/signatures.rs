@@ -295,6 +295,27 @@ fn a_body_beyond_the_limit_is_refused() {
     assert_eq!((outcome.status, outcome.told()), (Some(413), vec!["SUSPICIOUS_REQUEST body_too_large".to_owned()]));
 }
 
+#[test]
+fn behind_a_buffer_filter_nobody_is_told_of_a_caller_whose_body_is_wrong_whatever_the_mode() {
+    for (hold, status) in [("headers", None), ("buffer_filter", Some(401))] {
+        for (monitored, routes) in [
+            ("  mode: monitor\nmode: monitor\n", ROUTES.to_owned()),
+            ("", ROUTES.replace("match:", "enforce_percent: 0, match:")),
+        ] {
+            let mut gate = services("", &format!("{monitored}bodies: {{ hold: {hold} }}\n{routes}"));
+            let good = gate.send(Caller::new().request());
+            assert_eq!((good.status, good.upstream("x-auth-subject")), (None, Some("order-service")));
+            for body in [&b"{}"[..], b""] {
+                let nonce = format!("another-nonce-{:04}", body.len());
+                let wrong = gate.send(Caller { body: Some(body), nonce, ..Caller::new() }.request());
+                assert_eq!(wrong.status, status, "{hold} {monitored}");
+                assert!(wrong.told().concat().starts_with("AUTH_FAILURE wrong_body"), "{:?}", wrong.told());
+                assert!(wrong.passage.exchange.caller.is_none());
+            }
+        }
+    }
+}
+
 const SIGNING: &str = "service: e
 secrets: { service_key: { env: SERVICE_KEY }, old_key: { inline: the-key-before }, order_token: { env: ORDER_TOKEN } }
 unmatched: allow

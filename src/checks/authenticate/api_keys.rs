@@ -49,19 +49,23 @@ impl ApiKey {
 }
 
 impl ApiKeys {
-    /// Whose key it is. Every key is compared, so that time does not tell which was right.
-    fn caller(&self, shown: &[u8]) -> Option<&Rc<Identity>> {
+    /// Whose key it is. Every key is compared, so that time does not tell which was right. One that a rotation made the
+    /// key of two callers is nobody's.
+    fn caller(&self, shown: &[u8]) -> Result<&Rc<Identity>, Reason> {
         let digest: [u8; 32] = Sha256::digest(shown).into();
-        let (mut at, mut right) = (0, Choice::from(0));
+        let (mut at, mut right, mut again) = (0, Choice::from(0), Choice::from(0));
         for (position, key) in (0_u32..).zip(&self.keys) {
-            for known in key.digests.current().iter() {
-                let same = known.ct_eq(&digest);
-                at = u32::conditional_select(&at, &position, same);
-                right |= same;
-            }
+            let digests = key.digests.current();
+            let same = digests.iter().fold(Choice::from(0), |any, known| any | known.ct_eq(&digest));
+            at = u32::conditional_select(&at, &position, same);
+            again |= right & same;
+            right |= same;
         }
-        let key = usize::try_from(at).ok().and_then(|at| self.keys.get(at))?;
-        bool::from(right).then_some(&key.caller)
+        if bool::from(again) {
+            return Err(Reason::Ambiguous);
+        }
+        let key = usize::try_from(at).ok().and_then(|at| self.keys.get(at)).filter(|_| bool::from(right));
+        key.map(|key| &key.caller).ok_or(Reason::BadSignature)
     }
 
     fn judge(&self, shown: &[u8], exchange: &Exchange, env: &mut Env<'_>) -> Attempt {
@@ -69,12 +73,13 @@ impl ApiKeys {
             return stopped;
         }
         match self.caller(shown) {
-            Some(caller) => Attempt::Verified(caller.clone()),
+            Ok(caller) => Attempt::Verified(caller.clone()),
             // What is not known yet cannot be called wrong.
-            None => match self.keys.iter().find_map(|key| key.digests.missing()) {
+            Err(Reason::BadSignature) => match self.keys.iter().find_map(|key| key.digests.missing()) {
                 Some(slot) => await_secret(slot, env.now),
                 None => Attempt::Refused(AuthReason::Token(Reason::BadSignature)),
             },
+            Err(reason) => Attempt::Refused(AuthReason::Token(reason)),
         }
     }
 
@@ -127,12 +132,22 @@ mod tests {
         let keys = ApiKeys { places: Vec::new(), keys: keys.into(), unverified: None };
         let found = |shown: &str| keys.caller(shown.as_bytes()).map(|caller| caller.subject.clone());
         for name in names {
-            assert_eq!(found(&format!("key-{name}")), Some(name.to_owned()));
+            assert_eq!(found(&format!("key-{name}")), Ok(name.to_owned()));
         }
         for wrong in ["", "key-", "key-d", "KEY-a", "key-a "] {
-            assert_eq!(found(wrong), None, "{wrong:?}");
+            assert_eq!(found(wrong), Err(Reason::BadSignature), "{wrong:?}");
         }
         let none = ApiKeys { places: Vec::new(), keys: Vec::new(), unverified: None };
-        assert!(none.caller(b"").is_none());
+        assert!(none.caller(b"").is_err());
+    }
+
+    #[test]
+    fn a_key_that_became_the_key_of_two_callers_is_nobodys() {
+        let caller = |name: &str| Identity::new(Method::ApiKey, Rc::from("api_keys"), name.to_owned());
+        let keys = [("a", "same"), ("b", "other"), ("c", "same")];
+        let keys = keys.map(|(name, key)| ApiKey::new(slot(key), caller(name)));
+        let keys = ApiKeys { places: Vec::new(), keys: keys.into(), unverified: None };
+        assert_eq!(keys.caller(b"same").map(|caller| caller.subject.clone()), Err(Reason::Ambiguous));
+        assert_eq!(keys.caller(b"other").map(|caller| caller.subject.clone()), Ok("b".to_owned()));
     }
 }

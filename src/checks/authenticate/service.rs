@@ -138,9 +138,12 @@ impl ServiceSignatures {
         is_one_of(mac, codes)
     }
 
-    /// A secret that has not arrived and without which a signature of this service cannot be called bad.
+    /// A secret that has not arrived and without which a signature of this service cannot be called bad. While another's
+    /// token is missing no service's can, known or not: the answer would tell which are known.
     fn missing(&self, service: &str) -> Option<&Rc<SecretSlot>> {
-        self.keys.missing().or_else(|| self.tokens.get(service)?.missing())
+        let own = || self.tokens.get(service)?.missing();
+        let others = || self.tokens.values().find_map(Derived::missing);
+        self.keys.missing().or_else(own).or_else(others)
     }
 }
 
@@ -162,8 +165,8 @@ impl Credential for ServiceSignatures {
         let good = match self.verify(&signature, env.now) {
             Ok(good) => good,
             Err(reason) => {
-                let missing = self.missing(signature.name).filter(|_| reason == ServiceReason::BadServiceSignature);
-                return match missing {
+                let judged = matches!(reason, ServiceReason::BadServiceSignature | ServiceReason::UnknownService);
+                return match self.missing(signature.name).filter(|_| judged) {
                     Some(slot) => await_secret(slot, env.now),
                     None => Attempt::Refused(AuthReason::Service(reason)),
                 };

@@ -8,10 +8,12 @@ use crate::exchange::{Exchange, SignedBody};
 use crate::signature::digest;
 
 /// Compares the body with what was signed of it. Who is not who the signature says is nobody: a wrong body takes the
-/// caller's identity away.
+/// caller's identity away, and where it is too late for that, the request is refused whatever the mode.
 pub struct CheckSignedBody {
     /// Bytes of a body that can be held.
     pub limit: usize,
+    /// Who calls was told before the body came, so that it cannot be taken back.
+    pub head_goes_first: bool,
     /// `WWW-Authenticate`.
     pub challenge: Rc<str>,
 }
@@ -31,6 +33,15 @@ impl Check for CheckSignedBody {
     }
 
     fn resume(&self, exchange: &mut Exchange, arrival: Arrival<'_>, _env: &mut Env<'_>) -> Step {
+        match self.arrived(arrival, exchange) {
+            Step::Deny(denial) if self.head_goes_first => Step::Refuse(denial),
+            step => step,
+        }
+    }
+}
+
+impl CheckSignedBody {
+    fn arrived(&self, arrival: Arrival<'_>, exchange: &mut Exchange) -> Step {
         match (exchange.signed_body, arrival) {
             (Some(signed), Arrival::Body(BodyArrival::Whole(body))) => self.judge(signed, body, exchange),
             (Some(SignedBody::Nothing), Arrival::Body(BodyArrival::OverLimit(_))) => {
@@ -43,9 +54,7 @@ impl Check for CheckSignedBody {
             _ => Step::Fail(Failure::UnexpectedArrival),
         }
     }
-}
 
-impl CheckSignedBody {
     fn judge(&self, signed: SignedBody, body: &[u8], exchange: &mut Exchange) -> Step {
         match signed {
             SignedBody::Nothing if body.is_empty() => Step::Pass,

@@ -12,12 +12,14 @@ use crate::checks::limit::AddressBudget;
 use crate::config::Verdict;
 use crate::denial::AuthReason;
 use crate::exchange::{Errand, Exchange, Identity, Method};
-use crate::jose::compact::MAX_TOKEN_BYTES;
 use crate::jose::reason::Reason;
 use crate::worker::TokenDigest;
 
 use super::place::{self, Place, Shown};
 use provider::{Judgement, Known, Provider};
+
+/// The longest token that is asked about, in bytes: it has to go through where it is asked about, in a header.
+const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
 /// Opaque tokens of some providers, in the `Authorization` header.
 pub struct OpaqueTokens {
@@ -122,6 +124,7 @@ impl OpaqueTokens {
                 env.worker.answers.keep_bad(&asked.digest, Reason::NotYetValid, until.min(starts));
                 return refused(Reason::NotYetValid);
             }
+            Judgement::Unclear => return refused(Reason::Unavailable),
             Judgement::None => return unanswered(asked.provider),
         };
         env.worker.answers.keep_bad(&asked.digest, refusal, until);

@@ -23,6 +23,11 @@ use crate::worker::TokenDigest;
 
 /// The longest answer that is read, in bytes.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
+/// The most members of an answer that is read although some of them are null.
+const MAX_MEMBERS: usize = 256;
+/// The members by which providers name what a token is for, and what they call one that only their own endpoint takes.
+const TOKEN_TYPES: [&str; 4] = ["token_use", "token_type", "typ", "type"];
+const REFRESH_TOKENS: [&str; 3] = ["refresh", "refresh_token", "offline"];
 
 /// The claim under which the caller's readable name is known to rules, whatever the provider calls it.
 pub const USERNAME: &str = "username";
@@ -64,6 +69,9 @@ pub enum Judgement {
     Bad(Reason),
     /// It will be good from this moment on.
     Early(Timestamp),
+    /// The question was refused. What the caller chose of it may be why, so that it must not gain by it; or what we did,
+    /// so that it must not be blamed.
+    Unclear,
     /// The provider did not answer, or not what it must.
     None,
 }
@@ -92,9 +100,11 @@ impl Source {
         let client = form(client_id.as_bytes());
         let authorization = Derived::new(vec![client_secret], move |slots| {
             let secret = slots.iter().find_map(|slot| slot.current())?;
-            let pair = Zeroizing::new(format!("{client}:{}", form(secret.reveal())));
+            // Each is made at its full length: what outgrows its place leaves a copy there.
+            let secret = Zeroizing::new(form(secret.reveal()));
+            let pair = Zeroizing::new([&client, ":", &secret].concat());
             let encoded = Zeroizing::new(STANDARD.encode(pair.as_bytes()));
-            Some(Zeroizing::new(format!("Basic {}", *encoded)))
+            Some(Zeroizing::new(["Basic ", &encoded].concat()))
         });
         Self::Introspection(endpoint, authorization)
     }
@@ -129,11 +139,12 @@ impl Provider {
                     ("content-type", "application/x-www-form-urlencoded"),
                     accept,
                 ];
-                let body = format!("token={}&token_type_hint=access_token", form(token.as_bytes()));
+                let token = Zeroizing::new(form(token.as_bytes()));
+                let body = ["token=", &token, "&token_type_hint=access_token"].concat();
                 Some(endpoint.ask("POST", headers, body.into_bytes(), flight))
             }
             Source::Userinfo(endpoint) => {
-                let authorization = format!("Bearer {token}");
+                let authorization = Zeroizing::new(["Bearer ", token].concat());
                 Some(endpoint.ask("GET", [("authorization", authorization.as_str()), accept], Vec::new(), flight))
             }
         }
@@ -144,9 +155,15 @@ impl Provider {
         let CalloutReply::Answered { status, body } = reply else { return Judgement::None };
         match (&self.source, status) {
             (_, 200) if body.len() <= MAX_ANSWER_BYTES => self.read(body, now),
-            // RFC 6750 section 3.1. From an introspection endpoint these are about our own credentials.
+            // It is the token that makes a question too large.
+            (_, 413 | 414 | 431) => Judgement::Bad(Reason::Malformed),
+            (_, 408 | 429) => Judgement::None,
+            // RFC 6750 section 3.1.
             (Source::Userinfo(_), 401 | 403) => Judgement::Bad(Reason::Inactive),
             (Source::Userinfo(_), 400) => Judgement::Bad(Reason::Malformed),
+            // About our own credentials, or our address of it.
+            (Source::Introspection(..), 401 | 403 | 404) => Judgement::None,
+            (_, 400..=499) => Judgement::Unclear,
             _ => Judgement::None,
         }
     }
@@ -161,7 +178,12 @@ impl Provider {
                 None => return Judgement::None,
             }
         }
-        let Ok(claims) = Claims::new(members) else { return Judgement::None };
+        let Some(claims) = without_nulls(members).and_then(|members| Claims::new(members).ok()) else {
+            return Judgement::None;
+        };
+        if matches!(self.source, Source::Introspection(..)) && is_refresh_token(&claims) {
+            return Judgement::Bad(Reason::WrongType);
+        }
         let expires = claims.expires().map(moment);
         if expires.is_some_and(|expires| now >= expires) {
             return Judgement::Bad(Reason::Expired);
@@ -200,6 +222,25 @@ impl Provider {
     }
 }
 
+/// The members that say something: to many providers `null` is the same as to leave a member out. `None` where so many
+/// are there that it would take too long.
+fn without_nulls(members: Object) -> Option<Object> {
+    let said = |(_, value): &(&str, &Json)| **value != Json::Null;
+    if members.members().all(|member| said(&member)) {
+        return Some(members);
+    }
+    let few = members.members().nth(MAX_MEMBERS).is_none();
+    let said = members.members().filter(said);
+    few.then(|| said.fold(Object::default(), |object, (name, value)| object.with(name, value.clone())))
+}
+
+/// Whether the provider calls the token one that opens nothing but its own endpoint (RFC 6749 section 1.5).
+fn is_refresh_token(claims: &Claims) -> bool {
+    let named = |name: &str| claims.members().member(name).and_then(Json::as_str);
+    let is_one = |kind: &str| REFRESH_TOKENS.iter().any(|refresh| kind.eq_ignore_ascii_case(refresh));
+    TOKEN_TYPES.into_iter().filter_map(named).any(is_one)
+}
+
 /// The moment of a date since the epoch; dates beyond what a timestamp holds are its end.
 fn moment(date: Duration) -> Timestamp {
     Timestamp::default().after(date)
@@ -207,7 +248,7 @@ fn moment(date: Duration) -> Timestamp {
 
 /// `application/x-www-form-urlencoded`, escaping whatever any reader of it could take for something else.
 fn form(text: &[u8]) -> String {
-    let mut encoded = String::with_capacity(text.len());
+    let mut encoded = String::with_capacity(3 * text.len());
     for byte in text {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'*' => encoded.push(char::from(*byte)),
@@ -268,6 +309,7 @@ mod tests {
             }
             Judgement::Bad(reason) => reason.to_string(),
             Judgement::Early(from) => format!("in {}", from.unix_seconds() - NOW),
+            Judgement::Unclear => "unclear".to_owned(),
             Judgement::None => "nothing".to_owned(),
         }
     }
@@ -342,11 +384,52 @@ mod tests {
             (200, "", "nothing"),
             (201, r#"{"active":true,"sub":"7"}"#, "nothing"),
             (401, r#"{"active":true,"sub":"7"}"#, "nothing"),
-            (400, r#"{"error":"invalid_request"}"#, "nothing"),
+            (403, "", "nothing"),
+            (404, "", "nothing"),
+            (408, "", "nothing"),
+            (429, "", "nothing"),
+            (400, r#"{"error":"invalid_request"}"#, "unclear"),
+            (406, "", "unclear"),
+            (413, "", "malformed"),
+            (414, "", "malformed"),
+            (431, "", "malformed"),
             (500, r#"{"active":true,"sub":"7"}"#, "nothing"),
         ] {
             assert_eq!(said(&introspection(), status, body), expected, "{status} {body}");
         }
+    }
+
+    /// As providers serialise what they do not know of a token.
+    #[test]
+    fn a_member_that_is_null_says_nothing() {
+        let nulls = r#""exp":null,"nbf":null,"iat":null,"iss":null,"jti":null,"aud":null,"roles":null"#;
+        assert_eq!(said(&introspection(), 200, &format!(r#"{{"active":true,"sub":"7",{nulls}}}"#)), "7  for ever");
+        assert_eq!(said(&userinfo(), 200, &format!(r#"{{"email":"a@b",{nulls}}}"#)), "a@b a@b for ever");
+        assert_eq!(said(&introspection(), 200, r#"{"active":null,"sub":"7"}"#), "nothing");
+        assert_eq!(said(&introspection(), 200, r#"{"active":true,"sub":null}"#), "no_subject");
+        let many: String = (0..MAX_MEMBERS).map(|at| format!(r#","m{at}":1"#)).collect();
+        assert_eq!(said(&introspection(), 200, &format!(r#"{{"active":true,"sub":"7"{many}}}"#)), "7  for ever");
+        assert_eq!(said(&introspection(), 200, &format!(r#"{{"active":true,"sub":"7","exp":null{many}}}"#)), "nothing");
+    }
+
+    #[test]
+    fn what_the_provider_calls_a_refresh_token_opens_nothing() {
+        for (name, kind, expected) in [
+            ("token_use", "refresh", "wrong_type"),
+            ("token_type", "refresh_token", "wrong_type"),
+            ("typ", "Refresh", "wrong_type"),
+            ("typ", "Offline", "wrong_type"),
+            ("type", "REFRESH_TOKEN", "wrong_type"),
+            ("token_use", "access", "7  for ever"),
+            ("token_type", "Bearer", "7  for ever"),
+            ("typ", "refreshing", "7  for ever"),
+            ("purpose", "refresh", "7  for ever"),
+        ] {
+            let body = format!(r#"{{"active":true,"sub":"7","{name}":"{kind}"}}"#);
+            assert_eq!(said(&introspection(), 200, &body), expected, "{name} {kind}");
+        }
+        assert_eq!(said(&introspection(), 200, r#"{"active":true,"sub":"7","type":["refresh"]}"#), "7  for ever");
+        assert_eq!(said(&userinfo(), 200, r#"{"email":"a@b","type":"refresh"}"#), "a@b a@b for ever", "of a person");
     }
 
     #[test]
@@ -361,7 +444,11 @@ mod tests {
             (401, "", "inactive"),
             (403, r#"{"email":"a@b"}"#, "inactive"),
             (400, "", "malformed"),
-            (404, "", "nothing"),
+            (404, "", "unclear"),
+            (413, "", "malformed"),
+            (414, "", "malformed"),
+            (431, "", "malformed"),
+            (408, "", "nothing"),
             (429, "", "nothing"),
             (302, "", "nothing"),
             (503, "", "nothing"),
