@@ -172,6 +172,12 @@ impl Freshness {
     }
 }
 
+/// Bytes of the token for a text of `plain` bytes.
+pub const fn token_length(plain: usize) -> usize {
+    let blocks = (plain / BLOCK).saturating_add(1);
+    blocks.saturating_mul(BLOCK).saturating_add(OVERHEAD).div_ceil(3).saturating_mul(4)
+}
+
 const VERSION: u8 = 0x80;
 const BLOCK: usize = 16;
 /// Version, timestamp, initialisation vector.

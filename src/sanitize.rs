@@ -34,10 +34,12 @@ impl Sanitizer {
     /// Lets these tags stay; their case does not matter.
     ///
     /// # Errors
-    /// The place of a tag that cannot be allowed.
-    pub fn new(tags: &[String]) -> Result<Self, (usize, TagError)> {
-        let known = |(at, tag): (usize, &String)| element(tag.as_bytes()).ok_or((at, TagError));
-        Ok(Self { allowed: tags.iter().enumerate().map(known).collect::<Result<_, _>>()? })
+    /// The places of the tags that cannot be allowed.
+    pub fn new(tags: &[String]) -> Result<Self, Vec<(usize, TagError)>> {
+        let known = tags.iter().map(|tag| element(tag.as_bytes()));
+        let unknown = known.clone().enumerate().filter(|(_, element)| element.is_none());
+        let errors: Vec<_> = unknown.map(|(at, _)| (at, TagError)).collect();
+        if errors.is_empty() { Ok(Self { allowed: known.flatten().collect() }) } else { Err(errors) }
     }
 
     /// `html` with its allowed tags, without attributes, well nested, and its text. At most five times as long, and the end

@@ -14,7 +14,7 @@ use portcullis::checks::body::project::Projection;
 use portcullis::checks::body::request::{BodyStep, TransformBody};
 use portcullis::checks::body::response::TransformResponse;
 use portcullis::document::{FieldPath, Limits, PathSet};
-use portcullis::fernet::{Key, Keys};
+use portcullis::fernet::{Key, Keys, token_length};
 use portcullis::pipeline::{ResponseGuard, ResponseGuards};
 use portcullis::policy::roles::RoleSet;
 use portcullis::secrets::SecretSlot;
@@ -141,21 +141,28 @@ impl Bodies {
         let path = format!("{path}.response");
         let owner = response.owner.as_ref().filter(|_| mode != Mode::Off);
         let decrypt = self.keys(!response.decrypt.is_empty());
+        let whole = self.keys(response.decrypt_whole);
+        let (mut limits, mut limit) = (self.document, self.limit);
+        // What was sent to be encrypted comes back as long as its token.
+        if decrypt.is_some() || whole.is_some() {
+            limit = token_length(limit);
+            limits.string_length = token_length(limits.string_length);
+        }
         let check = TransformResponse {
-            whole: self.keys(response.decrypt_whole),
+            whole,
             owner: owner.and_then(|owner| owned_by_caller(owner, &format!("{path}.owner"), shared, findings)),
             fields: projection(response.fields.as_ref(), write_only, &path, shared, findings),
             decrypt: decrypt.map(|keys| DecryptFields {
                 fields: paths(&response.decrypt, &format!("{path}.decrypt"), findings),
                 keys,
             }),
-            limits: self.document,
+            limits,
         };
         if check.whole.is_none() && check.owner.is_none() && check.fields.is_none() && check.decrypt.is_none() {
             return ResponseGuards::none();
         }
         let guard = ResponseGuard { check: Rc::new(check), mode };
-        ResponseGuards { guards: Rc::from([guard]), limit: self.limit }
+        ResponseGuards { guards: Rc::from([guard]), limit }
     }
 }
 

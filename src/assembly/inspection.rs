@@ -97,6 +97,7 @@ impl Inspection {
             return None;
         }
         let mut exclusions = route.map(|route| self.exclusions(route, path, findings)).unwrap_or_default();
+        let own = exclusions.clone();
         exclusions.extend(sanitized.iter().map(|name| Exclusion {
             parameter: Some(Box::from(name.as_bytes())),
             classes: [Class::Xss].into_iter().collect(),
@@ -110,16 +111,21 @@ impl Inspection {
                 .fold(ClassSet::NONE, |set, (class, _)| set.with(*class))
         };
         let patterns = self.patterns.iter().filter(|(_, own)| *own != Some(Mode::Off));
-        let inspector = Rc::new(Inspector {
-            enforced: in_mode(Mode::Enforce),
-            monitored: in_mode(Mode::Monitor),
-            skip_fields: self.skip_fields.clone(),
-            exclusions,
-            patterns: patterns.map(|(pattern, own)| (pattern.clone(), *own != Some(Mode::Monitor))).collect(),
-            excerpt: self.excerpt,
-        });
-        let body = InspectBody { inspector: inspector.clone(), limits: self.limits.clone(), beside: reads.cloned() };
-        Some((InspectHead(inspector), body, mode))
+        let patterns: Vec<_> = patterns.map(|(pattern, own)| (pattern.clone(), *own != Some(Mode::Monitor))).collect();
+        let inspector = |exclusions| {
+            Rc::new(Inspector {
+                enforced: in_mode(Mode::Enforce),
+                monitored: in_mode(Mode::Monitor),
+                skip_fields: self.skip_fields.clone(),
+                exclusions,
+                patterns: patterns.clone(),
+                excerpt: self.excerpt,
+            })
+        };
+        let elsewhere = inspector(own);
+        let inspector = if sanitized.is_empty() { elsewhere.clone() } else { inspector(exclusions) };
+        let (head, limits, beside) = (InspectHead(elsewhere.clone()), self.limits.clone(), reads.cloned());
+        Some((head, InspectBody { inspector, elsewhere, limits, beside }, mode))
     }
 
     fn exclusions(&self, route: &RouteInspection, path: &str, findings: &mut Findings) -> Vec<Exclusion> {

@@ -10,6 +10,14 @@ use portcullis_config::{Config, SignatureVersion};
 /// What signs every request; `None` where nothing is to be signed.
 pub(super) fn compile(config: &Config, secrets: &Secrets, findings: &mut Findings) -> Option<Rc<SignRequests>> {
     let sign = &config.outbound.as_ref()?.sign;
+    let authentication = &config.authentication;
+    if !authentication.jwt.is_empty() || !authentication.oauth2.is_empty() || authentication.service.is_some() {
+        findings.warning(
+            "outbound",
+            "signs every request that passes, those of anonymous clients too: what authenticates callers belongs to \
+             the listener where requests arrive, and this to a configuration for the one where they leave",
+        );
+    }
     // What has no slot was reported.
     let token = secrets.slot(&sign.token)?;
     let key = secrets.slot(sign.keys.first()?)?;

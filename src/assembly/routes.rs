@@ -150,8 +150,9 @@ impl Parts<'_> {
         let body = self.bodies.request(body, validation.steps, path, findings);
         let rewrites_body = body.rewrites();
         let response = route.and_then(|route| route.response.as_ref());
+        let unconditional = response.is_some_and(|response| response.owner.is_some()) && mode != Mode::Off;
         let response = self.bodies.response(response, validation.write_only, (path, mode), self.shared, findings);
-        let asks_for_plain = !response.guards.is_empty();
+        let asks_for_plain = (!response.guards.is_empty()).then_some(AskForPlain { unconditional });
         let reads = validation.beside.as_ref().filter(|_| body.has_one_step());
         let beside = Beside { sanitized: &validation.sanitized, reads };
         Route {
@@ -173,7 +174,7 @@ impl Parts<'_> {
         &self,
         route: Option<&config::Route>,
         path: &str,
-        asks_for_plain: bool,
+        asks_for_plain: Option<AskForPlain>,
         (body, beside): (RequestBody, Beside<'_>),
         findings: &mut Findings,
     ) -> Rc<[Guard]> {
@@ -207,9 +208,7 @@ impl Parts<'_> {
         for (limits, mode) in limits.map(|names| self.limits.guards(names, mode)).unwrap_or_default() {
             guards.push(guard("limit", limits, mode));
         }
-        if asks_for_plain {
-            guards.push(guard("ask for plain", AskForPlain, Mode::Enforce));
-        }
+        guards.extend(asks_for_plain.map(|check| guard("ask for plain", check, Mode::Enforce)));
         if body.rewrites() {
             guards.push(guard("withdraw digests", WithdrawDigests, Mode::Enforce));
         }

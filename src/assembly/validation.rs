@@ -71,8 +71,10 @@ fn sanitize(sanitize: &config::SanitizeHtml, path: &str, findings: &mut Findings
     let names = fields.iter().filter_map(|field| field.name().map(Box::from)).collect();
     match Sanitizer::new(&sanitize.tags) {
         Ok(sanitizer) => Some(SanitizeFields { fields: PathSet::new(fields), names, sanitizer }),
-        Err((at, error)) => {
-            findings.error(format!("{path}.tags[{at}]"), error.to_string());
+        Err(errors) => {
+            for (at, error) in errors {
+                findings.error(format!("{path}.tags[{at}]"), error.to_string());
+            }
             None
         }
     }

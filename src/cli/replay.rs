@@ -30,7 +30,7 @@ use entry::Entry;
 /// How the command is called.
 pub const USAGE: &str = "usage: portcullis replay FILE --log ACCESS_LOG [--each]
 
-Says what the configuration in FILE would have refused of the requests in ACCESS_LOG: Envoy's default format, or JSON
+Says what the configuration in FILE would have refused of the requests in ACCESS_LOG (- for the standard input): Envoy's default format, or JSON
 lines with its usual field names. Credentials and bodies are not in a log: what needs them is not decided here. With
 --each, a line for each line of the log comes first: passed, refused (step, reason, rule), undecided (step), unreadable.";
 
@@ -43,7 +43,7 @@ pub fn run(args: &[String], out: &mut dyn Write, err: &mut dyn Write) -> io::Res
         return writeln!(out, "{USAGE}").map(|()| 0);
     }
     match replay(args, out) {
-        Ok(tally) => tally.print(out).map(|()| 0),
+        Ok(tally) => tally.print(out).map(|()| if tally.understood_nothing() { 2 } else { 0 }),
         Err(problem) => writeln!(err, "portcullis replay: {problem}").map(|()| 2),
     }
 }
@@ -58,7 +58,7 @@ fn replay(args: &[String], out: &mut dyn Write) -> Result<Tally, String> {
     };
     let json = only.json.as_ref().map_err(|unreadable| format!("{file}: {unreadable}"))?;
     let mut replayed = Replayed::new(json).map_err(|problem| format!("{file}: {problem}"))?;
-    let mut reader = BufReader::new(File::open(log).map_err(|error| format!("{log}: {error}"))?);
+    let mut reader = open(log).map_err(|error| format!("{log}: {error}"))?;
     let mut line = Vec::new();
     while read_line(&mut reader, &mut line).map_err(|error| format!("{log}: {error}"))? {
         let word = replayed.take(&line);
@@ -67,6 +67,14 @@ fn replay(args: &[String], out: &mut dyn Write) -> Result<Tally, String> {
         }
     }
     Ok(replayed.tally)
+}
+
+/// `-` is the standard input.
+fn open(log: &str) -> io::Result<Box<dyn BufRead>> {
+    if log == "-" {
+        return Ok(Box::new(io::stdin().lock()));
+    }
+    Ok(Box::new(BufReader::new(File::open(log)?)))
 }
 
 /// Bytes of a line that are looked at; what is longer is no line of a log.
@@ -328,6 +336,10 @@ impl Tally {
         if told.examples.len() < EXAMPLES {
             told.examples.push(entry.shown());
         }
+    }
+
+    fn understood_nothing(&self) -> bool {
+        self.requests == 0 && self.unreadable > 0
     }
 
     fn print(&self, out: &mut dyn Write) -> io::Result<()> {

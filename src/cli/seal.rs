@@ -16,6 +16,13 @@ pub enum Direction {
     Decrypt,
 }
 
+/// How the commands are called.
+pub const USAGE: &str = "usage: portcullis encrypt FILE --key VARIABLE
+       portcullis decrypt FILE --key VARIABLE [--key VARIABLE]... [--ttl SECONDS]
+
+Writes the Fernet token of FILE, or what the token in FILE says; - is the standard input. VARIABLE is an environment
+variable that holds a key. decrypt tries every key, and exits 1 if none made the token, or too long ago.";
+
 /// It is done.
 const DONE: u8 = 0;
 /// The file does not decrypt.
@@ -38,6 +45,9 @@ struct Order<'a> {
 /// # Errors
 /// What the writers say.
 pub fn run(direction: Direction, args: &[String], out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
+    if args.iter().any(|arg| arg == "--help") {
+        return writeln!(out, "{USAGE}").map(|()| DONE);
+    }
     let variable = |name: &str| std::env::var(name).ok();
     match sealed(direction, args, &variable) {
         Ok(bytes) => out.write_all(&bytes).map(|()| DONE),

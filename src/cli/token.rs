@@ -47,7 +47,8 @@ fn token(args: &[String]) -> Result<String, String> {
     let configured = provider.as_ref().and_then(|provider| provider.algorithm);
     let algorithm = match options.value("--algorithm") {
         Some(text) => algorithm(text).ok_or("--algorithm: expected HS256, HS384 or HS512")?,
-        None => configured.unwrap_or(Algorithm::Hs256),
+        None if provider.is_some() => configured.ok_or("the provider takes no token made with a shared secret")?,
+        None => Algorithm::Hs256,
     };
     let variable = options.value("--key-env").or(provider.as_ref().and_then(|provider| provider.variable.as_deref()));
     let key = secret(variable.ok_or("--key-env is missing")?)?;

@@ -29,6 +29,8 @@ pub enum Map {
     RequestTrailers = 1,
     /// The response's head.
     ResponseHeaders = 2,
+    /// The response's trailers.
+    ResponseTrailers = 3,
     /// The head of the answer to an HTTP callout.
     CalloutHeaders = 6,
 }

@@ -24,7 +24,78 @@ pub fn harden_cookies(attributes: CookieAttributes) {
 }
 
 /// Headers that vouch for the bytes of a body.
-pub const DIGESTS: [&[u8]; 5] = [b"content-digest", b"repr-digest", b"digest", b"content-md5", b"etag"];
+const DIGESTS: [&[u8]; 5] = [b"content-digest", b"repr-digest", b"digest", b"content-md5", b"etag"];
+
+/// A header of this name vouches for the bytes of a body.
+pub fn vouches(name: &[u8]) -> bool {
+    DIGESTS.iter().any(|digest| name.eq_ignore_ascii_case(digest))
+}
+
+/// Takes out of the response's head what vouches for a body that the client does not get.
+pub fn withdraw_digests() {
+    for name in DIGESTS {
+        let _ = abi::remove_header(Map::ResponseHeaders, name);
+    }
+}
+
+/// Takes out what the head of a response without a body says of the body that another request would get.
+pub fn forget_absent_body() {
+    withdraw_digests();
+    if abi::header(Map::ResponseHeaders, "content-length").is_some_and(|length| length != b"0") {
+        let _ = abi::remove_header(Map::ResponseHeaders, b"content-length");
+    }
+}
+
+/// Takes the trailers out of the response for which `goes`. False when the host refuses.
+pub fn remove_trailers(goes: impl Fn(&[u8]) -> bool) -> bool {
+    let Some(trailers) = abi::header_map(Map::ResponseTrailers).ok().and_then(Head::from_host_map) else {
+        return false;
+    };
+    let mut going = trailers.iter().map(|(name, _)| name).filter(|name| goes(name));
+    going.all(|name| abi::remove_header(Map::ResponseTrailers, name).is_ok())
+}
+
+/// A request of this content type is a gRPC call, as the proxy sees it.
+pub fn is_grpc(content_type: &[u8]) -> bool {
+    let rest = content_type.strip_prefix(b"application/grpc");
+    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+}
+
+/// The proxy's own answer, by a closed list of its response code details: nothing in it is the upstream's. Other
+/// filters may play back what an upstream once said, so what is not known here counts as the upstream's.
+pub fn is_the_proxys_own() -> bool {
+    let details = abi::property(b"response\0code_details").unwrap_or_default();
+    let word = details.split(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_').next().unwrap_or_default();
+    OWN_ANSWERS.contains(&word)
+}
+
+/// Up to the first character that is neither letter, digit nor `_`.
+const OWN_ANSWERS: [&[u8]; 24] = [
+    b"admission_control_denied",
+    b"cluster_not_found",
+    b"direct_response",
+    b"ext_authz_denied",
+    b"ext_authz_error",
+    b"fault_filter_abort",
+    b"jwt_authn_access_denied",
+    b"local_rate_limited",
+    b"maintenance_mode",
+    b"no_healthy_upstream",
+    b"overload",
+    b"rate_limited_by_quota",
+    b"rbac_access_denied_matched_policy",
+    b"request_overall_timeout",
+    b"request_payload_too_large",
+    b"request_rate_limited",
+    b"response_timeout",
+    b"route_not_found",
+    b"stream_idle_timeout",
+    b"upstream_max_stream_duration_reached",
+    b"upstream_per_try_idle_timeout",
+    b"upstream_per_try_timeout",
+    b"upstream_reset_before_response_started",
+    b"upstream_response_timeout",
+];
 
 /// Makes the response's head ours: nothing that the upstream said stays.
 pub fn replace_response_head(reply: &LocalReply) {

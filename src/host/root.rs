@@ -78,6 +78,10 @@ impl Root {
             abi::log(Level::Error, "portcullis: configuration refused: it could not be read whole, or exceeds 16 MiB");
             return false;
         }
+        if bytes.is_empty() && !earlier.is_empty() {
+            abi::log(Level::Error, "portcullis: configuration refused: it is empty, and another one is in force");
+            return false;
+        }
         let variable = |name: &str| std::env::var(name).ok();
         let random = [(); 4].map(|()| random_seed());
         let surroundings = Surroundings { store: &SharedData, variable: &variable, random };

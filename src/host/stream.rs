@@ -1,21 +1,22 @@
 //! One request's callbacks, carried to the pipeline and back. `apply` is the only place that pauses, resumes, replies or
 //! sends a callout.
 
+mod response;
+
 use std::rc::Rc;
+
+use response::ResponseIs;
 
 use crate::abi::{self, Buffer, Map};
 use crate::kept::Kept;
-use crate::response::{DIGESTS, harden_cookies, replace_response_body, replace_response_head};
+use crate::response::vouches;
 use crate::root::Serving;
 use crate::stopwatch::Stopwatch;
-use crate::vm::parse_status;
 use portcullis::check::{Arrival, BodyArrival, Callout, CalloutReply, Env};
-use portcullis::checks::browser::adds_up;
 use portcullis::denial::{Denial, LocalReply};
 use portcullis::exchange::HeaderEdit;
 use portcullis::head::Head;
-use portcullis::pipeline::{Next, Passage, ResponseArrival, ResponseNext};
-use portcullis::response::Response;
+use portcullis::pipeline::{Next, Passage};
 use portcullis::time::Timestamp;
 use portcullis_config::Hold;
 
@@ -41,6 +42,7 @@ pub struct Stream {
     kept: Option<Kept>,
     status: Option<u16>,
     response: ResponseIs,
+    response_head: HeadIs,
     stopwatch: Stopwatch,
     /// Whom this stream alone has asked.
     asked: Option<Rc<str>>,
@@ -70,24 +72,13 @@ enum Phase {
     Answered,
 }
 
-/// Where the request's head is.
+/// Where the head of the request or the response is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum HeadIs {
     /// With us: it can still be changed.
     Held,
     /// With a buffer filter behind us, which holds it until the body is whole.
     Released,
-}
-
-/// Where the upstream's response stands.
-#[derive(Debug)]
-enum ResponseIs {
-    /// It goes by.
-    Passing,
-    /// Its body is on its way; nothing of it goes on.
-    Awaited { limit: usize, head: Head, size: usize },
-    /// Something else went to the client: what still comes of it is dropped.
-    Replaced,
 }
 
 impl Stream {
@@ -103,6 +94,7 @@ impl Stream {
             kept: None,
             status: None,
             response: ResponseIs::Passing,
+            response_head: HeadIs::Held,
             stopwatch: Stopwatch::default(),
             asked: None,
         }
@@ -271,9 +263,7 @@ impl Stream {
         self.phase = Phase::Answered;
         self.status = Some(reply.status);
         self.note_decision();
-        let headers = abi::serialise(reply.headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())));
-        let _ =
-            abi::send_local_response(reply.status, reply.details, &headers, reply.body.as_bytes(), reply.grpc_status);
+        send(reply);
         Action::Pause
     }
 
@@ -332,68 +322,6 @@ impl Stream {
         self.body_progressed()
     }
 
-    /// The response's head, the upstream's or ours.
-    pub fn on_response_headers(&mut self, end_of_stream: bool) -> Action {
-        let (Some(serving), Some(passage)) = (self.serving.clone(), self.passage.as_mut()) else {
-            return Action::Continue;
-        };
-        // Our own replies come by here as well; they carry their headers already.
-        if self.phase == Phase::Answered {
-            return Action::Continue;
-        }
-        self.status = abi::header(Map::ResponseHeaders, ":status").and_then(|text| parse_status(&text));
-        for name in &passage.exchange.withheld_headers {
-            let _ = abi::remove_header(Map::ResponseHeaders, name.as_bytes());
-        }
-        for (name, value) in &passage.exchange.response_headers {
-            let write = if adds_up(name) { abi::add_header } else { abi::set_header };
-            let _ = write(Map::ResponseHeaders, name.as_bytes(), value.as_bytes());
-        }
-        if let Some(attributes) = serving.pipeline.cookies() {
-            harden_cookies(attributes);
-        }
-        let status = self.status.unwrap_or_default();
-        if !serving.pipeline.heeds_response(passage, status) {
-            return Action::Continue;
-        }
-        let next = match serving.worker.try_borrow_mut() {
-            Ok(mut worker) => {
-                let now = now().unwrap_or_default();
-                let mut env = Env { now, host: &serving.environment, worker: &mut worker };
-                serving.pipeline.response_head(passage, status, &mut env)
-            }
-            Err(_) => undecided(),
-        };
-        match next {
-            ResponseNext::AwaitBody { limit } => self.await_response(limit, end_of_stream),
-            next => self.apply_to_response(next, 0),
-        }
-    }
-
-    /// Some of the response's body: `size` bytes are held.
-    pub fn on_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
-        match &mut self.response {
-            ResponseIs::Passing => Action::Continue,
-            // What cannot be dropped is kept.
-            ResponseIs::Replaced => match abi::replace_buffer(Buffer::ResponseBody, b"") {
-                Err(_) if size > 0 => Action::Pause,
-                _ => Action::Continue,
-            },
-            ResponseIs::Awaited { limit, size: held, .. } => {
-                *held = size;
-                if end_of_stream || size > *limit { self.response_arrived() } else { Action::Pause }
-            }
-        }
-    }
-
-    /// With trailers the body's callback never sees the end of the stream.
-    pub fn on_response_trailers(&mut self) -> Action {
-        match self.response {
-            ResponseIs::Awaited { .. } => self.response_arrived(),
-            ResponseIs::Passing | ResponseIs::Replaced => Action::Continue,
-        }
-    }
-
     /// The exchange is over.
     pub fn on_log(&mut self) {
         let (Some(serving), Some(passage)) = (self.serving.clone(), self.passage.as_mut()) else { return };
@@ -410,92 +338,22 @@ impl Stream {
 }
 
 impl Stream {
-    /// Holds the response until its body is whole. Where the head cannot be held it goes on without a length, so that
-    /// another body fits it.
-    fn await_response(&mut self, limit: usize, ends_with_head: bool) -> Action {
-        let head = abi::header_map(Map::ResponseHeaders).ok().and_then(Head::from_host_map).unwrap_or_default();
-        self.response = ResponseIs::Awaited { limit, head, size: 0 };
-        if ends_with_head {
-            return self.response_arrived();
-        }
-        if !self.behind_buffer_filter() {
-            return Action::Pause;
-        }
-        for name in DIGESTS.into_iter().chain([&b"content-length"[..]]) {
-            let _ = abi::remove_header(Map::ResponseHeaders, name);
-        }
-        Action::Continue
-    }
-
-    fn response_arrived(&mut self) -> Action {
-        let ResponseIs::Awaited { limit, head, size } = std::mem::replace(&mut self.response, ResponseIs::Replaced)
-        else {
-            return Action::Continue;
-        };
-        let arrival = if size > limit {
-            ResponseArrival::OverLimit
-        } else {
-            let body = if size == 0 { Vec::new() } else { abi::buffer(Buffer::ResponseBody, size) };
-            // What the host does not show cannot be judged.
-            if body.len() < size {
-                ResponseArrival::OverLimit
-            } else {
-                ResponseArrival::Whole(Response::new(self.status.unwrap_or_default(), head, body))
-            }
-        };
-        let next = self.response_decided(arrival);
-        self.apply_to_response(next, size)
-    }
-
-    fn response_decided(&mut self, arrival: ResponseArrival) -> ResponseNext {
-        let (Some(serving), Some(passage)) = (self.serving.clone(), self.passage.as_mut()) else { return undecided() };
-        let (Some(now), Ok(mut worker)) = (now(), serving.worker.try_borrow_mut()) else { return undecided() };
-        let mut env = Env { now, host: &serving.environment, worker: &mut worker };
-        serving.pipeline.response_body(passage, arrival, &mut env)
-    }
-
-    /// `held` bytes of the body wait at the host: where they cannot be replaced they go nowhere.
-    fn apply_to_response(&mut self, next: ResponseNext, held: usize) -> Action {
-        let replaced = match next {
-            ResponseNext::Continue => {
-                self.response = ResponseIs::Passing;
-                return Action::Continue;
-            }
-            ResponseNext::AwaitBody { .. } => return Action::Pause,
-            ResponseNext::Rewrite(body) => {
-                for name in DIGESTS {
-                    let _ = abi::remove_header(Map::ResponseHeaders, name);
-                }
-                self.response = ResponseIs::Passing;
-                replace_response_body(&body)
-            }
-            ResponseNext::Replace(reply) => {
-                self.status = Some(reply.status);
-                self.response = ResponseIs::Replaced;
-                replace_response_head(&reply);
-                replace_response_body(reply.body.as_bytes())
-            }
-        };
-        if replaced {
-            return Action::Continue;
-        }
-        self.response = ResponseIs::Replaced;
-        if held > 0 { Action::Pause } else { Action::Continue }
-    }
-
-    /// Trailers say nothing that only the proxy may say, either.
+    /// Trailers say nothing that only the proxy may say, either, and vouch for no body that the upstream may not get.
     fn strip_trailers(&self) {
         let Some(serving) = &self.serving else { return };
         let Some(trailers) = abi::header_map(Map::RequestTrailers).ok().and_then(Head::from_host_map) else { return };
-        for (name, _) in trailers.iter().filter(|(name, _)| serving.pipeline.strips(name)) {
+        let rewrites = self.passage.as_ref().is_some_and(Passage::rewrites_body);
+        let goes = |name: &[u8]| serving.pipeline.strips(name) || rewrites && vouches(name);
+        for (name, _) in trailers.iter().filter(|(name, _)| goes(name)) {
             let _ = abi::remove_header(Map::RequestTrailers, name);
         }
     }
 }
 
-/// A response that nobody could decide about goes to nobody.
-fn undecided() -> ResponseNext {
-    ResponseNext::Replace(Denial::Unavailable { what: "internal" }.reply(""))
+/// Answers the client in the upstream's place. False when the host refuses.
+fn send(reply: &LocalReply) -> bool {
+    let headers = abi::serialise(reply.headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())));
+    abi::send_local_response(reply.status, reply.details, &headers, reply.body.as_bytes(), reply.grpc_status).is_ok()
 }
 
 /// Without a clock no credential can be judged: at the epoch none has expired.

@@ -163,8 +163,10 @@ fn a_tag_that_means_more_than_itself_cannot_be_allowed() {
     for tag in
         ["script", "style", "svg", "math", "table", "td", "a", "img", "iframe", "template", "noscript", "form", ""]
     {
-        assert_eq!(Sanitizer::new(&["p".to_owned(), tag.to_owned()]), Err((1, TagError)), "{tag}");
+        assert_eq!(Sanitizer::new(&["p".to_owned(), tag.to_owned()]), Err(vec![(1, TagError)]), "{tag}");
     }
+    let several = ["a", "p", "img"].map(str::to_owned);
+    assert_eq!(Sanitizer::new(&several), Err(vec![(0, TagError), (2, TagError)]));
     assert_eq!(sanitizer(&["P", "Br"]).clean("<p><br>"), "<p><br></p>");
 }
 

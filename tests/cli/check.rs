@@ -124,3 +124,27 @@ fn every_policy_that_is_shipped_is_good_wherever_it_is_carried() {
         assert_eq!(out.matches("good, routes: ").count(), plugins, "{name}: {out}");
     }
 }
+
+#[test]
+fn check_warns_of_a_configuration_that_authenticates_callers_and_signs_what_passes() {
+    let outbound = "secrets: { k: { env: K } }
+outbound: { sign: { service: a, token: { secret: k }, keys: [{ secret: k }], signature: v1 } }
+unmatched: allow
+";
+    let inbound = "authentication: { jwt: { a: { algorithms: [HS256], keys: [{ secret: k }] } } }";
+    for (text, warns) in [(outbound.to_owned(), false), (format!("{outbound}{inbound}"), true)] {
+        let (code, out, err) = check("outbound.yaml", &text);
+        assert_eq!(code, 0, "{err}");
+        assert_eq!(format!("{out}{err}").contains("outbound: signs every request that passes"), warns, "{out}{err}");
+    }
+}
+
+#[test]
+fn check_names_every_tag_that_cannot_stay() {
+    let route = "routes: [{ match: { path: /a }, body: { sanitize_html: { fields: [b], tags: [a, p, img] } } }]";
+    let (code, _, err) = check("tags.yaml", route);
+    assert_eq!(code, 2);
+    for at in [0, 2] {
+        assert!(err.contains(&format!("routes[0].body.sanitize_html.tags[{at}]")), "{err}");
+    }
+}

@@ -121,12 +121,14 @@ fn token_makes_one_that_the_configuration_takes() {
 #[test]
 fn token_says_what_it_lacks() {
     let file = File::new("no-provider.yaml", PROVIDER);
+    let rsa = File::new("rsa-provider.yaml", &PROVIDER.replace("HS384", "RS256"));
     for (args, problem) in [
         (&["token"][..], "--key-env is missing"),
         (&["token", "--key-env", "JWT_KEY", "--algorithm", "RS256"], "expected HS256"),
         (&["token", "--key-env", "JWT_KEY", "--claims", "[]"], "--claims: expected a JSON object"),
         (&["token", "--provider", "users"], "--provider needs FILE"),
         (&["token", file.path(), "--provider", "other"], "is called other"),
+        (&["token", rsa.path(), "--provider", "users", "--key-env", "JWT_KEY"], "takes no token made with a shared"),
     ] {
         let (code, out, err) = with_secrets(args);
         assert_eq!((code, out.as_str()), (2, ""), "{args:?}");

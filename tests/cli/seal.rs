@@ -49,3 +49,12 @@ fn exits_2_for_a_bad_key_and_never_prints_it() {
         assert!(err.starts_with("portcullis: ") && !err.contains("s3cret"), "{args:?}: {err}");
     }
 }
+
+#[test]
+fn both_directions_explain_themselves() {
+    for command in ["encrypt", "decrypt"] {
+        let (code, out, err) = sealed(&[command, "--help"], "");
+        assert_eq!((code, err.as_str()), (0, ""));
+        assert!(out.starts_with("usage: portcullis encrypt FILE"), "{out}");
+    }
+}

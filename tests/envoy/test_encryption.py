@@ -85,6 +85,16 @@ def test_the_upstream_sees_fields_encrypted_and_with_their_length(holding, chunk
     assert again["ssn"] != got["ssn"], "an initialisation vector was used twice"
 
 
+def test_no_trailer_vouches_for_the_body_that_was_sent(gateway):
+    trailers = [("content-digest", "sha-256=:x:"), ("Digest", "x"), ("x-checksum", "1")]
+    for target, body in [("/users/1", json.dumps({"ssn": SSN}).encode()), ("/other", b"{}")]:
+        answer = gateway.send2("POST", target, [("content-type", "application/json")], [body], [
+            (name.lower(), value) for name, value in trailers
+        ])
+        names = [name.lower() for name, _ in answer.upstream.trailers]
+        assert names == ([b"x-checksum"] if target == "/users/1" else [b"content-digest", b"digest", b"x-checksum"])
+
+
 def test_over_http2_and_with_trailers_too(holding):
     body = json.dumps({"ssn": SSN}).encode()
     for pieces, trailers in [([body], None), ([body[:5], body[5:]], [("x-checksum", "1")])]:

@@ -73,7 +73,7 @@ def serve(upstream):
             if how == "chunked":
                 send(b"0\r\n\r\n")
             if how == "trailers":
-                send(b"0\r\nx-checksum: 1\r\n\r\n")
+                send(b"0\r\nx-checksum: 1\r\ncontent-digest: sha-256=:x:\r\netag: s3cret\r\ngrpc-status: 0\r\n\r\n")
             return how != "close"
 
         upstream.scripted[target.encode()] = answer
@@ -88,6 +88,7 @@ def shown(answer, expected, status=200):
     assert SECRET not in answer.body
     for name in ("etag", "content-digest", "digest", "content-encoding"):
         assert not answer.all(name), name
+    assert [name for name, _ in answer.trailers] in ([], ["x-checksum", "grpc-status"])
     # HTTP/2 needs no length, and a head that went out before its body has none.
     assert answer.header("content-length") in (None, str(len(answer.body)))
 
@@ -96,6 +97,7 @@ def withheld(gateway, answer, reason, status=502):
     """A problem document took the place of the whole response, and one event says why."""
     assert answer.status == status, (answer.status, answer.body)
     assert SECRET not in answer.body
+    assert not answer.trailers
     problem = answer.problem
     assert (problem["status"], problem["detail"]) == (status, "The response cannot be shown")
     event = gateway.event(answer)
@@ -177,8 +179,63 @@ def test_an_empty_response_goes_out(gateway, serve):
         assert (answer.status, answer.body) == (status, b"")
     answer = gateway.send("HEAD", serve("users", b'{"password":"s3cret"}'))
     assert (answer.status, answer.body) == (200, b"")
-    answer = gateway.send("HEAD", serve("orders", b'{"user_id":1}'), [bearer()])
-    assert answer.status == 200
+
+
+@pytest.mark.parametrize("send", ["send", "send2"])
+def test_an_answer_to_head_tells_nothing_of_what_a_get_does_not_show(gateway, serve, send):
+    for roles, status in [(["user"], 403), (["admin"], 200)]:
+        answer = getattr(gateway, send)("HEAD", serve("orders", b'{"user_id":1}', headers=VOUCHED), [bearer(roles=roles)])
+        assert answer.status == status
+        assert not [name for name in ("etag", "content-digest") if answer.all(name)]
+    answer = getattr(gateway, send)("HEAD", serve("users", b'{"password":"s3cret"}', headers=VOUCHED))
+    assert (answer.status, answer.body) == (200, b"")
+    assert not [name for name in ("etag", "content-digest") if answer.all(name)]
+    assert answer.header("content-length") in (None, "0")
+
+
+def test_a_condition_does_not_reach_an_upstream_whose_objects_have_owners(gateway, serve):
+    for base, expected in [("orders", None), ("users", "*")]:
+        for send in (gateway.send, gateway.send2):
+            answer = send("GET", serve(base, b'{"user_id":"42"}'), [bearer(), ("if-none-match", "*")])
+            assert answer.upstream.header("if-none-match") == expected
+
+
+@pytest.mark.parametrize("how", ["chunked", "trailers"])
+def test_nothing_in_the_trailers_of_a_response_outlives_its_refusal(gateway, serve, how):
+    withheld(gateway, gateway.send2("GET", serve("denied", b"{s3cret", how=how)), "response_malformed")
+    shown(gateway.send2("GET", serve("denied", b'{"password":"s3cret","a":1}', how=how)), {"a": 1})
+    answer = gateway.send2("GET", serve("orders", json.dumps(THEIRS).encode(), how=how), [bearer()])
+    assert (answer.status, answer.trailers) == (403, ())
+
+
+GRPC = [("content-type", "application/grpc"), ("te", "trailers")]
+
+
+@pytest.mark.parametrize("how", ["chunked", "trailers", "length"])
+@pytest.mark.parametrize(("body", "roles", "status"), [
+    (b"\0\0\0\0\x06s3cret", ["user"], b"14"), (json.dumps({"user_id": "s3cret"}).encode(), ["user"], b"7"),
+])
+def test_a_grpc_caller_whose_response_is_replaced_gets_the_matching_status(gateway, serve, how, body, roles, status):
+    target = serve("orders", body, headers=[("content-type", "application/grpc")], how=how)
+    answer = gateway.send2("POST", target, [*GRPC, bearer(roles=roles)], [b"\0\0\0\0\0"])
+    assert (answer.status, answer.body, answer.trailers) == (200, b"", ())
+    assert dict(answer.headers)["grpc-status"] == status
+    assert SECRET not in dict(answer.headers)["grpc-message"]
+
+
+def test_a_grpc_caller_gets_the_matching_status_behind_a_buffer_filter_too(behind, serve):
+    target = serve("users", b"\0\0\0\0\x06s3cret", headers=[("content-type", "application/grpc")], how="trailers")
+    answer = behind.send2("POST", target, [*GRPC, bearer()], [b"\0\0\0\0\0"])
+    assert (answer.status, answer.body, answer.trailers) == (200, b"", [("grpc-status", b"14")])
+
+
+def test_the_proxys_own_answers_pass_the_rules_about_responses(gateway, behind, upstream):
+    for at in (gateway, behind):
+        for base in ("users", "orders"):
+            target = f"/{base}/{next(_numbers)}"
+            upstream.scripted[target.encode()] = lambda seen, send: False
+            answer = at.get(target, [bearer()])
+            assert (answer.status, answer.body[:17]) == (503, b"upstream connect "), (answer.status, answer.body)
 
 
 def test_error_messages_are_projected_too(gateway, serve):
@@ -287,7 +344,8 @@ def test_behind_a_buffer_filter_the_body_is_replaced_and_the_status_stays(behind
             shown(answer, expected)
     for bad in (b'{"password":"s3cret"', b"<p>s3cret</p>", b" " * LIMIT + b'"s3cret"'):
         answer = behind.get(serve("users", bad, how=how))
-        assert (answer.status, SECRET in answer.body) == (200, False)
+        # Only a length says so while the head is still here.
+        assert (answer.status, SECRET in answer.body) == (502 if how == "length" and len(bad) > LIMIT else 200, False)
         assert json.loads(answer.body)["status"] == 502
         details = behind.event(answer)["details"]
         assert details["status"] == 502 and details["reason"].startswith("response_")

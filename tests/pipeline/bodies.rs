@@ -160,3 +160,55 @@ routes:
     gate.host.without_random = true;
     assert_eq!(gate.status(put(&[])), Some(503));
 }
+
+#[test]
+fn what_was_encrypted_can_be_read_back_however_long_it_may_be() {
+    let mut gate = gate(
+        "inspection: { body_limit: 64KiB }
+bodies: { string_length: 50000 }
+routes:
+  - { match: { path: /f, methods: [PUT] }, authenticate: none, body: { encrypt_whole: true } }
+  - { match: { path: /f }, authenticate: none, response: { decrypt_whole: true } }
+  - { match: { path: /u, methods: [PUT] }, authenticate: none, body: { encrypt: [ssn] } }
+  - { match: { path: /u }, authenticate: none, response: { decrypt: [ssn], fields: { deny: [x] } } }",
+    );
+    let file = "z".repeat(64 << 10);
+    let document = format!(r#"{{"ssn":"{}"}}"#, "s".repeat(50_000));
+    for (path, content_type, sent) in [("/f", "image/png", &file), ("/u", "application/json", &document)] {
+        let outcome = gate.send(crate::gate::Request::new("PUT", path).body(content_type, sent));
+        let stored = String::from_utf8(outcome.passage.exchange.rewritten_body.clone().unwrap()).unwrap();
+        let mut read = gate.send(get(path));
+        assert_eq!(shown(&gate.respond(&mut read, 200, &stored).0, ""), Ok(sent.clone()), "{path}");
+    }
+}
+
+#[test]
+fn a_json_patch_does_not_carry_a_field_past_its_encryption() {
+    let mut gate =
+        gate("routes: [{ match: { path: /u }, authenticate: none, mode: monitor, body: { encrypt: [ssn] } }]");
+    let patch = r#"[{"op":"replace","path":"/ssn","value":"078-05-1120"}]"#;
+    assert_eq!(gate.status(post("/u").body("application/json-patch+json", patch)), Some(400));
+    let merged = gate.send(post("/u").body("application/merge-patch+json", r#"{"ssn":"078-05-1120"}"#));
+    assert!(merged.passage.exchange.rewritten_body.is_some());
+}
+
+#[test]
+fn an_answer_to_head_says_nothing_of_an_object_whose_owner_it_does_not_show() {
+    let mut gate = gate(
+        "routes: [{ match: { path: /o }, response: { owner: { field: user_id, claim: user_id, unless: { roles: [admin] } } } }]
+defaults: { authenticate: [jwt] }",
+    );
+    for (roles, method, status, expected) in [
+        (&["user"][..], "HEAD", 200, Err(403)),
+        (&["admin"], "HEAD", 200, Ok(String::new())),
+        (&["user"], "HEAD", 404, Ok(String::new())),
+        (&["user"], "DELETE", 204, Ok(String::new())),
+    ] {
+        let request = crate::gate::Request::new(method, "/o")
+            .bearer(&user(json!({ "roles": roles })))
+            .header("if-none-match", "*");
+        let mut outcome = gate.send(request);
+        assert_eq!((outcome.status, outcome.upstream("if-none-match")), (None, None));
+        assert_eq!(shown(&gate.respond(&mut outcome, status, "").0, ""), expected, "{method} {roles:?} {status}");
+    }
+}

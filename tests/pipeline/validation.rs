@@ -88,6 +88,34 @@ fn sanitised_fields_keep_harmless_tags_and_are_no_matter_for_the_inspection() {
 }
 
 #[test]
+fn script_in_a_sanitised_field_is_looked_for_where_nobody_sanitises_it() {
+    let mut gate = gate("mode: monitor\ninspection: { mode: enforce }\n");
+    let script = "<script>alert(1)</script>";
+    let json = format!(r#"{{"username":"joe","password":"Passw0rd!","bio":"{script}"}}"#);
+    for (content_type, body, status) in [
+        ("application/json", &json, None),
+        ("", &json, None),
+        ("text/plain", &json, Some(403)),
+        ("application/json-patch+json", &json, Some(403)),
+        ("application/x-www-form-urlencoded", &format!("bio={script}"), Some(403)),
+        (
+            "multipart/form-data; boundary=b",
+            &format!("--b\r\nContent-Disposition: form-data; name=bio\r\n\r\n{script}\r\n--b--\r\n"),
+            Some(403),
+        ),
+    ] {
+        let outcome = gate.send(post("/users").body(content_type, body));
+        let sanitised = outcome
+            .passage
+            .exchange
+            .rewritten_body
+            .as_deref()
+            .is_some_and(|body| !body.windows(7).any(|at| at == b"<script"));
+        assert_eq!((outcome.status, sanitised), (status, status.is_none()), "{content_type}: {}", outcome.body);
+    }
+}
+
+#[test]
 fn what_is_no_json_document_within_the_limits_is_refused() {
     let mut gate = gate("bodies: { json_depth: 4, json_entries: 20, string_length: 100 }\n");
     let good = r#"{"username":"joe","password":"Passw0rd!"}"#;
@@ -97,6 +125,9 @@ fn what_is_no_json_document_within_the_limits_is_refused() {
         ("", good, None),
         ("application/x-www-form-urlencoded", "username=joe", Some((415, "body_not_json"))),
         ("text/plain", good, Some((415, "body_not_json"))),
+        ("application/json-patch+json", good, Some((415, "body_not_json"))),
+        ("Application/JSON-Patch+json; charset=utf-8", "[]", Some((415, "body_not_json"))),
+        ("application/merge-patch+json", good, None),
         ("application/json", "", Some((400, "json"))),
         ("application/json", "{", Some((400, "json"))),
         ("application/json", r#"{"username":"a","username":"b"}"#, Some((400, "json_duplicate_key"))),

@@ -159,6 +159,7 @@ pub struct Stream {
     pub raw_headers: Option<Vec<u8>>,
     pub request_trailers: Option<Headers>,
     pub response_headers: Option<Headers>,
+    pub response_trailers: Option<Headers>,
     pub body: Vec<u8>,
     /// What waits of the response's body; `None` outside the callbacks about it.
     pub response_body: Option<Vec<u8>>,
@@ -177,6 +178,7 @@ impl Stream {
             0 if !self.head_released => Some(&mut self.request_headers),
             1 => self.request_trailers.as_mut(),
             2 => self.response_headers.as_mut(),
+            3 => self.response_trailers.as_mut(),
             _ => None,
         }
     }

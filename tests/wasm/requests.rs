@@ -86,6 +86,8 @@ pub struct Request {
     /// Of the upstream's response; none: it ends with its head.
     pub response_chunks: Vec<Vec<u8>>,
     pub response_trailers: bool,
+    /// How the proxy says that the response came about.
+    pub code_details: &'static str,
 }
 
 impl Request {
@@ -101,6 +103,7 @@ impl Request {
             response_headers: Headers::new(),
             response_chunks: Vec::new(),
             response_trailers: false,
+            code_details: "via_upstream",
         };
         for (name, value) in [
             (":method", method),

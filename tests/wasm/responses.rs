@@ -54,6 +54,8 @@ fn a_response_goes_out_projected_with_its_length_however_it_arrives() {
         assert_eq!(String::from_utf8_lossy(&outcome.client_body), SHOWN);
         assert_eq!(header(&outcome, "content-length").as_deref(), Some("30"));
         assert!(outcome.complete && header(&outcome, "etag").is_none());
+        assert!(outcome.response_trailers.iter().all(|(name, _)| name != b"etag"));
+        assert_eq!(outcome.response_trailers.len(), if request.response_trailers { 2 } else { 0 });
         assert_eq!(outcome.upstream("accept-encoding").as_deref(), Some("identity"));
     }
 }
@@ -72,7 +74,72 @@ fn what_is_not_the_callers_or_cannot_be_read_is_replaced() {
             let problem: Value = serde_json::from_slice(&outcome.client_body).unwrap();
             assert_eq!(problem["status"].to_string(), status);
             assert_eq!(header(&outcome, "content-length"), Some(outcome.client_body.len().to_string()));
+            assert!(outcome.complete && outcome.response_trailers.is_empty());
         }
+    }
+}
+
+#[test]
+fn a_grpc_caller_whose_response_is_replaced_gets_the_matching_status() {
+    for hold in ["headers", "buffer_filter"] {
+        let mut vm = rules(hold);
+        for mut request in arrivals(&ORDER[..20]).into_iter().filter(|request| request.response_trailers) {
+            request = request.header("content-type", "application/grpc");
+            let outcome = vm.request(&request);
+            assert!(outcome.client_body.is_empty());
+            match hold {
+                "headers" => assert_eq!(outcome.reply.unwrap().grpc_status, 14),
+                _ => assert_eq!(outcome.response_trailers, [(b"grpc-status".to_vec(), b"14".to_vec())]),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_length_over_the_limit_is_refused_while_the_head_is_here() {
+    for hold in ["headers", "buffer_filter"] {
+        let mut request = Request::get("/api/a").by("ada").answered(&[ORDER, ORDER]);
+        request.response_headers.extend([
+            (b"content-length".to_vec(), b"131073".to_vec()),
+            (b"cache-control".to_vec(), b"public".to_vec()),
+        ]);
+        let outcome = rules(hold).request(&request);
+        assert_eq!(header(&outcome, ":status").as_deref(), Some("502"), "{hold}");
+        assert_eq!((header(&outcome, "cache-control"), header(&outcome, "content-length")), (None, None));
+        let problem: Value = serde_json::from_slice(&outcome.client_body).unwrap();
+        assert_eq!(problem["status"], 502);
+    }
+}
+
+#[test]
+fn the_head_of_a_response_without_a_body_tells_nothing_of_one() {
+    let mut vm = rules("headers");
+    for chunks in [&[][..], &[&b""[..]][..]] {
+        let mut request = Request::new("DELETE", "/api/a").by("ada").answered(chunks);
+        for name in ["etag", "content-digest", "content-length"] {
+            request.response_headers.push((name.as_bytes().to_vec(), b"50".to_vec()));
+        }
+        let outcome = vm.request(&request);
+        assert!(outcome.complete && header(&outcome, "content-type").is_some());
+        assert!(["etag", "content-digest", "content-length"].iter().all(|name| header(&outcome, name).is_none()));
+    }
+}
+
+#[test]
+fn the_proxys_own_answers_pass_and_those_that_others_play_back_do_not() {
+    let mut vm = rules("headers");
+    for (details, status) in [
+        ("local_rate_limited", "429"),
+        ("upstream_reset_before_response_started{connection_termination}", "429"),
+        ("rbac_access_denied_matched_policy[none]", "429"),
+        ("via_upstream", "502"),
+        ("cache.response_from_cache_filter", "502"),
+        ("", "502"),
+    ] {
+        let mut request = Request::get("/api/a").by("ada").answered(&[b"local_rate_limited"]);
+        (request.upstream_status, request.code_details) = (429, details);
+        let outcome = vm.request(&request);
+        assert_eq!(header(&outcome, ":status").as_deref(), Some(status), "{details}");
     }
 }
 

@@ -155,6 +155,14 @@ fn an_empty_configuration_lets_nothing_pass() {
 }
 
 #[test]
+fn an_empty_configuration_does_not_take_the_place_of_a_good_one() {
+    let mut vm = Vm::serving(&plain());
+    assert!(vm.configure("").is_err());
+    assert!(vm.host().logged("it is empty, and another one is in force"));
+    assert_eq!(vm.request(&Request::get("/health")).status(), 200);
+}
+
+#[test]
 fn a_flood_of_events_is_cut_and_the_rest_is_stated_at_the_tick() {
     let mut vm = Vm::serving(&plain());
     for _ in 0..250 {

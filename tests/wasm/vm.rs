@@ -49,6 +49,7 @@ pub struct Outcome {
     /// The request's body as the next filter sees it, where it went on at once.
     pub body: Vec<u8>,
     pub response: Headers,
+    pub response_trailers: Headers,
     /// What the client gets of the upstream's body.
     pub client_body: Vec<u8>,
     /// The response ended for the client.
@@ -156,6 +157,8 @@ impl Vm {
             raw_headers: request.raw_headers.clone(),
             request_trailers: (request.end == End::Trailers).then(|| request.trailers.clone()),
             source_address: request.source_address.clone(),
+            response_trailers: request.response_trailers.then(trailers),
+            properties: [(b"response\0code_details".to_vec(), request.code_details.into())].into(),
             ..Stream::default()
         };
         self.host().streams.insert(context, stream);
@@ -179,6 +182,7 @@ impl Vm {
         outcome.head = stream.request_headers;
         outcome.trailers = stream.request_trailers.unwrap_or_default();
         outcome.response = stream.response_headers.unwrap_or_default();
+        outcome.response_trailers = stream.response_trailers.unwrap_or_default();
         outcome.reply = stream.replies.into_iter().next();
         outcome
     }
@@ -290,6 +294,13 @@ impl Vm {
         self.fuel += FUEL - self.store.get_fuel()?;
         result
     }
+}
+
+/// The trailers of a response.
+fn trailers() -> Headers {
+    [("etag", "1"), ("x-secret", "s3cret"), ("grpc-status", "0")]
+        .map(|(name, value)| (name.into(), value.into()))
+        .into()
 }
 
 /// The first argument of every callback of a stream is its context.

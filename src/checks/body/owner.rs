@@ -26,6 +26,11 @@ impl OwnedByCaller {
         exchange.caller.as_ref().is_some_and(|caller| caller.roles.intersects(self.unless))
     }
 
+    /// A success that speaks of an object and does not show it: the answer to HEAD.
+    pub(super) fn conceals(&self, status: u16, exchange: &Exchange) -> bool {
+        exchange.head.method() == Some(b"HEAD") && !(300..600).contains(&status)
+    }
+
     /// Every object in the document is the caller's. An answer that is no success (a status that is not known is one) and says of nothing whose it is holds
     /// no object: it is an error message.
     pub(super) fn holds(&self, document: &Document<'_>, status: u16, exchange: &Exchange) -> bool {

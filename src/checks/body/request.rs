@@ -145,12 +145,13 @@ pub(super) fn is_encoded(exchange: &Exchange) -> bool {
 }
 
 /// A form that happens to be JSON as well would have other fields for the upstream than it has here.
-fn may_be_json(exchange: &Exchange) -> bool {
-    match exchange.head.first("content-type").map(ContentType::parse) {
-        None => true,
-        Some(Ok(declared)) => declared.media == Media::Json && declared.charset != Charset::Other,
-        Some(Err(_)) => false,
-    }
+///
+/// So has a JSON Patch (RFC 6902): its operations name fields of another document in their values.
+pub(crate) fn may_be_json(exchange: &Exchange) -> bool {
+    let Some(sent) = exchange.head.first("content-type") else { return true };
+    let essence = sent.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    let is_json = |declared: ContentType<'_>| declared.media == Media::Json && declared.charset != Charset::Other;
+    !essence.eq_ignore_ascii_case(b"application/json-patch+json") && ContentType::parse(sent).is_ok_and(is_json)
 }
 
 /// Takes out what vouches for the bytes that were sent: it does not for those that are received. A check of its own,

@@ -12,7 +12,8 @@ use crate::document::{Document, Limits};
 use crate::exchange::{Exchange, HeaderEdit};
 use crate::response::Response;
 
-/// The rules about one route's responses. One without a body (204, 304, to HEAD) has nothing to hide, and goes out.
+/// The rules about one route's responses. One without a body (204, 304, to HEAD) has nothing to hide, and goes out; but
+/// an answer to HEAD speaks of an object without saying whose it is.
 #[derive(Default)]
 pub struct TransformResponse {
     /// Decrypts all of it, before its fields are looked at.
@@ -30,7 +31,7 @@ pub struct TransformResponse {
 impl ResponseCheck for TransformResponse {
     fn decide(&self, response: &mut Response, exchange: &mut Exchange, _env: &mut Env<'_>) -> Step {
         if response.body().is_empty() {
-            return Step::Pass;
+            return self.without_body(response.status, exchange);
         }
         if let Some(keys) = &self.whole
             && let Some(plain) = decrypt::whole(keys, response.body(), exchange)
@@ -94,6 +95,15 @@ impl TransformResponse {
         Ok((document.is_changed().then(|| document.to_bytes()), word))
     }
 
+    fn without_body(&self, status: u16, exchange: &Exchange) -> Step {
+        match &self.owner {
+            Some(owner) if !owner.spares(exchange) && owner.conceals(status, exchange) => {
+                Step::Deny(Denial::Forbidden { rule: owner.rule.clone() })
+            }
+            _ => Step::Pass,
+        }
+    }
+
     fn owned(&self, document: &Document<'_>, status: u16, exchange: &Exchange) -> Step {
         match &self.owner {
             Some(owner) if !owner.spares(exchange) && !owner.holds(document, status, exchange) => {
@@ -118,17 +128,24 @@ impl TransformResponse {
 
 /// Asks the upstream for a response that can be read: whole and not compressed.
 #[derive(Clone, Copy, Debug)]
-pub struct AskForPlain;
+pub struct AskForPlain {
+    /// An answer without a body would not say whose the object is.
+    pub unconditional: bool,
+}
 
 impl Check for AskForPlain {
     fn start(&self, exchange: &mut Exchange, _env: &mut Env<'_>) -> Step {
         let plain = HeaderEdit::Set(Rc::from("accept-encoding"), b"identity".to_vec());
-        let parts = PARTS.into_iter().filter(|name| exchange.head.contains(name));
-        let parts = parts.map(|name| HeaderEdit::Remove(name.as_bytes().to_vec())).collect::<Vec<_>>();
-        exchange.request_edits.extend([plain].into_iter().chain(parts));
+        let conditions = CONDITIONS.into_iter().filter(|_| self.unconditional);
+        let unwanted = PARTS.into_iter().chain(conditions).filter(|name| exchange.head.contains(name));
+        let removed = unwanted.map(|name| HeaderEdit::Remove(name.as_bytes().to_vec())).collect::<Vec<_>>();
+        exchange.request_edits.extend([plain].into_iter().chain(removed));
         Step::Pass
     }
 }
 
 /// Headers that ask for a part of a response, which is no document.
 const PARTS: [&str; 2] = ["range", "if-range"];
+
+/// Headers that ask for nothing but 304 where an object is as the caller says: `*` is whatever it is.
+const CONDITIONS: [&str; 2] = ["if-none-match", "if-modified-since"];

@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 use std::rc::Rc;
 
 use crate::check::{Arrival, Await, BodyArrival, Check, Env, Failure, Step};
+use crate::checks::body::request::may_be_json;
 use crate::checks::inspect::{Findings, Inspector};
 use crate::config::Verdict;
 use crate::denial::{BodyRejection, Denial, Place};
@@ -33,6 +34,8 @@ pub struct Limits {
 pub struct InspectBody {
     /// What is looked for.
     pub inspector: Rc<Inspector>,
+    /// What is looked for in a body that is no JSON by its type: nobody sanitises its fields.
+    pub elsewhere: Rc<Inspector>,
     /// How much is looked at.
     pub limits: Limits,
     /// Who reads JSON documents along.
@@ -85,7 +88,7 @@ impl Check for InspectBody {
             },
             Arrival::Body(BodyArrival::OverLimit(start)) if self.limits.over_limit == Verdict::Allow => {
                 // A document that is cut off has no grammar: its beginning is looked at as it stands.
-                let _ = self.look(b"", start, Kind::Value, &mut findings);
+                let _ = look(self.inspector_for(exchange), b"", start, Kind::Value, &mut findings);
                 match findings.step() {
                     Step::Pass => Step::Observe(Denial::Body(BodyRejection::TooLarge)),
                     found => found,
@@ -98,40 +101,46 @@ impl Check for InspectBody {
 }
 
 impl InspectBody {
+    fn inspector_for(&self, exchange: &Exchange) -> &Inspector {
+        if may_be_json(exchange) { &self.inspector } else { &self.elsewhere }
+    }
+
     fn inspect(&self, exchange: &mut Exchange, body: &[u8], findings: &mut Findings) -> Result<(), Stop> {
         let encoded = exchange.head.all("content-encoding").any(|coding| !coding.eq_ignore_ascii_case(b"identity"));
         if encoded {
             return Err(Stop::Rejected(BodyRejection::Encoded));
         }
+        let inspector = self.inspector_for(exchange);
         let declared = exchange.head.first("content-type").map(ContentType::parse);
         let declared = declared.transpose().map_err(|_| malformed("content_type"))?;
         match declared {
             Some(declared) if !says_nothing(&declared.media) => {
                 if declared.media == Media::Form && opens_a_document(body) {
-                    self.undeclared(body, false, findings)?;
+                    self.undeclared(inspector, body, false, findings)?;
                 }
                 if let (Media::Json, Some(beside)) = (&declared.media, &self.beside)
                     && declared.charset != Charset::Other
                 {
-                    exchange.accepted_within = self.document(beside.as_ref(), body, findings)?;
+                    exchange.accepted_within = self.document(inspector, beside.as_ref(), body, findings)?;
                     return Ok(());
                 }
-                self.items(&declared, body, findings)
+                self.items(inspector, &declared, body, findings)
             }
-            Some(ContentType { media: Media::Other, .. }) => self.undeclared(body, true, findings),
-            _ => self.undeclared(body, false, findings),
+            Some(ContentType { media: Media::Other, .. }) => self.undeclared(inspector, body, true, findings),
+            _ => self.undeclared(inspector, body, false, findings),
         }
     }
 
     /// Limits that the document is within if whoever reads along lets it go on as it is.
     fn document(
         &self,
+        inspector: &Inspector,
         beside: &dyn ReadBeside,
         document: &[u8],
         findings: &mut Findings,
     ) -> Result<Option<json::Limits>, Stop> {
         let limits = self.limits.items.json;
-        let mut judge = Judge::new(&self.inspector, findings);
+        let mut judge = Judge::new(inspector, findings);
         match beside.read(document, &limits, &mut judge) {
             Ok((ControlFlow::Continue(()), accepted)) => Ok(accepted.then_some(limits)),
             Ok((ControlFlow::Break(()), _)) => Err(Stop::Found),
@@ -139,8 +148,14 @@ impl InspectBody {
         }
     }
 
-    fn items(&self, declared: &ContentType<'_>, body: &[u8], findings: &mut Findings) -> Result<(), Stop> {
-        let reader = Judge::new(&self.inspector, findings);
+    fn items(
+        &self,
+        inspector: &Inspector,
+        declared: &ContentType<'_>,
+        body: &[u8],
+        findings: &mut Findings,
+    ) -> Result<(), Stop> {
+        let reader = Judge::new(inspector, findings);
         match body::items(declared, body, &self.limits.items, reader) {
             Ok(ControlFlow::Continue(())) => Ok(()),
             Ok(ControlFlow::Break(())) => Err(Stop::Found),
@@ -150,11 +165,17 @@ impl InspectBody {
 
     /// A body whose type says nothing about its fields. One that may be binary by its type, and is by its bytes, has none
     /// that a server would paste into a query.
-    fn undeclared(&self, body: &[u8], may_be_binary: bool, findings: &mut Findings) -> Result<(), Stop> {
+    fn undeclared(
+        &self,
+        inspector: &Inspector,
+        body: &[u8],
+        may_be_binary: bool,
+        findings: &mut Findings,
+    ) -> Result<(), Stop> {
         let document = without_byte_order_mark(body);
         if let Some(b'{' | b'[') = document.trim_ascii_start().first() {
             let json = ContentType { media: Media::Json, charset: Charset::Unstated };
-            match self.items(&json, document, findings) {
+            match self.items(inspector, &json, document, findings) {
                 // Not JSON after all, or only to servers that read it more leniently.
                 Err(Stop::Rejected(BodyRejection::Malformed(_))) => {}
                 word => return word,
@@ -162,14 +183,14 @@ impl InspectBody {
         } else if may_be_binary && std::str::from_utf8(body).is_err() {
             return Ok(());
         }
-        self.look(b"", body, Kind::Value, findings)
+        look(inspector, b"", body, Kind::Value, findings)
     }
+}
 
-    fn look(&self, name: &[u8], value: &[u8], kind: Kind, findings: &mut Findings) -> Result<(), Stop> {
-        match self.inspector.item(Place::Body, Item { name, value, kind, irregular: false }, findings) {
-            ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(Stop::Found),
-        }
+fn look(inspector: &Inspector, name: &[u8], value: &[u8], kind: Kind, findings: &mut Findings) -> Result<(), Stop> {
+    match inspector.item(Place::Body, Item { name, value, kind, irregular: false }, findings) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => Err(Stop::Found),
     }
 }
 

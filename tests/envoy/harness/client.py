@@ -17,6 +17,7 @@ class Answer:
     headers: list[tuple[str, bytes]]
     body: bytes
     upstream: object = None
+    trailers: list[tuple[str, bytes]] = ()
 
     def all(self, name):
         return [value.decode("latin-1") for key, value in self.headers if key == name]
@@ -243,6 +244,8 @@ class Connection2:
                 fields = [(octets(name).decode(), octets(value)) for name, value in event.headers]
                 answer.status = int(dict(fields)[":status"])
                 answer.headers = [field for field in fields if not field[0].startswith(":")]
+            elif isinstance(event, h2.events.TrailersReceived):
+                answer.trailers = [(octets(name).decode(), octets(value)) for name, value in event.headers]
             elif isinstance(event, h2.events.DataReceived):
                 answer.body += event.data
                 self.protocol.acknowledge_received_data(event.flow_controlled_length, event.stream_id)

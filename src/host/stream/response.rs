@@ -1,0 +1,249 @@
+//! The upstream's response on its way back: held where its route says so, then let go, rewritten or replaced.
+
+use super::{Action, HeadIs, Phase, Stream, now, send};
+use crate::abi::{self, Buffer, Map};
+use crate::response::{
+    forget_absent_body, harden_cookies, is_grpc, is_the_proxys_own, remove_trailers, replace_response_body,
+    replace_response_head, vouches, withdraw_digests,
+};
+use crate::vm::parse_status;
+use portcullis::check::Env;
+use portcullis::checks::browser::adds_up;
+use portcullis::denial::{Denial, LocalReply};
+use portcullis::head::Head;
+use portcullis::pipeline::{ResponseArrival, ResponseNext};
+use portcullis::response::Response;
+
+/// Where the upstream's response stands.
+#[derive(Debug)]
+pub(super) enum ResponseIs {
+    /// It goes by.
+    Passing,
+    /// Its body is on its way; nothing of it goes on.
+    Awaited { limit: usize, head: Head, size: usize },
+    /// It went to the client with another body.
+    Rewritten,
+    /// Something else goes to the client: what still comes of it is dropped.
+    Replaced {
+        /// Takes the place of what comes next of the body.
+        document: Vec<u8>,
+        /// What the trailers say to a gRPC caller who got the upstream's head.
+        grpc_status: Option<u8>,
+    },
+}
+
+/// The callbacks of the host.
+impl Stream {
+    /// The response's head, the upstream's or ours.
+    pub fn on_response_headers(&mut self, end_of_stream: bool) -> Action {
+        let (Some(serving), Some(passage)) = (self.serving.clone(), self.passage.as_mut()) else {
+            return Action::Continue;
+        };
+        // Our own replies come by here as well; they carry their headers already.
+        if self.phase == Phase::Answered {
+            return Action::Continue;
+        }
+        self.status = abi::header(Map::ResponseHeaders, ":status").and_then(|text| parse_status(&text));
+        for name in &passage.exchange.withheld_headers {
+            let _ = abi::remove_header(Map::ResponseHeaders, name.as_bytes());
+        }
+        for (name, value) in &passage.exchange.response_headers {
+            let write = if adds_up(name) { abi::add_header } else { abi::set_header };
+            let _ = write(Map::ResponseHeaders, name.as_bytes(), value.as_bytes());
+        }
+        if let Some(attributes) = serving.pipeline.cookies() {
+            harden_cookies(attributes);
+        }
+        let status = self.status.unwrap_or_default();
+        if !serving.pipeline.heeds_response(passage, status) {
+            return Action::Continue;
+        }
+        let next = match serving.worker.try_borrow_mut() {
+            Ok(mut worker) => {
+                let now = now().unwrap_or_default();
+                let mut env = Env { now, host: &serving.environment, worker: &mut worker };
+                serving.pipeline.response_head(passage, status, &mut env)
+            }
+            Err(_) => undecided(),
+        };
+        match next {
+            ResponseNext::AwaitBody { .. } if is_the_proxys_own() => Action::Continue,
+            ResponseNext::AwaitBody { limit } => self.await_response(limit, end_of_stream),
+            next => self.apply_to_response(next, 0),
+        }
+    }
+
+    /// Some of the response's body: `size` bytes are held.
+    pub fn on_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        match &mut self.response {
+            ResponseIs::Passing | ResponseIs::Rewritten => Action::Continue,
+            // What cannot be dropped is kept.
+            ResponseIs::Replaced { document, .. } => {
+                match abi::replace_buffer(Buffer::ResponseBody, &std::mem::take(document)) {
+                    Err(_) if size > 0 => Action::Pause,
+                    _ => Action::Continue,
+                }
+            }
+            ResponseIs::Awaited { limit, size: held, .. } => {
+                *held = size;
+                if end_of_stream || size > *limit { self.response_arrived() } else { Action::Pause }
+            }
+        }
+    }
+
+    /// With trailers the body's callback never sees the end of the stream. They say nothing of a response that was
+    /// replaced, and vouch for no body that was rewritten.
+    pub fn on_response_trailers(&mut self) -> Action {
+        let action = match self.response {
+            ResponseIs::Awaited { .. } => self.response_arrived(),
+            ResponseIs::Passing | ResponseIs::Rewritten | ResponseIs::Replaced { .. } => Action::Continue,
+        };
+        let clean = match self.response {
+            ResponseIs::Passing | ResponseIs::Awaited { .. } => true,
+            ResponseIs::Rewritten => remove_trailers(vouches),
+            ResponseIs::Replaced { grpc_status, .. } => {
+                let clean = remove_trailers(|_| true);
+                if let Some(status) = grpc_status {
+                    let _ = abi::set_header(Map::ResponseTrailers, b"grpc-status", status.to_string().as_bytes());
+                }
+                clean
+            }
+        };
+        if clean { action } else { Action::Pause }
+    }
+}
+
+impl Stream {
+    /// Holds the response until its body is whole. Where the head cannot be held it goes on without a length, so that
+    /// another body fits it.
+    fn await_response(&mut self, limit: usize, ends_with_head: bool) -> Action {
+        let head = abi::header_map(Map::ResponseHeaders).ok().and_then(Head::from_host_map).unwrap_or_default();
+        if !ends_with_head && self.announces_more_than(limit, &head) {
+            return self.refuse_by_head();
+        }
+        self.response = ResponseIs::Awaited { limit, head, size: 0 };
+        if ends_with_head {
+            return self.response_arrived();
+        }
+        if !self.behind_buffer_filter() {
+            return Action::Pause;
+        }
+        withdraw_digests();
+        let _ = abi::remove_header(Map::ResponseHeaders, b"content-length");
+        self.response_head = HeadIs::Released;
+        Action::Continue
+    }
+
+    /// A body is coming that will be too long, and the head still is here.
+    fn announces_more_than(&self, limit: usize, head: &Head) -> bool {
+        let announced = head.first("content-length").and_then(|length| std::str::from_utf8(length).ok()?.parse().ok());
+        announced.is_some_and(|length: u64| length > limit as u64)
+            && self.status != Some(304)
+            && self.passage.as_ref().is_some_and(|passage| passage.exchange.head.method() != Some(b"HEAD"))
+    }
+
+    fn refuse_by_head(&mut self) -> Action {
+        let ResponseNext::Replace(reply) = self.response_decided(ResponseArrival::OverLimit) else {
+            return Action::Continue;
+        };
+        if self.answer_grpc(&reply) {
+            return Action::Pause;
+        }
+        self.status = Some(reply.status);
+        replace_response_head(&reply);
+        self.response = ResponseIs::Replaced { document: reply.body.into_bytes(), grpc_status: None };
+        Action::Continue
+    }
+
+    fn response_arrived(&mut self) -> Action {
+        let ResponseIs::Awaited { limit, head, size } = std::mem::replace(&mut self.response, NOTHING) else {
+            return Action::Continue;
+        };
+        let arrival = if size > limit {
+            ResponseArrival::OverLimit
+        } else {
+            let body = if size == 0 { Vec::new() } else { abi::buffer(Buffer::ResponseBody, size) };
+            // What the host does not show cannot be judged.
+            if body.len() < size {
+                ResponseArrival::OverLimit
+            } else {
+                ResponseArrival::Whole(Response::new(self.status.unwrap_or_default(), head, body))
+            }
+        };
+        let next = self.response_decided(arrival);
+        // A response without a body, to HEAD say, tells nothing of the one that is held back or changed.
+        if size == 0 && next == ResponseNext::Continue {
+            forget_absent_body();
+        }
+        self.apply_to_response(next, size)
+    }
+
+    fn response_decided(&mut self, arrival: ResponseArrival) -> ResponseNext {
+        let (Some(serving), Some(passage)) = (self.serving.clone(), self.passage.as_mut()) else { return undecided() };
+        let (Some(now), Ok(mut worker)) = (now(), serving.worker.try_borrow_mut()) else { return undecided() };
+        let mut env = Env { now, host: &serving.environment, worker: &mut worker };
+        serving.pipeline.response_body(passage, arrival, &mut env)
+    }
+
+    /// `held` bytes of the body wait at the host: where they cannot be replaced they go nowhere.
+    fn apply_to_response(&mut self, next: ResponseNext, held: usize) -> Action {
+        let replaced = match next {
+            ResponseNext::Continue => {
+                self.response = ResponseIs::Passing;
+                return Action::Continue;
+            }
+            ResponseNext::AwaitBody { .. } => return Action::Pause,
+            ResponseNext::Rewrite(body) => {
+                withdraw_digests();
+                self.response = ResponseIs::Rewritten;
+                replace_response_body(&body)
+            }
+            ResponseNext::Replace(reply) => {
+                if self.answer_grpc(&reply) {
+                    return Action::Pause;
+                }
+                self.replace_response(&reply)
+            }
+        };
+        if replaced {
+            return Action::Continue;
+        }
+        if !matches!(self.response, ResponseIs::Replaced { .. }) {
+            self.response = NOTHING;
+        }
+        if held > 0 { Action::Pause } else { Action::Continue }
+    }
+
+    fn replace_response(&mut self, reply: &LocalReply) -> bool {
+        self.status = Some(reply.status);
+        let speaks_grpc = self.response_head == HeadIs::Released && self.calls_grpc();
+        let grpc_status = speaks_grpc.then_some(reply.grpc_status);
+        self.response = ResponseIs::Replaced { document: Vec::new(), grpc_status };
+        replace_response_head(reply);
+        // A document is no message of gRPC.
+        replace_response_body(if grpc_status.is_some() { b"" } else { reply.body.as_bytes() })
+    }
+
+    /// Answers a gRPC caller in the words of gRPC, where the response's head still is here. False where it is not, where
+    /// the caller speaks something else, or where the host refuses.
+    fn answer_grpc(&mut self, reply: &LocalReply) -> bool {
+        if self.response_head == HeadIs::Released || !self.calls_grpc() || !send(reply) {
+            return false;
+        }
+        self.status = Some(reply.status);
+        self.response = NOTHING;
+        true
+    }
+
+    fn calls_grpc(&self) -> bool {
+        self.passage.as_ref().and_then(|passage| passage.exchange.head.first("content-type")).is_some_and(is_grpc)
+    }
+}
+
+/// Nothing of the response goes on, and nothing takes its place.
+const NOTHING: ResponseIs = ResponseIs::Replaced { document: Vec::new(), grpc_status: None };
+
+/// A response that nobody could decide about goes to nobody.
+fn undecided() -> ResponseNext {
+    ResponseNext::Replace(Denial::Unavailable { what: "internal" }.reply(""))
+}
