@@ -112,6 +112,11 @@ impl Head {
         self.padded
     }
 
+    /// The names of the fields whose [`tag`] has its bit in `tags`, in order.
+    pub fn names_among<'h>(&'h self, tags: &'h TagSet) -> impl Iterator<Item = &'h [u8]> {
+        self.fields.iter().filter(|field| tags.contains(field.tag)).map(|field| self.name(field))
+    }
+
     /// How many fields there are.
     pub fn len(&self) -> usize {
         self.fields.len()
@@ -192,9 +197,29 @@ fn is_space(byte: Option<&u8>) -> bool {
     byte.is_some_and(|byte| (*byte == b' ') | (*byte == b'\t'))
 }
 
+/// A set of tags.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TagSet([u64; 4]);
+
+impl TagSet {
+    /// Every tag.
+    pub const ALL: Self = Self([u64::MAX; 4]);
+
+    /// Puts a tag in.
+    pub fn insert(&mut self, tag: u8) {
+        self.0.iter_mut().skip(usize::from(tag >> 6)).take(1).for_each(|bits| *bits |= bit(tag));
+    }
+
+    /// Whether a tag is in it.
+    #[inline]
+    pub fn contains(&self, tag: u8) -> bool {
+        self.0.get(usize::from(tag >> 6)).is_some_and(|bits| bits & bit(tag) != 0)
+    }
+}
+
 /// Length, first and last byte of a name in one byte; the same for both cases of a letter.
 #[inline]
-fn tag(name: &[u8]) -> u8 {
+pub fn tag(name: &[u8]) -> u8 {
     let end = |byte: Option<&u8>| u32::from(byte.copied().unwrap_or_default() | 0x20);
     let mixed = (name.len() as u32).wrapping_mul(0x9e37) ^ (end(name.first()) << 8 | end(name.last()));
     (mixed.wrapping_mul(0x9e37_79b1) >> 24) as u8

@@ -444,7 +444,7 @@ const SINGLE_HEADERS: [&str; 5] = ["authorization", "content-type", "content-len
 fn strip(exchange: &mut Exchange, strip: &StripSet) {
     // Only the one spelling that was read; any other that an upstream takes for it goes.
     let forwarded = |name: &[u8]| exchange.forwarded && name == xfcc::HEADER.as_bytes();
-    let stripped = exchange.head.iter().map(|(name, _)| name).filter(|name| strip.strips(name) && !forwarded(name));
+    let stripped = strip.found_in(&exchange.head).filter(|name| !forwarded(name));
     exchange.request_edits.extend(stripped.map(|name| HeaderEdit::Remove(name.to_vec())));
 }
 

@@ -1,5 +1,6 @@
 //! Header names that only the proxy may say: what a client sends under them goes no further.
 
+use crate::head::{Head, TagSet, tag};
 use crate::order;
 
 /// A set of header names, whatever their case and their separators.
@@ -11,8 +12,8 @@ use crate::order;
 /// Most names are told apart by length, first and last letter, in about a nanosecond.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StripSet {
-    /// The bit of each name's [`place`].
-    present: [u64; 4],
+    /// Those of the names, whatever the spelling.
+    tags: TagSet,
     /// Folded, sorted by length, then bytes.
     names: Vec<Box<[u8]>>,
 }
@@ -24,18 +25,22 @@ impl StripSet {
         let mut names: Vec<_> = names.into_iter().map(fold_all).filter(|name| !name.is_empty()).collect();
         order::sort_by(&mut names, |a, b| (a.len(), a) < (b.len(), b));
         names.dedup();
-        let mut present = [0; 4];
-        for (word, bit) in names.iter().map(|name| place(name)) {
-            present.iter_mut().skip(word).take(1).for_each(|bits| *bits |= bit);
-        }
-        Self { present, names }
+        let mut tags = TagSet::default();
+        names.iter().for_each(|name| tags.insert(tag(name)));
+        // A separator at an end has several tags.
+        let ends = |name: &[u8]| [name.first(), name.last()].contains(&Some(&b'-'));
+        Self { tags: if names.iter().any(|name| ends(name)) { TagSet::ALL } else { tags }, names }
     }
 
     /// Whether a field of this name must not come from a client. Pseudo headers never are.
     #[inline]
     pub fn strips(&self, name: &[u8]) -> bool {
-        let (word, bit) = place(name);
-        self.present.get(word).is_some_and(|bits| bits & bit != 0) && self.contains(name)
+        self.tags.contains(tag(name)) && self.contains(name)
+    }
+
+    /// The names in `head` that must not come from a client.
+    pub fn found_in<'h>(&'h self, head: &'h Head) -> impl Iterator<Item = &'h [u8]> {
+        head.names_among(&self.tags).filter(|name| self.contains(name))
     }
 
     /// Whether there is nothing to strip.
@@ -58,15 +63,6 @@ fn folded(name: &[u8]) -> impl Iterator<Item = u8> {
 
 fn fold(byte: u8) -> u8 {
     if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' }
-}
-
-/// One of 256 bits, the same for every spelling of a name.
-#[inline]
-fn place(name: &[u8]) -> (usize, u64) {
-    let end = |byte: Option<&u8>| u32::from(byte.copied().map_or(0, fold));
-    let mixed = (name.len() as u32).wrapping_mul(0x9e37) ^ (end(name.first()) << 8 | end(name.last()));
-    let hash = mixed.wrapping_mul(0x9e37_79b1) >> 24;
-    ((hash >> 6) as usize, 1 << (hash & 63))
 }
 
 #[cfg(test)]
@@ -122,6 +118,8 @@ mod tests {
             let expected = names.iter().any(|name| plain(name.as_bytes()) == plain(spelling.as_bytes()));
             prop_assert_eq!(set.strips(spelling.as_bytes()), expected);
             set.strips(&asked);
+            let head = Head::from_pairs([(&spelling, "")]);
+            prop_assert_eq!(set.found_in(&head).count(), usize::from(set.strips(spelling.to_lowercase().as_bytes())));
         }
     }
 }

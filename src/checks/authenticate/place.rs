@@ -208,8 +208,7 @@ impl Misspelt {
     /// Takes them out of what the upstream receives.
     pub fn strip(&self, exchange: &mut Exchange) {
         let is_right = |name: &[u8]| self.right.iter().any(|right| name.eq_ignore_ascii_case(right.as_bytes()));
-        let names = exchange.head.iter().map(|(name, _)| name);
-        let misspelt = names.filter(|name| self.spellings.strips(name) && !is_right(name));
+        let misspelt = self.spellings.found_in(&exchange.head).filter(|name| !is_right(name));
         exchange.request_edits.extend(misspelt.map(|name| HeaderEdit::Remove(name.to_vec())));
     }
 }
