@@ -6,6 +6,9 @@ use super::grammar::What;
 use super::token::Kind;
 use super::words::Word;
 
+/// How many tokens of a call are read for what it tells.
+const MAX_TOLD: usize = 12;
+
 impl Inspection<'_> {
     /// `WAITFOR DELAY '...'`.
     pub(super) fn wait(&self, i: usize, findings: &mut Findings) {
@@ -88,7 +91,16 @@ impl Inspection<'_> {
             tokens.kind(i + 1) == Kind::Open || tokens.kind(i + 1) == Kind::Dot && tokens.kind(i + 3) == Kind::Open;
         let executed = matches!(tokens.before(i), Kind::Word(Word::Exec))
             || tokens.before(i) == Kind::Dot && i >= 2 && tokens.before(i - 1) == Kind::Dot;
-        if called && self.in_expression(i) || executed && !called {
+        // As the whole value, where an order is asked for: `extractvalue(1,concat(1,version()))`.
+        let whole = self.first && i == 0 && tokens.kind(1) == Kind::Open && !tokens.at(1).spaced();
+        let tells = |j: usize| match tokens.kind(j) {
+            Kind::Word(Word::Select) => true,
+            Kind::Word(Word::InfoFn) => tokens.kind(j + 1) == Kind::Open,
+            // `user()`
+            Kind::Word(Word::Thing) => tokens.kind(j + 1) == Kind::Open && tokens.kind(j + 2) == Kind::Close,
+            _ => false,
+        };
+        if called && (self.in_expression(i) || whole && (2..MAX_TOLD).any(tells)) || executed && !called {
             findings.report(Rule::SqlErrorFunction);
         }
     }
@@ -121,7 +133,7 @@ impl Inspection<'_> {
             Kind::Word(word) if word.is_fn() => self.tokens.kind(1) == Kind::Open,
             Kind::Word(_) => matches!(
                 self.tokens.kind(1),
-                Kind::Quote(_) | Kind::Close | Kind::Comma | Kind::Arith(_) | Kind::Word(Word::Match)
+                Kind::Quote(_) | Kind::Close | Kind::Comma | Kind::Arith(_) | Kind::Word(Word::Match | Word::Suffix)
             ),
             _ => false,
         }

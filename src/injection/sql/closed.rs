@@ -1,5 +1,6 @@
 //! Strings and brackets that the value closes, and what then comments out the rest of the query.
 
+use super::super::bytes::{at, from, is_word};
 use super::super::rules::{Findings, Rule};
 use super::Inspection;
 use super::token::{Kind, NO_TWIN};
@@ -41,6 +42,9 @@ impl Inspection<'_> {
     pub(super) fn quote(&self, i: usize, findings: &mut Findings) {
         let tokens = &self.tokens;
         let Kind::Quote(quote) = tokens.kind(i) else { return };
+        if self.is_quoted_mark(i) || i >= 2 && self.is_quoted_mark(i - 2) {
+            return;
+        }
         // What is reported leads to a comment, to a string that nothing closes or to a query.
         let leads = match tokens.kind(i + 1) {
             Kind::Close | Kind::Word(Word::Select) => true,
@@ -99,7 +103,8 @@ impl Inspection<'_> {
             findings.report(Rule::SqlComment);
             return;
         }
-        if !opening && !token.odd() && tokens.word(j) == Some(Word::Select) && self.whole_select(j, false) {
+        let quoted = tokens.kind(j + 1) == Kind::Quote(quote) && !tokens.at(j + 1).spaced();
+        if !opening && !quoted && !token.odd() && tokens.word(j) == Some(Word::Select) && self.whole_select(j, false) {
             findings.report(Rule::SqlSubquery);
         }
         // What is reported leads to a comment, or to a string that nothing closes.
@@ -131,6 +136,27 @@ impl Inspection<'_> {
                 Rule::SqlTautology
             });
         }
+    }
+
+    /// Whether the quote at `i` begins an operator in quotes, as text and programs name one: `'+' or '-'`, `b'/'`. By itself
+    /// it closes a string and opens another.
+    pub(super) fn is_quoted_mark(&self, i: usize) -> bool {
+        let tokens = &self.tokens;
+        let marked = matches!(tokens.kind(i + 1), Kind::Compare | Kind::Arith(_) | Kind::Logic(_))
+            && matches!(tokens.kind(i), Kind::Quote(_))
+            && tokens.kind(i + 2) == tokens.kind(i)
+            && !tokens.at(i + 1).spaced()
+            && !tokens.at(i + 2).spaced();
+        if !marked || tokens.commented_out(i + 3) {
+            return false;
+        }
+        let (text, start, end) = (tokens.text, tokens.at(i).start(), tokens.at(i + 2).end());
+        let quote = at(text, start);
+        let free = |byte: u8| byte != quote && !is_word(byte) && !matches!(byte, b'%' | b'\\' | b'@' | b'-' | b'#');
+        let prefixed = start > 0 && matches!(at(text, start - 1), b'b' | b'L' | b'u');
+        let before = start.checked_sub(1 + usize::from(prefixed)).map_or(b' ', |before| at(text, before));
+        let alone = start == 0 && from(text, end).trim_ascii().is_empty();
+        free(before) && free(at(text, end)) && !alone
     }
 
     /// Whether little or nothing follows the comment at `j` that the quote at `i` leads to.

@@ -107,14 +107,21 @@ impl Inspection<'_> {
         }
     }
 
-    /// `UNION [ALL] SELECT list`.
+    /// `UNION [ALL] SELECT list`, `UNION VALUES (...)`, `UNION TABLE name`.
     fn union(&self, i: usize, findings: &mut Findings) {
         let mut j = i + 1;
         while j < i + 8 && matches!(self.tokens.kind(j), Kind::Open | Kind::Word(Word::All)) {
             j += 1;
         }
+        let closed = self.tokens.left(i) >= 2;
+        let rows = self.tokens.word(j) == Some(Word::Values)
+            && matches!(self.tokens.kind(j + 1), Kind::Open | Kind::Word(Word::Fn));
+        let table = self.tokens.text_of(j).eq_ignore_ascii_case(b"table") && self.tokens.commented_out(j + 2);
+        if closed && (rows || table) {
+            findings.report(Rule::SqlUnionSelect);
+        }
         if self.tokens.word(j) == Some(Word::Select)
-            && (self.tokens.selects(j) || self.tokens.at(j).commented() || self.tokens.left(i) >= 2)
+            && (self.tokens.selects(j) || self.tokens.at(j).commented() || closed)
         {
             findings.report(Rule::SqlUnionSelect);
         }
@@ -137,6 +144,9 @@ impl Inspection<'_> {
             // A name by itself is no condition.
             Kind::Word(Word::Name) if !tokens.goes_on(i + 2) && !tokens.comments_follow(i + 2) => return,
             _ => {}
+        }
+        if i > 0 && self.is_quoted_mark(i - 1) {
+            return;
         }
         let Some(first) = tokens.operand(i + 1) else { return };
         // `"and"` as a word of prose.
@@ -230,6 +240,11 @@ impl Inspection<'_> {
             What::Boolean => 2 * commented.max(u8::from(last)) + u8::from(i == 0) * commented,
             What::Number | What::Null => 2 * commented + u8::from(last),
             What::Text { quote, open: true } if self.tokens.before(i) == Kind::Quote(quote) => 2,
+            // `' or '' '`, where two strings side by side are one.
+            What::Text { quote, open: false } if self.tokens.before(i) == Kind::Quote(quote) => {
+                let joined = self.tokens.kind(operand.next) == Kind::Quote(quote);
+                2 * u8::from(joined && operand.next - operand.start == 2 && operand.next + 1 == self.tokens.len())
+            }
             What::Variable => 1 + commented,
             What::Name => commented,
             _ => 0,
@@ -286,11 +301,13 @@ impl Inspection<'_> {
     /// Whether the condition at `i` compares literals, or a function or query of the database.
     fn probes(&self, i: usize) -> bool {
         let Some(first) = self.tokens.operand(i) else { return false };
+        if first.what == What::Query {
+            return self.is_query(first) || self.tokens.kind(first.start + 2) == Kind::Close;
+        }
         let Some(second) = self.tokens.comparison(first.next).and_then(|j| self.tokens.operand(j)) else {
             return false;
         };
         match first.what {
-            What::Query => true,
             What::Call(word) => word.is_fn(),
             what => what.is_literal() && second.what.is_literal(),
         }
@@ -312,7 +329,15 @@ impl Inspection<'_> {
         let mut marks = 0;
         for j in i + 1..i + 40 {
             match tokens.kind(j) {
+                Kind::Variable
+                    if tokens.text_of(j).starts_with(b"@@") && tokens.at(j).end() > tokens.at(j).start() + 2 =>
+                {
+                    marks += 3;
+                }
                 Kind::Comma | Kind::Arith(b'*') | Kind::Open | Kind::Variable => marks += 1,
+                Kind::Word(Word::Thing) if tokens.kind(j + 1) == Kind::Open && tokens.kind(j + 2) == Kind::Close => {
+                    marks += 2
+                }
                 Kind::Word(word) if word.is_fn() && tokens.kind(j + 1) == Kind::Open => marks += 2,
                 Kind::Word(Word::From | Word::Where) if marks > 0 => return true,
                 Kind::Word(Word::Where | Word::System) => return true,
@@ -326,6 +351,10 @@ impl Inspection<'_> {
     /// `DROP TABLE name` and the like.
     fn definition(&self, i: usize, closed: bool) -> bool {
         let tokens = &self.tokens;
+        // `; DROP members --` is cut short, but means the same.
+        if closed && tokens.word(i) == Some(Word::Drop) && tokens.commented_out(i + 2) && tokens.word(i + 1).is_some() {
+            return true;
+        }
         let thing = (i + 1..i + 4).find(|&j| tokens.word(j) == Some(Word::Thing));
         let Some(thing) = thing else { return false };
         if closed {

@@ -179,3 +179,21 @@ fn names_of_elements_that_need_an_attribute_are_words_without_one() {
         &["<object data=x>", "<base href=//evil.example>", "<set/attributeName=href to=x>", "<iframe>"],
     );
 }
+
+#[test]
+fn operators_and_words_of_queries_in_quotes_raise_nothing() {
+    for value in [
+        "term (('+'|'-') term)*",
+        "the signs '+', '-' and '*', or '=' for none",
+        "a choice is followed by '<', '#' or '%s'",
+        "'=' expected",
+        "**Default:** `'&'`.",
+        "Some(b'+' | b'-') if text[1] == b'*'",
+        "$dir.'/'.$name",
+        "\u{201d}||\u{201d} is no instruction",
+        "\"select\" \"from\" \"where\"",
+    ] {
+        assert_eq!(rule_of(value), None, "{value}");
+    }
+    assert_found(Class::Sqli, &["'='", "x'='y", "x'||'y", "'='-- ", "b' or 'b'='b", "'=' or 7=7-- ", "7'-'7"]);
+}

@@ -1,0 +1,76 @@
+//! Forms of attacks beside the usual ones, each with the harmless text that resembles it.
+
+use super::super::Class;
+use super::{assert_found, rule_of};
+
+#[test]
+fn finds_sql_of_single_dialects_and_clauses() {
+    assert_found(
+        Class::Sqli,
+        &[
+            "7' order by 4 desc-- -",
+            "7' or 3::int=3-- -",
+            "' or '{\"b\":2}'::jsonb @> '{}'::jsonb--",
+            "7; do $$ begin perform pg_sleep(9); end $$--",
+            "7; show tables--",
+            "7' ; vacuum-- -",
+            "eve', is_admin = 1 -- ",
+            "x',null,null)--",
+            "x' returning password--",
+            "x') on conflict do nothing--",
+            "7'or'7",
+            "7'xor'7",
+            "7'%a0or%a03=3",
+            "%c0%a7%c0%a0or 3=3--",
+            "id,(select 3)",
+            "name,1/(select 0)",
+            "id rlike (select 3)",
+        ],
+    );
+    for value in [
+        "join the two marks with \"and\"",
+        "a '+' or 'x'",
+        "the dogs' owner, and so on -- or not",
+        "it's a list, is it -- ",
+        "O'Brien, Ann --",
+        "\"quoted\", and then --",
+        "ratio 1:2 or 3:4",
+        "see std::fmt or core::fmt",
+        "\u{e0} la carte \u{e0} midi",
+        "price, (select one)",
+    ] {
+        assert_eq!(rule_of(value), None, "{value}");
+    }
+}
+
+#[test]
+fn finds_sql_that_is_joined_called_or_cut_short_in_other_words() {
+    assert_found(
+        Class::Sqli,
+        &[
+            "' or '' '",
+            "7 union values (1,2)",
+            "-7' union values row(1,2)#",
+            "-7' union table staff-- ",
+            "7; DROP staff --",
+            "7;IF((SELECT user)='sa') select 1 else select 2",
+            "7 and json_depth('{}')>=json_length('{}')",
+            "7 and uuid_to_bin(version())",
+            "extractvalue(1,concat(0x7e,version()))",
+            "updatexml(1,concat(0x7e,user()),1)",
+            "SELECT @@version",
+            "select user()",
+        ],
+    );
+    for value in [
+        "the union values (and it should) its members",
+        "union table 7; bring chairs",
+        "drop off at 7; drop by any time",
+        "updatexml(doc, path, name)",
+        "polygon(point(1,2), point(3,4))",
+        "select @user or @group",
+        "select user (or group)",
+    ] {
+        assert_eq!(rule_of(value), None, "{value}");
+    }
+}
