@@ -192,7 +192,7 @@ rules! {
         "Declarations and processing instructions that define entities or load style sheets and behaviours."
         "<!DOCTYPE a [<!ENTITY b \"c\">]>"
     XssAttributeBreakout "xss-attribute-breakout" Xss 8
-        "An attribute's value is closed and an event handler added."
+        "An attribute's value is closed and an event handler or a tag added."
         "\" onfocus=alert(7) autofocus x=\""
     XssScriptBreakout "xss-script-breakout" Xss 7
         "A script's string or expression is closed, and a call or an object of the browser follows."

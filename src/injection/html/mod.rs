@@ -14,6 +14,10 @@ use passed::{ACTS, Attributes, HREF, META, Passed, SHEET, STYLE, STYLED};
 use script::SHOWS;
 use words::{ACTIVE, BY_ATTRIBUTE, EVENTS, SCRIPT_SCHEMES};
 
+/// How far an element that sets an attribute is read for its name; others of this name set what a program knows.
+const SET_REACH: usize = 64;
+/// The most bytes that close a tag at the beginning of a value.
+const MAX_CLOSED: usize = 8;
 /// How far a tag is read for what its attributes say.
 const TAG_REACH: usize = 512;
 
@@ -102,6 +106,9 @@ impl<'a> Page<'a> {
             }
             _ => return,
         }
+        if !closing && i <= MAX_CLOSED && closes_tag(cut(view, 0, i)) {
+            findings.report(Rule::XssAttributeBreakout);
+        }
         self.tag = Some(i);
         let after_word = i > 0 && is_word(at(view, i - 1));
         if !after_word && std::mem::replace(&mut self.name, name_start) == name_start {
@@ -124,8 +131,11 @@ impl<'a> Page<'a> {
         let named = matches!(at(view, after), 0..=b' ' | b'/' | b'>' | b'<' | b'"' | b'\'');
         // `Vec<Object>` and `L<base>` are types and links of text.
         let generic = after_word && at(view, after) == b'>';
-        let listed =
-            named && !generic && ACTIVE.contains(local) && !(BY_ATTRIBUTE.contains(local) && self.is_bare(after));
+        let listed = named
+            && !generic
+            && ACTIVE.contains(local)
+            && !(BY_ATTRIBUTE.contains(local) && self.is_bare(after))
+            && (!match_name(local, b"set") || contains(cut(view, after, after + SET_REACH), b"attributename"));
         let (meta, link) = (match_name(local, b"meta"), match_name(local, b"link"));
         let end = self.attributes.end(view, after);
         // A style sheet's own text follows its tag.
@@ -219,7 +229,8 @@ impl<'a> Page<'a> {
             return;
         }
         let known = EVENTS.contains(from(name, 2));
-        if !known && self.tag.is_none() {
+        // Browsers name their handlers in letters alone, programs their variables also otherwise.
+        if !known && (self.tag.is_none() || !name.iter().all(u8::is_ascii_alphabetic)) {
             return;
         }
         let scripted = self.passed.runs(view, value, value + 96);
@@ -227,7 +238,7 @@ impl<'a> Page<'a> {
             if known || scripted {
                 findings.report(Rule::XssEventHandler);
             }
-        } else if known && (scripted || self.broke_out(start)) {
+        } else if known && (scripted || self.broke_out(start)) && !is_declared(view, start) {
             findings.report(Rule::XssAttributeBreakout);
         }
     }
@@ -286,6 +297,9 @@ impl<'a> Page<'a> {
             || matches!(at(view, start.wrapping_sub(1)), b'=' | b'(' | b':' | b'/')
             || at(view, start.wrapping_sub(1)) == b' ' && at(view, start.wrapping_sub(2)) == b'(';
         if SCRIPT_SCHEMES.iter().any(|scheme| name == scheme.as_bytes()) {
+            if does_nothing(rest) {
+                return;
+            }
             // A value that is a URL is script to its end, one that begins a sentence is not.
             let whole = begins && (at(rest, 0) > b' ' || !at(rest, skip_space(rest, 0)).is_ascii_alphabetic());
             let end = if whole { view.len() } else { i + 201 };
@@ -295,12 +309,23 @@ impl<'a> Page<'a> {
             if scripted || self.tag.is_some() && at(rest, 0) > b' ' {
                 findings.report(Rule::XssScriptUrl);
             }
-        } else if name == b"data" && placed && self.passed.has_comma(view, i) && data_runs(rest)
+        } else if name == b"data" && placed && self.passed.has_comma(view, i) && data_runs(rest, is_image(view, start))
             || (name == b"feed" || name == b"mhtml") && self.tag.is_some()
         {
             findings.report(Rule::XssScriptUrl);
         }
     }
+}
+
+/// Whether the name at `i` is one that a program declares.
+fn is_declared(view: &[u8], i: usize) -> bool {
+    [&b"const "[..], b"let ", b"var "].iter().any(|word| i >= word.len() && starts_at(view, i - word.len(), word))
+}
+
+/// Whether a value that begins with `text` closes an attribute's value and the tag around it, and no more.
+fn closes_tag(text: &[u8]) -> bool {
+    matches!(text.trim_ascii(), [b'"' | b'\'', .., b'>'])
+        && text.iter().all(|&byte| byte <= b' ' || matches!(byte, b'"' | b'\'' | b'/' | b'>'))
 }
 
 /// Whether a style sheet has little but an import: one among other styles is everyday in mail.
@@ -316,8 +341,23 @@ fn matches_any(name: &[u8], lowers: &[&[u8]]) -> bool {
     lowers.iter().any(|lower| name.eq_ignore_ascii_case(lower))
 }
 
+/// Whether the script of a URL is the one that links of pages have where there is nothing to go to: `void(0)`.
+fn does_nothing(script: &[u8]) -> bool {
+    let start = skip_space(cut(script, 0, 8), 0);
+    let voids = [&b"void(0)"[..], b"void 0"].into_iter().find(|void| starts_at(script, start, void));
+    let end = start + voids.map_or(0, <[u8]>::len);
+    let end = end + usize::from(at(script, end) == b';');
+    end > start && (end >= script.len() || matches!(at(script, end), b'"' | b'\'' | b'>' | b')' | b' '))
+}
+
+/// Whether a style names the URL at `start` as one of an image, in which no script runs.
+fn is_image(view: &[u8], start: usize) -> bool {
+    let start = start - usize::from(start > 0 && matches!(at(view, start - 1), b'"' | b'\''));
+    start > 4 && starts_at(view, start - 4, b"url(")
+}
+
 /// Whether a data URL's type is one that a browser runs.
-fn data_runs(rest: &[u8]) -> bool {
+fn data_runs(rest: &[u8], image: bool) -> bool {
     let head = cut(rest, 0, skip_space(rest, 0) + 64);
     let end = head.iter().position(|&byte| byte == b',').unwrap_or(head.len());
     let kind = cut(head, 0, end);
@@ -326,5 +366,5 @@ fn data_runs(rest: &[u8]) -> bool {
     }
     let typed =
         [&b"text/html"[..], b"svg", b"xml", b"javascript", b"text/x-scriptlet"].iter().any(|sign| contains(kind, sign));
-    typed && memchr::memchr2(b',', b';', head).is_some()
+    typed && !(image && contains(kind, b"image/svg")) && memchr::memchr2(b',', b';', head).is_some()
 }

@@ -11,6 +11,8 @@ const CALLS: &[&[u8]] =
 pub(super) const SHOWS: &[&[u8]] = &[b"alert", b"confirm", b"prompt"];
 /// What may stand between the name of a function and the bracket that calls it.
 const ENDINGS: [&[u8]; 5] = [b"?.", b".call", b".apply", b".bind", b"/**/"];
+/// Functions that run a string.
+static EVALUATES: Words = Words::new(&["eval", "execscript", "setinterval", "settimeout"]);
 /// Functions that call what they are given.
 static ITERATES: Words = Words::new(&["every", "filter", "find", "findindex", "foreach", "map", "some", "sort"]);
 /// Objects from which a script reaches everything.
@@ -52,7 +54,8 @@ impl Page<'_> {
             self.other_call(i, name, start, findings);
             return;
         }
-        if self.breaks_script(start, false) {
+        // Lines of Python begin with it as well.
+        if self.breaks_script(start, name.eq_ignore_ascii_case(b"print")) {
             findings.report(Rule::XssScriptBreakout);
             return;
         }
@@ -61,7 +64,8 @@ impl Page<'_> {
         let argument = cut(view, i + 1, i + 16);
         let decodes =
             [&b"atob("[..], b"unescape(", b"string.from", b"location"].iter().any(|call| starts_at(argument, 0, call));
-        if shows && view.len() < 80 || decodes {
+        let assembles = EVALUATES.contains(name) && self.begins_script(start) && is_assembled(view, i);
+        if shows && view.len() < 80 || decodes || assembles {
             findings.report(Rule::XssScriptAccess);
         }
     }
@@ -71,7 +75,8 @@ impl Page<'_> {
         if name.eq_ignore_ascii_case(b"expression") && self.styled(start) {
             findings.report(Rule::XssStyle);
         }
-        if name.eq_ignore_ascii_case(b"fromcharcode") {
+        let constructs = matches_any(name, &[b"constructor", b"function"]) && is_assembled(self.view, i);
+        if constructs || name.eq_ignore_ascii_case(b"fromcharcode") {
             findings.report(Rule::XssScriptAccess);
         }
         let created = if starts_at(self.view, start.wrapping_sub(4), b"new ") { start - 4 } else { start };
@@ -167,7 +172,7 @@ impl Page<'_> {
         if dollar || GLOBALS.contains(object) {
             let start = start - usize::from(dollar);
             // These begin many a line of a program.
-            let usual = dollar || matches_any(object, &[b"this", b"jquery", b"document"]);
+            let usual = dollar || matches_any(object, &[b"this", b"jquery", b"document", b"self", b"parent"]);
             if self.acts(i) && (self.breaks_script(start, usual) || start > 0 && self.begins_script(start)) {
                 findings.report(Rule::XssScriptBreakout);
                 return;
@@ -176,12 +181,15 @@ impl Page<'_> {
         if !(3..=11).contains(&object.len()) {
             return;
         }
-        if !matches_any(object, &[b"document", b"window", b"self", b"top", b"location", b"constructor"]) {
+        let computes: [&[u8]; 3] = [b"frames", b"globalthis", b"parent"];
+        let reaches = matches_any(object, &[b"document", b"window", b"self", b"top", b"location", b"constructor"]);
+        if !(reaches || at(view, i) == b'[' && matches_any(object, &computes)) {
             return;
         }
         let rest = cut(view, i + 1, i + 24);
         if at(view, i) == b'[' {
-            let computed = matches!(at(rest, 0), b'"' | b'\'' | b'`') || starts_at(rest, 0, b"/*");
+            // `top["al"+"ert"]`, `top[/al/.source+"ert"]`, `top[8680439..toString(30)]`
+            let computed = matches!(at(rest, 0), b'"' | b'\'' | b'`' | b'/') || contains(rest, b"..tostring(");
             if computed && (start == 0 || self.tag.is_some()) && self.passed.has_call(view, i) {
                 findings.report(Rule::XssScriptAccess);
             }
@@ -204,6 +212,14 @@ impl Page<'_> {
             findings.report(Rule::XssScriptAccess);
         }
     }
+}
+
+/// Whether the call at `i` is given a string that is put together of pieces, so that none of them names what it does.
+fn is_assembled(view: &[u8], i: usize) -> bool {
+    let argument = cut(view, i + 1, i + 24);
+    let quote = at(argument, 0);
+    matches!(quote, b'"' | b'\'' | b'`')
+        && argument.windows(3).any(|piece| matches!(piece, [left, b'+', right] if *left == quote && *right == quote))
 }
 
 /// Where the word that ends before `end` begins.

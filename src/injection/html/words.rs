@@ -233,7 +233,6 @@ pub(super) static ACTIVE: Words = Words::new(&[
     "handler",
     "iframe",
     "ilayer",
-    "import",
     "isindex",
     "layer",
     "listener",
@@ -254,8 +253,7 @@ pub(super) static ACTIVE: Words = Words::new(&[
 
 /// Those of [`ACTIVE`] that do nothing without an attribute, and whose names stand for things in prose.
 pub(super) static BY_ATTRIBUTE: Words = Words::new(&[
-    "animate", "base", "embed", "frame", "handler", "import", "layer", "listener", "object", "param", "portal", "set",
-    "xml",
+    "animate", "base", "embed", "frame", "handler", "layer", "listener", "object", "param", "portal", "set", "xml",
 ]);
 
 /// Schemes that run what follows them.

@@ -44,6 +44,34 @@ fn finds_sql_of_single_dialects_and_clauses() {
 }
 
 #[test]
+fn finds_a_tag_behind_the_one_that_a_value_closes() {
+    assert_found(Class::Xss, &["\"><h1>7</h1>", "'><b>7", "\" /><i>7</i>", "\"/>\n<p>7"]);
+    for value in ["\" <b>7</b>", "> <b>7</b>", "\"a\"><b>7</b>", "</b>\"><b>7</b>", "\">= 7"] {
+        assert_eq!(rule_of(value), None, "{value}");
+    }
+}
+
+#[test]
+fn finds_script_that_is_put_together_of_pieces() {
+    assert_found(
+        Class::Xss,
+        &[
+            "eval('ale'+'rt(7)')",
+            "setTimeout('ale'+'rt(7)')",
+            "Function(\"ale\"+\"rt(7)\")()",
+            "Set.constructor('ale'+'rt(7)')()",
+            "globalThis[\"alert\"](7)",
+            "parent['alert'](7)",
+            "top[/al/.source+/ert/.source](7)",
+            "top[8680439..toString(30)](7)",
+        ],
+    );
+    for value in ["eval('a') + 'b'", "setTimeout(go, 7)", "parent[7](x)", "frames[0].go()", "constructor('a', 'b')"] {
+        assert_eq!(rule_of(value), None, "{value}");
+    }
+}
+
+#[test]
 fn finds_sql_that_is_joined_called_or_cut_short_in_other_words() {
     assert_found(
         Class::Sqli,

@@ -181,6 +181,47 @@ fn names_of_elements_that_need_an_attribute_are_words_without_one() {
 }
 
 #[test]
+fn links_that_do_nothing_raise_nothing() {
+    for value in ["javascript:void(0)", "javascript:;", "JavaScript:void(0);", "<a href=\"javascript:void 0\">more</a>"]
+    {
+        assert_eq!(rule_of(value), None, "{value}");
+    }
+    assert_found(
+        Class::Xss,
+        &[
+            "javascript:void(0);alert(7)",
+            "javascript:;alert(7)",
+            "javascript:void(alert(7))",
+            "javascript:void(0)?alert(7):7",
+        ],
+    );
+}
+
+#[test]
+fn images_of_styles_and_settings_of_programs_raise_nothing() {
+    for value in [
+        "a::before{content:url('data:image/svg+xml,<path d=\"M4 19h6v2H4z\"/>')}",
+        "<Set name=\"maxThreads\" type=\"int\"><Property name=\"pool.max\"/></Set>",
+        "{\"ImportToken\": \"<import token base64 encoded>\"}",
+        "<Point(full_name={self.name}, only_some={self.some})>",
+        "let flag = 'r+';\nconst onopen = (error, file) => {",
+        "if name == \"main\":\n    print(\"a\")",
+        "out.write(b\"<\")?;\nself.name(&name)?;",
+    ] {
+        assert_eq!(rule_of(value), None, "{value}");
+    }
+    assert_found(
+        Class::Xss,
+        &[
+            "<svg><set attributeName=href to=javascript:f(7)>",
+            "<x onanything=alert(7)>",
+            "';print(7)//",
+            "<a href='data:image/svg+xml,<x onload=f(7)>'>",
+        ],
+    );
+}
+
+#[test]
 fn operators_and_words_of_queries_in_quotes_raise_nothing() {
     for value in [
         "term (('+'|'-') term)*",
