@@ -82,6 +82,8 @@ struct Run {
     backslashes: usize,
     /// A separator comes first, after something else.
     inner: bool,
+    /// `..;/`, which some servers take for a step behind what guards them.
+    parametered: bool,
 }
 
 impl Run {
@@ -113,6 +115,7 @@ impl Run {
                     } else if let Some(len) = separator_len(from(view, i)) {
                         run.separators += 1;
                         run.odd += usize::from(len > 1 || byte == OBSCURED);
+                        run.parametered |= byte == b';' && dots == 2;
                         run.dots += dots;
                         run.close(dots);
                         dots = 0;
@@ -152,7 +155,7 @@ impl Run {
         if self.odd > 0 && (self.steps > 1 || !target.is_empty() && self.separators > 1) || sensitive(target) {
             return true;
         }
-        if self.separators >= 8 && self.dots >= 8 {
+        if self.separators >= 8 && self.dots >= 8 || self.parametered {
             return true;
         }
         self.steps >= 3 || self.steps >= 2 && (self.backslashes > 0 || self.inner || at(target, 0) == b'{')
@@ -166,6 +169,9 @@ impl Run {
             return false;
         }
         let alone = self.end >= view.len() && self.steps + self.separators >= 3;
+        if alone && self.steps >= 2 && self.separators >= 2 {
+            return true;
+        }
         let rooted = matches!(at(view, 0), b'/' | b'\\') && (self.steps >= 2 || self.odd > 0 || alone);
         rooted || SUFFIXES.any_in(from(view, self.end.saturating_sub(1)))
     }
@@ -268,21 +274,52 @@ static FILES: Needles = Needles::new(&[
     b"/.git/",
     b"/.env",
     b"/wp-config.php",
+    b"::$data",
+    b"/.htaccess",
+    b"/.svn/",
+    b"/web.config",
+    b"\\web.config",
+    b"tomcat-users.xml",
+    b"vhosts.conf",
+    b".kube/config",
+    b"run/secrets/",
+    b"var/mail/",
+    b"var/spool/",
+    b"windows/repair",
+    b"windows\\repair",
+    b"windows/panther",
+    b"windows\\panther",
+    b"winnt/system32",
+    b"winnt\\system32",
+    b"inetpub/logs",
+    b"ntuser.dat",
+    b"autoexec.bat",
+    b"pagefile.sys",
+    b"hiberfil.sys",
+    b"sysprep",
 ]);
 
 /// What old servers run, whatever is cut off behind a NUL.
 static SCRIPTS: Needles = Needles::new(&[b".php\0", b".jsp\0", b".asp\0", b".aspx\0", b".cgi\0"]);
 
 fn system_files(view: &[u8], findings: &mut Findings) {
+    // Space behind a name that begins at the root is none of it.
+    let view = if separates(at(view, 0)) { view.trim_ascii_end() } else { view };
     if memchr::memchr3(b'/', b'\\', b'.', view).is_none() {
         return;
     }
     if memchr::memchr(0, view).is_some() && SCRIPTS.any_in(cut(view, 0, 512)) {
         findings.report(Rule::PathSystemFile);
     }
+    if [&b"%windir%"[..], b"%systemroot%"]
+        .iter()
+        .any(|name| starts_at(view, 0, name) && separates(at(view, name.len())))
+    {
+        findings.report(Rule::PathSystemFile);
+    }
     let begins = matches!(at(view, 0), b'/' | b'\\' | b'.') || at(view, 1) == b':';
     if !begins {
-        let named: [&[u8]; 10] = [
+        let named: [&[u8]; 11] = [
             b"web-inf/",
             b"meta-inf/",
             // The contents of a file for Windows, whose name leads to its script.
@@ -290,6 +327,7 @@ fn system_files(view: &[u8], findings: &mut Findings) {
             b".ssh/id_",
             b"_history",
             b"etc/passwd",
+            b"etc\\passwd",
             b"etc/shadow",
             b"boot.ini",
             b"win.ini",
@@ -300,15 +338,20 @@ fn system_files(view: &[u8], findings: &mut Findings) {
         }
         return;
     }
-    if [&b"/etc/"[..], b"\\etc\\", b"/proc/", b"/var/log/", b".git/"].iter().any(|place| starts_at(view, 0, place))
-        && !view.contains(&b' ')
-    {
+    // Of several separators one counts.
+    let root = view.iter().take_while(|&&byte| matches!(byte, b'/' | b'\\')).count().saturating_sub(1);
+    let places = [&b"/etc/"[..], b"\\etc\\", b"/proc/", b"/var/log/", b"/usr/local/etc/", b".git/"];
+    if places.iter().any(|place| starts_at(view, root, place)) && !view.contains(&b' ') {
         findings.report(Rule::PathSystemFile);
     }
     let drive = at(view, 1) == b':';
     if (drive || !view.contains(&b' ')) && FILES.any_in(cut(view, 0, 512)) {
         findings.report(Rule::PathSystemFile);
     }
+}
+
+const fn separates(byte: u8) -> bool {
+    matches!(byte, b'/' | b'\\')
 }
 
 /// Schemes that open files or run filters.
@@ -326,6 +369,7 @@ static WRAPPERS: Needles = Needles::new(&[
     b"compress.bzip2://",
     // PHP in base64.
     b"data:text/plain;base64,pd9",
+    b"data:;base64,pd9",
     b"ssh2.",
     b"jar:",
     b"netdoc:",

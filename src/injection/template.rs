@@ -27,8 +27,20 @@ static EVERYWHERE: Needles =
     Needles::new(&[b"java.lang.runtime", b"java.lang.processbuilder", b"javax.script.scriptengine", b"#_memberaccess"]);
 
 /// What a naming lookup begins with.
-static LOOKUPS: Needles =
-    Needles::new(&[b"jndi:", b"lower:", b"upper:", b"env:", b"sys:", b"java:", b"main:", b"ctx:", b"::-", b"base64:"]);
+static LOOKUPS: Needles = Needles::new(&[
+    b"jndi:",
+    b"lower:",
+    b"upper:",
+    b"env:",
+    b"sys:",
+    b"java:",
+    b"main:",
+    b"ctx:",
+    b"::-",
+    b"base64:",
+    b"dns:address",
+    b"url:utf",
+]);
 
 /// What an expression reaches for to leave its template.
 static REACHES: Needles = Needles::new(&[

@@ -102,3 +102,37 @@ fn finds_sql_that_is_joined_called_or_cut_short_in_other_words() {
         assert_eq!(rule_of(value), None, "{value}");
     }
 }
+
+#[test]
+fn finds_names_of_files_whatever_stands_around_them() {
+    assert_found(
+        Class::Path,
+        &[
+            "//etc//hosts",
+            "/etc/hosts ",
+            "etc\\passwd",
+            "%WINDIR%\\win.ini",
+            "C:\\Windows\\repair\\SAM",
+            "C:\\WINNT\\system32\\config",
+            "/var/run/secrets/kubernetes.io/serviceaccount/token",
+            "/x/.svn/entries",
+            "/index.php::$DATA",
+            "/admin/..;/",
+            "../../",
+            "data:;base64,PD9waHAgZigpOz8+",
+        ],
+    );
+    for value in
+        ["../", "../..", "/home/eve/project", "C:\\Users\\eve\\report.doc", "%WIDTH%", "a;/b", "wait..; or", "/var/www"]
+    {
+        assert_eq!(rule_of(value), None, "{value}");
+    }
+}
+
+#[test]
+fn finds_lookups_of_names_and_of_urls() {
+    assert_found(Class::Template, &["${dns:address|evil.example}", "${url:utf-8:http://evil.example}"]);
+    for value in ["${url}", "${dns:zone}", "${url:-http://a.example}"] {
+        assert_eq!(rule_of(value), None, "{value}");
+    }
+}
