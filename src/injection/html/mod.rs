@@ -297,7 +297,8 @@ impl<'a> Page<'a> {
             || matches!(at(view, start.wrapping_sub(1)), b'=' | b'(' | b':' | b'/')
             || at(view, start.wrapping_sub(1)) == b' ' && at(view, start.wrapping_sub(2)) == b'(';
         if SCRIPT_SCHEMES.iter().any(|scheme| name == scheme.as_bytes()) {
-            if does_nothing(rest) {
+            let bare = self.tag.is_some() && at(view, start.wrapping_sub(1)) == b'=';
+            if does_nothing(rest, bare) {
                 return;
             }
             // A value that is a URL is script to its end, one that begins a sentence is not.
@@ -341,13 +342,15 @@ fn matches_any(name: &[u8], lowers: &[&[u8]]) -> bool {
     lowers.iter().any(|lower| name.eq_ignore_ascii_case(lower))
 }
 
-/// Whether the script of a URL is the one that links of pages have where there is nothing to go to: `void(0)`.
-fn does_nothing(script: &[u8]) -> bool {
+/// Whether the script of a URL is the one that links of pages have where there is nothing to go to: `void(0)`. A `>` ends one
+/// that is bare in its tag, and compares in others.
+fn does_nothing(script: &[u8], bare: bool) -> bool {
     let start = skip_space(cut(script, 0, 8), 0);
     let voids = [&b"void(0)"[..], b"void 0"].into_iter().find(|void| starts_at(script, start, void));
     let end = start + voids.map_or(0, <[u8]>::len);
     let end = end + usize::from(at(script, end) == b';');
-    end > start && (end >= script.len() || matches!(at(script, end), b'"' | b'\'' | b'>' | b')' | b' '))
+    end > start
+        && (end >= script.len() || matches!(at(script, end), b'"' | b'\'' | b')') || bare && at(script, end) == b'>')
 }
 
 /// Whether a style names the URL at `start` as one of an image, in which no script runs.

@@ -182,8 +182,14 @@ fn names_of_elements_that_need_an_attribute_are_words_without_one() {
 
 #[test]
 fn links_that_do_nothing_raise_nothing() {
-    for value in ["javascript:void(0)", "javascript:;", "JavaScript:void(0);", "<a href=\"javascript:void 0\">more</a>"]
-    {
+    for value in [
+        "javascript:void(0)",
+        "javascript:;",
+        "JavaScript:void(0);",
+        "<a href=\"javascript:void 0\">more</a>",
+        "<a href=javascript:void(0)>more</a>",
+        "[more](javascript:void(0))",
+    ] {
         assert_eq!(rule_of(value), None, "{value}");
     }
     assert_found(
@@ -193,6 +199,10 @@ fn links_that_do_nothing_raise_nothing() {
             "javascript:;alert(7)",
             "javascript:void(alert(7))",
             "javascript:void(0)?alert(7):7",
+            "javascript:void(0)>alert(7)",
+            "javascript:void(0) ,alert(7)",
+            "<a href=\"javascript:void(0)>alert(7)\">",
+            "<a href='javascript:void(0) -alert(7)'>",
         ],
     );
 }
