@@ -57,6 +57,10 @@ fn signed(args: &[String]) -> Result<String, String> {
     if let Some((name, _)) = headers.iter().find(|(_, value)| value.bytes().any(|byte| byte.is_ascii_control())) {
         return Err(format!("{name}: expected no control characters"));
     }
+    // No recipient sees them (RFC 9110 section 5.5), so that the signature would be over something else.
+    if let Some((name, _)) = headers.iter().find(|(_, value)| value.trim_matches(' ') != value) {
+        return Err(format!("{name}: expected no spaces around it"));
+    }
     let shown = headers.iter().map(|(name, value)| format!("{name}: {value}"));
     let lines: Vec<String> = match options.has("--curl") {
         true => return Ok(shown.map(|line| format!("-H {}", quoted(&line))).collect::<Vec<_>>().join(" ")),
@@ -73,6 +77,9 @@ fn second_form(
 ) -> Result<Vec<(&'static str, String)>, String> {
     let line = options.required("--request")?;
     let (method, url) = line.split_once(' ').ok_or("--request: expected 'METHOD URL'")?;
+    if method.bytes().any(|byte| byte.is_ascii_lowercase()) {
+        return Err("--request: expected a method in upper case".to_owned());
+    }
     // In a target that is a path the address of another may stand in the query.
     let absolute = url.split_once("://").filter(|_| !url.starts_with('/'));
     let rest = absolute.map_or(url, |(_, rest)| rest.find(['/', '?']).map_or("/", |at| rest.split_at(at).1));

@@ -72,6 +72,7 @@ fn sign_says_what_it_lacks_and_never_a_secret() {
         (&[][..], "--request is missing"),
         (&["--request", "GET"], "expected 'METHOD URL'"),
         (&["--request", "GET /a%2fb"], "--request: "),
+        (&["--request", "get /x"], "--request: expected a method in upper case"),
         (&["--request", "GET /", "--nonce", "short"], "--nonce: expected"),
         (&["--signature", "v3"], "expected v1 or v2"),
         (&["--timestamp", "now"], "--timestamp: expected"),
@@ -82,6 +83,9 @@ fn sign_says_what_it_lacks_and_never_a_secret() {
         assert_eq!((code, out.as_str()), (2, ""), "{more:?}");
         assert!(err.contains(problem) && !err.contains("service-key"), "{err}");
     }
+    let spaced =
+        ["sign", "--service", " a ", "--token-env", "SIGN_TOKEN", "--key-env", "SIGN_KEY", "--signature", "v1"];
+    assert!(with_secrets(&spaced).2.contains("X-Service-Name: expected no spaces around it"));
     let unset = ["sign", "--service", "a", "--token-env", "SIGN_TOKEN", "--key-env", "PORTCULLIS_NOT_SET"];
     assert!(with_secrets(&unset).2.contains("PORTCULLIS_NOT_SET to be set"));
 }
