@@ -337,6 +337,19 @@ fn while_a_token_is_missing_the_services_that_are_known_and_those_that_are_not_f
 }
 
 #[test]
+fn while_a_token_is_missing_a_code_that_no_key_made_is_charged_and_one_that_a_key_made_is_not() {
+    let mut world = World::of(&CONFIGURATION.replace("  jwt:", "  unverified_credentials: 3/m\n  jwt:"));
+    world.store = vec![("service", OLD.to_owned())];
+    world.pass(2);
+    assert_eq!([(); 9].map(|()| world.signed(OLD)), [503; 9]);
+    assert_eq!([(); 5].map(|()| world.signed(NEW)), [503, 503, 503, 429, 429]);
+    let mut keyless = World::of(&CONFIGURATION.replace("  jwt:", "  unverified_credentials: 3/m\n  jwt:"));
+    keyless.store = vec![("order", "order-token".to_owned())];
+    keyless.pass(2);
+    assert_eq!([(); 9].map(|()| keyless.signed(NEW)), [503; 9], "which keys there are is not known");
+}
+
+#[test]
 fn a_value_of_no_use_leaves_the_last_good_one_to_encrypt_and_to_sign() {
     let configuration = r#"
 service: user-service

@@ -5,6 +5,7 @@
 //! once, it is recorded when it was seen to be good, before anybody learns whose it is.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -128,6 +129,19 @@ impl ServiceSignatures {
         }
     }
 
+    /// Waits for a secret, or says that it is not to be had. A code that no key made is wrong whatever the secret is, and
+    /// charged where nobody will look again.
+    fn unjudged(&self, slot: &SecretSlot, signature: &Signature<'_>, client: IpAddr, env: &mut Env<'_>) -> Attempt {
+        let attempt = await_secret(slot, env.now);
+        let mac = unhex(signature.code);
+        let is_made = bool::from(self.made(signature, &mac.unwrap_or_default())) && mac.is_some();
+        let is_forged = self.keys.missing().is_none() && !is_made;
+        if let (Some(budget), Attempt::Fail(_), true) = (&self.unverified, &attempt, is_forged) {
+            budget.charge(client, env);
+        }
+        attempt
+    }
+
     /// Whether any key made the signature; every key is tried.
     fn made(&self, signature: &Signature<'_>, mac: &Mac) -> Choice {
         let keys = self.keys.current();
@@ -167,7 +181,7 @@ impl Credential for ServiceSignatures {
             Err(reason) => {
                 let judged = matches!(reason, ServiceReason::BadServiceSignature | ServiceReason::UnknownService);
                 return match self.missing(signature.name).filter(|_| judged) {
-                    Some(slot) => await_secret(slot, env.now),
+                    Some(slot) => self.unjudged(slot, &signature, exchange.client, env),
                     None => Attempt::Refused(AuthReason::Service(reason)),
                 };
             }
