@@ -5,6 +5,8 @@ use super::issuer::Kind;
 use super::refresh::{refresh_token, refused};
 use super::{Issuer, Outcome, TokenService};
 use crate::check::{Env, Failure};
+use crate::checks::authenticate::opaque;
+use crate::checks::authenticate::place::{self, Shown};
 use crate::denial::TokenRefusal;
 use crate::exchange::Exchange;
 use crate::jose::claims::Claims;
@@ -24,7 +26,8 @@ impl TokenService for Logout {
 
     fn asked(&self, body: &[u8], issuer: &Issuer, exchange: &mut Exchange, env: &mut Env<'_>) -> Outcome {
         let shown = if body.is_empty() {
-            bearer(exchange).map(|token| (issuer.verify(token, Kind::Access, env), Kind::Access))
+            bearer(exchange)
+                .map(|token| (token.and_then(|token| issuer.verify(&token, Kind::Access, env)), Kind::Access))
         } else {
             refresh_token(body).map(|token| (issuer.verify(token.as_bytes(), Kind::Refresh, env), Kind::Refresh))
         };
@@ -58,9 +61,13 @@ fn last_use(claims: &Claims, kind: Kind, issuer: &Issuer, now: Timestamp) -> Tim
     refresh.max(now.after(issuer.access_lifetime)).after(issuer.clock_skew)
 }
 
-/// RFC 6750 section 2.1; the scheme in any case (RFC 9110 section 11.1).
-fn bearer(exchange: &Exchange) -> Option<&[u8]> {
-    let value = exchange.head.first("authorization")?;
-    let (scheme, token) = value.split_at_checked("Bearer ".len())?;
-    (scheme.eq_ignore_ascii_case(b"Bearer ") && !token.is_empty()).then_some(token)
+/// The token that other routes would take, if any.
+fn bearer(exchange: &Exchange) -> Option<Result<Vec<u8>, Reason>> {
+    let place = opaque::place();
+    let found = place::find(&[&place], exchange);
+    match place::shown(&found) {
+        Shown::One(token) => (!token.is_empty()).then(|| Ok(token.to_vec())),
+        Shown::Different => Some(Err(Reason::Ambiguous)),
+        Shown::Nothing => None,
+    }
 }
