@@ -1,4 +1,4 @@
-//! What the service that keeps accounts says of one: a JSON object whose `is_active` and `roles` count, or 404.
+//! What the service that keeps accounts says of one: a JSON object whose `is_active` and `roles` count, or 404 or 410.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -27,6 +27,8 @@ pub enum Answer {
     Inactive,
     /// There is none.
     Unknown,
+    /// It refused the question.
+    Unclear,
     /// It did not say, or said nothing that can be read.
     Nothing,
 }
@@ -52,11 +54,14 @@ pub struct KeptAnswer {
 pub struct Joined<T>(RefCell<Option<(Rc<Account>, Rc<T>)>>);
 
 impl Answer {
-    /// Reads a reply: 200 with an object, or 404; everything else is nothing.
+    /// Reads a reply: 200 with an object, or that there is none (404, 410). Other words of a client's fault refuse the
+    /// question, but for those about time and load; everything else is nothing.
     pub fn read(status: u16, body: &[u8]) -> Self {
         match status {
             200 if body.len() <= MAX_ANSWER_BYTES => Object::parse(body, MAX_DEPTH).map_or(Self::Nothing, Self::of),
-            404 => Self::Unknown,
+            404 | 410 => Self::Unknown,
+            408 | 429 => Self::Nothing,
+            400..=499 => Self::Unclear,
             _ => Self::Nothing,
         }
     }
@@ -127,6 +132,7 @@ mod tests {
             },
             Answer::Inactive => "inactive".to_owned(),
             Answer::Unknown => "unknown".to_owned(),
+            Answer::Unclear => "unclear".to_owned(),
             Answer::Nothing => "nothing".to_owned(),
         }
     }
@@ -154,7 +160,13 @@ mod tests {
             (404, "<html>", "unknown"),
             (204, "", "nothing"),
             (301, "", "nothing"),
-            (401, r#"{"is_active":true}"#, "nothing"),
+            (410, "", "unknown"),
+            (400, "", "unclear"),
+            (401, r#"{"is_active":true}"#, "unclear"),
+            (403, "", "unclear"),
+            (422, "", "unclear"),
+            (408, "", "nothing"),
+            (429, "", "nothing"),
             (500, r#"{"is_active":true}"#, "nothing"),
             (503, "", "nothing"),
         ] {

@@ -389,6 +389,26 @@ fn a_service_that_does_not_answer_makes_nobody_of_the_caller_where_it_is_said_so
     }
 }
 
+/// The caller chose the subject, and must not become anonymous by one that the service does not take.
+#[test]
+fn an_account_that_is_gone_or_a_question_that_is_refused_lets_nobody_pass_as_anonymous() {
+    for (statuses, expected) in
+        [(&[404, 410][..], "401 unknown_user"), (&[400, 401, 403, 405, 413, 422, 451], "401 unavailable")]
+    {
+        for status in statuses {
+            let mut gate = accounts("allow");
+            assert_eq!(after(&mut gate, &of("7", "/any"), &answered(*status, &json!({}))), expected, "{status}");
+            assert_eq!(at_once(&mut gate, &of("7", "/any")), expected, "nobody asks again at once: {status}");
+        }
+    }
+    for status in [408, 429] {
+        let mut gate = accounts("allow");
+        let mut held = gate.begin(&of("7", "/any"));
+        gate.answer([&mut held], &answered(status, &json!({})));
+        assert_eq!(gate.outcome(held).told(), ["DEGRADED account_unavailable"], "{status}");
+    }
+}
+
 #[test]
 fn subjects_that_would_lead_out_of_the_accounts_are_unknown() {
     for subject in [".", ".."] {

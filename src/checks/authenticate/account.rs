@@ -42,6 +42,8 @@ pub enum Standing {
     Good(Rc<Account>),
     /// It may not.
     Bad(Reason),
+    /// The service refused the question: whoever chose the subject must not gain by it.
+    Unclear,
     /// Ask first.
     Ask(Callout),
     /// Nobody knows; `on_error` decides.
@@ -65,6 +67,7 @@ impl AccountLookup {
             Answer::Active(account) => Standing::Good(account),
             Answer::Inactive => Standing::Bad(Reason::Inactive),
             Answer::Unknown => Standing::Bad(Reason::UnknownUser),
+            Answer::Unclear => Standing::Unclear,
             Answer::Nothing => Standing::Unknown,
         }
     }
@@ -80,7 +83,7 @@ impl AccountLookup {
 
     fn keep(&self, subject: &str, answer: Answer, env: &mut Env<'_>) -> Answer {
         let until: Timestamp = match answer {
-            Answer::Nothing => env.now.after(PAUSE),
+            Answer::Nothing | Answer::Unclear => env.now.after(PAUSE),
             _ => env.now.after(self.keep),
         };
         if let Some(accounts) = env.worker.accounts.get_mut(self.place) {

@@ -161,7 +161,7 @@ impl BearerTokens {
             (Standing::Good(account), _) => Attempt::Verified(self.with_account(&known, &account)),
             (Standing::Bad(reason), _) => refused(reason),
             (Standing::Ask(question), _) => Attempt::Wait(Errand::Account, question),
-            (Standing::Unknown, Verdict::Deny) => refused(Reason::Unavailable),
+            (Standing::Unclear, _) | (Standing::Unknown, Verdict::Deny) => refused(Reason::Unavailable),
             (Standing::Unknown, Verdict::Allow) => Attempt::Anonymous { without: "account_unavailable" },
         }
     }
