@@ -187,8 +187,8 @@ pub struct Session {
 /// How one exchange waits for quota of a rate limit service.
 #[derive(Debug, Default)]
 pub struct Leasing {
-    /// The service, by its place among all, and the question whose answer is awaited.
-    pub asked: Option<(usize, u64)>,
+    /// The service whose answer is awaited, by its place among all.
+    pub asked: Option<usize>,
     /// When it began to wait.
     pub since: Option<Timestamp>,
     /// It waited in vain, and does not wait again.

@@ -10,6 +10,8 @@ mod api_keys;
 mod bodies;
 #[path = "pipeline/browser.rs"]
 mod browser;
+#[path = "pipeline/callouts.rs"]
+mod callouts;
 #[path = "pipeline/credentials.rs"]
 mod credentials;
 #[path = "pipeline/examples.rs"]

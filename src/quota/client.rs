@@ -76,7 +76,7 @@ impl Client {
     /// Whether there is room for another question of a request that waits.
     pub fn has_room(&mut self, now: Timestamp) -> bool {
         if self.asked.len() >= MOST_ASKED {
-            // Whoever asked these went away before the answer came.
+            // The answers to these never came.
             self.asked.retain(|_, asked| now < asked.until);
             let asked = &self.asked;
             self.by_value.retain(|_, sequence| asked.contains_key(sequence));
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_question_that_nobody_heard_answered_is_asked_anew() {
+    fn a_question_that_was_never_answered_is_asked_anew() {
         let mut client = Client::default();
         let first = client.asks(wanted("ann"), 10, at(0));
         assert_eq!(client.on_its_way("ann", at(20)), None);

@@ -226,6 +226,7 @@ impl Fleet {
                 self.stir(node, true);
             }
             Event::Answer { node, flight: Some(flight), reply } => {
+                self.with(node, |pipeline, env| pipeline.heard(&flight, &reply, env));
                 for (since, mut passage) in self.nodes[node].waiting.remove(&flight).unwrap_or_default() {
                     let next =
                         self.with(node, |pipeline, env| pipeline.resume(&mut passage, Arrival::Reply(&reply), env));

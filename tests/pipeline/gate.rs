@@ -175,18 +175,12 @@ impl Gate {
         let (mut passage, mut next) = self.start(&request);
         loop {
             next = match next {
-                Next::AwaitBody { limit } => {
-                    let body = request.body.as_deref().expect("a request without a body waits for it");
-                    let arrival = match body.get(..limit) {
-                        Some(start) if body.len() > limit => BodyArrival::OverLimit(start),
-                        _ => BodyArrival::Whole(body),
-                    };
-                    self.resume_with(&mut passage, Arrival::Body(arrival))
-                }
+                Next::AwaitBody { limit } => self.deliver(&mut passage, &request, limit),
                 Next::Call(callout) => {
                     let called = Called::new(&callout);
                     let reply = (self.services)(&called);
                     self.called.push(called);
+                    self.hear(callout.flight.as_deref(), &reply);
                     self.resume_with(&mut passage, Arrival::Reply(&reply))
                 }
                 other => {
@@ -198,20 +192,46 @@ impl Gate {
         self.outcome(Held { passage, next })
     }
 
-    /// A request as far as it goes without waiting, to be answered later.
+    fn deliver(&mut self, passage: &mut Passage, request: &Request, limit: usize) -> Next {
+        let body = request.body.as_deref().expect("a request without a body waits for it");
+        let arrival = match body.get(..limit) {
+            Some(start) if body.len() > limit => BodyArrival::OverLimit(start),
+            _ => BodyArrival::Whole(body),
+        };
+        self.resume_with(passage, Arrival::Body(arrival))
+    }
+
+    /// A request, with its body, as far as it goes without an answer, to be answered later.
     pub fn begin(&mut self, request: &Request) -> Held {
-        let (passage, next) = self.start(request);
+        let (mut passage, mut next) = self.start(request);
+        while let Next::AwaitBody { limit } = next {
+            next = self.deliver(&mut passage, request, limit);
+        }
         Held { passage, next }
+    }
+
+    fn hear(&mut self, flight: Option<&str>, reply: &CalloutReply) {
+        let Some(flight) = flight else { return };
+        let mut env = Env { now: self.now, host: &self.host, worker: &mut self.worker };
+        self.pipeline.heard(flight, reply, &mut env);
+        self.pipeline.tell_background(&mut env);
+    }
+
+    /// Lets a client leave before the answer comes; what is told of it then.
+    pub fn leave(&mut self, mut held: Held, reply: &CalloutReply) -> Vec<String> {
+        self.host.lines.borrow_mut().clear();
+        let mut env = Env { now: self.now, host: &self.host, worker: &mut self.worker };
+        self.pipeline.record(&mut held.passage, None, &mut env);
+        self.hear(held.callout().and_then(|callout| callout.flight.as_deref()), reply);
+        told(&self.events())
     }
 
     /// Gives the answer to one callout to the requests that share it.
     pub fn answer<'h>(&mut self, held: impl IntoIterator<Item = &'h mut Held>, reply: &CalloutReply) {
-        let mut env = Env { now: self.now, host: &self.host, worker: &mut self.worker };
         let mut held = held.into_iter().peekable();
         let flight = held.peek().and_then(|first| first.callout().and_then(|callout| callout.flight.clone()));
-        if let Some(flight) = &flight {
-            self.pipeline.heard(flight, reply, &mut env);
-        }
+        self.hear(flight.as_deref(), reply);
+        let mut env = Env { now: self.now, host: &self.host, worker: &mut self.worker };
         for waiting in held {
             assert_eq!(
                 waiting.callout().map(|callout| &callout.flight),

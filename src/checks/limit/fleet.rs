@@ -78,6 +78,8 @@ impl Quota {
     }
 }
 
+/// How the names begin of what exchanges ask for together.
+const FLIGHT: &str = "rate_limit_service/";
 /// Without a request to wait for it, a probe comes about this soon.
 const SOON: Duration = Duration::from_secs(1);
 
@@ -126,26 +128,12 @@ impl Service {
         let _ = env.worker.leases.give_back(env.host.store(), self.key(value), env.now);
     }
 
-    /// Takes the answer for which a request waited.
-    ///
-    /// # Errors
-    /// As for [`Service::take`].
-    pub(super) fn answered(
-        &self,
-        question: u64,
-        reply: &CalloutReply,
-        exchange: &mut Exchange,
-        env: &mut Env<'_>,
-    ) -> Result<(), TableError> {
-        let (answer, now) = (answer(reply), env.now);
-        let Some(client) = self.client(env) else { return Ok(()) };
-        if answer.is_none() {
-            exchange.leasing.lost = true;
-            client.circuit.waited_in_vain();
+    /// A request has its answer, which [`Refill`] heard before.
+    pub(super) fn waited(&self, reply: &CalloutReply, leasing: &mut Leasing, env: &mut Env<'_>) {
+        if answer(reply).is_none() {
+            leasing.lost = true;
+            self.client(env).into_iter().for_each(|client| client.circuit.waited_in_vain());
         }
-        let Some(asked) = client.answered(question) else { return Ok(()) };
-        exchange.notices.extend(note(client, answer, now));
-        self.settle(&asked.wanted, asked.hits, answer, env)
     }
 
     /// The question for which a request waits. `None`: it must not wait; the background sees to it.
@@ -170,8 +158,8 @@ impl Service {
             }
         };
         leasing.since.get_or_insert(now);
-        leasing.asked = Some((self.index, number));
-        let flight = Some(Rc::from(format!("rate_limit_service/{}/{number}", self.index)));
+        leasing.asked = Some(self.index);
+        let flight = Some(Rc::from(format!("{FLIGHT}{}/{number}", self.index)));
         Ok(Some(Callout { timeout, flight, ..self.callout(&wanted.value, hits) }))
     }
 
@@ -197,6 +185,12 @@ impl Service {
                 Quota::Exhausted { retry_after: retry_after.unwrap_or(SOON).max(SOON) }
             }
         }
+    }
+
+    /// The question of this service that a flight asks.
+    fn asked_in(&self, flight: &str) -> Option<u64> {
+        let (index, number) = flight.strip_prefix(FLIGHT)?.split_once('/')?;
+        number.parse().ok().filter(|_| index.parse() == Ok(self.index))
     }
 
     fn settle(&self, wanted: &Wanted, hits: u32, answer: Option<Answer>, env: &mut Env<'_>) -> Result<(), TableError> {
@@ -253,7 +247,7 @@ fn note(client: &mut Client, answer: Option<Answer>, now: Timestamp) -> Option<N
     Some(Notice::new(EventType::Degraded, reason))
 }
 
-/// Renews the leases of one limit while nobody waits, one after the other.
+/// Takes the answers for one limit, and renews its leases while nobody waits, one after the other.
 #[derive(Debug)]
 pub struct Refill(pub Rc<Service>);
 
@@ -289,5 +283,17 @@ impl Background for Refill {
         // A lease that cannot be written is lost.
         let _ = self.0.settle(&wanted, hits, answer, env);
         self.due(env)
+    }
+
+    /// What was granted is there for whoever comes next, also when nobody of those who asked waits any more.
+    fn heard(&self, flight: &str, reply: &CalloutReply, env: &mut Env<'_>) {
+        let Some(question) = self.0.asked_in(flight) else { return };
+        let (answer, now) = (answer(reply), env.now);
+        let Some(client) = self.0.client(env) else { return };
+        let Some(asked) = client.answered(question) else { return };
+        let notice = note(client, answer, now);
+        env.worker.notices.extend(notice);
+        // As above.
+        let _ = self.0.settle(&asked.wanted, asked.hits, answer, env);
     }
 }

@@ -87,16 +87,14 @@ impl Check for EnforceLimits {
     }
 
     fn resume(&self, exchange: &mut Exchange, arrival: Arrival<'_>, env: &mut Env<'_>) -> Step {
-        let (Arrival::Reply(reply), Some((index, question))) = (arrival, exchange.leasing.asked.take()) else {
+        let (Arrival::Reply(reply), Some(index)) = (arrival, exchange.leasing.asked.take()) else {
             return Step::Fail(Failure::UnexpectedArrival);
         };
         let Some(service) = self.services().find(|service| service.index == index) else {
             return Step::Fail(Failure::UnexpectedArrival);
         };
-        match service.answered(question, reply, exchange, env) {
-            Ok(()) => self.attempt(exchange, env),
-            Err(_) => Step::Fail(Failure::Store),
-        }
+        service.waited(reply, &mut exchange.leasing, env);
+        self.attempt(exchange, env)
     }
 }
 

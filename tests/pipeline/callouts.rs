@@ -1,0 +1,59 @@
+//! Credentials that other services judge: how many of one address may be under way, and what becomes of an answer whose
+//! client did not wait for it.
+
+use portcullis::check::{CalloutReply, GrpcStatus};
+
+use crate::gate::{Gate, Held, Request, get};
+
+const ELSEWHERE: &str = r#"
+service: user-service
+secrets: { users_key: { env: USERS_KEY }, client: { inline: "s3cret" } }
+authentication:
+  unverified_credentials: 5/m
+  jwt:
+    users:
+      issuer: https://users.example.com
+      algorithms: [HS256]
+      keys: [{ secret: users_key }]
+      claims: { subject: user_id }
+      account: { cluster: users, uri: "http://users/accounts/{subject}", cache: 5m }
+  oauth2:
+    opaque:
+      introspection: { cluster: idp, uri: "https://idp.example.com/introspect", client_id: portcullis,
+                       client_secret: { secret: client } }
+      cache: 5m
+tokens:
+  issuer: https://users.example.com
+  keys: [{ secret: users_key }]
+  login: { verify: { cluster: users, uri: "http://users/verify" } }
+limits:
+  fleet: { key: [client_ip], rate: 1000/h, rate_limit_service: { cluster: ratelimit, descriptor: caller, lease: 10 } }
+intrusion: { failures: 100, count: [bad_login] }
+events: { sample: 10000/s }
+routes:
+  - { match: { path: /opaque }, authenticate: [oauth2] }
+  - { match: { path: /jwt }, authenticate: [jwt] }
+  - { match: { path: /leased }, authenticate: none, limits: [fleet] }
+"#;
+
+fn gate() -> Gate {
+    Gate::bare(ELSEWHERE)
+}
+
+/// Those of many requests at once for which somebody is asked, and what the others were answered.
+fn at_once(gate: &mut Gate, requests: impl Iterator<Item = Request>) -> (Vec<Held>, Vec<Option<u16>>) {
+    let held: Vec<_> = requests.map(|request| gate.begin(&request)).collect();
+    let (asked, others): (Vec<_>, Vec<_>) = held.into_iter().partition(|held| held.callout().is_some());
+    (asked, others.into_iter().map(|held| gate.outcome(held).status).collect())
+}
+
+#[test]
+fn quota_that_was_granted_to_clients_that_have_gone_serves_those_who_come_next() {
+    let mut gate = gate();
+    let held = gate.begin(&get("/leased"));
+    assert!(held.callout().is_some());
+    let granted = CalloutReply::Grpc { status: GrpcStatus::OK, message: vec![0x08, 1] };
+    assert!(gate.leave(held, &granted).is_empty());
+    let (asked, others) = at_once(&mut gate, (0..10).map(|_| get("/leased")));
+    assert_eq!((asked.len(), others), (0, vec![None; 10]));
+}
