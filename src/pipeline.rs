@@ -289,7 +289,7 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Whoever was blocked since the head came gets no further with the body.
+    /// Whoever was blocked since the head came gets no further with the body, nor with what somebody else answers.
     fn shut_out_meanwhile(&self, exchange: &Exchange, env: &mut Env<'_>) -> Option<Denial> {
         let intrusion = self.intrusion.as_ref().filter(|intrusion| intrusion.mode == Mode::Enforce)?;
         intrusion.refusal(exchange.client, env)
@@ -315,12 +315,17 @@ impl Pipeline {
             // Nobody waits: whatever this is, it is no reason to let the request go on.
             return self.refuse(passage, Denial::Unavailable { what: Failure::UnexpectedArrival.as_str() }, env);
         };
-        if matches!(arrival, Arrival::Body(_))
-            && let Some(denial) = self.shut_out_meanwhile(&passage.exchange, env)
-        {
-            return self.refuse(passage, denial, env);
-        }
-        let step = guard.check.resume(&mut passage.exchange, arrival, env);
+        let step = match arrival {
+            Arrival::Body(_) => match self.shut_out_meanwhile(&passage.exchange, env) {
+                Some(denial) => return self.refuse(passage, denial, env),
+                None => guard.check.resume(&mut passage.exchange, arrival, env),
+            },
+            Arrival::Reply(_) => {
+                // What came is taken note of first; whose credentials were right is not told any more than whose were wrong.
+                let step = guard.check.resume(&mut passage.exchange, arrival, env);
+                self.shut_out_meanwhile(&passage.exchange, env).map_or(step, Step::Refuse)
+            }
+        };
         match self.settle(passage, guard, step, env) {
             Some(next) => next,
             None => self.advance(passage, env),

@@ -2,8 +2,9 @@
 //! client did not wait for it.
 
 use portcullis::check::{CalloutReply, GrpcStatus};
+use serde_json::{Value, json};
 
-use crate::gate::{Gate, Held, Request, get};
+use crate::gate::{Gate, Held, Request, answer, get, post};
 
 const ELSEWHERE: &str = r#"
 service: user-service
@@ -40,11 +41,39 @@ fn gate() -> Gate {
     Gate::bare(ELSEWHERE)
 }
 
+fn login(password: &str) -> Request {
+    post("/auth/login").body("application/json", json!({ "username": "ann", "password": password }).to_string())
+}
+
+fn says(body: Value) -> CalloutReply {
+    answer(200, body.to_string())
+}
+
+fn account() -> CalloutReply {
+    says(json!({ "id": 7, "username": "ann" }))
+}
+
 /// Those of many requests at once for which somebody is asked, and what the others were answered.
 fn at_once(gate: &mut Gate, requests: impl Iterator<Item = Request>) -> (Vec<Held>, Vec<Option<u16>>) {
     let held: Vec<_> = requests.map(|request| gate.begin(&request)).collect();
     let (asked, others): (Vec<_>, Vec<_>) = held.into_iter().partition(|held| held.callout().is_some());
     (asked, others.into_iter().map(|held| gate.outcome(held).status).collect())
+}
+
+#[test]
+fn an_address_that_was_blocked_meanwhile_is_not_told_whether_its_credentials_were_good() {
+    let mut gate = Gate::bare(&ELSEWHERE.replace("failures: 100", "failures: 3").replace("5/m", "100/m"));
+    let (asked, _) = at_once(&mut gate, (0..6).map(|n| login(&n.to_string())));
+    let said: Vec<_> = asked
+        .into_iter()
+        .enumerate()
+        .map(|(at, mut held)| {
+            gate.answer([&mut held], &if at % 4 == 3 { account() } else { answer(401, "") });
+            let outcome = gate.outcome(held);
+            (outcome.status.unwrap(), outcome.body.contains("token"))
+        })
+        .collect();
+    assert_eq!(said, [(401, false), (401, false), (401, false), (403, false), (403, false), (403, false)]);
 }
 
 #[test]
