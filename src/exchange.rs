@@ -44,6 +44,8 @@ pub struct Exchange {
     pub signed_body: Option<SignedBody>,
     /// How far its authentication has come.
     pub authentication: Progress,
+    /// When a credential was charged that is not judged yet.
+    pub charged: Option<Timestamp>,
     /// What a token endpoint waits for.
     pub issuance: Issuance,
     /// The quota that it waits for.
@@ -84,6 +86,7 @@ impl Exchange {
             shown_by_cookie: false,
             signed_body: None,
             authentication: Progress::default(),
+            charged: None,
             issuance: Issuance::default(),
             leasing: Leasing::default(),
             request_edits: Vec::new(),

@@ -4,7 +4,7 @@
 use portcullis::check::{CalloutReply, GrpcStatus};
 use serde_json::{Value, json};
 
-use crate::gate::{Gate, Held, Request, answer, get, post};
+use crate::gate::{Gate, Held, Request, answer, get, post, user};
 
 const ELSEWHERE: &str = r#"
 service: user-service
@@ -41,12 +41,24 @@ fn gate() -> Gate {
     Gate::bare(ELSEWHERE)
 }
 
+fn opaque(token: &str) -> Request {
+    get("/opaque").bearer(token)
+}
+
+fn token(subject: u32) -> String {
+    user(json!({ "user_id": subject, "type": "access" }))
+}
+
 fn login(password: &str) -> Request {
     post("/auth/login").body("application/json", json!({ "username": "ann", "password": password }).to_string())
 }
 
 fn says(body: Value) -> CalloutReply {
     answer(200, body.to_string())
+}
+
+fn inactive() -> CalloutReply {
+    says(json!({ "active": false }))
 }
 
 fn account() -> CalloutReply {
@@ -58,6 +70,66 @@ fn at_once(gate: &mut Gate, requests: impl Iterator<Item = Request>) -> (Vec<Hel
     let held: Vec<_> = requests.map(|request| gate.begin(&request)).collect();
     let (asked, others): (Vec<_>, Vec<_>) = held.into_iter().partition(|held| held.callout().is_some());
     (asked, others.into_iter().map(|held| gate.outcome(held).status).collect())
+}
+
+fn answered(gate: &mut Gate, mut held: Held, reply: &CalloutReply) -> Option<u16> {
+    gate.answer([&mut held], reply);
+    gate.outcome(held).status
+}
+
+#[test]
+fn no_more_credentials_are_asked_about_at_once_than_may_turn_out_bad() {
+    let kinds: [fn(usize) -> Request; 2] = [|n| opaque(&format!("token-{n}")), |n| login(&n.to_string())];
+    for (kind, bad) in kinds.into_iter().zip([inactive(), answer(401, "")]) {
+        let mut gate = gate();
+        let (asked, others) = at_once(&mut gate, (0..20).map(kind));
+        assert_eq!((asked.len(), others), (5, vec![Some(429); 15]));
+        for held in asked {
+            assert_eq!(answered(&mut gate, held, &bad), Some(401));
+        }
+        gate.wait(2);
+        assert_eq!(at_once(&mut gate, (20..22).map(kind)).1, [Some(429); 2], "each was charged");
+        gate.wait(62);
+        let (asked, others) = at_once(&mut gate, (30..40).map(kind));
+        assert_eq!((asked.len(), others.len()), (5, 5), "and once");
+    }
+}
+
+#[test]
+fn what_proves_good_and_what_nobody_judges_is_given_back() {
+    let replies = [says(json!({ "active": true, "sub": "7" })), answer(500, ""), CalloutReply::Lost, answer(400, "")];
+    for (round, reply) in replies.iter().enumerate() {
+        let mut gate = gate();
+        for turn in 0..3 {
+            let (asked, _) = at_once(&mut gate, (0..6).map(|n| opaque(&format!("token-{round}-{turn}-{n}"))));
+            assert_eq!(asked.len(), 5, "{reply:?}");
+            for held in asked {
+                answered(&mut gate, held, reply);
+            }
+        }
+    }
+    let mut gate = gate();
+    for reply in [account(), answer(503, ""), CalloutReply::Lost] {
+        let (asked, _) = at_once(&mut gate, (0..6).map(|n| login(&n.to_string())));
+        assert_eq!(asked.len(), 5, "{reply:?}");
+        for held in asked {
+            answered(&mut gate, held, &reply);
+        }
+    }
+}
+
+#[test]
+fn a_token_that_was_good_before_has_its_account_looked_up_although_the_budget_is_spent() {
+    let mut gate = gate();
+    let known = token(7);
+    let held = gate.begin(&get("/jwt").bearer(&known));
+    assert_eq!(answered(&mut gate, held, &says(json!({}))), None);
+    gate.wait(300);
+    let (asked, _) = at_once(&mut gate, (0..5).map(|n| opaque(&format!("token-{n}"))));
+    assert_eq!(asked.len(), 5);
+    assert_eq!(gate.status(get("/jwt").bearer(&token(8))), Some(429));
+    let held = gate.begin(&get("/jwt").bearer(&known));
+    assert_eq!(answered(&mut gate, held, &says(json!({}))), None);
 }
 
 #[test]

@@ -131,9 +131,12 @@ impl Authenticate {
                 _ => credential.attempt(exchange, env),
             };
             if let Attempt::Wait(errand, callout) = attempt {
-                return wait(&mut exchange.authentication, errand, callout);
+                return self.wait(errand, callout, exchange, env);
             }
             exchange.authentication.at += 1;
+            if let Some(budget) = &self.unverified {
+                budget.judged(is_bad(&attempt), exchange, env);
+            }
             match (attempt, self.requirement) {
                 (Attempt::Verified(identity), Requirement::All) => {
                     let caller = &mut exchange.authentication.caller;
@@ -148,15 +151,7 @@ impl Authenticate {
                 }
                 (Attempt::Absent, Requirement::All) => return self.refuse(AuthReason::Token(Reason::Missing)),
                 (Attempt::Absent, _) => {}
-                (Attempt::Refused(reason), _) => {
-                    // The listener did the work for a certificate, and nobody's credentials are bad because we could not ask.
-                    let unasked = reason == AuthReason::Token(Reason::Unavailable);
-                    let costs_nothing = unasked || matches!(reason, AuthReason::Certificate(_));
-                    if let Some(budget) = self.unverified.as_ref().filter(|_| !costs_nothing) {
-                        budget.charge(exchange.client, env);
-                    }
-                    return self.refuse(reason);
-                }
+                (Attempt::Refused(reason), _) => return self.refuse(reason),
                 (Attempt::Anonymous { without }, requirement) => {
                     exchange.degraded = Some(without);
                     if requirement != Requirement::All {
@@ -183,6 +178,36 @@ impl Authenticate {
         }
     }
 
+    /// Waits for the answer, unless the exchange has waited often enough or its address has no credentials left to try.
+    fn wait(&self, errand: Errand, callout: Callout, exchange: &mut Exchange, env: &mut Env<'_>) -> Step {
+        if exchange.authentication.waits == MAX_WAITS {
+            return Step::Fail(Failure::TooManyCallouts);
+        }
+        if let Some(refusal) = self.charge_ahead(errand, exchange, env) {
+            return refusal;
+        }
+        exchange.authentication.waits += 1;
+        exchange.authentication.errand = Some(errand);
+        Step::Await(Await::Callout(callout))
+    }
+
+    /// Charges what somebody else is asked about: an answer costs them something, whoever still waits for it.
+    fn charge_ahead(&self, errand: Errand, exchange: &mut Exchange, env: &mut Env<'_>) -> Option<Step> {
+        let budget = self.unverified.as_ref()?;
+        let charged = match errand {
+            // What the worker fetches for itself is asked for once, whoever needs it.
+            Errand::KeySet | Errand::Secret(_) => return None,
+            Errand::Account | Errand::Token => budget.charge_ahead(exchange, env),
+        };
+        match charged {
+            // The token is good, and most often was so before: its account is asked about although nothing is left.
+            _ if errand == Errand::Account => None,
+            Ok(None) => None,
+            Ok(Some(retry_after)) => Some(Step::Deny(Denial::UnverifiedCredentials { retry_after })),
+            Err(failure) => Some(Step::Fail(failure)),
+        }
+    }
+
     fn refuse(&self, reason: AuthReason) -> Step {
         Step::Deny(match reason {
             AuthReason::Certificate(reason) => Denial::Certificate(reason),
@@ -191,14 +216,14 @@ impl Authenticate {
     }
 }
 
-/// Waits for the answer, unless the exchange has waited often enough.
-fn wait(progress: &mut Progress, errand: Errand, callout: Callout) -> Step {
-    if progress.waits == MAX_WAITS {
-        return Step::Fail(Failure::TooManyCallouts);
+/// Whether credentials cost their address something. The listener did the work for a certificate, and nobody's credentials
+/// are bad because we could not ask.
+const fn is_bad(attempt: &Attempt) -> bool {
+    match attempt {
+        Attempt::Refused(AuthReason::Token(Reason::Unavailable) | AuthReason::Certificate(_)) => false,
+        Attempt::Refused(_) => true,
+        _ => false,
     }
-    progress.waits += 1;
-    progress.errand = Some(errand);
-    Step::Await(Await::Callout(callout))
 }
 
 /// Waits for a secret that has not arrived, or says that it is not to be had at the moment.

@@ -13,7 +13,7 @@ use std::rc::Rc;
 
 use serde::Deserialize;
 
-use crate::check::{Arrival, Await, BodyArrival, CalloutReply, Check, Env, Failure, Step};
+use crate::check::{Arrival, Await, BodyArrival, Callout, CalloutReply, Check, Env, Failure, Step};
 use crate::checks::authenticate::secret_arrived;
 use crate::checks::limit::AddressBudget;
 use crate::denial::{AuthReason, BodyRejection, Denial, LocalReply, TokenRefusal, fixed};
@@ -74,7 +74,7 @@ pub enum Outcome {
     /// The request is not what the endpoint takes.
     NotTaken(TokenRefusal),
     /// Nothing can be said before this is answered; the exchange keeps what it is about.
-    Ask(crate::check::Callout, Issuance),
+    Ask(Callout, Issuance),
     /// It could not be done.
     Fail(Failure),
 }
@@ -139,22 +139,34 @@ impl TokenEndpoint {
     }
 
     fn conclude(&self, outcome: Outcome, exchange: &mut Exchange, env: &mut Env<'_>) -> Step {
+        if let (Some(budget), false) = (&self.unverified, matches!(outcome, Outcome::Ask(..))) {
+            budget.judged(matches!(outcome, Outcome::Refused(_)), exchange, env);
+        }
         match outcome {
             Outcome::Granted(document) => Step::Answer(reply(200, document)),
             Outcome::Done => Step::Answer(reply(204, String::new())),
             Outcome::Refused(reason) => {
-                if let Some(budget) = &self.unverified {
-                    budget.charge(exchange.client, env);
-                }
                 Step::Deny(Denial::Unauthenticated { reason, challenge: self.challenge.clone() })
             }
             Outcome::NotTaken(refusal) => Step::Deny(Denial::TokenRequest(refusal)),
-            Outcome::Ask(callout, about) => {
-                exchange.issuance = about;
-                Step::Await(Await::Callout(callout))
-            }
+            Outcome::Ask(callout, about) => self.ask(callout, about, exchange, env),
             Outcome::Fail(failure) => Step::Fail(failure),
         }
+    }
+
+    /// Asks, unless the address has no credentials left to try: as many may have waited for their bodies as it sends.
+    fn ask(&self, mut callout: Callout, about: Issuance, exchange: &mut Exchange, env: &mut Env<'_>) -> Step {
+        let charged = self.unverified.as_ref().map_or(Ok(None), |budget| budget.charge_ahead(exchange, env));
+        let refusal = match charged {
+            Ok(None) => {
+                exchange.issuance = about;
+                return Step::Await(Await::Callout(callout));
+            }
+            Ok(Some(retry_after)) => Step::Deny(Denial::UnverifiedCredentials { retry_after }),
+            Err(failure) => Step::Fail(failure),
+        };
+        callout.wipe();
+        refusal
     }
 }
 
