@@ -214,10 +214,13 @@ impl GrpcStatus {
     pub const OK: Self = Self(0);
 }
 
-/// Work beside the requests: key sets, secrets, feeds. One call at a time for each.
+/// Work beside the requests: key sets, secrets, feeds. One call at a time for each. What only hears what exchanges asked for
+/// keeps the other defaults.
 pub trait Background {
     /// What is to be asked now. Called at the start and about once a second while nothing is on its way.
-    fn due(&self, env: &mut Env<'_>) -> Option<Callout>;
+    fn due(&self, _env: &mut Env<'_>) -> Option<Callout> {
+        None
+    }
 
     /// What is to be asked without waiting for the next second. Called after a request that set
     /// [`Worker::stirred`], while nothing is on its way.
@@ -226,7 +229,9 @@ pub trait Background {
     }
 
     /// Takes the answer. Another callout may follow at once.
-    fn arrived(&self, reply: &CalloutReply, env: &mut Env<'_>) -> Option<Callout>;
+    fn arrived(&self, _reply: &CalloutReply, _env: &mut Env<'_>) -> Option<Callout> {
+        None
+    }
 
     /// Hears the answer to what exchanges asked for together, once and before any of them, even when none of them waits
     /// any more.

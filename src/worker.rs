@@ -106,7 +106,18 @@ pub type TokenDigest = [u8; 32];
 #[derive(Debug)]
 pub struct Answers {
     good: TokenCache<Answer<Rc<Identity>>>,
-    bad: TokenCache<Answer<Reason>>,
+    bad: TokenCache<Answer<Refusal>>,
+}
+
+/// Why an opaque token is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It is bad.
+    Bad(Reason),
+    /// Its provider refused the question.
+    Unclear,
+    /// Its provider did not answer.
+    Unanswered,
 }
 
 #[derive(Debug)]
@@ -127,8 +138,8 @@ impl Answers {
         self.good.lookup(token, |answer| now < answer.until).map(|answer| answer.said.clone())
     }
 
-    /// Why it was refused, if that holds still.
-    pub fn bad(&mut self, token: &TokenDigest, now: Timestamp) -> Option<Reason> {
+    /// Why it is not taken, if that holds still.
+    pub fn bad(&mut self, token: &TokenDigest, now: Timestamp) -> Option<Refusal> {
         self.bad.lookup(token, |answer| now < answer.until).map(|answer| answer.said)
     }
 
@@ -137,9 +148,9 @@ impl Answers {
         self.good.insert(token, Answer { said: identity, until }, bytes);
     }
 
-    /// Remembers why it was refused until a moment.
-    pub fn keep_bad(&mut self, token: &TokenDigest, reason: Reason, until: Timestamp) {
-        self.bad.insert(token, Answer { said: reason, until }, 0);
+    /// Remembers why it is not taken until a moment.
+    pub fn keep_bad(&mut self, token: &TokenDigest, refusal: Refusal, until: Timestamp) {
+        self.bad.insert(token, Answer { said: refusal, until }, 0);
     }
 }
 
@@ -218,9 +229,10 @@ mod tests {
         let ann = Rc::new(Identity::new(crate::exchange::Method::Oauth2, Rc::from("p"), "ann".to_owned()));
         answers.keep_good(&digest(0), ann, at(60), 300);
         for n in 1..1000 {
-            answers.keep_bad(&digest(n), Reason::Inactive, at(60));
+            answers.keep_bad(&digest(n), Refusal::Bad(Reason::Inactive), at(60));
         }
-        assert_eq!((answers.bad.len(), answers.bad(&digest(999), at(59))), (100, Some(Reason::Inactive)));
+        let inactive = Some(Refusal::Bad(Reason::Inactive));
+        assert_eq!((answers.bad.len(), answers.bad(&digest(999), at(59))), (100, inactive));
         assert_eq!(answers.good(&digest(0), at(59)).map(|caller| caller.subject.clone()), Some("ann".to_owned()));
         assert!(answers.good(&digest(0), at(60)).is_none() && answers.bad(&digest(999), at(60)).is_none());
         assert!(answers.good(&digest(0), at(1)).is_none(), "forgotten");

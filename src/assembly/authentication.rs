@@ -12,6 +12,7 @@ use portcullis::checks::authenticate::bearer::AnyBearer;
 use portcullis::checks::authenticate::identity::{Grants, Identities, Proven};
 use portcullis::checks::authenticate::jwt::{BearerTokens, Provider};
 use portcullis::checks::authenticate::mtls::{Certificates, ClientCertificate, ReadPeer};
+use portcullis::checks::authenticate::opaque::word::Answers;
 use portcullis::checks::authenticate::opaque::{self as opaque_tokens, OpaqueTokens};
 use portcullis::checks::authenticate::place::{Misspelt, Place};
 use portcullis::checks::authenticate::service::{ServiceSignatures, Terms, Uses};
@@ -109,7 +110,10 @@ pub(super) fn compile(
 impl Authentication {
     /// What is fetched beside the requests.
     pub(super) fn background(&self) -> Vec<Rc<dyn Background>> {
-        self.remote.background()
+        let (opaque, identities) = (self.opaque.values().cloned(), &self.identities);
+        let answers = opaque.map(|provider| Answers { provider, identities: identities.clone() });
+        let answers = answers.map(|answers| Rc::new(answers) as Rc<dyn Background>);
+        self.remote.background().into_iter().chain(answers).collect()
     }
 
     /// How many bad credentials an address may show.

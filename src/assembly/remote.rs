@@ -24,7 +24,7 @@ const SHORTEST_REFRESH: Duration = Duration::from_secs(1);
 #[derive(Default)]
 pub(super) struct Remote {
     key_sources: Vec<Rc<KeySource>>,
-    accounts: usize,
+    accounts: Vec<Rc<AccountLookup>>,
 }
 
 impl Remote {
@@ -67,20 +67,22 @@ impl Remote {
         let account = provider.account.as_ref()?;
         let path = format!("{path}.account");
         let endpoint = endpoint_of((&account.cluster, &account.uri), PLACEHOLDER, TIMEOUT, &path, findings)?;
-        let place = self.accounts;
-        self.accounts += 1;
-        let (provider, keep) = (Rc::from(name), account.cache.0);
-        Some(Rc::new(AccountLookup { place, provider, endpoint, keep, on_error: account.on_error }))
+        let (place, provider, keep) = (self.accounts.len(), Rc::from(name), account.cache.0);
+        let lookup = Rc::new(AccountLookup { place, provider, endpoint, keep, on_error: account.on_error });
+        self.accounts.push(lookup.clone());
+        Some(lookup)
     }
 
     pub(super) fn background(&self) -> Vec<Rc<dyn Background>> {
-        self.key_sources.iter().map(|source| source.clone() as Rc<dyn Background>).collect()
+        let key_sources = self.key_sources.iter().map(|source| source.clone() as Rc<dyn Background>);
+        key_sources.chain(self.accounts.iter().map(|lookup| lookup.clone() as Rc<dyn Background>)).collect()
     }
 
     pub(super) fn memory(&self, surroundings: &Surroundings<'_>) -> (Vec<FetchedKeys>, Vec<Accounts>) {
         let [first, second, ..] = surroundings.random;
         let key_sets = self.key_sources.iter().map(|_| FetchedKeys::default()).collect();
-        let accounts = (0..self.accounts).map(|_| TokenCache::new(ACCOUNTS.0, ACCOUNTS.1, [second, first]).of_names());
+        let accounts =
+            self.accounts.iter().map(|_| TokenCache::new(ACCOUNTS.0, ACCOUNTS.1, [second, first]).of_names());
         (key_sets, accounts.collect())
     }
 }

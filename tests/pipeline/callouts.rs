@@ -133,6 +133,23 @@ fn a_token_that_was_good_before_has_its_account_looked_up_although_the_budget_is
 }
 
 #[test]
+fn an_answer_is_kept_although_its_client_has_gone_and_its_credentials_stay_charged() {
+    let mut gate = gate();
+    for (n, reply) in [inactive(), inactive(), says(json!({ "active": true, "sub": "7" }))].iter().enumerate() {
+        let held = gate.begin(&opaque(&format!("token-{n}")));
+        assert!(gate.leave(held, reply).is_empty());
+    }
+    for (subject, reply) in [(8, answer(404, "")), (9, says(json!({})))] {
+        let held = gate.begin(&get("/jwt").bearer(&token(subject)));
+        assert!(gate.leave(held, &reply).is_empty());
+    }
+    assert_eq!(gate.status(opaque("token-7")), Some(429), "five were charged");
+    gate.wait(62);
+    assert_eq!([0, 1, 2].map(|n| gate.status(opaque(&format!("token-{n}")))), [Some(401), Some(401), None]);
+    assert_eq!([8, 9].map(|id| gate.status(get("/jwt").bearer(&token(id)))), [Some(401), None]);
+}
+
+#[test]
 fn an_address_that_was_blocked_meanwhile_is_not_told_whether_its_credentials_were_good() {
     let mut gate = Gate::bare(&ELSEWHERE.replace("failures: 100", "failures: 3").replace("5/m", "100/m"));
     let (asked, _) = at_once(&mut gate, (0..6).map(|n| login(&n.to_string())));

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::account::{Account, Answer, KeptAnswer};
-use crate::check::{Callout, CalloutReply, Env};
+use crate::check::{Background, Callout, CalloutReply, Env};
 use crate::checks::authenticate::header_safe;
 use crate::config::Verdict;
 use crate::endpoint::EndpointOf;
@@ -94,6 +94,20 @@ impl AccountLookup {
 
     fn question(&self, subject: &str) -> Callout {
         self.endpoint.get(subject, Some(Rc::from(format!("account/{}/{subject}", self.provider))))
+    }
+
+    /// The subject of this provider that a flight asks about.
+    fn asked_in<'f>(&self, flight: &'f str) -> Option<&'f str> {
+        flight.strip_prefix("account/")?.strip_prefix(&*self.provider)?.strip_prefix('/')
+    }
+}
+
+impl Background for AccountLookup {
+    /// An answer is kept also when nobody of those who asked waits any more.
+    fn heard(&self, flight: &str, reply: &CalloutReply, env: &mut Env<'_>) {
+        if let Some(subject) = self.asked_in(flight) {
+            self.keep(subject, read(reply), env);
+        }
     }
 }
 

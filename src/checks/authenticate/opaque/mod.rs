@@ -2,21 +2,21 @@
 //! remembered for a while.
 
 pub mod provider;
+pub mod word;
 
 use std::rc::Rc;
 
 use crate::check::{CalloutReply, Env, Failure};
-use crate::checks::authenticate::identity::{Identities, Proven};
+use crate::checks::authenticate::identity::Identities;
 use crate::checks::authenticate::{Attempt, Credential, await_secret, secret_arrived, stopped};
 use crate::checks::limit::AddressBudget;
-use crate::config::Verdict;
 use crate::denial::AuthReason;
-use crate::exchange::{Errand, Exchange, Identity, Method};
+use crate::exchange::{Errand, Exchange};
 use crate::jose::reason::Reason;
 use crate::worker::TokenDigest;
 
 use super::place::{self, Place, Shown};
-use provider::{Judgement, Known, Provider};
+use provider::Provider;
 
 /// The longest token that is asked about, in bytes: it has to go through where it is asked about, in a header.
 const MAX_TOKEN_BYTES: usize = 8 * 1024;
@@ -91,7 +91,7 @@ impl OpaqueTokens {
         match asked {
             Err(reason) => refused(reason),
             Ok(asked) => match env.worker.answers.bad(&asked.digest, env.now) {
-                Some(reason) => refused(reason),
+                Some(refusal) => asked.provider.refused(refusal),
                 None => asked.ask(env),
             },
         }
@@ -99,48 +99,13 @@ impl OpaqueTokens {
 
     /// What the reply makes of the token that was asked about.
     fn answered(&self, token: &[u8], reply: &CalloutReply, env: &mut Env<'_>) -> Attempt {
-        let asked = match self.asked(token) {
-            Ok(asked) => asked,
-            Err(reason) => return refused(reason),
-        };
-        // Of all that share a reply, the first judges it.
-        if let Some(identity) = env.worker.answers.good(&asked.digest, env.now) {
-            return Attempt::Verified(identity);
-        }
-        let until = env.now.after(asked.provider.cache);
-        let refusal = match asked.provider.judge(reply, env.now) {
-            Judgement::Good(known, keep) => match self.identity(asked.provider, *known) {
-                Ok(identity) => {
-                    let identity = Rc::new(identity);
-                    let bytes = identity.heap_bytes() + keep.bytes;
-                    let until = keep.expires.map_or(until, |expires| expires.min(until));
-                    env.worker.answers.keep_good(&asked.digest, identity.clone(), until, bytes);
-                    return Attempt::Verified(identity);
-                }
-                Err(reason) => reason,
+        match self.asked(token) {
+            Ok(asked) => match asked.provider.word(&asked.digest, reply, &self.identities, env) {
+                Ok(identity) => Attempt::Verified(identity),
+                Err(refusal) => asked.provider.refused(refusal),
             },
-            Judgement::Bad(reason) => reason,
-            Judgement::Early(starts) => {
-                env.worker.answers.keep_bad(&asked.digest, Reason::NotYetValid, until.min(starts));
-                return refused(Reason::NotYetValid);
-            }
-            Judgement::Unclear => return refused(Reason::Unavailable),
-            Judgement::None => return unanswered(asked.provider),
-        };
-        env.worker.answers.keep_bad(&asked.digest, refusal, until);
-        refused(refusal)
-    }
-
-    fn identity(&self, provider: &Provider, known: Known) -> Result<Identity, Reason> {
-        self.identities.make(Proven {
-            method: Method::Oauth2,
-            provider: provider.name.clone(),
-            subject: known.subject,
-            role_names: provider.grants.roles(&known.claims),
-            scopes: provider.grants.scopes(&known.claims),
-            claims: Some(known.claims),
-            headers: Vec::new(),
-        })
+            Err(reason) => refused(reason),
+        }
     }
 
     /// The verdict on the token that the request shows, and with it the token's end here.
@@ -192,14 +157,6 @@ impl Asked<'_> {
 /// Where opaque tokens stand: `Authorization: Bearer` (RFC 6750 section 2.1).
 pub fn place() -> Place {
     Place::Header { name: Rc::from("authorization"), prefix: Rc::from("Bearer ") }
-}
-
-/// What is said where the provider says nothing.
-const fn unanswered(provider: &Provider) -> Attempt {
-    match provider.on_error {
-        Verdict::Allow => Attempt::Anonymous { without: "oauth2_unavailable" },
-        Verdict::Deny => refused(Reason::Unavailable),
-    }
 }
 
 const fn refused(reason: Reason) -> Attempt {

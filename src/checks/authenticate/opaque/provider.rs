@@ -125,6 +125,12 @@ impl Provider {
         digest.chain_update(token.as_bytes()).finalize().into()
     }
 
+    /// The token of this provider that a flight asks about.
+    pub fn asked_in(&self, flight: &str) -> Option<TokenDigest> {
+        let digest = flight.strip_prefix("oauth2 ")?.strip_prefix(&*self.name)?.strip_prefix(' ')?;
+        URL_SAFE_NO_PAD.decode(digest).ok()?.try_into().ok()
+    }
+
     /// The question about a token, which all who ask it at the same time share; `None` while our own secret has not
     /// arrived.
     pub fn question(&self, token: &str, digest: &TokenDigest) -> Option<Callout> {
@@ -356,6 +362,13 @@ mod tests {
         assert_ne!(flight(&introspection(), "a"), flight(&introspection(), "b"));
         assert_ne!(flight(&introspection(), "a"), flight(&other, "a"));
         assert!(!flight(&introspection(), "token-1").unwrap().contains("token-1"));
+        let asked = |provider: &Provider, flight: &str| provider.asked_in(flight);
+        let own = flight(&introspection(), "a").unwrap();
+        assert_eq!(asked(&introspection(), &own), Some(introspection().digest("a")));
+        for (provider, flight) in [(&other, &*own), (&introspection(), "oauth2 p "), (&introspection(), "account/p/a")]
+        {
+            assert_eq!(asked(provider, flight), None, "{flight}");
+        }
     }
 
     #[test]
