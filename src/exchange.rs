@@ -170,8 +170,8 @@ pub enum Issuance {
     None,
     /// The secret with this number.
     Secret(u16),
-    /// Username and password.
-    Login,
+    /// Username and password, by the flight that asks about them.
+    Login(Rc<str>),
     /// The account of this login.
     Refresh(Box<Session>),
 }

@@ -179,6 +179,7 @@ impl Pipeline {
         for task in &self.background {
             task.heard(flight, reply, env);
         }
+        self.tell_left(env);
     }
 
     /// Whether a header of this name is only the proxy's to say.

@@ -1,8 +1,11 @@
 //! What one VM keeps between exchanges: caches, budgets and samplers. Nothing here is shared with other VMs.
 
+use std::collections::HashMap;
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use crate::account::{Accounts, Joined};
+use crate::denial::LoginReason;
 use crate::event::{Notice, Sampler};
 use crate::exchange::Identity;
 use crate::injection::KnownHarmless;
@@ -32,6 +35,8 @@ pub struct Worker {
     pub accounts: Vec<Accounts>,
     /// What providers said of opaque tokens.
     pub answers: Answers,
+    /// Logins whose clients left before they were answered.
+    pub left_logins: LeftLogins,
     /// The counters that all workers share.
     pub limiter: Limiter,
     /// Addresses that have shown too many bad credentials.
@@ -154,6 +159,38 @@ impl Answers {
     }
 }
 
+/// Logins under way, so far as their clients left: what became of them counts all the same.
+#[derive(Debug, Default)]
+pub struct LeftLogins {
+    /// Those that failed after their clients had left, to be told.
+    pub failed: Vec<(IpAddr, LoginReason)>,
+    under_way: HashMap<Rc<str>, IpAddr>,
+    sequence: u64,
+}
+
+impl LeftLogins {
+    /// The name of another login, which no other has in this worker.
+    pub fn name_next(&mut self) -> Rc<str> {
+        self.sequence += 1;
+        Rc::from(format!("login/{}", self.sequence))
+    }
+
+    /// The client of this login has left. Of more than are ever under way, nothing is known.
+    pub fn leave(&mut self, login: Rc<str>, client: IpAddr) {
+        if self.under_way.len() < MOST_LEFT {
+            self.under_way.insert(login, client);
+        }
+    }
+
+    /// The client of this login, if it has left; once.
+    pub fn answered(&mut self, login: &str) -> Option<IpAddr> {
+        self.under_way.remove(login)
+    }
+}
+
+/// Logins of clients that left: each ends with its answer or its timeout.
+const MOST_LEFT: usize = 1_024;
+
 /// More than a refusal takes in the cache.
 const BAD_ANSWER_BYTES: usize = 256;
 
@@ -204,6 +241,7 @@ mod tests {
                 key_sets: Vec::new(),
                 accounts: Vec::new(),
                 answers: Answers::new(64, 1 << 16, [1, 2]),
+                left_logins: LeftLogins::default(),
                 limiter: Limiter::open(space.clone(), store, sizes).unwrap(),
                 spent_budgets: SpentBudgets::default(),
                 replay: ReplaySet::new(space.clone(), 64, std::time::Duration::from_secs(300)),
@@ -236,6 +274,17 @@ mod tests {
         assert_eq!(answers.good(&digest(0), at(59)).map(|caller| caller.subject.clone()), Some("ann".to_owned()));
         assert!(answers.good(&digest(0), at(60)).is_none() && answers.bad(&digest(999), at(60)).is_none());
         assert!(answers.good(&digest(0), at(1)).is_none(), "forgotten");
+    }
+
+    #[test]
+    fn logins_that_were_left_are_few_and_known_once() {
+        let mut logins = LeftLogins::default();
+        let client = IpAddr::from([192, 0, 2, 1]);
+        let names: Vec<_> = (0..2 * MOST_LEFT).map(|_| logins.name_next()).collect();
+        assert_eq!(logins.answered(&names[0]), None);
+        names.iter().for_each(|name| logins.leave(name.clone(), client));
+        assert_eq!(logins.under_way.len(), MOST_LEFT);
+        assert_eq!([(); 2].map(|()| logins.answered(&names[0])), [Some(client), None]);
     }
 
     #[test]

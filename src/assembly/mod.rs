@@ -57,7 +57,7 @@ use portcullis::table::replay::ReplaySet;
 use portcullis::table::sketch::Sketch;
 use portcullis::table::spent::SpentBudgets;
 use portcullis::table::{Space, TableError};
-use portcullis::worker::{Answers, Lot, Worker};
+use portcullis::worker::{Answers, LeftLogins, Lot, Worker};
 use portcullis_config::{self as config, Config, ConfigError, Hold, Mode, Network, Verdict};
 
 /// Verified tokens that one VM remembers, and the bytes they may take.
@@ -186,8 +186,8 @@ fn build(config: &Config, surroundings: &Surroundings<'_>, findings: &mut Findin
         secrets: &secrets,
         signing: signing.as_ref(),
     };
-    let endpoints = tokens::compile(config, &secrets, &shared, authentication.unverified(), findings);
-    let routes = parts.compile(endpoints, findings);
+    let tokens = tokens::compile(config, &secrets, &shared, authentication.unverified(), findings);
+    let routes = parts.compile(tokens.endpoints, findings);
     let health = health::compile(config, &secrets, &shared.revoked, intrusion.as_ref());
     let sensitive = sensitive_paths(config, findings);
     let unrouted = routes::browser_guards(config, None, "headers", findings);
@@ -211,6 +211,7 @@ fn build(config: &Config, surroundings: &Surroundings<'_>, findings: &mut Findin
             secrets.background(),
             authentication.background(),
             feed.into_iter().collect(),
+            tokens.background,
             limits.background().collect(),
         ]
         .concat(),
@@ -231,6 +232,7 @@ fn worker(config: &Config, services: usize, surroundings: &Surroundings<'_>) -> 
     Ok(Worker {
         tokens: TokenCache::new(TOKENS.0, TOKENS.1, [first, second]),
         answers: Answers::new(ANSWERS.0, ANSWERS.1, [first, second]),
+        left_logins: LeftLogins::default(),
         key_sets: Vec::new(),
         accounts: Vec::new(),
         limiter: Limiter::open(space.clone(), surroundings.store, sizes)?,

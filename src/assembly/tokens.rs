@@ -30,6 +30,13 @@ pub(super) struct Endpoint {
     pub(super) check: TokenEndpoint,
 }
 
+/// The endpoints, and what hears the answers to what they ask.
+#[derive(Default)]
+pub(super) struct Compiled {
+    pub(super) endpoints: Vec<Endpoint>,
+    pub(super) background: Vec<Rc<dyn Background>>,
+}
+
 /// The endpoints; none where no tokens are issued, or what is wrong was reported.
 pub(super) fn compile(
     config: &Config,
@@ -37,9 +44,9 @@ pub(super) fn compile(
     shared: &Shared,
     unverified: Option<&Rc<AddressBudget>>,
     findings: &mut Findings,
-) -> Vec<Endpoint> {
-    let Some(tokens) = &config.tokens else { return Vec::new() };
-    let Some(issuer) = issuer(config, tokens, secrets, shared, findings) else { return Vec::new() };
+) -> Compiled {
+    let Some(tokens) = &config.tokens else { return Compiled::default() };
+    let Some(issuer) = issuer(config, tokens, secrets, shared, findings) else { return Compiled::default() };
     let (issuer, challenge) = (Rc::new(issuer), Rc::from(format!("Bearer realm=\"{}\"", config.service.as_str())));
     let endpoint = |name, path: &config::PathTemplate, service: Rc<dyn TokenService>| Endpoint {
         name,
@@ -51,10 +58,12 @@ pub(super) fn compile(
             challenge: Rc::clone(&challenge),
         },
     };
-    let mut endpoints = Vec::new();
     let asked = &tokens.login.verify;
     let verify = remote::endpoint(&asked.cluster, &asked.uri, asked.timeout.0, "tokens.login.verify", findings);
-    endpoints.extend(verify.map(|verify| endpoint("tokens.login", &tokens.login.path, Rc::new(Login { verify }))));
+    let login = verify.map(|verify| Rc::new(Login { verify }));
+    let background = login.iter().map(|login| login.clone() as Rc<dyn Background>).collect();
+    let login = login.map(|login| endpoint("tokens.login", &tokens.login.path, login));
+    let mut endpoints: Vec<_> = login.into_iter().collect();
     if let Some(refresh) = &tokens.refresh {
         let (asked, path) = (&refresh.lookup, "tokens.refresh.lookup");
         let address = (asked.cluster.as_str(), asked.uri.as_str());
@@ -62,7 +71,7 @@ pub(super) fn compile(
         endpoints.extend(lookup.map(|lookup| endpoint("tokens.refresh", &refresh.path, Rc::new(Refresh { lookup }))));
     }
     endpoints.extend(tokens.logout.as_ref().map(|logout| endpoint("tokens.logout", &logout.path, Rc::new(Logout))));
-    endpoints
+    Compiled { endpoints, background }
 }
 
 /// The feed of revocations; `None` where there is none, or what is wrong was reported.

@@ -1,12 +1,15 @@
 //! What operators are told: counts, event lines, and what intrusion detection learns of a refusal.
 
+use std::rc::Rc;
+
 use super::{Passage, Pipeline};
 use crate::check::{Env, Failure};
 use crate::checks::intrusion;
 use crate::config;
-use crate::denial::{Denial, Place};
+use crate::denial::{AuthReason, Denial, Place};
 use crate::event::{self, Details, EventType, Sample};
 use crate::exchange::Exchange;
+use crate::head::Head;
 use crate::metrics::Counter;
 use crate::traceparent::trace_id;
 
@@ -20,6 +23,16 @@ impl Pipeline {
             let dependency = notice.dependency.as_deref().unwrap_or_default();
             let details = Details { reason: notice.reason, dependency, left_out, ..Details::default() };
             env.host.log(notice.event.severity(), &event::line(notice.event, &self.service, env.now, &details));
+        }
+    }
+
+    /// Tells of logins that failed after their clients had left, and counts them against their addresses.
+    pub(super) fn tell_left(&self, env: &mut Env<'_>) {
+        for (client, reason) in std::mem::take(&mut env.worker.left_logins.failed) {
+            let mut exchange = Exchange::new(Head::default(), env.now);
+            exchange.client = client;
+            let denial = Denial::Unauthenticated { reason: AuthReason::Login(reason), challenge: Rc::from("") };
+            self.report(&mut exchange, &denial, "", env);
         }
     }
 

@@ -7,6 +7,7 @@ use crate::check::{Env, Failure, ResponseCheck, Step};
 use crate::config::{self, Mode};
 use crate::denial::{AuthReason, BlockReason, Denial, LocalReply, ResponseRejection};
 use crate::event::{Details, EventType};
+use crate::exchange::Issuance;
 use crate::metrics::Counter;
 use crate::response::Response;
 
@@ -150,10 +151,13 @@ impl Pipeline {
         self.sensitive.contains(&passage.exchange.target.canonical)
     }
 
-    /// Closes the exchange: its caller is counted, and what was asked of a sensitive path is recorded with its outcome.
+    /// Closes the exchange: its caller is counted, a login that it leaves is known, and what was asked of a sensitive path is recorded with its outcome.
     pub fn record(&self, passage: &mut Passage, status: Option<u16>, env: &mut Env<'_>) {
         if let Some(caller) = &passage.exchange.caller {
             env.worker.sessions.see(caller.fingerprint, passage.exchange.received);
+        }
+        if let Issuance::Login(login) = &passage.exchange.issuance {
+            env.worker.left_logins.leave(login.clone(), passage.exchange.client);
         }
         if !self.records_time(passage) {
             return;

@@ -150,6 +150,23 @@ fn an_answer_is_kept_although_its_client_has_gone_and_its_credentials_stay_charg
 }
 
 #[test]
+fn a_login_counts_although_its_client_has_gone() {
+    let mut gate = Gate::bare(&ELSEWHERE.replace("failures: 100", "failures: 3").replace("5/m", "100/m"));
+    let left = |gate: &mut Gate, reply: &CalloutReply| {
+        let held = gate.begin(&login("guess"));
+        gate.leave(held, reply)
+    };
+    assert!(left(&mut gate, &account()).is_empty() && left(&mut gate, &CalloutReply::Lost).is_empty());
+    assert_eq!(left(&mut gate, &answer(401, "")), ["AUTH_FAILURE bad_login"]);
+    let mut held = gate.begin(&login("guess"));
+    gate.answer([&mut held], &answer(401, ""));
+    assert_eq!(gate.outcome(held).told(), ["AUTH_FAILURE bad_login"], "once, where the client waits");
+    assert_eq!(left(&mut gate, &answer(401, "")), ["AUTH_FAILURE bad_login", "IP_BLOCKED failures"]);
+    assert_eq!(gate.send(login("guess")).told(), ["ACCESS_DENIED blocked_address"]);
+    assert_eq!(gate.count("auth_failures_total~reason=bad_login"), 3);
+}
+
+#[test]
 fn an_address_that_was_blocked_meanwhile_is_not_told_whether_its_credentials_were_good() {
     let mut gate = Gate::bare(&ELSEWHERE.replace("failures: 100", "failures: 3").replace("5/m", "100/m"));
     let (asked, _) = at_once(&mut gate, (0..6).map(|n| login(&n.to_string())));

@@ -105,7 +105,6 @@ fn a_login_becomes_two_tokens_of_one_session() {
     let called = &gate.called[0];
     assert_eq!((called.header(":method"), called.header(":path")), (Some("POST"), Some("/verify?v=1")));
     assert_eq!(called.body, r#"{"username":"ann","password":"pa'ss"}"#);
-    assert_eq!(called.flight, "", "shared with nobody");
     let answer = document(&outcome);
     assert_eq!(answer["user"], json!({ "id": 7, "username": "ann", "email": "ann@example.com" }));
     let [access, refresh] = ["access_token", "refresh_token"].map(|name| claims(answer[name].as_str().unwrap()));
@@ -123,6 +122,7 @@ fn a_login_becomes_two_tokens_of_one_session() {
     });
     assert_eq!(refresh, expected);
     let other = claims(&tokens(&mut gate).0);
+    assert_ne!(gate.called[0].flight, gate.called[1].flight, "shared with nobody");
     assert!(other["sid"] != *sid && other["jti"] != *jti);
 }
 

@@ -9,7 +9,7 @@ use zeroize::Zeroize;
 use super::account::Account;
 use super::issuer::{Kind, identifier};
 use super::{Issuer, NO_ANSWER, Outcome, TokenService, members};
-use crate::check::{CalloutReply, Env, Failure};
+use crate::check::{Background, CalloutReply, Env, Failure};
 use crate::denial::{AuthReason, LoginReason, TokenRefusal};
 use crate::endpoint::Endpoint;
 use crate::exchange::{Exchange, Issuance};
@@ -34,31 +34,38 @@ impl TokenService for Login {
         Credentials::read(body).map(drop).ok_or(TokenRefusal::CredentialsRequired)
     }
 
-    fn asked(&self, body: &[u8], _: &Issuer, _: &mut Exchange, _: &mut Env<'_>) -> Outcome {
+    fn asked(&self, body: &[u8], _: &Issuer, _: &mut Exchange, env: &mut Env<'_>) -> Outcome {
         let Some(credentials) = Credentials::read(body) else {
             return Outcome::NotTaken(TokenRefusal::CredentialsRequired);
         };
         let headers = [("content-type", "application/json"), ("accept", "application/json")];
-        Outcome::Ask(self.verify.ask("POST", headers, credentials.to_json(), None), Issuance::Login)
+        // Named so that it is known when its client has left; no two have one name.
+        let flight = env.worker.left_logins.name_next();
+        let callout = self.verify.ask("POST", headers, credentials.to_json(), Some(flight.clone()));
+        Outcome::Ask(callout, Issuance::Login(flight))
     }
 
     fn answered(&self, reply: &CalloutReply, issuer: &Issuer, _: Issuance, env: &mut Env<'_>) -> Outcome {
-        match reply {
-            CalloutReply::Answered { status: 200, body } => match Account::read(body) {
-                Some(account) => self.admit(&account, issuer, env),
-                None => Outcome::Fail(NO_ANSWER),
-            },
-            CalloutReply::Answered { status, .. } if is_refusal(*status) => refused(LoginReason::BadLogin),
-            _ => Outcome::Fail(NO_ANSWER),
+        match read(reply) {
+            Ok(account) => self.admit(&account, issuer, env),
+            Err(Some(reason)) => Outcome::Refused(AuthReason::Login(reason)),
+            Err(None) => Outcome::Fail(NO_ANSWER),
+        }
+    }
+}
+
+impl Background for Login {
+    /// Who leaves as soon as an answer is late would learn from that, and never be told nor counted as a guess.
+    fn heard(&self, flight: &str, reply: &CalloutReply, env: &mut Env<'_>) {
+        let Some(client) = env.worker.left_logins.answered(flight) else { return };
+        if let Err(Some(reason)) = read(reply) {
+            env.worker.left_logins.failed.push((client, reason));
         }
     }
 }
 
 impl Login {
     fn admit(&self, account: &Account, issuer: &Issuer, env: &Env<'_>) -> Outcome {
-        if !account.is_active {
-            return refused(LoginReason::InactiveAccount);
-        }
         let Some(id) = &account.id else { return Outcome::Fail(NO_ANSWER) };
         match self.grant(id, account, issuer, env) {
             Ok(document) => Outcome::Granted(document),
@@ -106,13 +113,21 @@ impl Drop for Credentials<'_> {
     }
 }
 
+/// Whose credentials they are; without a reason the answer says nothing about them.
+fn read(reply: &CalloutReply) -> Result<Account, Option<LoginReason>> {
+    match reply {
+        CalloutReply::Answered { status: 200, body } => match Account::read(body).ok_or(None)? {
+            account if account.is_active => Ok(account),
+            _ => Err(Some(LoginReason::InactiveAccount)),
+        },
+        CalloutReply::Answered { status, .. } if is_refusal(*status) => Err(Some(LoginReason::BadLogin)),
+        _ => Err(None),
+    }
+}
+
 /// Whether a status says that the credentials are bad, and not that nobody looked at them.
 const fn is_refusal(status: u16) -> bool {
     matches!(status, 400 | 401 | 403 | 404 | 409 | 410 | 422 | 423)
-}
-
-const fn refused(reason: LoginReason) -> Outcome {
-    Outcome::Refused(AuthReason::Login(reason))
 }
 
 #[cfg(test)]
