@@ -52,6 +52,12 @@ impl Timestamp {
         Self(self.0.saturating_sub(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)))
     }
 
+    /// Whether this is after `now`, by `span` at most. What was never set that far ahead was set before the clock stepped
+    /// back, and is no moment to wait for.
+    pub fn lies_ahead(self, now: Self, span: Duration) -> bool {
+        now < self && self <= now.after(span)
+    }
+
     /// How long after `earlier` this is; zero when it is not after it.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
@@ -68,5 +74,12 @@ mod tests {
         assert_eq!(end.after(Duration::from_secs(1)), end);
         assert_eq!(Timestamp::default().before(Duration::MAX), Timestamp::default());
         assert_eq!(Timestamp::default().since(end), Duration::ZERO);
+    }
+
+    #[test]
+    fn what_was_set_before_the_clock_stepped_back_does_not_lie_ahead() {
+        let at = Timestamp::from_unix_seconds;
+        let ahead = |moment| at(moment).lies_ahead(at(100), Duration::from_secs(10));
+        assert_eq!([99, 100, 101, 110, 111].map(ahead), [false, false, true, true, false]);
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::account::{Accounts, Joined};
 use crate::denial::LoginReason;
@@ -106,8 +107,8 @@ impl Worker {
 /// What stands for an opaque token and its provider: SHA-256 of both, so that no token is kept.
 pub type TokenDigest = [u8; 32];
 
-/// What providers said of opaque tokens, for a time. Good and bad ones apart: whoever sends bad ones in numbers drives out
-/// no good one.
+/// What providers said of opaque tokens, for a time: that of their provider, which is named with each question, so that a
+/// clock that steps back lengthens none. Good and bad ones apart: whoever sends bad ones in numbers drives out no good one.
 #[derive(Debug)]
 pub struct Answers {
     good: TokenCache<Answer<Rc<Identity>>>,
@@ -138,14 +139,14 @@ impl Answers {
         Self { good: TokenCache::new(max_entries, max_bytes, seed), bad }
     }
 
-    /// Whose token it is, if that is known still.
-    pub fn good(&mut self, token: &TokenDigest, now: Timestamp) -> Option<Rc<Identity>> {
-        self.good.lookup(token, |answer| now < answer.until).map(|answer| answer.said.clone())
+    /// Whose token it is, if that is known still; no answer is kept for longer than `longest`.
+    pub fn good(&mut self, token: &TokenDigest, now: Timestamp, longest: Duration) -> Option<Rc<Identity>> {
+        self.good.lookup(token, |answer| answer.until.lies_ahead(now, longest)).map(|answer| answer.said.clone())
     }
 
-    /// Why it is not taken, if that holds still.
-    pub fn bad(&mut self, token: &TokenDigest, now: Timestamp) -> Option<Refusal> {
-        self.bad.lookup(token, |answer| now < answer.until).map(|answer| answer.said)
+    /// Why it is not taken, if that holds still; no answer is kept for longer than `longest`.
+    pub fn bad(&mut self, token: &TokenDigest, now: Timestamp, longest: Duration) -> Option<Refusal> {
+        self.bad.lookup(token, |answer| answer.until.lies_ahead(now, longest)).map(|answer| answer.said)
     }
 
     /// Remembers whose token it is until a moment; `bytes` is what the identity takes.
@@ -222,8 +223,6 @@ impl Lot {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use sha2::Digest;
 
     use super::*;
@@ -264,16 +263,31 @@ mod tests {
         let at = Timestamp::from_unix_seconds;
         let mut answers = Answers::new(100, 1 << 20, [1, 2]);
         let digest = |n: u32| -> TokenDigest { sha2::Sha256::digest(n.to_le_bytes()).into() };
+        let minute = Duration::from_secs(60);
         let ann = Rc::new(Identity::new(crate::exchange::Method::Oauth2, Rc::from("p"), "ann".to_owned()));
         answers.keep_good(&digest(0), ann, at(60), 300);
         for n in 1..1000 {
             answers.keep_bad(&digest(n), Refusal::Bad(Reason::Inactive), at(60));
         }
         let inactive = Some(Refusal::Bad(Reason::Inactive));
-        assert_eq!((answers.bad.len(), answers.bad(&digest(999), at(59))), (100, inactive));
-        assert_eq!(answers.good(&digest(0), at(59)).map(|caller| caller.subject.clone()), Some("ann".to_owned()));
-        assert!(answers.good(&digest(0), at(60)).is_none() && answers.bad(&digest(999), at(60)).is_none());
-        assert!(answers.good(&digest(0), at(1)).is_none(), "forgotten");
+        assert_eq!((answers.bad.len(), answers.bad(&digest(999), at(59), minute)), (100, inactive));
+        let good = answers.good(&digest(0), at(59), minute);
+        assert_eq!(good.map(|caller| caller.subject.clone()), Some("ann".to_owned()));
+        assert!(
+            answers.good(&digest(0), at(60), minute).is_none() && answers.bad(&digest(999), at(60), minute).is_none()
+        );
+        assert!(answers.good(&digest(0), at(1), minute).is_none(), "forgotten");
+    }
+
+    #[test]
+    fn a_clock_that_stepped_back_lengthens_no_answer() {
+        let at = Timestamp::from_unix_seconds;
+        let (token, minute): (TokenDigest, _) = ([7; 32], Duration::from_secs(60));
+        let mut answers = Answers::new(100, 1 << 20, [1, 2]);
+        let ann = Rc::new(Identity::new(crate::exchange::Method::Oauth2, Rc::from("p"), "ann".to_owned()));
+        answers.keep_good(&token, ann, at(7_260), 300);
+        answers.keep_bad(&token, Refusal::Bad(Reason::Inactive), at(7_260));
+        assert!(answers.good(&token, at(3_600), minute).is_none() && answers.bad(&token, at(3_600), minute).is_none());
     }
 
     #[test]

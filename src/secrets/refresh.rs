@@ -27,7 +27,7 @@ pub const RECOVERED: &str = "secret_recovered";
 const LATE: Duration = Duration::from_secs(10);
 
 /// How a value takes the place of another.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Rotation {
     /// After which all others that read the same secret have read the new value: nobody signs with it before.
     pub(super) spread: Duration,
@@ -88,6 +88,11 @@ impl Remote {
         newer
     }
 
+    /// Whether the next fetch is due. None is ever set further ahead than the period.
+    fn is_due(&self, now: Timestamp) -> bool {
+        !self.schedule.get().due.lies_ahead(now, self.refresh)
+    }
+
     fn request(&self, name: &str, now: Timestamp) -> Callout {
         Callout { flight: Some(Rc::from(format!("secrets/{name}"))), ..self.source.request(now) }
     }
@@ -118,14 +123,14 @@ impl SecretSlot {
     /// vain.
     pub fn ask(&self, now: Timestamp) -> Option<Callout> {
         let remote = self.remote.as_ref()?;
-        (remote.schedule.get().due <= now).then(|| remote.request(self.name(), now))
+        remote.is_due(now).then(|| remote.request(self.name(), now))
     }
 
     /// Takes the answer that an exchange waited for. Of the many that wait for one answer only the first counts as a
     /// failure.
     pub fn answered(&self, reply: &CalloutReply, env: &mut Env<'_>) {
         let Some(remote) = &self.remote else { return };
-        let first = remote.schedule.get().due <= env.now;
+        let first = remote.is_due(env.now);
         if first || (self.is_missing() && self.read(remote, reply).is_ok()) {
             self.take(reply, env);
         }
@@ -166,7 +171,7 @@ impl Background for Refresh {
         let schedule = remote.schedule.get();
         // Where the host fails, the period still holds.
         let demanded = remote.demand.read(env.host.store()).unwrap_or(schedule.demanded);
-        if demanded == schedule.demanded && schedule.due > env.now {
+        if demanded == schedule.demanded && !remote.is_due(env.now) {
             return None;
         }
         // Due until it is answered: who needs the value meanwhile may ask as well.
@@ -377,6 +382,26 @@ mod tests {
         }
         assert_eq!(world.accepted(), ["b", "a"]);
         assert_eq!(world.notices(), ["secret_recovered secrets.key"]);
+    }
+
+    #[test]
+    fn a_clock_that_stepped_back_delays_no_fetch_and_stretches_no_overlap() {
+        let mut world = World::new();
+        world.turn(0, None);
+        let step = |world: &mut World| world.now = world.now.before(Duration::from_secs(86_400));
+        step(&mut world);
+        assert!(world.slot.ask(world.now).is_some(), "an exchange that needs the first value");
+        assert!(world.turn(0, Some("a")));
+        step(&mut world);
+        assert!(world.turn(1, Some("b")), "the period was over, or nobody knows");
+        step(&mut world);
+        world.turn(0, Some("b"));
+        assert_eq!((world.accepted().join(""), &*signing(&world.slot)), ("ba".to_owned(), "a"));
+        let spread = PERIOD + LATE.as_secs();
+        world.turn(spread, Some("b"));
+        assert_eq!(signing(&world.slot), "b");
+        world.turn(2 * spread, Some("b"));
+        assert_eq!(world.accepted(), ["b"]);
     }
 
     #[test]

@@ -32,6 +32,8 @@ struct Held {
     former: Vec<(Known, Timestamp)>,
     /// The newest that all others know by now.
     signing: Option<SecretValue>,
+    /// How the current one came.
+    rotation: Rotation,
 }
 
 #[derive(Clone)]
@@ -149,6 +151,7 @@ impl Held {
         if self.current.as_ref().is_some_and(|current| current.value == value) {
             return false;
         }
+        self.rotation = rotation;
         self.former.retain(|(former, _)| former.value != value);
         // Nobody ever stopped to accept what is signed with, should a rotation be taken back.
         let signed_with = self.signing.get_or_insert_with(|| value.clone());
@@ -170,11 +173,24 @@ impl Held {
         oldest.map(|oldest| self.former.remove(oldest));
     }
 
+    /// Nothing waits for longer than at a rotation: what lies further ahead was set before the clock stepped back.
+    fn follow_clock(&mut self, now: Timestamp) {
+        let (spread, until) = (now.after(self.rotation.spread), now.after(self.rotation.overlap));
+        let former = self.former.iter_mut().map(|(known, end)| {
+            *end = until.min(*end);
+            known
+        });
+        self.current.iter_mut().chain(former).for_each(|known| known.spread = spread.min(known.spread));
+    }
+
     /// Whether anything is different now.
     fn settle(&mut self, now: Timestamp) -> bool {
+        self.follow_clock(now);
         let before = self.former.len();
         self.former.retain(|(_, until)| *until > now);
-        let spread = self.all().find(|known| known.spread <= now).or(self.current.as_ref());
+        // What is signed with is known to all, whatever the clock says.
+        let is_known = |known: &&Known| known.spread <= now || self.signing.as_ref() == Some(&known.value);
+        let spread = self.all().find(is_known).or(self.current.as_ref());
         let spread = spread.map(|known| known.value.clone());
         let signs_with_another = self.signing != spread;
         self.signing = spread;

@@ -3,11 +3,14 @@
 //! A key is a keyed hash of 128 bits, of which its place takes some and its entry holds 64. An entry that has not expired
 //! is never evicted; a set without room says so. One compare-and-set on the set covers looking and inserting, so of
 //! all workers that insert a key at once exactly one is told that it is new.
+//!
+//! An entry that has expired stays until its place is needed, and the one that expired first goes first: a clock that
+//! jumps ahead and comes back has lost what was inserted over meanwhile, and nothing else.
 
 use super::bytes::Reader;
 use super::hash::Message;
-use super::{Fill, LINGER, MAX_TRIES, Space, TableError};
-use crate::store::{SharedStore, StoreError, Stored, Write};
+use super::{Fill, MAX_TRIES, Space, TableError};
+use crate::store::{Cas, SharedStore, StoreError, Stored, Write};
 use crate::time::Timestamp;
 
 /// Keys of one stored value, 12 bytes each. Sets fill unevenly: with half of the entries in use one set in 8,000 has more
@@ -76,25 +79,11 @@ impl ExpiringSet {
         now: Timestamp,
     ) -> Result<Inserted, TableError> {
         let place = self.place(key);
-        let expires = second_after(expires);
+        let entry = (place.tag, second_after(expires));
         for _ in 0..MAX_TRIES {
-            let stored = store.get(&place.key)?;
-            let mut entries = entries_at(stored.as_ref(), now);
-            let full = entries.len() >= WAYS;
-            let inserted = match entries.iter_mut().find(|(tag, _)| *tag == place.tag) {
-                Some((_, held)) if *held >= expires => return Ok(Inserted::Seen),
-                Some((_, held)) => {
-                    *held = expires;
-                    Inserted::Seen
-                }
-                None if u64::from(expires) <= now.unix_seconds() => return Ok(Inserted::New),
-                None if full => return Ok(Inserted::Full),
-                None => {
-                    entries.push((place.tag, expires));
-                    Inserted::New
-                }
-            };
-            if write(store, &place.key, &entries, stored)? == Write::Done {
+            let mut set = Set::at(store.get(&place.key)?);
+            let inserted = set.insert(entry, now);
+            if set.write(store, &place.key)? == Write::Done {
                 return Ok(inserted);
             }
         }
@@ -105,18 +94,13 @@ impl ExpiringSet {
     pub(super) fn contains(&self, store: &dyn SharedStore, key: &[u8], now: Timestamp) -> Result<bool, TableError> {
         let place = self.place(key);
         let Some(stored) = store.get(&place.key)? else { return Ok(false) };
-        let entries = entries_at(Some(&stored), now);
-        if !stored.value.is_empty() && entries_at(Some(&stored), now.before(LINGER)).is_empty() {
-            // An empty value costs the host no copy, so that a set is cheap again some time after everything in it has expired.
-            let _ = store.replace(&place.key, &[], stored.cas)?;
-        }
-        Ok(entries.iter().any(|(tag, _)| *tag == place.tag))
+        Ok(Set::at(Some(stored)).living(now).any(|(tag, _)| *tag == place.tag))
     }
 
     /// How full one set is, chosen by `lot`.
     pub(super) fn fill(&self, store: &dyn SharedStore, lot: u64, now: Timestamp) -> Result<Fill, StoreError> {
         let stored = store.get(&self.space.key(self.table, lot % self.sets))?;
-        Ok(Fill { used: entries_at(stored.as_ref(), now).len(), room: WAYS })
+        Ok(Fill { used: Set::at(stored).living(now).count(), room: WAYS })
     }
 
     fn place(&self, key: &[u8]) -> Place {
@@ -125,32 +109,87 @@ impl ExpiringSet {
     }
 }
 
+/// One stored value.
+struct Set {
+    /// Those that have expired as well.
+    entries: Vec<Entry>,
+    /// The version that was read.
+    stored: Option<Cas>,
+    /// It is not what was read any more.
+    changed: bool,
+}
+
+impl Set {
+    /// Bytes of another format hold nothing.
+    fn at(stored: Option<Stored>) -> Self {
+        let Some(Stored { value, cas }) = stored else {
+            return Self { entries: Vec::new(), stored: None, changed: false };
+        };
+        let mut reader = Reader::new(&value);
+        let known = reader.u8() == Some(FORMAT);
+        let entries = std::iter::from_fn(|| Some((reader.u64()?, reader.u32()?)));
+        let entries = entries.take(if known { WAYS } else { 0 }).collect();
+        Self { entries, stored: Some(cas), changed: false }
+    }
+
+    fn living(&self, now: Timestamp) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(move |entry| lives(entry, now))
+    }
+
+    fn insert(&mut self, new: Entry, now: Timestamp) -> Inserted {
+        let known = self.entries.iter_mut().find(|(tag, _)| *tag == new.0);
+        if let Some(held) = known.filter(|held| lives(held, now)) {
+            self.changed |= held.1 < new.1;
+            held.1 = held.1.max(new.1);
+            return Inserted::Seen;
+        }
+        if !lives(&new, now) {
+            return Inserted::New;
+        }
+        if self.living(now).count() >= WAYS {
+            return Inserted::Full;
+        }
+        self.changed = true;
+        match self.place_for(new.0) {
+            Some(place) => *place = new,
+            None => self.entries.push(new),
+        }
+        Inserted::New
+    }
+
+    /// The place of an expired entry that a new one takes: its own, else, where all are taken, that which expired first.
+    fn place_for(&mut self, tag: u64) -> Option<&mut Entry> {
+        let is_full = self.entries.len() >= WAYS;
+        let own = self.entries.iter().position(|(held, _)| *held == tag);
+        let first = || self.entries.iter().enumerate().min_by_key(|(_, (_, expires))| *expires).map(|(at, _)| at);
+        let at = own.or_else(|| is_full.then(first).flatten())?;
+        self.entries.get_mut(at)
+    }
+
+    fn write(&self, store: &dyn SharedStore, key: &str) -> Result<Write, TableError> {
+        if !self.changed {
+            return Ok(Write::Done);
+        }
+        let mut value = Vec::with_capacity(1 + self.entries.len() * 12);
+        value.push(FORMAT);
+        for (tag, expires) in &self.entries {
+            value.extend_from_slice(&tag.to_le_bytes());
+            value.extend_from_slice(&expires.to_le_bytes());
+        }
+        Ok(match self.stored {
+            Some(cas) => store.replace(key, &value, cas)?,
+            None => store.create(key, &value)?,
+        })
+    }
+}
+
+fn lives((_, expires): &Entry, now: Timestamp) -> bool {
+    u64::from(*expires) > now.unix_seconds()
+}
+
 /// The second from which on `moment` has passed.
 fn second_after(moment: Timestamp) -> u32 {
     u32::try_from(moment.unix_nanos().div_ceil(1_000_000_000)).unwrap_or(u32::MAX)
-}
-
-/// The entries that have not expired. Bytes of another format hold none.
-fn entries_at(stored: Option<&Stored>, now: Timestamp) -> Vec<Entry> {
-    let mut reader = Reader::new(stored.map_or(&[], |stored| stored.value.as_slice()));
-    if reader.u8() != Some(FORMAT) {
-        return Vec::new();
-    }
-    let entries = std::iter::from_fn(|| Some((reader.u64()?, reader.u32()?)));
-    entries.filter(|(_, expires)| u64::from(*expires) > now.unix_seconds()).collect()
-}
-
-fn write(store: &dyn SharedStore, key: &str, entries: &[Entry], stored: Option<Stored>) -> Result<Write, TableError> {
-    let mut value = Vec::with_capacity(1 + entries.len() * 12);
-    value.push(FORMAT);
-    for (tag, expires) in entries {
-        value.extend_from_slice(&tag.to_le_bytes());
-        value.extend_from_slice(&expires.to_le_bytes());
-    }
-    Ok(match stored {
-        Some(stored) => store.replace(key, &value, stored.cas)?,
-        None => store.create(key, &value)?,
-    })
 }
 
 #[cfg(test)]
@@ -208,6 +247,32 @@ mod tests {
         assert!(set.contains(&store, b"x", at(0)).unwrap());
         store.damage(|_, value| value.truncate(7));
         assert!(!set.contains(&store, b"x", at(0)).unwrap());
+    }
+
+    #[test]
+    fn a_clock_that_jumps_ahead_and_comes_back_loses_only_what_was_inserted_over() {
+        let store = MemoryStore::new();
+        let set = set(&store, 32);
+        let held =
+            |from: u8, to: u8, now| (from..to).filter(|key| set.contains(&store, &[*key], at(now)).unwrap()).count();
+        for key in 0..31 {
+            assert_eq!(set.insert(&store, &[key], at(100 + u64::from(key)), at(0)), Ok(Inserted::New));
+        }
+        let far = 8 * 86_400;
+        assert_eq!(held(0, 31, far), 0);
+        for key in 100..103 {
+            assert_eq!(set.insert(&store, &[key], at(far + 60), at(far)), Ok(Inserted::New));
+        }
+        assert_eq!(
+            (held(0, 31, 1), held(0, 2, 1)),
+            (29, 0),
+            "the first place was free; those that expire first made way"
+        );
+        assert!((2..31).all(|key| set.insert(&store, &[key], at(90), at(1)) == Ok(Inserted::Seen)));
+        assert_eq!(set.insert(&store, &[0], at(90), at(1)), Ok(Inserted::Full), "what lives is never inserted over");
+        assert_eq!(set.insert(&store, &[2], at(200), at(102)), Ok(Inserted::New), "in the place that it had");
+        assert_eq!((held(2, 31, 102), held(100, 103, 102)), (29, 3));
+        assert_eq!(store.keys(), 2);
     }
 
     proptest! {

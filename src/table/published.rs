@@ -101,8 +101,7 @@ impl Published {
     ) -> Result<Option<u32>, StoreError> {
         let stored = store.get(&self.lease)?;
         let lease = stored.as_ref().map(|stored| Lease::read(&stored.value)).unwrap_or_default();
-        let lies_ahead = |moment: Timestamp, span: Duration| moment > now && moment <= now.after(span);
-        if lies_ahead(lease.due, longest) || lies_ahead(lease.held_until, hold) {
+        if lease.due.lies_ahead(now, longest) || lease.held_until.lies_ahead(now, hold) {
             return Ok(None);
         }
         let held = Lease { held_until: now.after(hold), ..lease };

@@ -420,6 +420,20 @@ fn the_feed_revokes_what_it_names_and_forgets_nothing() {
 }
 
 #[test]
+fn a_clock_that_was_ahead_for_a_while_loses_nothing_that_the_feed_named() {
+    let mut gate = Gate::bare(FEED);
+    let entry = |jti: &str| json!({ "iss": "https://users.example.com", "jti": jti, "until": START + 900 });
+    let [one, two] = ["1", "2"].map(|jti| user(json!({ "jti": jti })));
+    assert_eq!(read(&mut gate, &revoked(&[entry("1")])), 1);
+    gate.wait(8 * 86_400);
+    assert_eq!(read(&mut gate, &revoked(&[entry("1"), entry("2")])), 1);
+    gate.now = portcullis::time::Timestamp::from_unix_seconds(START + 10);
+    assert_eq!(opens(&mut gate, &one), "AUTH_FAILURE revoked");
+    assert_eq!(read(&mut gate, &revoked(&[entry("1"), entry("2")])), 1);
+    assert_eq!(opens(&mut gate, &two), "AUTH_FAILURE revoked", "the same document, which seemed to have expired");
+}
+
+#[test]
 fn before_the_feed_was_read_nothing_is_known_of_tokens_that_can_be_revoked() {
     let mut gate = Gate::bare(FEED);
     let [token, session, neither] = [json!({ "jti": "1" }), json!({ "sid": "s" }), json!({})].map(user);

@@ -75,9 +75,8 @@ impl AccountLookup {
     fn kept(&self, subject: &str, env: &mut Env<'_>) -> Option<Answer> {
         let now = env.now;
         let accounts = env.worker.accounts.get_mut(self.place)?;
-        let longest = now.after(self.keep.max(PAUSE));
-        // What is kept for longer than anything was kept before the clock stepped back.
-        let is_current = |kept: &KeptAnswer| now < kept.until && kept.until <= longest;
+        let longest = self.keep.max(PAUSE);
+        let is_current = |kept: &KeptAnswer| kept.until.lies_ahead(now, longest);
         Some(accounts.lookup(subject.as_bytes(), is_current)?.answer.clone())
     }
 

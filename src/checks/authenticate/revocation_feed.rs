@@ -86,8 +86,7 @@ impl RevocationFeed {
     fn take(&self, asked: Timestamp, reply: &CalloutReply, env: &mut Env<'_>) -> Result<(), Fault> {
         let CalloutReply::Answered { status: 200, body } = reply else { return Err(Fault::Unavailable) };
         let digest = Sha256::digest(body);
-        let known = self.taken.read(env.host.store());
-        if known.is_ok_and(|known| known.is_some_and(|known| known.value == *digest)) {
+        if self.was_taken(&digest, env) {
             return Ok(());
         }
         let revoked = read(body, self.clock_skew).ok_or(Fault::Unavailable)?;
@@ -104,6 +103,12 @@ impl RevocationFeed {
                 Ok(())
             }
         }
+    }
+
+    /// What was taken under a clock that was ahead may have seemed to have expired then, and is taken once more.
+    fn was_taken(&self, digest: &[u8], env: &Env<'_>) -> bool {
+        let taken = self.taken.read(env.host.store()).ok().flatten();
+        taken.is_some_and(|taken| taken.value == digest && taken.asked <= env.now)
     }
 
     /// Twice as long after each failure, by chance up to half of it less.

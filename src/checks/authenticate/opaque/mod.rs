@@ -81,8 +81,7 @@ impl OpaqueTokens {
 
     fn judge(&self, token: &[u8], exchange: &Exchange, env: &mut Env<'_>) -> Attempt {
         let asked = self.asked(token);
-        let known = asked.as_ref().ok().and_then(|asked| env.worker.answers.good(&asked.digest, env.now));
-        if let Some(identity) = known {
+        if let Some(identity) = asked.as_ref().ok().and_then(|asked| asked.known(env)) {
             return Attempt::Verified(identity);
         }
         if let Some(stopped) = stopped(self.unverified.as_deref(), exchange.client, env) {
@@ -90,7 +89,7 @@ impl OpaqueTokens {
         }
         match asked {
             Err(reason) => refused(reason),
-            Ok(asked) => match env.worker.answers.bad(&asked.digest, env.now) {
+            Ok(asked) => match asked.provider.refusal(&asked.digest, env) {
                 Some(refusal) => asked.provider.refused(refusal),
                 None => asked.ask(env),
             },
@@ -142,6 +141,11 @@ impl Credential for OpaqueTokens {
 }
 
 impl Asked<'_> {
+    /// Whose token it is, where the provider has said so lately.
+    fn known(&self, env: &mut Env<'_>) -> Option<Rc<Identity>> {
+        self.provider.known(&self.digest, env)
+    }
+
     /// Asks the provider, or waits for the secret that this takes.
     fn ask(&self, env: &Env<'_>) -> Attempt {
         match self.provider.question(self.token, &self.digest) {

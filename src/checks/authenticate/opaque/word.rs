@@ -36,6 +36,16 @@ impl Background for Answers {
 }
 
 impl Provider {
+    /// Whose token it is, where the provider has said so lately.
+    pub(super) fn known(&self, digest: &TokenDigest, env: &mut Env<'_>) -> Option<Rc<Identity>> {
+        env.worker.answers.good(digest, env.now, self.cache)
+    }
+
+    /// Why it is not taken, where that was seen lately.
+    pub(super) fn refusal(&self, digest: &TokenDigest, env: &mut Env<'_>) -> Option<Refusal> {
+        env.worker.answers.bad(digest, env.now, self.cache.max(PAUSE))
+    }
+
     /// Whose token it is, given the answer that has come. The first who has it reads it for all.
     ///
     /// # Errors
@@ -47,10 +57,10 @@ impl Provider {
         identities: &Identities,
         env: &mut Env<'_>,
     ) -> Result<Rc<Identity>, Refusal> {
-        if let Some(identity) = env.worker.answers.good(digest, env.now) {
+        if let Some(identity) = self.known(digest, env) {
             return Ok(identity);
         }
-        if let Some(refusal) = env.worker.answers.bad(digest, env.now) {
+        if let Some(refusal) = self.refusal(digest, env) {
             return Err(refusal);
         }
         let (refusal, until) = match self.read_for(identities, reply, env.now) {
