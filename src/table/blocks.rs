@@ -1,6 +1,8 @@
 //! Blocked addresses and the failures that lead there.
 //!
-//! Failures within the window are counted by a limiter of their own; the one that fills it blocks the address. Blocks of
+//! Failures within the window are counted by a limiter of their own; the one that fills it blocks the address. Where an
+//! address has to share its counter, nobody is blocked for what that counts: the failure is counted for its network instead,
+//! and [`CROWD`] times as many block the network. Where networks have to share as well, nobody is blocked. Blocks of
 //! one /24 or /48 share a stored value, so that one read, most often of an absent key, answers for the address and its
 //! network. A block that still holds is never evicted. Where a set is full, the addresses of the network with most of its
 //! entries become one block of that network; where no two share a network, nothing is blocked, and both are said.
@@ -24,6 +26,9 @@ const USUAL_WAYS: u32 = 8;
 
 /// Blocks of one stored value at most: a quarter of a /24 before the rest of it is blocked as well.
 const WAYS: usize = 64;
+
+/// A network is blocked for so many times the failures that block an address.
+const CROWD: u32 = 8;
 
 /// Sets that one page of the list looks at.
 const SETS_PER_PAGE: u64 = 4096;
@@ -55,7 +60,7 @@ pub enum Recorded {
     Counted {
         /// Failures in the window.
         failures: u32,
-        /// The table is full: they are counted together with those of other addresses.
+        /// The table is full: they are those of its network.
         degraded: bool,
     },
     /// The address is blocked from now on.
@@ -68,7 +73,7 @@ pub enum Recorded {
         failures: u32,
         /// The table is full: this network is blocked as a whole now. It need not be that of the address.
         widened: Option<Prefix>,
-        /// The table is full: failures of other addresses were counted with its own.
+        /// The table is full: they are those of its network, which is blocked as a whole.
         degraded: bool,
     },
     /// The address should be blocked, but the table is full of blocks that hold. Its failures stay counted.
@@ -94,11 +99,24 @@ pub struct Blocks {
     policy: BlockPolicy,
     sets: u64,
     failures: Limiter,
+    /// Of addresses without a counter of their own.
+    networks: Limiter,
+    /// So many failures of a network block it.
+    crowd: Rate,
+}
+
+/// What a counter says of one failure more.
+struct Count {
+    failures: u32,
+    /// It blocks.
+    full: bool,
+    /// The counter counts failures of others as well.
+    shared: bool,
 }
 
 impl Blocks {
-    /// Room for `entries` blocks, more where they crowd, and failure counters for `counters` addresses, rounded up to
-    /// whole sets; fixed memory: at most 104 bytes for each entry.
+    /// Room for `entries` blocks, more where they crowd, and failure counters for `counters` addresses and as many networks
+    /// as blocks, rounded up to whole sets; fixed memory: at most 104 bytes for each entry.
     ///
     /// # Errors
     /// As for [`Blocks::record_failure`].
@@ -109,13 +127,16 @@ impl Blocks {
         entries: u32,
         counters: u32,
     ) -> Result<Self, TableError> {
-        let sizes = Sizes { addresses: counters, named: 0 };
-        let failures = Limiter::open(space.part("f"), store, sizes)?;
+        let limiter = |part, addresses| Limiter::open(space.part(part), store, Sizes { addresses, named: 0 });
+        let (failures, networks) = (limiter("f", counters)?, limiter("w", entries)?);
         let sets = u64::from(entries.div_ceil(USUAL_WAYS).max(1));
-        Ok(Self { space: space.clone(), policy, sets, failures })
+        let crowd = Rate::new(policy.failures.limit().saturating_mul(CROWD), policy.failures.window());
+        let crowd = crowd.unwrap_or(policy.failures);
+        Ok(Self { space: space.clone(), policy, sets, failures, networks, crowd })
     }
 
-    /// Counts a failure of `address`, and blocks it with the last one that is allowed.
+    /// Counts a failure of `address`, and blocks it with the last one that is allowed, or its network where only that has a
+    /// counter.
     ///
     /// # Errors
     /// [`TableError::Store`] where the host fails, [`TableError::Contended`] after 128 lost races.
@@ -125,20 +146,17 @@ impl Blocks {
         address: IpAddr,
         now: Timestamp,
     ) -> Result<Recorded, TableError> {
-        let demand = self.demand(address);
-        let decision = self.failures.decide(store, now, &[demand])?;
-        let (limit, degraded) = (self.policy.failures.limit(), decision.degraded);
-        let left = decision.windows.first().map_or(0, |window| window.remaining);
-        let failures = limit - left.min(limit);
-        if decision.verdict == Verdict::Admitted && left > 0 {
-            return Ok(Recorded::Counted { failures, degraded });
+        let own = Prefix::of(address);
+        let counted = count(&self.failures, store, &demand(own, self.policy.failures), now)?;
+        if !counted.shared {
+            return self.judge(store, own, counted, now);
         }
-        let Some(Placed { block, widened, again }) = self.block(store, address, now)? else {
-            return Ok(Recorded::NoRoom { failures });
-        };
-        // Once the block has ended, it takes as many failures again.
-        self.failures.forget(store, &demand)?;
-        Ok(Recorded::Blocked { block, again, failures, widened, degraded })
+        let network = own.widened();
+        let counted = count(&self.networks, store, &demand(network, self.crowd), now)?;
+        if counted.shared {
+            return Ok(Recorded::Counted { failures: counted.failures, degraded: true });
+        }
+        self.judge(store, network, counted, now)
     }
 
     /// The block that covers `address`, if any: one read.
@@ -177,7 +195,8 @@ impl Blocks {
     /// As for [`Blocks::record_failure`].
     pub fn unblock(&self, store: &dyn SharedStore, address: IpAddr, now: Timestamp) -> Result<Vec<Prefix>, TableError> {
         let prefix = Prefix::of(address);
-        self.failures.forget(store, &self.demand(address))?;
+        self.forget(store, prefix)?;
+        self.forget(store, prefix.widened())?;
         let key = self.key(prefix);
         for _ in 0..MAX_TRIES {
             let Some(stored) = store.get(&key)? else { return Ok(Vec::new()) };
@@ -212,9 +231,36 @@ impl Blocks {
         Ok(BlockPage { blocks, next: (end < self.sets && end > from).then_some(end) })
     }
 
-    /// Blocks `address`. `None` where nothing helped.
-    fn block(&self, store: &dyn SharedStore, address: IpAddr, now: Timestamp) -> Result<Option<Placed>, TableError> {
-        let prefix = Prefix::of(address);
+    /// Blocks what has failed too often.
+    fn judge(
+        &self,
+        store: &dyn SharedStore,
+        prefix: Prefix,
+        Count { failures, full, .. }: Count,
+        now: Timestamp,
+    ) -> Result<Recorded, TableError> {
+        let degraded = prefix.is_wide();
+        if !full {
+            return Ok(Recorded::Counted { failures, degraded });
+        }
+        let Some(Placed { block, widened, again }) = self.block(store, prefix, now)? else {
+            return Ok(Recorded::NoRoom { failures });
+        };
+        // Once the block has ended, it takes as many failures again.
+        self.forget(store, prefix)?;
+        Ok(Recorded::Blocked { block, again, failures, widened, degraded })
+    }
+
+    /// Forgets the failures of an address, or those that were counted for a network.
+    fn forget(&self, store: &dyn SharedStore, prefix: Prefix) -> Result<(), TableError> {
+        match prefix.is_wide() {
+            true => self.networks.forget(store, &demand(prefix, self.crowd)),
+            false => self.failures.forget(store, &demand(prefix, self.policy.failures)),
+        }
+    }
+
+    /// Blocks an address or a network. `None` where nothing helped.
+    fn block(&self, store: &dyn SharedStore, prefix: Prefix, now: Timestamp) -> Result<Option<Placed>, TableError> {
         let until = self.policy.block_for.map(|span| second_after(now.after(span)));
         let key = self.key(prefix);
         for _ in 0..MAX_TRIES {
@@ -232,10 +278,19 @@ impl Blocks {
         let [place, _] = self.space.hash(&Message::of(&[b"block", &prefix.widened().to_bytes()]));
         self.space.key(TABLE, place % self.sets)
     }
+}
 
-    fn demand(&self, address: IpAddr) -> Demand<'static> {
-        Demand { limit: "failures", rates: Rates::from(self.policy.failures), key: Key::Address(address), cost: 1 }
-    }
+/// One failure of an address, or of a network.
+fn demand(prefix: Prefix, rate: Rate) -> Demand<'static> {
+    Demand { limit: "failures", rates: Rates::from(rate), key: Key::Address(prefix.first()), cost: 1 }
+}
+
+fn count(limiter: &Limiter, store: &dyn SharedStore, demand: &Demand<'_>, now: Timestamp) -> Result<Count, TableError> {
+    let decision = limiter.decide(store, now, std::slice::from_ref(demand))?;
+    let limit = demand.rates.sustained.limit();
+    let left = decision.windows.first().map_or(0, |window| window.remaining);
+    let full = decision.verdict != Verdict::Admitted || left == 0;
+    Ok(Count { failures: limit - left.min(limit), full, shared: decision.degraded })
 }
 
 const TABLE: &str = "b";
@@ -260,17 +315,27 @@ fn insert(blocks: &mut Vec<Block>, new: Block) -> Option<Placed> {
         held.until = later(held.until, new.until);
         return Some(Placed { block: *held, widened: None, again: true });
     }
+    if new.prefix.is_wide() {
+        let block = widen(blocks, new);
+        return Some(Placed { block, widened: None, again: false });
+    }
     blocks.push(new);
     if blocks.len() <= WAYS {
         return Some(Placed { block: new, widened: None, again: false });
     }
     let (network, _) = crowded(blocks)?;
-    let wide = blocks.extract_if(.., |block| block.prefix.widened() == network);
-    let until = wide.map(|block| block.until).reduce(later)?;
-    let wide = Block { prefix: network, until };
-    blocks.push(wide);
+    let wide = widen(blocks, Block { prefix: network, until: new.until });
     let block = if covers(network, new.prefix) { wide } else { new };
     Some(Placed { block, widened: Some(network), again: false })
+}
+
+/// Puts a network in the place of all its addresses, for as long as the longest of them.
+fn widen(blocks: &mut Vec<Block>, network: Block) -> Block {
+    let narrow = blocks.extract_if(.., |block| block.prefix.widened() == network.prefix);
+    let until = narrow.fold(network.until, |until, block| later(until, block.until));
+    let wide = Block { until, ..network };
+    blocks.push(wide);
+    wide
 }
 
 /// The network with most entries of a set, if it has two.
@@ -326,176 +391,4 @@ fn write(store: &dyn SharedStore, key: &str, blocks: &[Block], stored: Option<&S
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::MemoryStore;
-    use crate::store::racing::RacingStore;
-    use std::net::Ipv4Addr;
-
-    fn at(seconds: u64) -> Timestamp {
-        Timestamp::from_unix_seconds(1_790_000_000 + seconds)
-    }
-
-    fn blocks(store: &dyn SharedStore, block_for: Option<u64>, entries: u32) -> Blocks {
-        let policy = BlockPolicy { failures: "5/hour".parse().unwrap(), block_for: block_for.map(Duration::from_secs) };
-        Blocks::open(&Space::open(store, "test", [5; 16]).unwrap(), store, policy, entries, 4096).unwrap()
-    }
-
-    fn ip(number: u32) -> IpAddr {
-        Ipv4Addr::from_bits(number).into()
-    }
-
-    fn fail(blocks: &Blocks, store: &dyn SharedStore, address: IpAddr, seconds: u64) -> Recorded {
-        blocks.record_failure(store, address, at(seconds)).unwrap()
-    }
-
-    fn fail_five_times(blocks: &Blocks, store: &dyn SharedStore, address: IpAddr) -> Recorded {
-        let recorded = [(); 5].map(|()| fail(blocks, store, address, 0));
-        recorded[4]
-    }
-
-    fn is_blocked(blocks: &Blocks, store: &dyn SharedStore, address: IpAddr, seconds: u64) -> bool {
-        blocks.is_blocked(store, address, at(seconds)).unwrap().is_some()
-    }
-
-    #[test]
-    fn the_fifth_failure_within_the_hour_blocks_on_every_worker_until_the_block_ends() {
-        let store = MemoryStore::new();
-        let (ours, theirs) = (blocks(&store, Some(600), 64), blocks(&store, Some(600), 64));
-        for failures in 1..5 {
-            let recorded = fail(&ours, &store, ip(1), u64::from(failures));
-            assert_eq!(recorded, Recorded::Counted { failures, degraded: false });
-            assert!(!is_blocked(&theirs, &store, ip(1), 5));
-        }
-        let block = Block { prefix: Prefix::of(ip(1)), until: Some(at(605)) };
-        assert_eq!(
-            fail(&theirs, &store, ip(1), 5),
-            Recorded::Blocked { block, again: false, failures: 5, widened: None, degraded: false }
-        );
-        assert_eq!(ours.is_blocked(&store, ip(1), at(604)).unwrap(), Some(block));
-        assert!(!is_blocked(&ours, &store, ip(2), 604));
-        assert!(!is_blocked(&ours, &store, ip(1), 605));
-        assert_eq!(fail(&ours, &store, ip(1), 606), Recorded::Counted { failures: 1, degraded: false });
-    }
-
-    #[test]
-    fn failures_more_than_an_hour_apart_do_not_add_up() {
-        let store = MemoryStore::new();
-        let blocks = blocks(&store, None, 64);
-        for number in 0..20 {
-            assert!(matches!(fail(&blocks, &store, ip(1), number * 920), Recorded::Counted { .. }), "{number}");
-        }
-    }
-
-    #[test]
-    fn a_block_without_end_holds_until_it_is_lifted_and_starts_counting_anew() {
-        let store = MemoryStore::new();
-        let blocks = blocks(&store, None, 64);
-        fail_five_times(&blocks, &store, ip(1));
-        assert!(is_blocked(&blocks, &store, ip(1), 2_000_000_000));
-        assert_eq!(blocks.unblock(&store, ip(1), at(1)).unwrap(), [Prefix::of(ip(1))]);
-        assert!(!is_blocked(&blocks, &store, ip(1), 1));
-        assert_eq!(fail(&blocks, &store, ip(1), 2), Recorded::Counted { failures: 1, degraded: false });
-        assert!(blocks.unblock(&store, ip(9), at(1)).unwrap().is_empty());
-    }
-
-    #[test]
-    fn asks_once_and_only_where_a_block_was() {
-        let map = MemoryStore::new();
-        let blocks = blocks(&map, Some(60), 4096);
-        fail_five_times(&blocks, &map, ip(1));
-        let store = RacingStore::new(&map, |_, _, _| {});
-        assert!(is_blocked(&blocks, &store, ip(1), 0));
-        assert_eq!(store.calls(), (1, 0));
-        // An hour after it has ended, the value is emptied, once.
-        for (seconds, calls) in [(60, (1, 0)), (3660, (1, 1)), (3660, (1, 0))] {
-            assert!(!is_blocked(&blocks, &store, ip(1), seconds));
-            assert_eq!(store.calls(), calls);
-        }
-    }
-
-    #[test]
-    fn of_two_failures_at_the_same_time_one_says_that_the_address_was_blocked() {
-        let map = MemoryStore::new();
-        let (ours, theirs) = (blocks(&map, Some(60), 8), blocks(&map, Some(60), 8));
-        (0..4).for_each(|_| assert!(matches!(fail(&ours, &map, ip(1), 0), Recorded::Counted { .. })));
-        let mut late = None;
-        let again = |recorded: &Recorded| matches!(recorded, Recorded::Blocked { again: true, .. });
-        let store = RacingStore::new(&map, |_, key, map| {
-            if key.starts_with(&format!("test/{}/b", crate::table::LAYOUT)) && late.is_none() {
-                late = Some(fail(&theirs, map, ip(1), 0));
-            }
-        });
-        let recorded = fail(&ours, &store, ip(1), 0);
-        drop(store);
-        let late = late.unwrap();
-        assert!(again(&recorded) && !again(&late), "{recorded:?} {late:?}");
-        assert!(is_blocked(&ours, &map, ip(1), 59) && !is_blocked(&ours, &map, ip(1), 60));
-    }
-
-    #[test]
-    fn a_full_set_widens_the_most_crowded_network_and_frees_nobody() {
-        let store = MemoryStore::new();
-        let blocks = blocks(&store, None, 8);
-        let others = (3..WAYS as u32 - 2).map(|network| network << 8 | 1);
-        let addresses: Vec<IpAddr> = [1, 2, 3, 0x101, 0x102].into_iter().chain(others).map(ip).collect();
-        assert_eq!(addresses.len(), WAYS);
-        for address in &addresses {
-            let recorded = fail_five_times(&blocks, &store, *address);
-            assert!(matches!(recorded, Recorded::Blocked { widened: None, .. }), "{recorded:?}");
-        }
-        let recorded = fail_five_times(&blocks, &store, ip(0xff01));
-        let Recorded::Blocked { block, widened: Some(widened), .. } = recorded else { panic!("{recorded:?}") };
-        assert_eq!((block.prefix, widened.to_string().as_str()), (Prefix::of(ip(0xff01)), "0.0.0.0/24"));
-        assert!(addresses.iter().all(|address| is_blocked(&blocks, &store, *address, 0)));
-        assert!(is_blocked(&blocks, &store, ip(0x77), 0) && !is_blocked(&blocks, &store, ip(0x177), 0));
-        assert_eq!(blocks.unblock(&store, ip(0x77), at(0)).unwrap(), [widened]);
-    }
-
-    #[test]
-    fn a_table_full_of_networks_says_that_there_is_no_room_and_keeps_the_count() {
-        let store = MemoryStore::new();
-        let blocks = blocks(&store, Some(60), 8);
-        let full = WAYS as u32;
-        for number in 0..full {
-            fail_five_times(&blocks, &store, ip(number << 8));
-        }
-        assert_eq!(fail_five_times(&blocks, &store, ip(full << 8)), Recorded::NoRoom { failures: 5 });
-        // As soon as a block has ended, the next failure blocks.
-        assert!(matches!(fail(&blocks, &store, ip(full << 8), 60), Recorded::Blocked { failures: 5, .. }));
-    }
-
-    #[test]
-    fn pages_through_every_block_once() {
-        let store = MemoryStore::new();
-        let blocks = blocks(&store, Some(60), 256);
-        let mut blocked: Vec<String> = (0..50).map(|number| Prefix::of(ip(number << 8)).to_string()).collect();
-        for number in 0..50 {
-            fail_five_times(&blocks, &store, ip(number << 8));
-        }
-        let (mut listed, mut next, mut pages) = (Vec::new(), Some(0), 0);
-        while let Some(from) = next {
-            let page = blocks.list(&store, from, 10, at(0)).unwrap();
-            listed.extend(page.blocks.iter().map(|block| block.prefix.to_string()));
-            (next, pages) = (page.next, pages + 1);
-        }
-        listed.sort();
-        blocked.sort();
-        assert_eq!(listed, blocked);
-        assert!((3..=6).contains(&pages), "{pages}");
-        assert!(blocks.list(&store, 0, 99, at(60)).unwrap().blocks.is_empty());
-        assert_eq!(blocks.list(&store, u64::MAX, 9, at(0)).unwrap().next, None);
-    }
-
-    #[test]
-    fn foreign_bytes_block_nobody() {
-        let store = MemoryStore::new();
-        let blocks = blocks(&store, None, 8);
-        fail_five_times(&blocks, &store, ip(1));
-        for bytes in [vec![7; 40], vec![1; 40], vec![1, 32]] {
-            store.damage(|_, value| value.clone_from(&bytes));
-            assert!(!is_blocked(&blocks, &store, ip(1), 0));
-            assert!(blocks.record_failure(&store, ip(1), at(0)).is_ok());
-        }
-    }
-}
+mod tests;
