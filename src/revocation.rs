@@ -13,7 +13,7 @@ use crate::jose::claims::Claims;
 use crate::store::{SharedStore, StoreError};
 use crate::table::generation::Generation;
 use crate::table::published::Published;
-use crate::table::revocation::{Revocations, Revoked};
+use crate::table::revocation::{Lookup, Revocations, Revoked, Room};
 use crate::table::{Fill, Space, TableError};
 use crate::time::Timestamp;
 
@@ -38,6 +38,8 @@ pub enum Unknown {
     Table(TableError),
     /// The feed has not been read since the process began.
     Feed,
+    /// The feed revokes more than the table holds, and may have named the token.
+    Full,
 }
 
 impl From<TableError> for Unknown {
@@ -127,10 +129,17 @@ impl RevokedTokens {
         if raised == 0 || marks.clear_at.get() == Some(raised) {
             return Ok(false);
         }
+        let mut lacking = false;
         for id in &marks.ids {
-            if self.table.contains(env.host.store(), &id.0, env.now)? {
-                return Ok(true);
+            match self.table.look(env.host.store(), &id.0, env.now)? {
+                Lookup::Held => return Ok(true),
+                Lookup::Lacking => lacking = true,
+                Lookup::Absent => {}
             }
+        }
+        // What a feed lacked that is not read any more is nobody's.
+        if lacking && self.feed.is_some() {
+            return Err(Unknown::Full);
         }
         marks.clear_at.set(Some(raised));
         Ok(false)
@@ -144,25 +153,34 @@ impl RevokedTokens {
         self.table.fill(store, lot, now)
     }
 
-    /// Revokes each of `revocable` until its moment. [`Revoked::Full`]: there was no room for one of them at least.
+    /// Revokes `id` until then. Where there is a feed it finds room in half of the table: whoever may log out drives out
+    /// nothing of what others revoke.
+    ///
+    /// # Errors
+    /// [`TableError`] where the host fails: it can be tried again.
+    pub fn revoke(&self, id: &Revocable, until: Timestamp, env: &mut Env<'_>) -> Result<Revoked, TableError> {
+        let room = if self.feed.is_some() { Room::Half } else { Room::Whole };
+        let outcome = self.table.revoke(env.host.store(), &id.0, until, (room, env.now))?;
+        self.raise(env)?;
+        Ok(outcome)
+    }
+
+    /// Revokes all that the feed names, each until its moment. [`Revoked::Full`]: there was no room for one of them at least,
+    /// and nothing is known of the tokens that it may be.
     ///
     /// # Errors
     /// [`TableError`] where the host fails: some of them may be revoked, and it can be tried again.
-    pub fn revoke(
-        &self,
-        revocable: impl IntoIterator<Item = (Revocable, Timestamp)>,
-        env: &mut Env<'_>,
-    ) -> Result<Revoked, TableError> {
-        let store = env.host.store();
-        let mut outcome = Revoked::Held;
-        for (id, until) in revocable {
-            if self.table.revoke(store, &id.0, until, env.now)? == Revoked::Full {
-                outcome = Revoked::Full;
-            }
-        }
-        self.raised.raise(store)?;
-        env.worker.revocations.at = None;
+    pub fn revoke_all(&self, list: Vec<(Revocable, Timestamp)>, env: &mut Env<'_>) -> Result<Revoked, TableError> {
+        let list = list.into_iter().map(|(Revocable(id), until)| (id, until));
+        let outcome = self.table.revoke_all(env.host.store(), list, env.now)?;
+        self.raise(env)?;
         Ok(outcome)
+    }
+
+    fn raise(&self, env: &mut Env<'_>) -> Result<(), TableError> {
+        self.raised.raise(env.host.store())?;
+        env.worker.revocations.at = None;
+        Ok(())
     }
 
     /// Whether the feed, where there is one, was read. What was once read is never unread.
@@ -219,12 +237,12 @@ mod tests {
         for worker in [&mut ours, &mut theirs] {
             let mut env = Env { now: START, host: &host, worker };
             let other = Revocable::session(Some("a"), "other");
-            assert_eq!(revoked.revoke([(other, END)], &mut env), Ok(Revoked::Held));
+            assert_eq!(revoked.revoke(&other, END, &mut env), Ok(Revoked::Held));
         }
         assert!(!contains(&mut ours, &here, at(0)) && !contains(&mut theirs, &there, at(0)));
         let session = Revocable::session(Some("a"), "s");
         let mut env = Env { now: at(1), host: &host, worker: &mut ours };
-        assert_eq!(revoked.revoke([(session, END)], &mut env), Ok(Revoked::Held));
+        assert_eq!(revoked.revoke(&session, END, &mut env), Ok(Revoked::Held));
         assert!(contains(&mut ours, &here, at(1)), "at once");
         assert!(!contains(&mut theirs, &there, at(99)), "this test would not see the cache");
         assert!(contains(&mut theirs, &there, at(100)), "within the glance");
@@ -245,7 +263,9 @@ mod tests {
             Revocable::token(None, "2"),
             Revocable::token(Some(""), "3"),
         ];
-        assert_eq!(revoked.revoke(named.map(|id| (id, END)), &mut env), Ok(Revoked::Held));
+        for id in named {
+            assert_eq!(revoked.revoke(&id, END, &mut env), Ok(Revoked::Held));
+        }
         for (claims, expected) in [
             (r#"{"iss":"a","jti":"1"}"#, true),
             (r#"{"iss":"a","sid":"s"}"#, true),
@@ -294,9 +314,38 @@ mod tests {
         let mut worker = worker(&host);
         let revoked = revoked(&host, 32);
         let mut env = Env { now: START, host: &host, worker: &mut worker };
-        let sessions = |count: u8| (0..count).map(|n| (Revocable::session(None, &n.to_string()), END));
-        assert_eq!(revoked.revoke(sessions(32), &mut env), Ok(Revoked::Held));
-        assert_eq!(revoked.revoke(sessions(33), &mut env), Ok(Revoked::Full));
+        let mut revoke = |n: u8| revoked.revoke(&Revocable::session(None, &n.to_string()), END, &mut env).unwrap();
+        assert!((0..32).all(|n| revoke(n) == Revoked::Held));
+        assert_eq!((revoke(31), revoke(32)), (Revoked::Held, Revoked::Full));
+    }
+
+    #[test]
+    fn logouts_leave_room_for_the_feed_and_what_finds_none_all_the_same_is_not_known() {
+        let host = NativeHost::default();
+        let mut worker = worker(&host);
+        let space = Space::open(&host.store, "test", [3; 16]).unwrap();
+        let feed = Published::new(&space, "feed");
+        let _ = feed.publish(&host.store, START, b"", START).unwrap();
+        let revoked = revoked(&host, 32).with_feed(Some(feed));
+        let mut env = Env { now: START, host: &host, worker: &mut worker };
+        let logout = |n: usize, env: &mut Env<'_>| {
+            revoked.revoke(&Revocable::session(None, &n.to_string()), END, env).unwrap() == Revoked::Held
+        };
+        assert_eq!((0..120).filter(|n| logout(*n, &mut env)).count(), 16);
+        let named = |count: u8| (0..count).map(|n| (Revocable::token(None, &n.to_string()), END)).collect();
+        let (last, next) = (marks(r#"{"jti":"15"}"#), marks(r#"{"jti":"16"}"#));
+        assert_eq!(revoked.revoke_all(named(16), &mut env), Ok(Revoked::Held));
+        assert_eq!((revoked.contains(&last, &mut env), revoked.contains(&next, &mut env)), (Ok(true), Ok(false)));
+        assert_eq!(revoked.revoke_all(named(17), &mut env), Ok(Revoked::Full));
+        for unheld in [&next, &marks(r#"{"jti":"other"}"#)] {
+            assert_eq!(revoked.contains(unheld, &mut env), Err(Unknown::Full));
+        }
+        assert_eq!(revoked.contains(&last, &mut env), Ok(true));
+        assert_eq!(
+            super::RevokedTokens::new(space, 32).contains(&next, &mut env),
+            Ok(false),
+            "there is no feed any more"
+        );
     }
 
     #[test]
@@ -305,12 +354,12 @@ mod tests {
         let mut worker = worker(&host);
         let revoked = revoked(&host, 64);
         let mut env = Env { now: START, host: &host, worker: &mut worker };
-        assert_eq!(revoked.revoke([(Revocable::token(None, "1"), END)], &mut env), Ok(Revoked::Held));
+        assert_eq!(revoked.revoke(&Revocable::token(None, "1"), END, &mut env), Ok(Revoked::Held));
         let shown = marks(r#"{"jti":"2"}"#);
         assert_eq!(revoked.contains(&shown, &mut env), Ok(false));
         // An entry without a raised number is what nobody writes: only a second look at the table could see it.
         let store = &host.store;
-        let _ = revoked.table.revoke(store, &Revocable::token(None, "2").0, END, START).unwrap();
+        let _ = revoked.table.revoke(store, &Revocable::token(None, "2").0, END, (Room::Whole, START)).unwrap();
         assert_eq!(revoked.contains(&shown, &mut env), Ok(false), "looked up again");
         env.now = START.after(GLANCE);
         assert_eq!(revoked.contains(&shown, &mut env), Ok(false), "looked up again");

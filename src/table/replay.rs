@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::expiring::{ExpiringSet, Inserted};
+use super::expiring::{ExpiringSet, Inserted, Room};
 use super::terms::{AllTerms, Look, Terms};
 use super::{Fill, Space, TableError};
 use crate::store::{SharedStore, StoreError};
@@ -61,7 +61,7 @@ impl ReplaySet {
         }
         // One second more, so that no moment is left in between.
         let until = signed_at.after(self.terms.longest_skew()).after(Duration::from_secs(1));
-        match self.seen.insert(store, key, until, now)? {
+        match self.seen.insert(store, key, until, (Room::Whole, now))? {
             Inserted::Seen => return Ok(Recorded::Seen),
             Inserted::Full => return Ok(Recorded::Full),
             Inserted::New if self.resized.is_empty() => return Ok(Recorded::New),
@@ -76,7 +76,7 @@ impl ReplaySet {
             }
             searched.push(index);
             // One that is full refuses by itself.
-            if resized.insert(store, key, until, now)? == Inserted::Seen {
+            if resized.insert(store, key, until, (Room::Whole, now))? == Inserted::Seen {
                 return Ok(Recorded::Seen);
             }
         }

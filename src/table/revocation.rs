@@ -1,6 +1,7 @@
 //! Revoked tokens (`jti`) and sessions (`sid`), each until the token would have expired anyway.
 
 use super::expiring::{ExpiringSet, Inserted};
+pub use super::expiring::{Lookup, Room};
 use super::{Fill, Space, TableError};
 use crate::store::{SharedStore, StoreError};
 use crate::time::Timestamp;
@@ -29,7 +30,7 @@ impl Revocations {
 
     /// Revokes `id` until `expires`, or longer where it is revoked for longer already.
     ///
-    /// The caller makes identifiers of different issuers and kinds differ.
+    /// The caller makes identifiers of different issuers and kinds differ. Where somebody revokes by lists, `room` is half.
     ///
     /// # Errors
     /// [`TableError::Store`] where the host fails, [`TableError::Contended`] after 128 lost races.
@@ -38,20 +39,34 @@ impl Revocations {
         store: &dyn SharedStore,
         id: &[u8],
         expires: Timestamp,
-        now: Timestamp,
+        (room, now): (Room, Timestamp),
     ) -> Result<Revoked, TableError> {
-        Ok(match self.revoked.insert(store, id, expires, now)? {
+        Ok(match self.revoked.insert(store, id, expires, (room, now))? {
             Inserted::New | Inserted::Seen => Revoked::Held,
             Inserted::Full => Revoked::Full,
         })
+    }
+
+    /// Revokes every one of a list, each until its moment. [`Revoked::Full`]: what found no room, and what else may have
+    /// found none, is [`Lookup::Lacking`].
+    ///
+    /// # Errors
+    /// As for [`Revocations::revoke`]; some of them may be revoked.
+    pub fn revoke_all(
+        &self,
+        store: &dyn SharedStore,
+        list: impl Iterator<Item = (impl AsRef<[u8]>, Timestamp)>,
+        now: Timestamp,
+    ) -> Result<Revoked, TableError> {
+        Ok(if self.revoked.insert_all(store, list, now)? { Revoked::Held } else { Revoked::Full })
     }
 
     /// Whether `id` is revoked: one read, the cheapest kind (of an absent key) while few are.
     ///
     /// # Errors
     /// [`TableError::Store`] where the host fails.
-    pub fn contains(&self, store: &dyn SharedStore, id: &[u8], now: Timestamp) -> Result<bool, TableError> {
-        self.revoked.contains(store, id, now)
+    pub fn look(&self, store: &dyn SharedStore, id: &[u8], now: Timestamp) -> Result<Lookup, TableError> {
+        self.revoked.look(store, id, now)
     }
 
     /// How full one set is, chosen by `lot`.
@@ -74,12 +89,14 @@ mod tests {
         let open = || Revocations::new(Space::open(&store, "test", [3; 16]).unwrap(), 32);
         let (ours, theirs) = (open(), open());
         let at = Timestamp::from_unix_seconds;
-        assert_eq!(ours.revoke(&store, b"sid", at(100), at(10)), Ok(Revoked::Held));
-        assert_eq!(ours.revoke(&store, b"sid", at(50), at(10)), Ok(Revoked::Held));
-        assert_eq!(theirs.contains(&store, b"sid", at(99)), Ok(true));
-        assert_eq!(theirs.contains(&store, b"sid", at(100)), Ok(false));
-        assert_eq!(theirs.contains(&store, b"other", at(99)), Ok(false));
-        let full = (0..40u8).filter(|id| ours.revoke(&store, &[*id], at(100), at(10)) == Ok(Revoked::Full)).count();
+        assert_eq!(ours.revoke(&store, b"sid", at(100), (Room::Whole, at(10))), Ok(Revoked::Held));
+        assert_eq!(ours.revoke(&store, b"sid", at(50), (Room::Whole, at(10))), Ok(Revoked::Held));
+        assert_eq!(theirs.look(&store, b"sid", at(99)), Ok(Lookup::Held));
+        assert_eq!(theirs.look(&store, b"sid", at(100)), Ok(Lookup::Absent));
+        assert_eq!(theirs.look(&store, b"other", at(99)), Ok(Lookup::Absent));
+        let full = (0..40u8)
+            .filter(|id| ours.revoke(&store, &[*id], at(100), (Room::Whole, at(10))) == Ok(Revoked::Full))
+            .count();
         assert_eq!(full, 40 - 31);
     }
 }

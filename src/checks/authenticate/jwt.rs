@@ -152,7 +152,7 @@ impl BearerTokens {
         match self.revoked.contains(&known.marks, env) {
             Ok(false) => {}
             Ok(true) => return refused(Reason::Revoked),
-            Err(Unknown::Feed) => return refused(Reason::Unavailable),
+            Err(Unknown::Feed | Unknown::Full) => return refused(Reason::Unavailable),
             Err(Unknown::Table(_)) => return Attempt::Fail(Failure::Store),
         }
         let Some(lookup) = &provider.account else { return Attempt::Verified(known.identity.clone()) };

@@ -91,7 +91,7 @@ impl RevocationFeed {
         }
         let revoked = read(body, self.clock_skew).ok_or(Fault::Unavailable)?;
         // Where the host fails it is tried again, like a document that did not come.
-        match self.revoked.revoke(revoked, env).map_err(|_| Fault::Unavailable)? {
+        match self.revoked.revoke_all(revoked, env).map_err(|_| Fault::Unavailable)? {
             Revoked::Full => {
                 // It was heard, and is taken once more.
                 let _ = self.taken.publish(env.host.store(), asked, &[], env.now);

@@ -43,7 +43,7 @@ impl TokenService for Logout {
 fn end(claims: &Claims, kind: Kind, issuer: &Issuer, env: &mut Env<'_>) -> Outcome {
     let Some(session) = claims.session_id() else { return refused(Reason::Malformed) };
     let until = last_use(claims, kind, issuer, env.now);
-    match issuer.revoked.revoke([(Revocable::session(claims.issuer(), &session), until)], env) {
+    match issuer.revoked.revoke(&Revocable::session(claims.issuer(), &session), until, env) {
         Ok(Revoked::Held) => Outcome::Done,
         Ok(Revoked::Full) => Outcome::Fail(Failure::Dependency("revocations_table_full")),
         Err(_) => Outcome::Fail(Failure::Store),

@@ -106,6 +106,7 @@ fn revoked(session: &Session, issuer: &Issuer, env: &mut Env<'_>) -> Option<Outc
         Ok(false) => None,
         Ok(true) => Some(refused(Reason::Revoked)),
         Err(Unknown::Feed) => Some(Outcome::Fail(Failure::Dependency("revocation_feed_unavailable"))),
+        Err(Unknown::Full) => Some(Outcome::Fail(Failure::Dependency("revocations_table_full"))),
         Err(Unknown::Table(_)) => Some(Outcome::Fail(Failure::Store)),
     }
 }
