@@ -150,7 +150,7 @@ pub struct Details<'a> {
     /// The second since the Unix epoch at which a block ends; not set where it lasts until somebody lifts it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<u64>,
-    /// Events of this type left out since the last line of this type.
+    /// Events of this type, of [`EventType::Degraded`] of this reason, left out since the last such line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub left_out: Option<u64>,
 }
@@ -243,14 +243,20 @@ fn bounded<S: serde::Serializer>(value: &str, serializer: S) -> Result<S::Ok, S:
     serializer.serialize_str(value.get(..end).unwrap_or_default())
 }
 
-/// Keeps floods of one type of event out of the log, and says how many were left out.
+/// Keeps floods of one type of event out of the log, and says how many were left out. Of what is degraded each reason has
+/// its own share: one that floods hides no other.
 #[derive(Debug)]
 pub struct Sampler {
     most: u32,
     /// Seconds.
     window: u64,
     types: [Sampled; EventType::ALL.len()],
+    /// Of [`EventType::Degraded`], by reason. Beyond [`MOST_REASONS`] reasons share what is the type's.
+    reasons: Vec<(Box<str>, Sampled)>,
 }
+
+/// Reasons that have shares of their own; there are fewer.
+const MOST_REASONS: usize = 64;
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Sampled {
@@ -263,9 +269,9 @@ struct Sampled {
 /// Whether an event is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sample {
-    /// Print it, and say that this many of its type were left out before it.
+    /// Print it, and say that this many of its kind were left out before it.
     Print {
-        /// Events of this type that were not printed since the last one that was.
+        /// Events of this type, or type and reason, that were not printed since the last one that was.
         left_out: u64,
     },
     /// Leave it out; it is counted.
@@ -273,20 +279,20 @@ pub enum Sample {
 }
 
 impl Sampler {
-    /// Prints at most `most` events of each type in each `window` of the clock, in whole seconds, at least one.
+    /// Prints at most `most` events of each kind in each `window` of the clock, in whole seconds, at least one.
     pub fn new(most: u32, window: Duration) -> Self {
-        Self { most, window: window.as_secs().max(1), types: Default::default() }
+        Self { most, window: window.as_secs().max(1), types: Default::default(), reasons: Vec::new() }
     }
 
     /// Decides for one event at `now`.
-    pub fn take(&mut self, event: EventType, now: Timestamp) -> Sample {
-        let window = now.unix_seconds() / self.window;
-        let Some(sampled) = self.types.get_mut(event as usize) else { return Sample::LeaveOut };
+    pub fn take(&mut self, event: EventType, reason: &str, now: Timestamp) -> Sample {
+        let (window, most) = (now.unix_seconds() / self.window, self.most);
+        let Some(sampled) = self.sampled(event, reason) else { return Sample::LeaveOut };
         if sampled.window != window {
             sampled.window = window;
             sampled.printed = 0;
         }
-        if sampled.printed >= self.most {
+        if sampled.printed >= most {
             sampled.left_out = sampled.left_out.saturating_add(1);
             return Sample::LeaveOut;
         }
@@ -294,8 +300,26 @@ impl Sampler {
         Sample::Print { left_out: std::mem::take(&mut sampled.left_out) }
     }
 
+    fn sampled(&mut self, event: EventType, reason: &str) -> Option<&mut Sampled> {
+        if event != EventType::Degraded {
+            return self.types.get_mut(event as usize);
+        }
+        let known = self.reasons.iter().position(|(known, _)| **known == *reason);
+        match known {
+            None if self.reasons.len() >= MOST_REASONS => return self.types.get_mut(event as usize),
+            None => self.reasons.push((Box::from(reason), Sampled::default())),
+            Some(_) => {}
+        }
+        let at = known.unwrap_or(self.reasons.len().saturating_sub(1));
+        self.reasons.get_mut(at).map(|(_, sampled)| sampled)
+    }
+
     /// What was left out and not yet stated: `(type, number)`. The numbers start again at zero.
     pub fn drain(&mut self) -> Vec<(EventType, u64)> {
+        let degraded: u64 = self.reasons.iter_mut().map(|(_, sampled)| std::mem::take(&mut sampled.left_out)).sum();
+        if let Some(sampled) = self.types.get_mut(EventType::Degraded as usize) {
+            sampled.left_out = sampled.left_out.saturating_add(degraded);
+        }
         let types = self.types.iter_mut().zip(EventType::ALL);
         types.filter_map(|(s, &event)| Some((event, std::mem::take(&mut s.left_out))).filter(|(_, n)| *n > 0)).collect()
     }
@@ -339,18 +363,37 @@ mod tests {
         let mut sampler = Sampler::new(2, Duration::from_secs(1));
         let at = Timestamp::from_unix_seconds(10);
         let printed = Sample::Print { left_out: 0 };
-        assert_eq!([(); 2].map(|()| sampler.take(EventType::Replay, at)), [printed; 2]);
-        assert_eq!([(); 3].map(|()| sampler.take(EventType::Replay, at)), [Sample::LeaveOut; 3]);
-        assert_eq!(sampler.take(EventType::Degraded, at), printed, "each type has its own share");
+        assert_eq!([(); 2].map(|()| sampler.take(EventType::Replay, "replayed", at)), [printed; 2]);
+        assert_eq!([(); 3].map(|()| sampler.take(EventType::Replay, "replayed", at)), [Sample::LeaveOut; 3]);
+        assert_eq!(sampler.take(EventType::Degraded, "a", at), printed, "each type has its own share");
         let next = Timestamp::from_unix_seconds(11);
-        assert_eq!(sampler.take(EventType::Replay, next), Sample::Print { left_out: 3 });
+        assert_eq!(sampler.take(EventType::Replay, "replayed", next), Sample::Print { left_out: 3 });
+        assert_eq!(sampler.drain(), []);
+    }
+
+    #[test]
+    fn a_flood_of_one_reason_hides_no_other_degradation() {
+        let mut sampler = Sampler::new(1, Duration::from_secs(1));
+        let at = Timestamp::from_unix_seconds(10);
+        let mut take = |reason: &str| sampler.take(EventType::Degraded, reason, at);
+        let printed = Sample::Print { left_out: 0 };
+        assert_eq!(
+            ["a", "a", "a", "b", "b"].map(&mut take),
+            [printed, Sample::LeaveOut, Sample::LeaveOut, printed, Sample::LeaveOut]
+        );
+        for n in 0..1000 {
+            let _ = take(&n.to_string());
+        }
+        assert_eq!(sampler.reasons.len(), MOST_REASONS);
+        assert_eq!(sampler.drain(), [(EventType::Degraded, 3 + 1000 - 62 - 1)]);
         assert_eq!(sampler.drain(), []);
     }
 
     #[test]
     fn a_share_lasts_for_its_whole_window() {
         let mut sampler = Sampler::new(1, Duration::from_secs(60));
-        let taken = [60, 61, 119, 120].map(|at| sampler.take(EventType::Replay, Timestamp::from_unix_seconds(at)));
+        let taken =
+            [60, 61, 119, 120].map(|at| sampler.take(EventType::Replay, "replayed", Timestamp::from_unix_seconds(at)));
         let printed = |left_out| Sample::Print { left_out };
         assert_eq!(taken, [printed(0), Sample::LeaveOut, Sample::LeaveOut, printed(2)]);
     }

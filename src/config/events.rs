@@ -11,7 +11,7 @@ use super::scalar::{PathTemplate, RateText};
 pub struct Events {
     /// Paths whose every use is told. Default: none.
     pub sensitive_paths: Vec<PathTemplate>,
-    /// Lines per event type; the rest is counted and stated. Default: 100/s.
+    /// Lines per event type, or reason of DEGRADED; the rest is counted and stated. Default: 100/s.
     pub sample: RateText,
 }
 

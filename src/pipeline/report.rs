@@ -14,14 +14,13 @@ use crate::metrics::Counter;
 use crate::traceparent::trace_id;
 
 impl Pipeline {
-    /// Tells what was noted by work in the background: events of no exchange.
+    /// Tells what was noted by work in the background: events of no exchange. All of it: it notes what has changed, or what
+    /// its schedule lets it try, twice a second at most, and may never note that again.
     pub fn tell_background(&self, env: &mut Env<'_>) {
         for notice in std::mem::take(&mut env.worker.notices) {
             env.host.count(Counter::SecurityEvents(notice.event), 1);
-            let Sample::Print { left_out } = env.worker.events.take(notice.event, env.now) else { continue };
-            let left_out = Some(left_out).filter(|n| *n > 0);
             let dependency = notice.dependency.as_deref().unwrap_or_default();
-            let details = Details { reason: notice.reason, dependency, left_out, ..Details::default() };
+            let details = Details { reason: notice.reason, dependency, ..Details::default() };
             env.host.log(notice.event.severity(), &event::line(notice.event, &self.service, env.now, &details));
         }
     }
@@ -105,11 +104,11 @@ impl Pipeline {
         self.emit(&mut passage.exchange, EventType::Degraded, details, env);
     }
 
-    /// Counts an event, and prints it unless its type floods. `details` is completed with what the exchange knows.
+    /// Counts an event, and prints it unless its kind floods. `details` is completed with what the exchange knows.
     pub(super) fn emit(&self, exchange: &mut Exchange, event: EventType, details: Details<'_>, env: &mut Env<'_>) {
         let mut details = details;
         env.host.count(Counter::SecurityEvents(event), 1);
-        let Sample::Print { left_out } = env.worker.events.take(event, env.now) else { return };
+        let Sample::Print { left_out } = env.worker.events.take(event, details.reason, env.now) else { return };
         let address = exchange.client.to_string();
         let request_id = exchange.request_id();
         let user_agent = exchange.head.first("user-agent").map(String::from_utf8_lossy).unwrap_or_default();

@@ -434,6 +434,17 @@ fn a_clock_that_was_ahead_for_a_while_loses_nothing_that_the_feed_named() {
 }
 
 #[test]
+fn a_feed_that_fails_is_told_each_time_however_much_was_told_before() {
+    let mut gate = Gate::bare(&format!("{FEED}events: {{ sample: 1/h }}\n"));
+    for _ in 0..3 {
+        gate.host.lines.borrow_mut().clear();
+        assert_eq!(read(&mut gate, &CalloutReply::Lost), 1);
+        assert!(gate.host.lines.borrow().concat().contains("revocation_feed_unavailable"));
+        gate.wait(60);
+    }
+}
+
+#[test]
 fn before_the_feed_was_read_nothing_is_known_of_tokens_that_can_be_revoked() {
     let mut gate = Gate::bare(FEED);
     let [token, session, neither] = [json!({ "jti": "1" }), json!({ "sid": "s" }), json!({})].map(user);
