@@ -32,7 +32,8 @@ pub fn warnings(config: &Config) -> Vec<ConfigError> {
         let path = tree::under("secrets", name.as_str()) + ".inline";
         ConfigError::new(path, "a secret in the configuration is seen by all who see the configuration")
     });
-    inline.chain(owners::shared_subjects(config)).chain(issued_for_nobody(config)).collect()
+    let names = owners::shared_subjects(config).into_iter().chain(names::long_bursts(config));
+    inline.chain(names).chain(issued_for_nobody(config)).collect()
 }
 
 /// Tokens that are issued here and that no provider takes.

@@ -21,6 +21,20 @@ fn check_exits_0_for_a_good_configuration_and_warns_of_an_inline_secret_once() {
 }
 
 #[test]
+fn check_warns_of_a_burst_that_is_counted_for_longer_than_the_rate() {
+    let limits = |rate: &str| format!("limits: {{ l: {{ key: [client_ip], {rate} }} }}");
+    let long =
+        "warning: limits.l.burst: its window is longer than that of the rate: a burst is what may come at once\n";
+    for (rate, expected) in [
+        ("rate: 5/h, burst: 50/2h", long),
+        ("tiers: [{ role: a, rate: 5/d }, { rate: 5/h }], burst: 50/2h", long),
+        ("rate: 5/h, burst: 2/m", ""),
+    ] {
+        assert_eq!(check("burst.yaml", &limits(rate)), (0, "good, routes: 0\n".into(), expected.into()), "{rate}");
+    }
+}
+
+#[test]
 fn check_needs_no_environment() {
     let text = "
 secrets: { k: { env: PORTCULLIS_NOT_SET_ANYWHERE } }

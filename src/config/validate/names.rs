@@ -3,7 +3,20 @@
 use crate::dictionary::Dictionary;
 
 use super::Checker;
-use crate::{Cors, HostPattern, Limit, LimitKey, Name, SameSite, tree};
+use crate::{Config, ConfigError, Cors, HostPattern, Limit, LimitKey, Name, SameSite, tree};
+
+/// Bursts that are counted for longer than the rate beside them.
+pub(super) fn long_bursts(config: &Config) -> impl Iterator<Item = ConfigError> {
+    let long = |(name, limit): (&Name, &Limit)| {
+        let burst = limit.burst?.window;
+        let mut rates = limit.rate.iter().chain(limit.tiers.iter().map(|tier| &tier.rate));
+        rates.any(|rate| rate.window < burst).then(|| {
+            let path = tree::under("limits", name.as_str()) + ".burst";
+            ConfigError::new(path, "its window is longer than that of the rate: a burst is what may come at once")
+        })
+    };
+    config.limits.iter().filter_map(long)
+}
 
 impl Checker<'_> {
     /// A role that stands for itself by way of others.
@@ -51,6 +64,10 @@ impl Checker<'_> {
             }
             (Some(_), None) => {}
         }
+        if let Some(service) = &limit.rate_limit_service {
+            self.sendable(&service.domain, &format!("{path}.rate_limit_service.domain"));
+            self.sendable(&service.descriptor, &format!("{path}.rate_limit_service.descriptor"));
+        }
         let Some(anonymous) = &limit.anonymous else { return };
         self.not_empty(&anonymous.key, &format!("{path}.anonymous.key"));
         if !limit.key.contains(&LimitKey::Subject) {
@@ -58,6 +75,13 @@ impl Checker<'_> {
         }
         if let Some(index) = anonymous.key.iter().position(|key| *key == LimitKey::Subject) {
             self.error(format!("{path}.anonymous.key[{index}]"), "an anonymous caller has no subject");
+        }
+    }
+
+    /// A service of rate limits takes what it does not know for unlimited.
+    fn sendable(&mut self, text: &str, path: &str) {
+        if text.is_empty() || text.chars().any(char::is_control) {
+            self.error(path, "expected a text that is not empty and has no control characters");
         }
     }
 
