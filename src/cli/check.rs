@@ -1,10 +1,9 @@
 //! `portcullis check FILE`: every error of every configuration in a file, with the path of its field.
 
-use std::fs;
 use std::io::{self, Write};
-use std::path::Path;
 
 use super::document::{self, Found};
+use super::input;
 use portcullis::store::MemoryStore;
 use portcullis_assembly::{Assembled, Surroundings, assemble};
 use portcullis_config::{Config, ConfigError, SecretSource};
@@ -14,21 +13,20 @@ const GOOD: u8 = 0;
 /// The configuration, or the file, is bad.
 const BAD: u8 = 2;
 
-/// Checks `file` and returns the exit code: 0 and a line to `out` for each good configuration, or 2 and a line to `err`
+/// Checks `file` (`-`: the standard input) and returns the exit code: 0 and a line to `out` for each good configuration, or 2 and a line to `err`
 /// for every error, `FILE: PATH: MESSAGE`.
 ///
 /// # Errors
 /// What the writers say.
-pub fn run(file: &Path, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
-    let name = file.display().to_string();
-    let text = match fs::read_to_string(file) {
+pub fn run(file: &str, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
+    let text = match input::text(file) {
         Ok(text) => text,
         Err(error) => {
-            writeln!(err, "{name}: {error}")?;
+            writeln!(err, "{file}: {error}")?;
             return Ok(BAD);
         }
     };
-    check(&name, &text, out, err)
+    check(file, &text, out, err)
 }
 
 /// Checks the text of a file that is called `name`.

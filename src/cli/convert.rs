@@ -5,13 +5,11 @@ mod envoy;
 mod istio;
 mod lenient;
 
-use std::fs;
 use std::io::{self, Write};
-use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::check;
+use super::{check, input};
 
 /// How the command is called.
 pub const USAGE: &str = "usage: portcullis convert FILE
@@ -36,7 +34,7 @@ pub fn run(args: &[String], out: &mut dyn Write, err: &mut dyn Write) -> io::Res
     if file == "--help" {
         return writeln!(out, "{USAGE}").map(|()| WHOLE);
     }
-    match fs::read_to_string(Path::new(file)) {
+    match input::text(file) {
         Ok(text) => convert(file, &text, out, err),
         Err(error) => writeln!(err, "{file}: {error}").map(|()| NOTHING),
     }

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::time::SystemTime;
 
 use super::document;
+use super::input;
 use portcullis::check::{Arrival, Await, BodyArrival, Env, Step};
 use portcullis::denial::Denial;
 use portcullis::exchange::{Exchange, HeaderEdit};
@@ -65,25 +66,25 @@ struct Request {
 impl Request {
     fn parse(args: &[String]) -> Result<Self, String> {
         let (mut file, mut line, mut body, mut response) = (None, None, None, None);
-        let mut status = 200;
-        let mut client = "127.0.0.1".to_owned();
+        let (mut status, mut client) = (None, None);
         let mut headers = Vec::new();
         let mut args = args.iter();
         while let Some(arg) = args.next() {
             let mut value = || args.next().ok_or_else(|| format!("{arg} needs a value\n\n{USAGE}"));
             match arg.as_str() {
-                "--request" => line = Some(value()?),
                 "--header" => headers.push(header(value()?)?),
-                "--body" => body = Some(value()?),
-                "--response" => response = Some(value()?),
-                "--status" => status = self::status(value()?)?,
-                "--client" => client.clone_from(value()?),
+                "--request" => once(arg, &mut line, value()?)?,
+                "--body" => once(arg, &mut body, value()?)?,
+                "--response" => once(arg, &mut response, value()?)?,
+                "--status" => once(arg, &mut status, self::status(value()?)?)?,
+                "--client" => once(arg, &mut client, value()?.clone())?,
                 option if option.starts_with("--") => return Err(format!("unknown option {option}\n\n{USAGE}")),
                 _ if file.is_none() => file = Some(arg.clone()),
                 _ => return Err(format!("explain takes one file\n\n{USAGE}")),
             }
         }
         let (Some(file), Some(line)) = (file, line) else { return Err(USAGE.to_owned()) };
+        let client = client.unwrap_or_else(|| "127.0.0.1".to_owned());
         if client.parse::<std::net::IpAddr>().is_err() {
             return Err(format!("--client: expected an IP address, found {client}"));
         }
@@ -91,7 +92,14 @@ impl Request {
         let (body, response) = (body.map(read).transpose()?, response.map(read).transpose()?);
         let mut pairs = pseudo_headers(line)?;
         pairs.extend(headers);
-        Ok(Self { file, pairs, body, client, response, status })
+        Ok(Self { file, pairs, body, client, response, status: status.unwrap_or(200) })
+    }
+}
+
+fn once<T>(option: &str, held: &mut Option<T>, value: T) -> Result<(), String> {
+    match held.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(format!("{option} is given twice")),
     }
 }
 
@@ -100,9 +108,15 @@ fn status(text: &str) -> Result<u16, String> {
     status.ok_or_else(|| format!("--status: expected a number from 100 to 599, found {text:?}"))
 }
 
+/// A header as one can arrive: a token (RFC 9110 section 5.1), and a value without control characters.
 fn header(text: &str) -> Result<(String, String), String> {
     let pair = text.split_once(':').map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()));
-    pair.filter(|(name, _)| !name.is_empty()).ok_or_else(|| format!("--header: expected 'NAME: VALUE', found {text:?}"))
+    let is_sound = |(name, value): &(String, String)| {
+        let tchar = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        let is_value = !value.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t');
+        !name.is_empty() && name.bytes().all(tchar) && is_value
+    };
+    pair.filter(is_sound).ok_or_else(|| format!("--header: expected 'NAME: VALUE', found {text:?}"))
 }
 
 /// `GET https://host/path?query`; without scheme and host, `https` and `localhost`.
@@ -125,7 +139,7 @@ fn pseudo_headers(line: &str) -> Result<Vec<(String, String)>, String> {
 }
 
 fn explain(request: &Request) -> Result<(u8, String), String> {
-    let text = fs::read_to_string(&request.file).map_err(|error| format!("{}: {error}", request.file))?;
+    let text = input::text(&request.file).map_err(|error| format!("{}: {error}", request.file))?;
     let found = document::configurations(&text).map_err(|error| format!("{}: {error}", request.file))?;
     let [only] = found.as_slice() else {
         return Err(format!("{}: expected one configuration, found {}", request.file, found.len()));

@@ -1,7 +1,6 @@
 //! The command line tool: the same core as the module, for people.
 
 use std::io::{self, BufWriter, ErrorKind, Write};
-use std::path::Path;
 use std::process::ExitCode;
 
 use portcullis_cli::seal::{self, Direction};
@@ -31,7 +30,8 @@ const USAGE: &str = "usage: portcullis COMMAND
 
   --help, --version
 
-FILE is YAML or JSON: a bare configuration, or the Envoy, Istio or Envoy Gateway document that carries one.";
+FILE is YAML or JSON (- for the standard input): a bare configuration, or the Envoy, Istio or Envoy Gateway document that
+carries one.";
 
 /// The command line itself is wrong.
 const MISUSED: u8 = 2;
@@ -73,7 +73,7 @@ fn run(args: &[String], out: &mut dyn Write) -> io::Result<ExitCode> {
         ["--help" | "-h" | "help"] => writeln!(out, "{USAGE}").map(|()| ExitCode::SUCCESS),
         ["--version" | "-V"] => writeln!(out, "portcullis {}", env!("CARGO_PKG_VERSION")).map(|()| ExitCode::SUCCESS),
         ["check", "--help"] | ["schema", "--help"] => writeln!(out, "{USAGE}").map(|()| ExitCode::SUCCESS),
-        ["check", file] => check::run(Path::new(file), out, &mut Errors).map(ExitCode::from),
+        ["check", file] => check::run(file, out, &mut Errors).map(ExitCode::from),
         ["schema"] => schema::run(out).map(ExitCode::from),
         ["convert", ..] => convert::run(rest, out, &mut Errors).map(ExitCode::from),
         ["explain", ..] => explain::run(rest, out, &mut Errors).map(ExitCode::from),
@@ -82,7 +82,7 @@ fn run(args: &[String], out: &mut dyn Write) -> io::Result<ExitCode> {
         ["token", ..] => token::run(rest, out, &mut Errors).map(ExitCode::from),
         ["encrypt", ..] => seal::run(Direction::Encrypt, rest, out, &mut Errors).map(ExitCode::from),
         ["decrypt", ..] => seal::run(Direction::Decrypt, rest, out, &mut Errors).map(ExitCode::from),
-        ["scan", ..] => scan::run(rest, io::stdin().lock(), out),
+        ["scan", ..] => scan::run(rest, io::stdin().lock(), out, &mut Errors).map(ExitCode::from),
         [] => misused("a command is missing"),
         ["check", ..] => misused("check takes one file"),
         ["schema", ..] => misused("schema takes nothing"),

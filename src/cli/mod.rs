@@ -15,6 +15,7 @@ pub mod check;
 pub mod convert;
 pub mod document;
 pub mod explain;
+mod input;
 mod options;
 pub mod replay;
 pub mod scan;

@@ -13,6 +13,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::rc::Rc;
 
 use super::document;
+use super::input;
 use super::options::Options;
 use portcullis::check::{Arrival, CalloutReply, Env, Step};
 use portcullis::denial::Denial;
@@ -30,7 +31,8 @@ use entry::Entry;
 /// How the command is called.
 pub const USAGE: &str = "usage: portcullis replay FILE --log ACCESS_LOG [--each]
 
-Says what the configuration in FILE would have refused of the requests in ACCESS_LOG (- for the standard input): Envoy's default format, or JSON
+Says what the configuration in FILE would have refused of the requests in ACCESS_LOG (- for the standard input, for one of
+both): Envoy's default format, or JSON
 lines with its usual field names. Credentials and bodies are not in a log: what needs them is not decided here. With
 --each, a line for each line of the log comes first: passed, refused (step, reason, rule), undecided (step), unreadable.";
 
@@ -51,7 +53,10 @@ pub fn run(args: &[String], out: &mut dyn Write, err: &mut dyn Write) -> io::Res
 fn replay(args: &[String], out: &mut dyn Write) -> Result<Tally, String> {
     let options = Options::parse(args, &["--log"], &["--each"]).map_err(|problem| format!("{problem}\n\n{USAGE}"))?;
     let ([file], Some(log)) = (options.rest.as_slice(), options.value("--log")) else { return Err(USAGE.to_owned()) };
-    let text = std::fs::read_to_string(file).map_err(|error| format!("{file}: {error}"))?;
+    if (*file, log) == ("-", "-") {
+        return Err("only one of FILE and --log can be the standard input".to_owned());
+    }
+    let text = input::text(file).map_err(|error| format!("{file}: {error}"))?;
     let found = document::configurations(&text).map_err(|error| format!("{file}: {error}"))?;
     let [only] = found.as_slice() else {
         return Err(format!("{file}: expected one configuration, found {}", found.len()));

@@ -1,76 +1,94 @@
 //! `portcullis scan`: the injection filter's verdict on values from standard input.
 
+use super::options::Options;
 use portcullis::injection::{self, Class, ClassSet, Finding};
 use std::io::{self, BufRead, Write};
-use std::process::ExitCode;
 
 /// How the command is called.
 pub const USAGE: &str = "usage: portcullis scan [--jsonl] [--explain] [--classes CLASS,...] < VALUES
 
 Reads one value a line, or with --jsonl one object a line with \"id\" and \"payload\", and prints one line each:
 the class of attack (sqli, xss, path, cmdi, other) or none. --explain adds the rule and its score. --classes looks for
-these only (sqli, xss, path, command, template, nosql, ldap, xxe, ssrf, or all); without it for the first five.";
+these only (sqli, xss, path, command, template, nosql, ldap, xxe, ssrf, or all); without it for the first five. Lines that
+are no such object are said on the standard error and passed over; exits 2 when no line is.";
 
-/// Runs the command on `input`; `args` are what follows `scan`.
-///
-/// Exits 2 on an unknown option or a line that is not of the form asked for.
+/// Everything was scanned, or what could not be read was said.
+const DONE: u8 = 0;
+/// The command is wrong, or no line could be read.
+const WRONG: u8 = 2;
+
+/// Runs the command on `input` and returns the exit code; `args` are what follows `scan`. A line that is not of the form
+/// asked for is said to `err`, and the others are scanned all the same.
 ///
 /// # Errors
-/// Those of `input` and `output`.
-pub fn run(args: &[String], input: impl BufRead, mut output: impl Write) -> io::Result<ExitCode> {
-    let (mut jsonl, mut explain) = (false, false);
-    let mut classes = ClassSet::USUAL;
-    let mut args = args.iter();
-    while let Some(arg) = args.next() {
-        match arg.as_str() {
-            "--classes" => match args.next().and_then(|names| named(names)) {
-                Some(named) => classes = named,
-                None => {
-                    writeln!(output, "--classes needs names of classes\n{USAGE}")?;
-                    return Ok(ExitCode::from(2));
-                }
-            },
-            "--jsonl" => jsonl = true,
-            "--explain" => explain = true,
-            "--help" => {
-                writeln!(output, "{USAGE}")?;
-                return Ok(ExitCode::SUCCESS);
-            }
-            other => {
-                writeln!(output, "unknown option {other}\n{USAGE}")?;
-                return Ok(ExitCode::from(2));
-            }
-        }
+/// Those of `input` and of the writers.
+pub fn run(args: &[String], input: impl BufRead, output: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
+    if args.iter().any(|arg| arg == "--help") {
+        return writeln!(output, "{USAGE}").map(|()| DONE);
     }
+    let order = match Order::parse(args) {
+        Ok(order) => order,
+        Err(problem) => return writeln!(err, "portcullis scan: {problem}\n\n{USAGE}").map(|()| WRONG),
+    };
+    let (mut scanned, mut unreadable) = (0_u64, 0_u64);
     for (number, line) in input.split(b'\n').enumerate() {
         let line = line?;
-        if jsonl {
-            if line.is_empty() {
-                continue;
-            }
-            let Some((id, payload)) = labelled(&line) else {
-                writeln!(output, "line {}: not an object with \"id\" and \"payload\"", number + 1)?;
-                return Ok(ExitCode::from(2));
-            };
-            let finding = injection::scan(payload.as_bytes(), classes);
+        if order.jsonl && line.trim_ascii().is_empty() {
+            continue;
+        }
+        let Some(decision) = order.decide(&line) else {
+            unreadable += 1;
+            writeln!(err, "line {}: not an object with \"id\" and \"payload\"", number + 1)?;
+            continue;
+        };
+        scanned += 1;
+        writeln!(output, "{decision}")?;
+    }
+    if unreadable > 0 {
+        writeln!(err, "lines not understood: {unreadable}")?;
+    }
+    Ok(if scanned == 0 && unreadable > 0 { WRONG } else { DONE })
+}
+
+/// What the command line asks.
+struct Order {
+    jsonl: bool,
+    explain: bool,
+    classes: ClassSet,
+}
+
+impl Order {
+    fn parse(args: &[String]) -> Result<Self, String> {
+        let options = Options::parse(args, &["--classes"], &["--jsonl", "--explain"])?;
+        if let Some(other) = options.rest.first() {
+            return Err(format!("takes no {other}: it reads the standard input"));
+        }
+        let classes = match options.value("--classes") {
+            Some(names) => named(names).ok_or("--classes needs names of classes")?,
+            None => ClassSet::USUAL,
+        };
+        Ok(Self { jsonl: options.has("--jsonl"), explain: options.has("--explain"), classes })
+    }
+
+    /// What is printed for a line; `None`: it is not of the form asked for.
+    fn decide(&self, line: &[u8]) -> Option<String> {
+        if self.jsonl {
+            let (id, payload) = labelled(line)?;
+            let finding = injection::scan(payload.as_bytes(), self.classes);
             let mut decision = serde_json::json!({ "id": id, "class": corpus_name(finding.as_ref()) });
-            if let (true, Some(finding), Some(members)) = (explain, finding, decision.as_object_mut()) {
+            if let (true, Some(finding), Some(members)) = (self.explain, finding, decision.as_object_mut()) {
                 members.insert("rule".into(), finding.rule.into());
                 members.insert("score".into(), finding.score.into());
             }
-            writeln!(output, "{decision}")?;
-        } else {
-            let value = line.strip_suffix(b"\r").unwrap_or(&line);
-            let finding = injection::scan(value, classes);
-            write!(output, "{}", corpus_name(finding.as_ref()))?;
-            if let (true, Some(finding)) = (explain, finding) {
-                write!(output, "\t{}\t{}", finding.rule, finding.score)?;
-            }
-            writeln!(output)?;
+            return Some(decision.to_string());
         }
+        let finding = injection::scan(line.strip_suffix(b"\r").unwrap_or(line), self.classes);
+        let name = corpus_name(finding.as_ref());
+        Some(match finding.filter(|_| self.explain) {
+            Some(finding) => format!("{name}\t{}\t{}", finding.rule, finding.score),
+            None => name.to_owned(),
+        })
     }
-    output.flush()?;
-    Ok(ExitCode::SUCCESS)
 }
 
 /// The classes of a list of names; None when one is none.
@@ -106,11 +124,16 @@ fn corpus_name(finding: Option<&Finding>) -> &'static str {
 mod tests {
     use super::*;
 
-    fn output_of(args: &[&str], input: &str) -> String {
+    /// Exit code, output and errors.
+    fn said(args: &[&str], input: &str) -> (u8, String, String) {
         let args: Vec<String> = args.iter().map(|&arg| arg.to_owned()).collect();
-        let mut output = Vec::new();
-        run(&args, input.as_bytes(), &mut output).unwrap();
-        String::from_utf8(output).unwrap()
+        let (mut output, mut err) = (Vec::new(), Vec::new());
+        let code = run(&args, input.as_bytes(), &mut output, &mut err).unwrap();
+        (code, String::from_utf8(output).unwrap(), String::from_utf8(err).unwrap())
+    }
+
+    fn output_of(args: &[&str], input: &str) -> String {
+        said(args, input).1
     }
 
     #[test]
@@ -125,7 +148,8 @@ mod tests {
         assert_eq!(output_of(&[], input), "none\nnone\nsqli\n");
         assert_eq!(output_of(&["--classes", "nosql,ssrf"], input), "nosql\nssrf\nnone\n");
         assert_eq!(output_of(&["--classes", "all"], input), "nosql\nssrf\nsqli\n");
-        assert!(output_of(&["--classes", "nosqli"], input).starts_with("--classes needs names of classes\n"));
+        let (code, output, err) = said(&["--classes", "nosqli"], input);
+        assert!((code, output.as_str()) == (2, "") && err.contains("--classes needs names of classes\n"), "{err}");
     }
 
     #[test]
@@ -138,8 +162,13 @@ mod tests {
     }
 
     #[test]
-    fn says_which_line_it_cannot_read() {
-        assert_eq!(output_of(&["--jsonl"], "{}\n"), "line 1: not an object with \"id\" and \"payload\"\n");
-        assert!(output_of(&["--what"], "").starts_with("unknown option --what\n"));
+    fn says_which_lines_it_cannot_read_and_scans_the_others() {
+        let good = r#"{"id":"a","payload":"O'Brien"}"#;
+        let wrong = |line: u8| format!("line {line}: not an object with \"id\" and \"payload\"\n");
+        let (code, output, err) = said(&["--jsonl"], &format!("{{}}\n{good}\n\n<html>\n{good}\n"));
+        assert_eq!((code, output.lines().count()), (0, 2));
+        assert_eq!(err, format!("{}{}lines not understood: 2\n", wrong(1), wrong(4)));
+        assert_eq!(said(&["--jsonl"], "{}\n"), (2, String::new(), format!("{}lines not understood: 1\n", wrong(1))));
+        assert_eq!((said(&["--jsonl"], "").0, said(&["--what"], "").0, said(&["a"], "").0), (0, 2, 2));
     }
 }

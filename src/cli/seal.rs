@@ -1,9 +1,9 @@
 //! `portcullis encrypt FILE` and `portcullis decrypt FILE`: what the module does to whole bodies, for files.
 
-use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::time::{Duration, SystemTime};
 
+use super::input;
 use portcullis::fernet::{Freshness, Key, Keys};
 use portcullis::time::Timestamp;
 
@@ -67,7 +67,7 @@ fn sealed(
     let order = order(direction, args).map_err(bad)?;
     let keys = order.keys.iter().map(|name| key(name, variable)).collect::<Result<Vec<_>, _>>().map_err(bad)?;
     let keys = Keys::new(keys).ok_or((BAD, "expected --key VARIABLE".to_owned()))?;
-    let bytes = read(order.file).map_err(|error| bad(format!("{}: {error}", order.file)))?;
+    let bytes = input::bytes(order.file).map_err(|error| bad(format!("{}: {error}", order.file)))?;
     let now = Timestamp::default().after(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default());
     match direction {
         Direction::Encrypt => {
@@ -106,13 +106,4 @@ fn key(name: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Key, Str
     let text = variable(name).ok_or_else(|| format!("{name} is not set"))?;
     let text = zeroize::Zeroizing::new(text);
     Key::parse(text.as_bytes()).ok_or_else(|| format!("{name} is no Fernet key: expected 32 bytes in base64url"))
-}
-
-fn read(file: &str) -> io::Result<Vec<u8>> {
-    if file != "-" {
-        return fs::read(file);
-    }
-    let mut bytes = Vec::new();
-    io::stdin().lock().read_to_end(&mut bytes)?;
-    Ok(bytes)
 }

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use serde_json::{Map, Value, json};
 
 use super::document;
+use super::input;
 use super::options::{Options, now, random, secret};
 use portcullis::jose::algorithm::Algorithm;
 use portcullis::jose::key::Secret;
@@ -97,7 +98,7 @@ struct Provider {
 
 impl Provider {
     fn read(file: &str, name: &str) -> Result<Self, String> {
-        let text = fs::read_to_string(file).map_err(|error| format!("{file}: {error}"))?;
+        let text = input::text(file).map_err(|error| format!("{file}: {error}"))?;
         let found = document::configurations(&text).map_err(|error| format!("{file}: {error}"))?;
         let [only] = found.as_slice() else {
             return Err(format!("{file}: expected one configuration, found {}", found.len()));

@@ -35,6 +35,13 @@ fn check_warns_of_a_burst_that_is_counted_for_longer_than_the_rate() {
 }
 
 #[test]
+fn check_reads_the_standard_input() {
+    let (code, out, err) = portcullis(&["check", "-"], "unmatched: deny\n");
+    assert_eq!((code, out.as_str(), err.as_str()), (0, "-: good, routes: 0\n", ""));
+    assert_eq!(portcullis(&["check", "-"], "unmatched: x\n").0, 2);
+}
+
+#[test]
 fn check_needs_no_environment() {
     let text = "
 secrets: { k: { env: PORTCULLIS_NOT_SET_ANYWHERE } }

@@ -43,6 +43,23 @@ routes:
 }
 
 #[test]
+fn explain_takes_each_option_once_and_no_header_that_cannot_arrive() {
+    let text = "routes: [{ match: { path: /plain }, authenticate: none }]";
+    let explain = |args: &[&str]| portcullis(&[&["explain", "-"], args].concat(), text);
+    let request = ["--request", "GET /plain"];
+    assert_eq!(explain(&request).0, 0, "of the standard input");
+    assert_eq!(explain(&[&request[..], &["--header", "a: b\tc", "--header", "a: é"]].concat()).0, 0);
+    for again in [["--request", "GET /"], ["--client", "192.0.2.1"], ["--status", "200"], ["--body", "x"]] {
+        let (code, _, err) = explain(&[&request[..], &again, &again].concat());
+        assert_eq!((code, err.trim()), (2, format!("{} is given twice", again[0]).as_str()));
+    }
+    for header in ["a b: c", "a: b\r\nc: d", "a: \u{1}", "é: b", ": b", "a"] {
+        let (code, _, err) = explain(&[&request[..], &["--header", header]].concat());
+        assert!(code == 2 && err.starts_with("--header: expected 'NAME: VALUE'"), "{header:?} {err}");
+    }
+}
+
+#[test]
 fn explain_says_where_lots_leave_a_request_unenforced() {
     let file = File::new(
         "lots.yaml",
