@@ -116,6 +116,45 @@ fn script_in_a_sanitised_field_is_looked_for_where_nobody_sanitises_it() {
 }
 
 #[test]
+fn a_body_that_cannot_be_read_goes_on_in_no_mode_where_fields_are_dropped_or_sanitised() {
+    let bio = r#"{"\ud800":1,"bio":"<script>alert(1)</script>"}"#;
+    let id = r#"{"\ud800":1,"id":7}"#;
+    let twice = r#"{"a":1,"a":2,"id":7}"#;
+    let long = format!(r#"{{"id":7,"a":"{}"}}"#, "x".repeat(100_000));
+    for (changing, body) in
+        [("sanitize_html: { fields: [bio] }", bio), ("schema: { properties: { id: { readOnly: true } } }", id)]
+    {
+        for mode in ["mode: monitor", "mode: monitor\n    inspection: { mode: enforce }", "enforce_percent: 0"] {
+            let mut gate = Gate::new(&format!(
+                "
+routes:
+  - match: {{ path: /a }}
+    authenticate: none
+    {mode}
+    body: {{ {changing} }}"
+            ));
+            for (content_type, body, status) in [
+                ("application/json", body, 400),
+                ("application/json", twice, 400),
+                ("application/json", long.as_str(), 413),
+                ("text/plain", r#"{"id":7}"#, 415),
+                ("application/x-www-form-urlencoded", "bio=x", 415),
+            ] {
+                let sent = || post("/a").body(content_type, body);
+                assert_eq!(gate.status(sent()), Some(status), "{changing} {mode} {content_type}");
+                assert_eq!(gate.status(sent().header("content-encoding", "gzip")), Some(415), "{changing} {mode}");
+            }
+            // There is nothing to be changed.
+            assert_eq!(gate.status(post("/a")), None, "{changing} {mode}");
+        }
+    }
+    let mut gate =
+        Gate::new("mode: monitor\nroutes: [{ match: { path: /a }, authenticate: none, body: { schema: {} } }]");
+    assert_eq!(gate.status(post("/a").body("application/json", id)), None);
+    assert_eq!(gate.status(post("/a").body("text/plain", twice)), None);
+}
+
+#[test]
 fn what_is_no_json_document_within_the_limits_is_refused() {
     let mut gate = gate("bodies: { json_depth: 4, json_entries: 20, string_length: 100 }\n");
     let good = r#"{"username":"joe","password":"Passw0rd!"}"#;

@@ -37,7 +37,7 @@ impl BodyStep for EncryptFields {
         Step::Pass
     }
 
-    fn protects(&self) -> bool {
+    fn changes(&self) -> bool {
         true
     }
 }

@@ -1,7 +1,7 @@
 //! Bodies that are judged and changed on their way: requests are held against a schema, their fields sanitised and encrypted, those of responses decrypted or left out.
 //!
 //! However many rules there are, a body is parsed once and written once, as a [`crate::document::Document`]; a request of
-//! which every rule knows from its bytes that it passes, not even that. What cannot be parsed where a rule protects
+//! which every rule knows from its bytes that it passes, not even that. What cannot be parsed where a rule would change
 //! something is refused in every mode.
 
 pub mod decrypt;

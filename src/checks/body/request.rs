@@ -26,8 +26,9 @@ pub trait BodyStep {
         false
     }
 
-    /// A body whose fields cannot be found goes on in no mode.
-    fn protects(&self) -> bool {
+    /// Whether it may change a document. Then a body whose fields cannot be found goes on in no mode: it would go on without
+    /// its protection.
+    fn changes(&self) -> bool {
         false
     }
 }
@@ -65,6 +66,11 @@ impl Check for TransformBody {
 }
 
 impl TransformBody {
+    /// Whether the upstream may get another body than was sent.
+    pub fn changes(&self) -> bool {
+        self.steps.iter().any(|step| step.changes())
+    }
+
     fn whole(&self, body: &[u8], exchange: &mut Exchange, env: &mut Env<'_>) -> Step {
         if is_encoded(exchange) {
             return self.unreadable(BodyRejection::Encoded);
@@ -116,7 +122,7 @@ impl TransformBody {
 
     fn unreadable(&self, why: BodyRejection) -> Step {
         let denial = Denial::Body(why);
-        if self.steps.iter().any(|step| step.protects()) { Step::Refuse(denial) } else { Step::Deny(denial) }
+        if self.changes() { Step::Refuse(denial) } else { Step::Deny(denial) }
     }
 }
 

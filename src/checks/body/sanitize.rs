@@ -35,6 +35,10 @@ impl BodyStep for SanitizeFields {
     fn requires_json(&self) -> bool {
         true
     }
+
+    fn changes(&self) -> bool {
+        true
+    }
 }
 
 impl SanitizeFields {

@@ -40,6 +40,10 @@ impl BodyStep for ValidateBody {
     fn requires_json(&self) -> bool {
         true
     }
+
+    fn changes(&self) -> bool {
+        !self.schema.read_only().is_empty()
+    }
 }
 
 /// Holds a document against the schema in the same walk in which it is inspected.
