@@ -41,7 +41,7 @@ pub(super) struct RequestBody {
 impl RequestBody {
     /// The upstream may get another body than was sent.
     pub(super) fn rewrites(&self) -> bool {
-        self.fields.is_some() || self.whole.is_some()
+        self.fields.as_ref().is_some_and(TransformBody::changes) || self.whole.is_some()
     }
 
     /// One step looks at its fields, and no other.

@@ -184,6 +184,22 @@ fn what_is_no_json_document_within_the_limits_is_refused() {
 }
 
 #[test]
+fn what_vouches_for_a_body_goes_on_with_it_where_nothing_changes_it() {
+    for (body, digest) in [
+        ("schema: { type: object }", Some("sha-256=:x:")),
+        ("schema: { properties: { id: { readOnly: true } } }", None),
+        ("sanitize_html: { fields: [bio] }", None),
+    ] {
+        let mut gate =
+            Gate::new(&format!("routes: [{{ match: {{ path: /a }}, authenticate: none, body: {{ {body} }} }}]"));
+        let sent = post("/a").header("content-digest", "sha-256=:x:").body("application/json", "{}");
+        let outcome = gate.send(sent);
+        assert_eq!((outcome.status, outcome.upstream("content-digest")), (None, digest), "{body}");
+        assert_eq!(outcome.passage.rewrites_body(), digest.is_none(), "{body}");
+    }
+}
+
+#[test]
 fn monitor_mode_reports_what_it_would_refuse() {
     let mut gate = gate("mode: monitor\n");
     let outcome = gate.send(sign_up(r#"{"username":"j o"}"#));
