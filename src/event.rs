@@ -81,10 +81,11 @@ pub enum Severity {
     Critical,
 }
 
-/// What an event says beyond its type. Only what is set is printed; `path` never carries the query.
+/// What an event says beyond its type. Only what is set is printed; `path` carries neither the query nor
+/// parameters.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Details<'a> {
-    /// Canonical path without the query.
+    /// Canonical path without query and parameters.
     #[serde(skip_serializing_if = "str::is_empty", serialize_with = "bounded")]
     pub path: &'a str,
     /// Request method.

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 
 use crate::canonical::path::CanonicalPath;
+use crate::canonical::shown;
 use crate::denial::{CertificateReason, HeaderLine};
 use crate::event::Notice;
 use crate::head::Head;
@@ -110,13 +111,12 @@ impl Exchange {
         head.method() == Some(b"CONNECT") || head.contains("upgrade") && head.method() == Some(b"GET") && !content
     }
 
-    /// The path for events, without the query: the canonical one, or what was sent where that has no canonical form.
+    /// The path for events, as far as it may be told: the canonical one, or what was sent where that has no canonical form.
     pub fn shown_path(&self) -> Cow<'_, str> {
-        if !self.target.host.is_empty() {
-            return Cow::Borrowed(self.target.path());
+        match self.target.host.is_empty() {
+            true => shown(self.head.path().unwrap_or_default()),
+            false => shown(self.target.path().as_bytes()),
         }
-        let sent = self.head.path().unwrap_or_default();
-        String::from_utf8_lossy(sent.split(|byte| *byte == b'?').next().unwrap_or_default())
     }
 
     /// Envoy's request id, for events and problem documents; empty when there is none.

@@ -7,6 +7,8 @@ pub mod networks;
 pub mod origin;
 pub mod path;
 mod rejection;
+mod shown;
 pub mod strip;
 
 pub use rejection::Rejection;
+pub use shown::shown;

@@ -228,6 +228,9 @@ def test_no_secret_and_no_token_is_ever_told(gateway):
             gateway.get(target, headers)
     gateway.get("/things/1?access_token=" + expired)
     gateway.get("/things/1?access_token=" + good)
+    for semicolon in (";", "%3B", "%253b"):
+        for one in (good, expired):
+            assert gateway.event(gateway.get(f"/things;access_token={one}/1".replace(";", semicolon)))
     gateway.post("/open/1", json.dumps({"note": f"{good} <script>alert(1)</script>"}).encode())
     time.sleep(0.1)
     told = gateway.log() + gateway.access_log_file.read_text() + gateway.admin("/stats") + gateway.prometheus()

@@ -156,6 +156,26 @@ fn an_event_says_who_what_where_and_nothing_of_the_query() {
 }
 
 #[test]
+fn no_event_tells_a_parameter_of_the_path() {
+    for allowed in ["", "paths: { parameters: allow }\n"] {
+        let mut gate = Gate::new(&format!(
+            "{allowed}mode: monitor\nroutes: [{{ match: {{ path: '/**' }}, authenticate: [jwt] }}]"
+        ));
+        for path in [
+            "/a;jsessionid=s3cret/b;access_token=s3cret",
+            "/a%3Bjsessionid=s3cret/b;x",
+            "/a%253bjsessionid=s3cret/b?s3cret",
+            "/a;..s3cret/b#s3cret",
+        ] {
+            let events = gate.send(get(path)).events;
+            assert!(!events.is_empty() && events.iter().all(|event| event["details"]["path"] == "/a/b"), "{events:?}");
+        }
+        let events = gate.send(get("/a%3Ftoken=s3cret")).events;
+        assert!(!events.is_empty() && events.iter().all(|event| event["details"]["path"] == "/a"), "{events:?}");
+    }
+}
+
+#[test]
 fn a_flood_of_events_is_cut_by_the_operators_rate_and_counted_whole() {
     let mut gate = Gate::new("events: { sample: 2/m }\nroutes: [{ match: { path: /a }, authenticate: [jwt] }]");
     let printed: usize = (0..5).map(|_| gate.send(get("/a")).events.len()).sum();
