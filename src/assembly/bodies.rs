@@ -5,6 +5,7 @@ use std::rc::Rc;
 use super::access::own_claim;
 use super::features::BUILT;
 use super::secrets::Secrets;
+use super::validation::told_apart;
 use super::{Findings, Shared};
 use portcullis::checks::body::KeyRing;
 use portcullis::checks::body::decrypt::DecryptFields;
@@ -17,6 +18,7 @@ use portcullis::document::{FieldPath, Limits, PathSet};
 use portcullis::fernet::{Key, Keys, token_length};
 use portcullis::pipeline::{ResponseGuard, ResponseGuards};
 use portcullis::policy::roles::RoleSet;
+use portcullis::schema::Schema;
 use portcullis::secrets::SecretSlot;
 use portcullis_config::{self as config, Config, Mode, ResponseOwner};
 
@@ -103,17 +105,18 @@ impl Bodies {
         self.keys.clone().filter(|_| asked)
     }
 
-    /// What is made of a route's requests, after `steps`. Encryption is never off.
+    /// What is made of a route's requests, after `steps`, whose schema tells fields apart. Encryption is never off.
     pub(super) fn request(
         &self,
         body: Option<&config::Body>,
-        mut steps: Vec<Rc<dyn BodyStep>>,
+        (mut steps, schema): (Vec<Rc<dyn BodyStep>>, Option<&Schema>),
         path: &str,
         findings: &mut Findings,
     ) -> RequestBody {
         let Some(body) = body else { return RequestBody::default() };
         if let Some(keys) = self.keys(!body.encrypt.is_empty()) {
-            let fields = paths(&body.encrypt, &format!("{path}.body.encrypt"), findings);
+            let fields = list(&body.encrypt, &format!("{path}.body.encrypt"), findings).into_iter();
+            let fields = PathSet::new(fields.map(|field| told_apart(schema, field)));
             steps.push(Rc::new(EncryptFields { fields, keys }));
         }
         let (limits, limit) = (self.document, self.limit);

@@ -147,7 +147,8 @@ impl Parts<'_> {
             validation.beside = None;
             validation.sanitized.clear();
         }
-        let body = self.bodies.request(body, validation.steps, path, findings);
+        let steps = (validation.steps, validation.schema.as_deref());
+        let body = self.bodies.request(body, steps, path, findings);
         let rewrites_body = body.rewrites();
         let response = route.and_then(|route| route.response.as_ref());
         let unconditional = response.is_some_and(|response| response.owner.is_some()) && mode != Mode::Off;

@@ -24,6 +24,8 @@ pub(super) struct Validation {
     pub(super) sanitized: Vec<Box<str>>,
     /// What no response of the route may show.
     pub(super) write_only: Vec<FieldPath>,
+    /// What the body must be.
+    pub(super) schema: Option<Rc<Schema>>,
 }
 
 pub(super) fn compile(body: Option<&config::Body>, path: &str, findings: &mut Findings) -> Validation {
@@ -33,15 +35,25 @@ pub(super) fn compile(body: Option<&config::Body>, path: &str, findings: &mut Fi
         validation.write_only = schema.write_only().to_vec();
         let schema = Rc::new(schema);
         validation.beside = Some(Rc::new(ValidateBeside(schema.clone())));
-        validation.steps.push(Rc::new(ValidateBody { schema }));
+        validation.steps.push(Rc::new(ValidateBody { schema: schema.clone() }));
+        validation.schema = Some(schema);
     }
     if let Some(sanitize) = &body.sanitize_html
-        && let Some(step) = self::sanitize(sanitize, &format!("{path}.body.sanitize_html"), findings)
+        && let Some(step) =
+            self::sanitize(sanitize, validation.schema.as_deref(), &format!("{path}.body.sanitize_html"), findings)
     {
         validation.sanitized.clone_from(&step.names);
         validation.steps.push(Rc::new(step));
     }
     validation
+}
+
+/// The field, told apart from others that the schema lists.
+pub(super) fn told_apart(schema: Option<&Schema>, field: FieldPath) -> FieldPath {
+    match schema {
+        Some(schema) => schema.told_apart(field),
+        None => field,
+    }
 }
 
 fn schema(body: &config::Body, path: &str, findings: &mut Findings) -> Option<Schema> {
@@ -57,14 +69,19 @@ fn schema(body: &config::Body, path: &str, findings: &mut Findings) -> Option<Sc
     schema.map_err(refuse).ok()
 }
 
-fn sanitize(sanitize: &config::SanitizeHtml, path: &str, findings: &mut Findings) -> Option<SanitizeFields> {
+fn sanitize(
+    sanitize: &config::SanitizeHtml,
+    schema: Option<&Schema>,
+    path: &str,
+    findings: &mut Findings,
+) -> Option<SanitizeFields> {
     if !BUILT.sanitize {
         return None;
     }
     let mut fields = Vec::new();
     for (at, field) in sanitize.fields.iter().enumerate() {
         match FieldPath::parse(field) {
-            Ok(field) => fields.push(field),
+            Ok(field) => fields.push(told_apart(schema, field)),
             Err(error) => findings.error(format!("{path}.fields[{at}]"), error.to_string()),
         }
     }

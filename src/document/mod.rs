@@ -4,6 +4,7 @@
 //! numbers; only white space goes. The grammar is the strict one of [`crate::media::json`]; beyond it, keys that occur
 //! twice in an object, and keys with half a surrogate pair, are refused: recipients read them in different ways.
 
+mod case;
 mod path;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -13,6 +14,7 @@ use std::borrow::Cow;
 
 pub use crate::media::json::Limits;
 use crate::media::json::{self, Container};
+pub(crate) use case::same_but_for_case;
 pub(crate) use path::Word;
 pub use path::{FieldPath, PathError, PathSet, Reading};
 

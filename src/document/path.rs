@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::case::same_but_for_case;
 use super::{Content, Document, Place};
 use crate::media::json::Container;
 
@@ -16,8 +17,18 @@ pub struct FieldPath {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Step {
-    Name(Box<str>),
+    Name {
+        name: Box<str>,
+        /// Names that differ from this one in case alone, and are those of other fields.
+        apart: Box<[Box<str>]>,
+    },
     Every,
+}
+
+impl Step {
+    fn named(name: Box<str>) -> Self {
+        Self::Name { name, apart: Box::default() }
+    }
 }
 
 /// Why a text is no path.
@@ -52,7 +63,7 @@ impl FieldPath {
             match (name.as_str(), std::mem::take(escaped)) {
                 ("", _) => return Err(PathError::EmptyName),
                 ("*", false) => steps.push(Step::Every),
-                _ => steps.push(Step::Name(name.into_boxed_str())),
+                _ => steps.push(Step::named(name.into_boxed_str())),
             }
             Ok(())
         };
@@ -75,20 +86,41 @@ impl FieldPath {
     /// The last name, if the path ends in one: what a field is called.
     pub fn name(&self) -> Option<&str> {
         match self.steps.last()? {
-            Step::Name(name) => Some(name),
+            Step::Name { name, .. } => Some(name),
             Step::Every => None,
         }
     }
+
+    /// The path that tells the fields apart whose names are its own but for case: `others` says which there are beside each
+    /// of its names in turn, and is shown `*` as `None`.
+    pub(crate) fn told_apart(mut self, mut others: impl FnMut(Option<&str>) -> Vec<Box<str>>) -> Self {
+        for step in &mut self.steps {
+            match step {
+                Step::Name { name, apart } => *apart = others(Some(name)).into(),
+                Step::Every => drop(others(None)),
+            }
+        }
+        self
+    }
 }
 
-/// How `*` is read at an array.
+/// How names are read, and `*` at an array.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reading {
-    /// Every element.
+    /// Names letter by letter; every element.
     Narrow,
-    /// Every element, and also every element's every member: whoever wrote the path may have thought of the object alone.
-    /// For rules that had better say too much than too little.
+    /// Names in any case, as some recipients take them. Every element, and also every element's every member: whoever wrote
+    /// the path may have thought of the object alone. For rules that had better say too much than too little.
     Wide,
+}
+
+impl Reading {
+    fn takes(self, key: &str, name: &str, apart: &[Box<str>]) -> bool {
+        key == name
+            || self == Self::Wide
+                && same_but_for_case(key.as_bytes(), name.as_bytes())
+                && !apart.iter().any(|other| **other == *key)
+    }
 }
 
 /// Several paths, followed at once.
@@ -120,7 +152,8 @@ impl PathSet {
         self.0.is_empty()
     }
 
-    /// What the places are called that they name: each is a member by one of these names. `None`: one ends in `*`.
+    /// What the places are called that they name, but for case: each is a member by one of these names. `None`: one ends in
+    /// `*`.
     pub fn names(&self) -> Option<Vec<&str>> {
         self.0.iter().map(FieldPath::name).collect()
     }
@@ -165,8 +198,10 @@ impl PathSet {
             let (further, again) = match (steps.get(at), container) {
                 (Some(Step::Every), Container::Object) => (true, false),
                 (Some(Step::Every), Container::Array) => (true, reading == Reading::Wide),
-                (Some(Step::Name(name)), Container::Object) => (Some(&**name) == key, false),
-                (Some(Step::Name(_)), Container::Array) => (false, true),
+                (Some(Step::Name { name, apart }), Container::Object) => {
+                    (key.is_some_and(|key| reading.takes(key, name, apart)), false)
+                }
+                (Some(Step::Name { .. }), Container::Array) => (false, true),
                 (None, _) => (false, false),
             };
             if further && at + 1 == steps.len() {
@@ -191,10 +226,10 @@ pub(super) fn at_every(document: &Document<'_>, path: &FieldPath) -> Option<Vec<
         let container = document.nodes.get(place.0).map(|node| &node.content);
         match (path.steps.get(at), container) {
             (None, _) => found.push(place),
-            (Some(Step::Name(name)), Some(Content::Container(Container::Object))) => {
+            (Some(Step::Name { name, .. }), Some(Content::Container(Container::Object))) => {
                 ahead.push((document.member(place, name)?, at + 1));
             }
-            (Some(Step::Name(_)), Some(Content::Container(Container::Array))) => {
+            (Some(Step::Name { .. }), Some(Content::Container(Container::Array))) => {
                 ahead.extend(document.children(place).map(|child| (child, at)));
             }
             (Some(Step::Every), Some(Content::Container(_))) => {

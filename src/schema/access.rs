@@ -37,7 +37,8 @@ pub(super) fn compile(schema: &mut Schema, pointers: &[String]) -> Result<(), Ve
     }
     let paths = |wanted: fn(&Node) -> bool| {
         let found = search.found.iter().filter(|(id, _)| schema.node(*id).is_some_and(wanted));
-        found.filter_map(|(_, path)| FieldPath::parse(path).ok()).collect::<Vec<_>>()
+        let parsed = found.filter_map(|(_, path)| FieldPath::parse(path).ok());
+        parsed.map(|path| schema.told_apart(path)).collect::<Vec<_>>()
     };
     let (read_only, write_only) = (paths(|node| node.read_only), paths(|node| node.write_only));
     schema.read_only = PathSet::new(read_only);

@@ -14,6 +14,7 @@ mod pattern;
 mod reading;
 mod reference;
 mod scalar;
+mod spelling;
 #[cfg(test)]
 mod tests;
 mod validate;

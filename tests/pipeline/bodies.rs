@@ -183,6 +183,30 @@ routes:
 }
 
 #[test]
+fn a_field_is_encrypted_decrypted_and_denied_in_whatever_case_its_name_is_written() {
+    let mut gate = gate(
+        "
+routes:
+  - match: { path: /u, methods: [PUT] }
+    authenticate: none
+    body: { encrypt: [ssn, tax.Key], schema: { properties: { tax: { properties: { Key: {}, key: {} } } } } }
+  - { match: { path: /u }, authenticate: none, response: { decrypt: [ssn, tax.Key], fields: { deny: [password] } } }
+  - { match: { path: /allow }, authenticate: none, response: { fields: { allow: [id] } } }",
+    );
+    let sent = r#"{"ssn":"1","SSN":"2","\u017fsn":"3","TAX":{"Key":"4","KEY":"5","key":"6"}}"#;
+    let outcome = gate.send(crate::gate::Request::new("PUT", "/u").body("application/json", sent));
+    let stored = String::from_utf8(outcome.passage.exchange.rewritten_body.clone().unwrap()).unwrap();
+    let tokens = stored.matches("gAAAAA").count();
+    assert_eq!((tokens, stored.contains(r#""key":"6""#)), (5, true), "{stored}");
+    let stored = stored.replacen('{', r#"{"PassWord":"x","#, 1).replace(r#","key":"6""#, "");
+    let mut read = gate.send(get("/u"));
+    let expected = sent.replace(r#","key":"6""#, "");
+    assert_eq!(shown(&gate.respond(&mut read, 200, &stored).0, ""), Ok(expected));
+    let mut read = gate.send(get("/allow"));
+    assert_eq!(shown(&gate.respond(&mut read, 200, r#"{"ID":1,"id":2}"#).0, ""), Ok(r#"{"id":2}"#.to_owned()));
+}
+
+#[test]
 fn a_json_patch_does_not_carry_a_field_past_its_encryption() {
     let mut gate =
         gate("routes: [{ match: { path: /u }, authenticate: none, mode: monitor, body: { encrypt: [ssn] } }]");

@@ -200,6 +200,37 @@ fn what_vouches_for_a_body_goes_on_with_it_where_nothing_changes_it() {
 }
 
 #[test]
+fn a_field_is_dropped_or_sanitised_in_whatever_case_its_name_is_written() {
+    let mut gate = Gate::new(
+        "
+routes:
+  - match: { path: /a }
+    authenticate: none
+    body:
+      schema:
+        properties:
+          is_admin: { readOnly: true }
+          id: { readOnly: true }
+          ID: { type: integer }
+          in: { properties: { at: { readOnly: true }, ID: {} } }
+      sanitize_html: { fields: [bio, in.bio] }",
+    );
+    for (sent, expected) in [
+        (r#"{"Is_Admin":1,"i\u017f_admin":1,"IS_ADMIN":true,"x":1}"#, r#"{"x":1}"#),
+        (r#"{"ID":1,"Id":2,"iD":3,"id":4}"#, r#"{"ID":1}"#),
+        (r#"{"IN":{"At":1,"ID":"x"}}"#, r#"{"IN":{"ID":"x"}}"#),
+        (
+            r#"{"Bio":"<i>a</i>","IN":[{"BIO":"<i>a</i>","no":"<i>a</i>"}]}"#,
+            r#"{"Bio":"a","IN":[{"BIO":"a","no":"<i>a</i>"}]}"#,
+        ),
+    ] {
+        let outcome = gate.send(post("/a").body("application/json", sent));
+        assert_eq!(received(&outcome).as_deref(), Some(expected), "{sent}");
+    }
+    assert_eq!(received(&gate.send(post("/a").body("application/json", r#"{"ID": 1}"#))), None);
+}
+
+#[test]
 fn monitor_mode_reports_what_it_would_refuse() {
     let mut gate = gate("mode: monitor\n");
     let outcome = gate.send(sign_up(r#"{"username":"j o"}"#));
