@@ -178,6 +178,11 @@ pub const fn token_length(plain: usize) -> usize {
     blocks.saturating_mul(BLOCK).saturating_add(OVERHEAD).div_ceil(3).saturating_mul(4)
 }
 
+/// Bytes of the token for a text of `plain` bytes where it is base64-coded once more.
+pub const fn stored_length(plain: usize) -> usize {
+    token_length(plain).div_ceil(3).saturating_mul(4)
+}
+
 const VERSION: u8 = 0x80;
 const BLOCK: usize = 16;
 /// Version, timestamp, initialisation vector.

@@ -15,7 +15,7 @@ use portcullis::checks::body::project::Projection;
 use portcullis::checks::body::request::{BodyStep, TransformBody};
 use portcullis::checks::body::response::TransformResponse;
 use portcullis::document::{FieldPath, Limits, PathSet};
-use portcullis::fernet::{Key, Keys, token_length};
+use portcullis::fernet::{Key, Keys, stored_length};
 use portcullis::pipeline::{ResponseGuard, ResponseGuards};
 use portcullis::policy::roles::RoleSet;
 use portcullis::schema::Schema;
@@ -146,10 +146,13 @@ impl Bodies {
         let decrypt = self.keys(!response.decrypt.is_empty());
         let whole = self.keys(response.decrypt_whole);
         let (mut limits, mut limit) = (self.document, self.limit);
-        // What was sent to be encrypted comes back as long as its token.
-        if decrypt.is_some() || whole.is_some() {
-            limit = token_length(limit);
-            limits.string_length = token_length(limits.string_length);
+        // What was sent to be encrypted comes back as its tokens.
+        if decrypt.is_some() {
+            limit = room_for_tokens(limit, limits.entries);
+            limits.string_length = stored_length(limits.string_length);
+        }
+        if whole.is_some() {
+            limit = stored_length(limit);
         }
         let check = TransformResponse {
             whole,
@@ -167,6 +170,14 @@ impl Bodies {
         let guard = ResponseGuard { check: Rc::new(check), mode };
         ResponseGuards { guards: Rc::from([guard]), limit }
     }
+}
+
+/// Bytes of a document of `plain` bytes when each of its values, at most `entries`, became a token: each may be as short as a
+/// digit and a comma, and grows by what a token has beside its text.
+fn room_for_tokens(plain: usize, entries: usize) -> usize {
+    const QUOTES: usize = 2;
+    let values = entries.min(plain / 2).saturating_add(1);
+    stored_length(plain).saturating_add(values.saturating_mul(stored_length(0) + QUOTES))
 }
 
 fn projection(
