@@ -16,6 +16,7 @@
 )]
 
 pub mod account;
+pub mod caching;
 pub mod canonical;
 pub mod check;
 pub mod checks;

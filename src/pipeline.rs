@@ -425,6 +425,11 @@ impl Passage {
         self.rewrites_body
     }
 
+    /// What goes out is for its caller alone: no shared cache may keep it.
+    pub fn is_private(&self) -> bool {
+        self.response.is_private
+    }
+
     /// Lots were drawn, and nothing of it is enforced.
     pub fn monitored(&self) -> bool {
         self.monitored

@@ -167,8 +167,9 @@ impl Bodies {
         if check.whole.is_none() && check.owner.is_none() && check.fields.is_none() && check.decrypt.is_none() {
             return ResponseGuards::none();
         }
+        let is_private = check.is_private();
         let guard = ResponseGuard { check: Rc::new(check), mode };
-        ResponseGuards { guards: Rc::from([guard]), limit }
+        ResponseGuards { guards: Rc::from([guard]), limit, is_private }
     }
 }
 

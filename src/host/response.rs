@@ -1,8 +1,10 @@
 //! Changes to the response at the host.
 
 use crate::abi::{self, Buffer, Map};
+use portcullis::caching::for_one_client;
 use portcullis::checks::browser::cookies::CookieAttributes;
 use portcullis::denial::LocalReply;
+use portcullis::exchange::HeaderEdit;
 use portcullis::head::Head;
 
 /// Adds to the cookies that the upstream sets what they lack, in their order.
@@ -43,6 +45,16 @@ pub fn forget_absent_body() {
     withdraw_digests();
     if abi::header(Map::ResponseHeaders, "content-length").is_some_and(|length| length != b"0") {
         let _ = abi::remove_header(Map::ResponseHeaders, b"content-length");
+    }
+}
+
+/// Lets only caches of its one client keep the response with this head.
+pub fn keep_from_shared_caches(head: &Head) {
+    for edit in for_one_client(head) {
+        let _ = match edit {
+            HeaderEdit::Remove(name) => abi::remove_header(Map::ResponseHeaders, &name),
+            HeaderEdit::Set(name, value) => abi::set_header(Map::ResponseHeaders, name.as_bytes(), &value),
+        };
     }
 }
 

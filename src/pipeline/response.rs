@@ -18,6 +18,8 @@ pub struct ResponseGuards {
     pub guards: Rc<[ResponseGuard]>,
     /// Bytes of a body that can be held.
     pub limit: usize,
+    /// What goes out is for its caller alone: no shared cache may keep it.
+    pub is_private: bool,
 }
 
 /// A check of responses with what is done with its word.
@@ -31,7 +33,7 @@ pub struct ResponseGuard {
 impl ResponseGuards {
     /// Nothing decides.
     pub fn none() -> Self {
-        Self { guards: Rc::from([]), limit: 0 }
+        Self { guards: Rc::from([]), limit: 0, is_private: false }
     }
 }
 

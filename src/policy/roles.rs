@@ -10,6 +10,11 @@ pub const MAX_ROLES: usize = 128;
 pub struct RoleSet(u128);
 
 impl RoleSet {
+    /// No role is in it.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
     /// At least one role is in both.
     pub const fn intersects(self, other: Self) -> bool {
         self.0 & other.0 != 0

@@ -273,6 +273,19 @@ def test_the_upstream_is_asked_for_what_can_be_read(gateway, serve):
             assert [answer.upstream.header(name) for name, _ in asked] == expected, base
 
 
+def test_no_shared_cache_may_keep_what_depends_on_who_asks(gateway, behind, serve):
+    said = [JSON, ("cache-control", "public, max-age=600"), ("cache-control", "s-maxage=9"), ("cdn-cache-control", "max-age=9")]
+    for at in (gateway, behind):
+        for send in (at.send, at.send2):
+            for method, status, body in [("GET", 200, b'{"id":1}'), ("HEAD", 200, b'{"id":1}'), ("GET", 304, b"")]:
+                answer = send(method, serve("users", body, status, said))
+                assert (answer.status, answer.all("cache-control")) == (status, ["private, max-age=600"])
+                assert answer.header("cdn-cache-control") is None
+            assert send("GET", serve("users", b"{}")).header("cache-control") == "private"
+            for base in ("denied", "plain"):
+                assert "public" in send("GET", serve(base, b"{}", headers=said)).all("cache-control")[0]
+
+
 MINE, THEIRS = {"user_id": "42", "total": 1}, {"user_id": "43", "total": "s3cret"}
 
 

@@ -237,6 +237,22 @@ routes:
 }
 
 #[test]
+fn what_depends_on_who_asks_is_its_callers_alone() {
+    for (response, is_private) in [
+        ("fields: { deny: [a] }", false),
+        ("fields: { allow: [a] }", false),
+        ("fields: { allow: [a], allow_all: { roles: [admin] } }", true),
+        ("owner: { field: a, claim: user_id }", true),
+        ("decrypt: [a]", true),
+        ("decrypt_whole: true", true),
+    ] {
+        let mut gate =
+            gate(&format!("routes: [{{ match: {{ path: /a }}, authenticate: none, response: {{ {response} }} }}]"));
+        assert_eq!(gate.send(get("/a")).passage.is_private(), is_private, "{response}");
+    }
+}
+
+#[test]
 fn a_json_patch_does_not_carry_a_field_past_its_encryption() {
     let mut gate =
         gate("routes: [{ match: { path: /u }, authenticate: none, mode: monitor, body: { encrypt: [ssn] } }]");

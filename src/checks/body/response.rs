@@ -74,6 +74,12 @@ impl ResponseCheck for TransformResponse {
 }
 
 impl TransformResponse {
+    /// What goes out is for its caller alone: it depends on who asks, or is kept in secret elsewhere.
+    pub fn is_private(&self) -> bool {
+        let by_role = self.fields.as_ref().is_some_and(|fields| fields.allow.is_some() && !fields.allow_all.is_empty());
+        by_role || self.owner.is_some() || self.decrypt.is_some() || self.whole.is_some()
+    }
+
     /// The body that goes out, where it is another one, and the word about the response.
     fn transformed(
         &self,

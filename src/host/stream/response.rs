@@ -3,15 +3,15 @@
 use super::{Action, HeadIs, Phase, Stream, now, send};
 use crate::abi::{self, Buffer, Map};
 use crate::response::{
-    forget_absent_body, harden_cookies, is_grpc, is_the_proxys_own, remove_trailers, replace_response_body,
-    replace_response_head, vouches, withdraw_digests,
+    forget_absent_body, harden_cookies, is_grpc, is_the_proxys_own, keep_from_shared_caches, remove_trailers,
+    replace_response_body, replace_response_head, vouches, withdraw_digests,
 };
 use crate::vm::parse_status;
 use portcullis::check::Env;
 use portcullis::checks::browser::adds_up;
 use portcullis::denial::{Denial, LocalReply};
 use portcullis::head::Head;
-use portcullis::pipeline::{ResponseArrival, ResponseNext};
+use portcullis::pipeline::{Passage, ResponseArrival, ResponseNext};
 use portcullis::response::Response;
 
 /// Where the upstream's response stands.
@@ -118,6 +118,9 @@ impl Stream {
     /// another body fits it.
     fn await_response(&mut self, limit: usize, ends_with_head: bool) -> Action {
         let head = abi::header_map(Map::ResponseHeaders).ok().and_then(Head::from_host_map).unwrap_or_default();
+        if self.passage.as_ref().is_some_and(Passage::is_private) {
+            keep_from_shared_caches(&head);
+        }
         if !ends_with_head && self.announces_more_than(limit, &head) {
             return self.refuse_by_head();
         }
