@@ -158,6 +158,15 @@ impl PathSet {
         self.0.iter().map(FieldPath::name).collect()
     }
 
+    /// Whether some path has this name, in whatever case.
+    pub fn mentions(&self, name: &str) -> bool {
+        let same = |step: &Step| match step {
+            Step::Name { name: own, .. } => same_but_for_case(own.as_bytes(), name.as_bytes()),
+            Step::Every => false,
+        };
+        self.0.iter().flat_map(|path| &path.steps).any(same)
+    }
+
     /// Every place that one of them names, the outermost where one is in another, in document order. Of a document that is
     /// one scalar, none.
     pub fn places(&self, document: &Document<'_>) -> Vec<Place> {

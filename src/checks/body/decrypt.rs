@@ -28,11 +28,19 @@ impl DecryptFields {
                 };
                 match text {
                     Some(text) => document.set_string(place, text),
-                    None => note(&mut failed, name(document, place)),
+                    None => note(&mut failed, self.name(document, place)),
                 }
             }
         }
         exchange.notices.extend(failed.into_iter().map(|name| failure(Some(name))));
+    }
+
+    /// The nearest key that a path has: what else the keys of a response are is as secret as its values.
+    fn name<'d>(&self, document: &'d Document<'_>, place: Place) -> &'d str {
+        std::iter::successors(Some(place), |place| document.parent(*place))
+            .filter_map(|place| document.key(place))
+            .find(|key| self.fields.mentions(key))
+            .unwrap_or_default()
     }
 
     fn text(&self, token: &str) -> Option<String> {
@@ -66,11 +74,4 @@ fn note(failed: &mut Vec<String>, name: &str) {
     if failed.len() < MAX_NOTICES && !failed.iter().any(|known| known == name) {
         failed.push(name.to_owned());
     }
-}
-
-/// The nearest key: of the place itself, or of the array it stands in.
-fn name<'d>(document: &'d Document<'_>, place: Place) -> &'d str {
-    std::iter::successors(Some(place), |place| document.parent(*place))
-        .find_map(|place| document.key(place))
-        .unwrap_or_default()
 }

@@ -211,7 +211,11 @@ fn what_does_not_decrypt_stays_and_is_told_once_for_each_name() {
     let (word, plain, noted) = judged(&decryption(&["a", "b", "d", "e"]), &[], &body);
     assert_eq!(word, Step::Pass);
     assert_eq!(plain, format!(r#"{{"a":["ok","{broken}","plain",5,null],"b":{{"c":"\u0020"}},"d":"ok"}}"#));
-    assert_eq!(noted, ["decrypt_failed a", "decrypt_failed c"]);
+    assert_eq!(noted, ["decrypt_failed a", "decrypt_failed b"]);
+
+    let body = r#"{"accounts":{"ann@example.com":{"iban":"DE1"},"bob@example.com":"x"}}"#;
+    let (_, _, noted) = judged(&decryption(&["accounts.*"]), &[], body);
+    assert_eq!(noted, ["decrypt_failed accounts"], "a key of the response was told that no path has");
     let (word, same, noted) = judged(&decryption(&["a"]), &[], "<html>");
     assert_eq!((word, same.as_str(), noted), (Step::Pass, "<html>", vec!["decrypt_failed -".to_owned()]));
 }
