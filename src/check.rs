@@ -151,7 +151,7 @@ pub enum Arrival<'a> {
 pub enum BodyArrival<'a> {
     /// All of it.
     Whole(&'a [u8]),
-    /// More than the limit that was asked for; this is its beginning.
+    /// More than the limit that was asked for; this is its beginning, one byte longer than the limit.
     OverLimit(&'a [u8]),
 }
 

@@ -166,9 +166,9 @@ fn walk(assembled: Assembled, request: &Request, host: &NativeHost) -> (u8, Stri
     let (mut passage, mut next) = pipeline.begin(head, request.body.is_none(), &mut env);
     while let Next::AwaitBody { limit } = next {
         let body = request.body.as_deref().unwrap_or_default();
-        let arrival = match body.get(..limit) {
-            Some(start) if body.len() > limit => BodyArrival::OverLimit(start),
-            _ => BodyArrival::Whole(body),
+        let arrival = match body.get(..=limit) {
+            Some(start) => BodyArrival::OverLimit(start),
+            None => BodyArrival::Whole(body),
         };
         next = pipeline.resume(&mut passage, Arrival::Body(arrival), &mut env);
     }

@@ -217,7 +217,7 @@ impl Stream {
     }
 
     fn body_arrived(&mut self, limit: usize) -> Action {
-        let size = self.body.size.min(limit);
+        let size = self.body.size.min(limit.saturating_add(1));
         // Two checks that wait for the body get the same bytes, read once.
         let kept = self.kept.take().filter(|kept| kept.len() == size);
         let bytes = kept.unwrap_or_else(|| Kept::new(abi::buffer(Buffer::RequestBody, size)));

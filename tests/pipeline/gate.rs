@@ -194,9 +194,9 @@ impl Gate {
 
     fn deliver(&mut self, passage: &mut Passage, request: &Request, limit: usize) -> Next {
         let body = request.body.as_deref().expect("a request without a body waits for it");
-        let arrival = match body.get(..limit) {
-            Some(start) if body.len() > limit => BodyArrival::OverLimit(start),
-            _ => BodyArrival::Whole(body),
+        let arrival = match body.get(..=limit) {
+            Some(start) => BodyArrival::OverLimit(start),
+            None => BodyArrival::Whole(body),
         };
         self.resume_with(passage, Arrival::Body(arrival))
     }
