@@ -1,4 +1,4 @@
-//! A whole body as [`Item`]s, by its Content-Type.
+//! A whole body as [`Item`]s, by its Content-Type, and by what its bytes open where that says nothing.
 
 use std::ops::ControlFlow;
 
@@ -6,7 +6,8 @@ use super::content_type::{Charset, ContentType, Media};
 use super::json::{self, Block, Location, Text, Token, Visitor};
 use super::multipart::{self, Boundary, Part};
 use super::xml::{self, Node};
-use super::{Item, Kind, query};
+use super::{Item, Kind, framed, nature, query};
+use crate::document::without_byte_order_mark;
 
 /// The bounds of every kind of body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,10 +42,12 @@ pub enum Error {
     TooManyPairs,
     /// Of a JSON body.
     Json(json::Error),
-    /// Of a multipart form.
+    /// Of a multipart body.
     Multipart(multipart::Error),
     /// Of an XML body.
     Xml(xml::Error),
+    /// Of framed messages.
+    Framed(framed::Error),
 }
 
 /// Who is shown the names and values of a body. A closure is one that sees them all.
@@ -88,31 +91,6 @@ impl<B, F: FnMut(Item<'_>) -> ControlFlow<B>> Reader for F {
     }
 }
 
-/// Shows `reader` every name and value of `body`. A body no reader knows is one value without a name.
-///
-/// Each part of a multipart form is a value as sent; a JSON or XML part is read as well, as far as it is well-formed.
-///
-/// # Errors
-/// The first [`Error`]; items before it have been visited.
-pub fn items<R: Reader>(
-    content_type: &ContentType<'_>,
-    body: &[u8],
-    limits: &Limits,
-    mut reader: R,
-) -> Result<ControlFlow<R::Break>, Error> {
-    let reader = &mut reader;
-    if content_type.charset == Charset::Other {
-        return Err(Error::Charset);
-    }
-    match &content_type.media {
-        Media::Json => json_items(body, &limits.json, reader).map_err(Error::Json),
-        Media::Xml => xml_items(body, &limits.xml, reader).map_err(Error::Xml),
-        Media::Form => form_items(body, limits.pairs, reader),
-        Media::Multipart(boundary) => multipart_items(body, boundary, limits, reader),
-        Media::Text | Media::Grpc | Media::EventStream | Media::Other => Ok(reader.item(value(b"", body, false))),
-    }
-}
-
 /// `?` for a reader that broke off.
 macro_rules! proceed {
     ($flow:expr) => {
@@ -122,8 +100,91 @@ macro_rules! proceed {
     };
 }
 
-fn form_items<R: Reader>(body: &[u8], limit: usize, reader: &mut R) -> Result<ControlFlow<R::Break>, Error> {
-    for pair in query::pairs(body, limit) {
+/// What becomes of a body.
+type Shown<R> = Result<ControlFlow<<R as Reader>::Break>, Error>;
+
+/// Shows `reader` every name and value of `body`. A body that no reader knows is one value without a name.
+///
+/// Each part of a multipart body is a value as sent; a JSON or XML part is read as well, as far as it is well-formed. A form
+/// that holds what no encoder leaves is read as what else it could be, too.
+///
+/// # Errors
+/// The first [`Error`]; items before it have been visited.
+pub fn items<R: Reader>(content_type: &ContentType<'_>, body: &[u8], limits: &Limits, mut reader: R) -> Shown<R> {
+    let reader = &mut reader;
+    let is_text = matches!(content_type.media, Media::Text | Media::EventStream | Media::Other);
+    if content_type.charset == Charset::Other || !is_text && !content_type.charset.has_grammar() {
+        return Err(Error::Charset);
+    }
+    match &content_type.media {
+        Media::Json => json_items(body, &limits.json, reader).map_err(Error::Json),
+        Media::Xml => xml_items(body, &limits.xml, reader).map_err(Error::Xml),
+        Media::Form => form_items(body, limits, reader),
+        Media::Multipart(boundary) => multipart_items(body, boundary, limits, reader),
+        Media::Parts(boundary) => section_items(body, boundary, limits, LEVELS, reader),
+        Media::ConnectJson => message_items(body, limits, reader),
+        Media::GrpcText if !framed::is_plausible_text(body) => Err(Error::Framed(framed::Error::Malformed)),
+        Media::GrpcText => Ok(ControlFlow::Continue(())),
+        Media::Text | Media::Grpc | Media::EventStream | Media::Other => Ok(reader.item(value(b"", body, false))),
+    }
+}
+
+/// Shows `reader` what a body holds whose type says nothing about it: the fields of what it opens, and its text. A body that
+/// may be binary by its type, and is by its bytes, holds nothing that a server would paste into a query.
+///
+/// # Errors
+/// As of [`items`]; but what is malformed is a text.
+pub fn undeclared<R: Reader>(body: &[u8], may_be_binary: bool, limits: &Limits, mut reader: R) -> Shown<R> {
+    undeclared_items(body, may_be_binary, limits, &mut reader)
+}
+
+fn undeclared_items<R: Reader>(body: &[u8], may_be_binary: bool, limits: &Limits, reader: &mut R) -> Shown<R> {
+    if nature::opens_xml_in_ebcdic(body) {
+        return Err(Error::Xml(xml::Error::Encoding { offset: 0 }));
+    }
+    if let Some(text) = nature::from_wide(body) {
+        proceed!(text_items(text.as_bytes(), true, limits, reader)?);
+    }
+    if may_be_binary && nature::is_binary(body) {
+        return Ok(ControlFlow::Continue(()));
+    }
+    text_items(body, false, limits, reader)
+}
+
+fn text_items<R: Reader>(text: &[u8], was_wide: bool, limits: &Limits, reader: &mut R) -> Shown<R> {
+    let document = without_byte_order_mark(text);
+    if let Some(b'{' | b'[') = document.trim_ascii_start().first() {
+        match json_items(document, &limits.json, reader) {
+            // Not JSON after all, or only to servers that read it more leniently.
+            Err(json::Error::Malformed { .. } | json::Error::DuplicateKey { .. }) => {}
+            word => return word.map_err(Error::Json),
+        }
+    }
+    if nature::opens_xml(document) {
+        proceed!(undeclared_xml_items(document, was_wide, limits, reader)?);
+    }
+    Ok(reader.item(value(b"", text, false)))
+}
+
+/// What XML joins is told from its grammar only. Wide characters are told by their bytes, whatever the document declares.
+fn undeclared_xml_items<R: Reader>(document: &[u8], was_wide: bool, limits: &Limits, reader: &mut R) -> Shown<R> {
+    let (charset, content) = xml::declared_charset(document);
+    if charset == Charset::Other && !was_wide {
+        return Err(Error::Xml(xml::Error::Encoding { offset: 0 }));
+    }
+    match xml_items(content, &limits.xml, reader) {
+        Err(xml::Error::Encoding { .. }) => Ok(ControlFlow::Continue(())),
+        word => word.map_err(Error::Xml),
+    }
+}
+
+fn form_items<R: Reader>(body: &[u8], limits: &Limits, reader: &mut R) -> Shown<R> {
+    if nature::opens_a_document(body) {
+        proceed!(undeclared_items(body, false, limits, reader)?);
+    } else if query::is_unencoded(body) {
+        proceed!(unencoded_items(body, limits, reader)?);
+    }
+    for pair in query::pairs(body, limits.pairs) {
         let query::Pair { name: field, value: content, malformed } = pair.map_err(|_| Error::TooManyPairs)?;
         proceed!(reader.item(name(&field, malformed)));
         proceed!(reader.item(value(&field, &content, malformed)));
@@ -131,34 +192,94 @@ fn form_items<R: Reader>(body: &[u8], limit: usize, reader: &mut R) -> Result<Co
     Ok(ControlFlow::Continue(()))
 }
 
-fn multipart_items<R: Reader>(
-    body: &[u8],
-    boundary: &Boundary<'_>,
-    limits: &Limits,
-    reader: &mut R,
-) -> Result<ControlFlow<R::Break>, Error> {
+/// A document in wide characters, or a text that `=` and `&` would take apart.
+fn unencoded_items<R: Reader>(body: &[u8], limits: &Limits, reader: &mut R) -> Shown<R> {
+    if let Some(text) = nature::from_wide(body) {
+        proceed!(text_items(text.as_bytes(), true, limits, reader)?);
+    }
+    for (field, text) in query::texts(body) {
+        proceed!(reader.item(value(field, text, false)));
+    }
+    Ok(ControlFlow::Continue(()))
+}
+
+fn message_items<R: Reader>(body: &[u8], limits: &Limits, reader: &mut R) -> Shown<R> {
+    for message in framed::messages(body) {
+        let message = message.map_err(Error::Framed)?;
+        if !message.is_empty() {
+            proceed!(json_items(message, &limits.json, reader).map_err(Error::Json)?);
+        }
+    }
+    Ok(ControlFlow::Continue(()))
+}
+
+/// Multipart bodies in multipart bodies, the outermost counted.
+const LEVELS: usize = 3;
+
+fn multipart_items<R: Reader>(body: &[u8], boundary: &Boundary<'_>, limits: &Limits, reader: &mut R) -> Shown<R> {
     for part in multipart::parts(body, boundary, &limits.multipart) {
         let part = part.map_err(Error::Multipart)?;
         proceed!(reader.item(name(&part.name, false)));
         for filename in [&part.filename, &part.filename_extended].into_iter().flatten() {
             proceed!(reader.item(value(&part.name, filename, false)));
         }
-        proceed!(part_items(&part, limits, reader));
+        proceed!(part_items(&part, limits, reader)?);
     }
     Ok(ControlFlow::Continue(()))
 }
 
-fn part_items<R: Reader>(part: &Part<'_>, limits: &Limits, reader: &mut R) -> ControlFlow<R::Break> {
-    let declared = part.content_type.map(ContentType::parse);
-    let odd = matches!(declared, Some(Err(_) | Ok(ContentType { charset: Charset::Other, .. })));
-    reader.item(value(&part.name, part.body, odd))?;
+fn part_items<R: Reader>(part: &Part<'_>, limits: &Limits, reader: &mut R) -> Shown<R> {
+    let media = media_of_part(part.content_type)?;
+    if let Some(Media::Multipart(boundary) | Media::Parts(boundary)) = &media {
+        return section_items(part.body, boundary, limits, LEVELS - 1, reader);
+    }
+    proceed!(reader.item(value(&part.name, part.body, false)));
+    let wide = nature::from_wide(part.body);
+    if let Some(text) = &wide {
+        proceed!(reader.item(value(&part.name, text.as_bytes(), false)));
+    }
+    let text = wide.as_ref().map_or(part.body, String::as_bytes);
     // An uploaded file may be broken JSON; its bytes were visited above, so an error hides nothing.
-    let read = match declared {
-        Some(Ok(ContentType { media: Media::Json, .. })) => json_items(part.body, &limits.json, reader).ok(),
-        Some(Ok(ContentType { media: Media::Xml, .. })) => xml_items(part.body, &limits.xml, reader).ok(),
+    let read = match media {
+        Some(Media::Json) => json_items(text, &limits.json, reader).ok(),
+        Some(Media::Xml) => xml_items(text, &limits.xml, reader).ok(),
         _ => None,
     };
-    read.unwrap_or(ControlFlow::Continue(()))
+    Ok(read.unwrap_or(ControlFlow::Continue(())))
+}
+
+fn section_items<R: Reader>(
+    body: &[u8],
+    boundary: &Boundary<'_>,
+    limits: &Limits,
+    levels: usize,
+    reader: &mut R,
+) -> Shown<R> {
+    let inside = levels.checked_sub(1).ok_or(Error::Multipart(multipart::Error::TooManyParts))?;
+    for section in multipart::sections(body, boundary, &limits.multipart) {
+        let section = section.map_err(Error::Multipart)?;
+        proceed!(reader.item(value(b"", &section.headers, false)));
+        let media = media_of_part(section.content_type.as_deref())?;
+        if let Some(Media::Multipart(boundary) | Media::Parts(boundary)) = &media {
+            proceed!(section_items(&section.body, boundary, limits, inside, reader)?);
+            continue;
+        }
+        proceed!(undeclared_items(&section.body, media == Some(Media::Other), limits, reader)?);
+        if media == Some(Media::Xml) {
+            proceed!(xml_items(&section.body, &limits.xml, reader).map_err(Error::Xml)?);
+        }
+    }
+    Ok(ControlFlow::Continue(()))
+}
+
+/// What a part says it is. One that says it in no way that is read says nothing, unless it may name a charset.
+fn media_of_part(content_type: Option<&[u8]>) -> Result<Option<Media<'_>>, Error> {
+    let Some(written) = content_type else { return Ok(None) };
+    match ContentType::parse(written) {
+        Ok(declared) if declared.charset != Charset::Other => Ok(Some(declared.media)),
+        Err(_) if !written.to_ascii_lowercase().windows(7).any(|word| word == b"charset") => Ok(None),
+        _ => Err(Error::Charset),
+    }
 }
 
 fn json_items<R: Reader>(
@@ -272,8 +393,10 @@ mod tests {
     fn a_broken_part_is_still_visited_as_sent() {
         let form = "--b\r\nContent-Disposition: form-data; name=f\r\nContent-Type: application/json\r\n\r\n{]\r\n--b--";
         assert_eq!(read("multipart/form-data; boundary=b", form).unwrap(), ["f", "f={]"]);
-        let form = form.replace("/json", "/json; charset=utf-16");
-        assert_eq!(read("multipart/form-data; boundary=b", &form).unwrap(), ["f", "f={]!"]);
+        for hidden in ["/json; charset=utf-16", "/json; charset=utf-8; charset=utf-16", "; Charset*=utf-16"] {
+            assert_eq!(read("multipart/form-data; boundary=b", &form.replace("/json", hidden)), Err(Error::Charset));
+        }
+        assert_eq!(read("multipart/form-data; boundary=b", &form.replace("/json", "")).unwrap(), ["f", "f={]"]);
     }
 
     #[test]

@@ -21,14 +21,21 @@ pub enum Media<'a> {
     Json,
     /// `application/x-www-form-urlencoded`.
     Form,
-    /// `multipart/form-data`. Other multipart types have no fields and are [`Media::Other`].
+    /// `multipart/form-data`.
     Multipart(Boundary<'a>),
+    /// Any other `multipart/*`: documents without names.
+    Parts(Boundary<'a>),
     /// `application/xml`, `text/xml`, any `+xml` (HTML is text).
     Xml,
     /// Any other `text/*`.
     Text,
-    /// `application/grpc` and `application/grpc+...`: framed messages, never held.
+    /// `application/grpc`, `application/grpc-web`, `application/connect`, each with or without `+...`: framed messages, never
+    /// held.
     Grpc,
+    /// `application/grpc-web-text`, with or without `+...`: the same in base64.
+    GrpcText,
+    /// `application/connect+json`: framed JSON.
+    ConnectJson,
     /// `text/event-stream`: never held.
     EventStream,
     /// Anything else.
@@ -44,6 +51,9 @@ pub enum Charset {
     Utf8,
     /// ISO-8859-1 or Windows-1252: the same ASCII bytes.
     Latin1,
+    /// Another in which each character of ASCII is one byte, its own. Beyond it a byte may seem to be one, such as a
+    /// backslash: texts can be looked at, but no grammar holds.
+    AsciiBased,
     /// Any other: a recipient that honours it reads other characters than the bytes show (UTF-16, UTF-7, EBCDIC).
     Other,
 }
@@ -55,7 +65,7 @@ pub enum Error {
     Malformed,
     /// `boundary` or `charset` occurs twice, or in the form of RFC 2231 (`boundary*=`, `boundary*0=`).
     AmbiguousParameter,
-    /// `multipart/form-data` without a boundary, or with one that RFC 2046 does not allow.
+    /// `multipart/*` without a boundary, or with one that RFC 2046 does not allow.
     Boundary,
 }
 
@@ -97,8 +107,54 @@ impl Charset {
         if ["iso-8859-1", "latin1", "windows-1252"].iter().any(is) {
             return Self::Latin1;
         }
-        Self::Other
+        let based = ASCII_BASED.iter().any(is) || is_of_a_family(&name.to_ascii_lowercase());
+        if based { Self::AsciiBased } else { Self::Other }
     }
+
+    /// Whether the grammars of JSON, XML and forms are found in such bytes.
+    pub const fn has_grammar(self) -> bool {
+        matches!(self, Self::Unstated | Self::Utf8 | Self::Latin1)
+    }
+}
+
+/// Of the Encoding Standard, and `binary`, by which some tools say that there is none.
+const ASCII_BASED: [&str; 27] = [
+    "binary",
+    "big5",
+    "big5-hkscs",
+    "cp866",
+    "cp932",
+    "cp936",
+    "cp949",
+    "cp950",
+    "euc-jp",
+    "euc-kr",
+    "euc-tw",
+    "gb18030",
+    "gb2312",
+    "gbk",
+    "ibm866",
+    "koi8-r",
+    "koi8-u",
+    "ks_c_5601-1987",
+    "latin2",
+    "latin9",
+    "macintosh",
+    "ms932",
+    "shift-jis",
+    "shift_jis",
+    "sjis",
+    "tis-620",
+    "windows-31j",
+];
+
+/// ISO 8859 and the code pages of Windows.
+fn is_of_a_family(name: &[u8]) -> bool {
+    let number =
+        |family: &[u8]| name.strip_prefix(family).and_then(|rest| std::str::from_utf8(rest).ok()?.parse().ok());
+    let iso = [&b"iso-8859-"[..], b"iso8859-", b"iso_8859-"].into_iter().find_map(number);
+    let windows = [&b"windows-"[..], b"cp"].into_iter().find_map(number);
+    matches!(iso, Some(1..=16_u16)) || matches!(windows, Some(874 | 1250..=1258_u16))
 }
 
 fn type_and_subtype(essence: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -111,12 +167,15 @@ fn type_and_subtype(essence: &[u8]) -> Option<(&[u8], &[u8])> {
 fn media<'a>(kind: &[u8], subtype: &[u8], boundary: Option<Cow<'a, [u8]>>) -> Result<Media<'a>, Error> {
     let (kind, subtype) = (kind.to_ascii_lowercase(), subtype.to_ascii_lowercase());
     Ok(match (&*kind, &*subtype) {
-        (b"multipart", b"form-data") => Media::Multipart(boundary.and_then(Boundary::new).ok_or(Error::Boundary)?),
-        (b"application", b"x-www-form-urlencoded") => Media::Form,
-        // Before `+json`: application/grpc+json is framed, too.
-        (b"application", grpc) if grpc == b"grpc" || grpc.starts_with(b"grpc+") || grpc.starts_with(b"grpc-") => {
-            Media::Grpc
+        (b"multipart", subtype) => {
+            let boundary = boundary.and_then(Boundary::new).ok_or(Error::Boundary)?;
+            if subtype == b"form-data" { Media::Multipart(boundary) } else { Media::Parts(boundary) }
         }
+        (b"application", b"x-www-form-urlencoded") => Media::Form,
+        // Before `+json`: these are framed, too.
+        (b"application", b"connect+json") => Media::ConnectJson,
+        (b"application", subtype) if is_coded(subtype, b"grpc-web-text") => Media::GrpcText,
+        (b"application", subtype) if FRAMED.iter().any(|base| is_coded(subtype, base)) => Media::Grpc,
         (b"text", b"event-stream") => Media::EventStream,
         (b"application" | b"text", b"json") => Media::Json,
         (b"application" | b"text", b"xml") => Media::Xml,
@@ -125,6 +184,13 @@ fn media<'a>(kind: &[u8], subtype: &[u8], boundary: Option<Cow<'a, [u8]>>) -> Re
         (b"text", _) => Media::Text,
         _ => Media::Other,
     })
+}
+
+const FRAMED: [&[u8]; 3] = [b"grpc", b"grpc-web", b"connect"];
+
+/// Whether the subtype is `base`, alone or with the name of a codec behind a plus.
+fn is_coded(subtype: &[u8], base: &[u8]) -> bool {
+    subtype.strip_prefix(base).is_some_and(|codec| matches!(codec.first(), None | Some(b'+')))
 }
 
 #[cfg(test)]
@@ -154,11 +220,25 @@ mod tests {
             ("application/grpc", Media::Grpc),
             ("application/grpc+json", Media::Grpc),
             ("application/grpc-web+proto", Media::Grpc),
+            ("application/grpc-web-text", Media::GrpcText),
+            ("application/grpc-web-text+proto", Media::GrpcText),
+            ("application/connect+proto", Media::Grpc),
+            ("application/connect+json", Media::ConnectJson),
+            ("application/grpc-like", Media::Other),
+            ("application/connected+json", Media::Json),
             ("application/octet-stream", Media::Other),
-            ("multipart/related; boundary=x", Media::Other),
             ("application/jsonp", Media::Other),
         ] {
             assert_eq!(media_of(value), Ok(expected), "{value}");
+        }
+    }
+
+    #[test]
+    fn every_multipart_type_has_parts() {
+        for value in
+            ["multipart/related; boundary=x", "Multipart/Mixed; boundary=x", "multipart/form-data2; boundary=x"]
+        {
+            assert!(matches!(media_of(value), Ok(Media::Parts(_))), "{value}");
         }
     }
 
@@ -192,6 +272,7 @@ mod tests {
             ("multipart/form-data; boundary*0=a; boundary*1=b", Error::AmbiguousParameter),
             ("application/json; charset=utf-8; charset=utf-16", Error::AmbiguousParameter),
             ("multipart/form-data", Error::Boundary),
+            ("multipart/mixed", Error::Boundary),
             ("multipart/form-data; boundary=\"\"", Error::Boundary),
             ("multipart/form-data; boundary=\"a \"", Error::Boundary),
             ("multipart/form-data; boundary=\"a\\\"b\"", Error::Boundary),
@@ -209,6 +290,11 @@ mod tests {
             ("application/json; charset=UTF-8", Charset::Utf8),
             ("application/json; charset=\"utf-8\"", Charset::Utf8),
             ("text/plain; charset=ISO-8859-1", Charset::Latin1),
+            ("text/csv; charset=ISO-8859-15", Charset::AsciiBased),
+            ("text/csv; charset=cp1251", Charset::AsciiBased),
+            ("text/csv; charset=Shift_JIS", Charset::AsciiBased),
+            ("text/csv; charset=iso-8859-17", Charset::Other),
+            ("text/csv; charset=cp037", Charset::Other),
             ("application/json; charset=utf-16", Charset::Other),
             ("application/x-www-form-urlencoded; charset=ibm037", Charset::Other),
             ("text/xml; charset=utf-7", Charset::Other),

@@ -7,8 +7,10 @@
 pub mod body;
 pub mod content_type;
 pub mod cookie;
+pub mod framed;
 pub mod json;
 pub mod multipart;
+pub mod nature;
 mod parameters;
 pub mod percent;
 pub mod query;

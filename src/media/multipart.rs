@@ -1,7 +1,9 @@
-//! multipart/form-data (RFC 7578 over RFC 2046), read strictly from one slice.
+//! multipart/form-data (RFC 7578 over RFC 2046), read strictly from one slice; [`sections`] reads the other types.
 //!
 //! Recipients differ in what they forgive: text around the parts, bare line feeds, folded headers, transfer encodings,
 //! RFC 2231 names. A body that needs forgiveness is refused, since what one recipient skips another may read.
+
+mod sections;
 
 use std::borrow::Cow;
 
@@ -11,6 +13,8 @@ use super::content_type::Charset;
 use super::parameters::{self, Parameter, is_token};
 use super::percent;
 use super::query::split_once;
+
+pub use sections::{Section, Sections, sections};
 
 /// The delimiter of the parts: 1 to 70 bytes of RFC 2046's `bchars`, no space at the end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,13 +109,36 @@ pub enum Error {
 
 /// Reads the parts of `body` in order; ends after an error or the closing delimiter.
 pub fn parts<'a>(body: &'a [u8], boundary: &Boundary<'_>, limits: &Limits) -> Parts<'a> {
-    let delimiter = [b"--", boundary.as_bytes()].concat();
-    Parts { body, at: Some(0), left: limits.parts, limits: *limits, finder: Finder::new(&delimiter).into_owned() }
+    Parts(Cuts::new(body, boundary, limits))
 }
 
 /// The iterator of [`parts`].
 #[derive(Clone, Debug)]
-pub struct Parts<'a> {
+pub struct Parts<'a>(Cuts<'a>);
+
+impl<'a> Iterator for Parts<'a> {
+    type Item = Result<Part<'a>, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let cut = self.0.next()?.and_then(|cut| part(&cut, self.0.limits.name_length));
+        if cut.is_err() {
+            self.0.at = None;
+        }
+        Some(cut)
+    }
+}
+
+/// What stands between two delimiters.
+struct Cut<'a> {
+    headers: &'a [u8],
+    body: &'a [u8],
+    /// Bytes from the start of the body to that of its headers.
+    offset: usize,
+}
+
+/// Cuts a body at its delimiters; ends after an error.
+#[derive(Clone, Debug)]
+struct Cuts<'a> {
     body: &'a [u8],
     /// Where the next delimiter starts; nothing once ended.
     at: Option<usize>,
@@ -119,24 +146,31 @@ pub struct Parts<'a> {
     limits: Limits,
     /// Of the delimiter without its line end.
     finder: Finder<'static>,
+    /// Lines may be empty before the first delimiter and after the last.
+    blank_around: bool,
 }
 
-impl<'a> Iterator for Parts<'a> {
-    type Item = Result<Part<'a>, Error>;
+impl<'a> Iterator for Cuts<'a> {
+    type Item = Result<Cut<'a>, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let delimiter = self.at.take()?;
-        self.part_after(delimiter).transpose()
+        self.cut_after(delimiter).transpose()
     }
 }
 
-impl<'a> Parts<'a> {
-    fn part_after(&mut self, delimiter: usize) -> Result<Option<Part<'a>>, Error> {
+impl<'a> Cuts<'a> {
+    fn new(body: &'a [u8], boundary: &Boundary<'_>, limits: &Limits) -> Self {
+        let finder = Finder::new(&[b"--", boundary.as_bytes()].concat()).into_owned();
+        Self { body, at: Some(0), left: limits.parts, limits: *limits, finder, blank_around: false }
+    }
+
+    fn cut_after(&mut self, delimiter: usize) -> Result<Option<Cut<'a>>, Error> {
         let Some(after) = self.from(delimiter).strip_prefix(self.finder.needle()) else {
             return Err(Error::Delimiter { offset: delimiter });
         };
         if let Some(epilogue) = after.strip_prefix(b"--") {
-            let clean = matches!(epilogue, b"" | b"\r\n");
+            let clean = matches!(epilogue, b"" | b"\r\n") || self.blank_around && epilogue.trim_ascii().is_empty();
             return if clean { Ok(None) } else { Err(Error::Delimiter { offset: self.body.len() - epilogue.len() }) };
         }
         let offset = self.body.len() - after.len();
@@ -149,7 +183,7 @@ impl<'a> Parts<'a> {
         let end = self.end_of_part(content)?;
         self.at = Some(end + 2);
         let body = self.body.get(content..end).unwrap_or_default();
-        part(headers, body, start, self.limits.name_length).map(Some)
+        Ok(Some(Cut { headers, body, offset: start }))
     }
 
     /// The header lines behind the line end at `offset`, and where the content starts.
@@ -186,15 +220,12 @@ impl<'a> Parts<'a> {
     }
 }
 
-fn part<'a>(headers: &'a [u8], body: &'a [u8], offset: usize, name_length: usize) -> Result<Part<'a>, Error> {
+fn part<'a>(cut: &Cut<'a>, name_length: usize) -> Result<Part<'a>, Error> {
+    let Cut { headers, body, offset } = *cut;
     let malformed = Error::Header { offset };
     let mut disposition = None;
     let mut content_type = None;
-    let mut lines = Some(headers).filter(|headers| !headers.is_empty());
-    while let Some(rest) = lines {
-        let end = memmem::find(rest, b"\r\n");
-        let line = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
-        lines = end.and_then(|end| rest.get(end + 2..));
+    for line in lines(headers) {
         let (name, value) = field(line).ok_or(malformed)?;
         let repeated = match &*name.to_ascii_lowercase() {
             b"content-disposition" => disposition.replace(value).is_some(),
@@ -212,6 +243,16 @@ fn part<'a>(headers: &'a [u8], body: &'a [u8], offset: usize, name_length: usize
         return Err(Error::NameTooLong { offset });
     }
     Ok(Part { name, filename, filename_extended, content_type, headers, body })
+}
+
+fn lines(headers: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(headers).filter(|headers| !headers.is_empty());
+    std::iter::from_fn(move || {
+        let lines = rest?;
+        let end = memmem::find(lines, b"\r\n");
+        rest = end.and_then(|end| lines.get(end + 2..));
+        lines.get(..end.unwrap_or(lines.len()))
+    })
 }
 
 /// A header line; folded lines have no name of their own and are refused with it.
@@ -272,7 +313,7 @@ fn extended_value(value: &[u8]) -> Option<Vec<u8>> {
     match Charset::named(charset) {
         Charset::Utf8 => std::str::from_utf8(&decoded.bytes).ok().map(|text| text.as_bytes().to_vec()),
         Charset::Latin1 => Some(decoded.bytes.iter().map(|byte| char::from(*byte)).collect::<String>().into_bytes()),
-        Charset::Unstated | Charset::Other => None,
+        Charset::Unstated | Charset::AsciiBased | Charset::Other => None,
     }
 }
 

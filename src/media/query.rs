@@ -65,6 +65,48 @@ impl<'a> Pairs<'a> {
     }
 }
 
+/// Whether bytes occur that no encoder of forms leaves as they are. Sloppy clients do; so does what is no form.
+pub fn is_unencoded(raw: &[u8]) -> bool {
+    raw.iter().any(|byte| !matches!(byte, b'!'..=b'~') || b"\"'<>\\^`{|}".contains(byte))
+}
+
+/// What the pairs hide from whoever takes `raw` for a text: pieces in which the separators are text as well. A piece ends
+/// where `&` and a plain pair follow. Of one that begins with a plain name and `=` the rest is given, under that name; one in
+/// which nothing else is separated goes without.
+pub fn texts(raw: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let mut rest = Some(raw);
+    let pieces = std::iter::from_fn(move || {
+        let piece = rest?;
+        let mut separators = memchr::memchr_iter(b'&', piece);
+        let end = separators.find(|at| piece.get(at + 1..).is_some_and(begins_plainly));
+        rest = end.and_then(|end| piece.get(end + 1..));
+        piece.get(..end.unwrap_or(piece.len()))
+    });
+    pieces.filter_map(|piece| match plain_name(piece) {
+        (_, []) => None,
+        (name @ [_, ..], [b'=', value @ ..]) => Some((name, value)).filter(|_| memchr(b'&', value).is_some()),
+        _ => Some((&b""[..], piece)),
+    })
+}
+
+/// Whether a name follows such as programs give, and its `=`.
+pub(super) fn opens_a_form(bytes: &[u8]) -> bool {
+    matches!(plain_name(bytes), ([_, ..], [b'=', ..]))
+}
+
+/// Whether a pair follows whose name is such, or a name without a value.
+fn begins_plainly(bytes: &[u8]) -> bool {
+    matches!(plain_name(bytes), ([_, ..], [] | [b'=' | b'&', ..]))
+}
+
+/// The name that begins `bytes`, empty where none does, and what follows it.
+fn plain_name(bytes: &[u8]) -> (&[u8], &[u8]) {
+    const LONGEST: usize = 128;
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-.[]%".contains(byte);
+    let length = bytes.iter().take(LONGEST).take_while(|byte| plain(byte)).count();
+    bytes.split_at_checked(length).unwrap_or_default()
+}
+
 fn pair(piece: &[u8]) -> Pair<'_> {
     let (name, value) = split_once(piece, b'=');
     let Decoded { bytes: name, malformed: name_malformed } = percent::decode_form(name);
@@ -85,6 +127,27 @@ mod tests {
     use super::*;
 
     type Plain = (Vec<u8>, Vec<u8>, bool);
+
+    #[test]
+    fn yields_the_texts_that_pairs_take_apart() {
+        for (raw, expected) in [
+            ("", &[][..]),
+            ("a=1&b=2", &[]),
+            ("a=1 = 2&b[0]=it's", &[]),
+            ("fish & chips", &[("", "fish & chips")]),
+            ("a=fish & chips&b=2", &[("a", "fish & chips")]),
+            ("a=fine, &b&c", &[]),
+            ("flag", &[]),
+            ("a&b c&d=1", &[("", "a&b c")]),
+            ("hello <a b=c>&d=1", &[("", "hello <a b=c>")]),
+            ("a=1&&b=2&=3", &[("a", "1&"), ("b", "2&=3")]),
+        ] {
+            let read: Vec<_> = texts(raw.as_bytes()).map(|(name, text)| (name.to_vec(), text.to_vec())).collect();
+            let expected: Vec<_> =
+                expected.iter().map(|(name, text)| (name.as_bytes().to_vec(), text.as_bytes().to_vec())).collect();
+            assert_eq!(read, expected, "{raw}");
+        }
+    }
 
     fn read(raw: &[u8]) -> Vec<Plain> {
         pairs(raw, usize::MAX).map(|pair| pair.unwrap()).map(|p| (p.name.into(), p.value.into(), p.malformed)).collect()

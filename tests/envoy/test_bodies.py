@@ -259,3 +259,47 @@ def test_expect_100_continue_does_not_hang(gateway):
         connection.reader.readline()
         connection.send(b"{}")
         assert connection.read("POST").status == 200
+
+
+@pytest.mark.parametrize("kind", ["application/octet-stream", "image/png", "text/csv", "application/x-www-form-urlencoded"])
+def test_an_injection_is_seen_in_any_unicode_whatever_the_body_is_called(gateway, kind):
+    for encoding in ("utf-16", "utf-16-be", "utf-16-le", "utf-32", "utf-32-be", "utf-32-le"):
+        for text in (json.dumps({"q": SQL}), f"see {XSS}"):
+            found = "sqli" if SQL in text else "xss"
+            injection(gateway, gateway.post("/s", text.encode(encoding), kind), found, "body", "", "UNION")
+    injection(gateway, gateway.post("/s", b"caf\xe9," + SQL.encode(), kind), "sqli", "body", "", SQL[:12])
+
+
+def test_a_charset_that_hides_the_bytes_is_refused(gateway):
+    part = b"--b\r\nContent-Disposition: form-data; name=a\r\nContent-Type: text/plain; charset=ibm037\r\n\r\n%s\r\n--b--"
+    for kind, body in (
+        ("text/plain; charset=ibm037", XSS.encode("cp037")),
+        ("application/octet-stream; charset=ibm037", XSS.encode("cp037")),
+        ("multipart/form-data; boundary=b", part % XSS.encode("cp037")),
+        ("multipart/mixed; boundary=b", part % XSS.encode("cp037")),
+    ):
+        answer = gateway.post("/s", body, kind)
+        refused(answer, 400)
+        assert gateway.event(answer)["details"]["reason"] == "charset"
+    passed(gateway.post("/s", "Ж, 1".encode("koi8-r"), "text/csv; charset=koi8-r"))
+
+
+def unlike_grpc(answer):
+    """Refused in the words of gRPC, which is what the caller says it speaks: INVALID_ARGUMENT."""
+    assert answer.upstream is None
+    assert answer.status == 200
+    assert answer.header("grpc-status") in ("3", b"3"), answer.headers
+
+
+def test_what_is_called_grpc_is_held_until_it_begins_like_a_message(gateway):
+    kind = ("content-type", "application/grpc")
+    for body in (json.dumps({"q": SQL}).encode("utf-16-be"), json.dumps({"q": SQL}).encode("utf-32-be"), b"\0\0\0\0\1\0"):
+        unlike_grpc(gateway.post("/s", body, kind[1]))
+        unlike_grpc(gateway.send2("POST", "/s", [kind], [bytes([byte]) for byte in body]))
+    message = b"\0\0\0\0\5hello"
+    for pieces in ([message], [bytes([byte]) for byte in message], [b"\0\0\0\0\0"], [b"\0\0\0\0\0", message]):
+        assert passed(gateway.send2("POST", "/s", [kind], pieces)).body == b"".join(pieces)
+    unlike_grpc(gateway.post("/s", message[:5], kind[1]))
+    passed(gateway.post("/s", b"AAAAAAVoZWxsbw==", "application/grpc-web-text"))
+    passed(gateway.post("/s", b'\0\0\0\0\7{"a":1}', "application/connect+json"))
+    refused(gateway.post("/s", b"\0\0\0\0\x10" + json.dumps({"a": XSS}).encode()[:16], "application/connect+json"), 400)

@@ -6,7 +6,7 @@ use crate::check::{Arrival, Await, BodyArrival, Check, Env, Failure, Step};
 use crate::denial::{BodyRejection, Denial};
 use crate::document::{Document, Error, Limits};
 use crate::exchange::{Exchange, HeaderEdit};
-use crate::media::content_type::{Charset, ContentType, Media};
+use crate::media::content_type::{ContentType, Media};
 use crate::media::json;
 
 /// One rule about the fields of a request's body.
@@ -156,7 +156,7 @@ pub(super) fn is_encoded(exchange: &Exchange) -> bool {
 pub(crate) fn may_be_json(exchange: &Exchange) -> bool {
     let Some(sent) = exchange.head.first("content-type") else { return true };
     let essence = sent.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-    let is_json = |declared: ContentType<'_>| declared.media == Media::Json && declared.charset != Charset::Other;
+    let is_json = |declared: ContentType<'_>| declared.media == Media::Json && declared.charset.has_grammar();
     !essence.eq_ignore_ascii_case(b"application/json-patch+json") && ContentType::parse(sent).is_ok_and(is_json)
 }
 

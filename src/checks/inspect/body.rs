@@ -1,7 +1,7 @@
 //! The body: names and values of JSON, forms, multipart and XML, held until the verdict.
 //!
-//! What a body is, its `Content-Type` says; because many servers do not ask, a body that looks like JSON is read as
-//! JSON whatever it is called. Only a form may look like another document and be one all the same: it is read as both.
+//! What a body is, its `Content-Type` says; because many servers do not ask, a body is also read as what its bytes open where
+//! the type says nothing about them. Only a form may look like another document and be one all the same: it is read as both.
 
 use std::ops::ControlFlow;
 use std::rc::Rc;
@@ -11,13 +11,12 @@ use crate::checks::body::request::may_be_json;
 use crate::checks::inspect::{Findings, Inspector};
 use crate::config::Verdict;
 use crate::denial::{BodyRejection, Denial, Place};
-use crate::document::without_byte_order_mark;
 use crate::exchange::Exchange;
 use crate::injection::{ClassSet, bulk};
 use crate::media::body::Reader;
 use crate::media::content_type::{Charset, ContentType, Media};
 use crate::media::json::Block;
-use crate::media::{Item, Kind, body, json, multipart, xml};
+use crate::media::{Item, Kind, body, framed, json, multipart, xml};
 
 /// Bounds of what is inspected.
 #[derive(Clone, Debug)]
@@ -67,20 +66,14 @@ impl Check for InspectBody {
         if exchange.ends_with_head || exchange.is_tunnel() {
             return Step::Pass;
         }
-        let limit = if is_grpc(exchange) { GRPC_PREFIX - 1 } else { self.limits.body };
+        let limit = if is_grpc(exchange) { framed::PREFIX - 1 } else { self.limits.body };
         Step::Await(Await::Body { limit })
     }
 
     fn resume(&self, exchange: &mut Exchange, arrival: Arrival<'_>, _env: &mut Env<'_>) -> Step {
         let mut findings = Findings::default();
         match arrival {
-            Arrival::Body(BodyArrival::Whole(start) | BodyArrival::OverLimit(start)) if is_grpc(exchange) => {
-                if is_grpc_message(start) {
-                    Step::Pass
-                } else {
-                    Step::Deny(Denial::Body(GRPC_MALFORMED))
-                }
-            }
+            Arrival::Body(arrival) if is_grpc(exchange) => grpc(arrival),
             Arrival::Body(BodyArrival::Whole(b"")) => Step::Pass,
             Arrival::Body(BodyArrival::Whole(body)) => match self.inspect(exchange, body, &mut findings) {
                 Err(Stop::Rejected(rejection)) => Step::Deny(Denial::Body(rejection)),
@@ -113,21 +106,20 @@ impl InspectBody {
         let inspector = self.inspector_for(exchange);
         let declared = exchange.head.first("content-type").map(ContentType::parse);
         let declared = declared.transpose().map_err(|_| malformed("content_type"))?;
-        match declared {
-            Some(declared) if !says_nothing(&declared.media) => {
-                if declared.media == Media::Form && opens_a_document(body) {
-                    self.undeclared(inspector, body, false, findings)?;
-                }
-                if let (Media::Json, Some(beside)) = (&declared.media, &self.beside)
-                    && declared.charset != Charset::Other
-                {
-                    exchange.accepted_within = self.document(inspector, beside.as_ref(), body, findings)?;
-                    return Ok(());
-                }
-                self.items(inspector, &declared, body, findings)
+        match (declared, &self.beside) {
+            (Some(ContentType { charset: Charset::Other, .. }), _) => Err(malformed("charset")),
+            (Some(ContentType { media: Media::Json, charset }), Some(beside)) if charset.has_grammar() => {
+                exchange.accepted_within = self.document(inspector, beside.as_ref(), body, findings)?;
+                Ok(())
             }
-            Some(ContentType { media: Media::Other, .. }) => self.undeclared(inspector, body, true, findings),
-            _ => self.undeclared(inspector, body, false, findings),
+            (Some(declared), _) if !says_nothing(&declared.media) => {
+                shown(body::items(&declared, body, &self.limits.items, Judge::new(inspector, findings)))
+            }
+            (declared, _) => {
+                let may_be_binary = declared.is_some_and(|declared| declared.media == Media::Other);
+                let judge = Judge::new(inspector, findings);
+                shown(body::undeclared(body, may_be_binary, &self.limits.items, judge))
+            }
         }
     }
 
@@ -147,43 +139,14 @@ impl InspectBody {
             Err(error) => Err(Stop::Rejected(rejection(body::Error::Json(error)))),
         }
     }
+}
 
-    fn items(
-        &self,
-        inspector: &Inspector,
-        declared: &ContentType<'_>,
-        body: &[u8],
-        findings: &mut Findings,
-    ) -> Result<(), Stop> {
-        let reader = Judge::new(inspector, findings);
-        match body::items(declared, body, &self.limits.items, reader) {
-            Ok(ControlFlow::Continue(())) => Ok(()),
-            Ok(ControlFlow::Break(())) => Err(Stop::Found),
-            Err(error) => Err(Stop::Rejected(rejection(error))),
-        }
-    }
-
-    /// A body whose type says nothing about its fields. One that may be binary by its type, and is by its bytes, has none
-    /// that a server would paste into a query.
-    fn undeclared(
-        &self,
-        inspector: &Inspector,
-        body: &[u8],
-        may_be_binary: bool,
-        findings: &mut Findings,
-    ) -> Result<(), Stop> {
-        let document = without_byte_order_mark(body);
-        if let Some(b'{' | b'[') = document.trim_ascii_start().first() {
-            let json = ContentType { media: Media::Json, charset: Charset::Unstated };
-            match self.items(inspector, &json, document, findings) {
-                // Not JSON after all, or only to servers that read it more leniently.
-                Err(Stop::Rejected(BodyRejection::Malformed(_))) => {}
-                word => return word,
-            }
-        } else if may_be_binary && std::str::from_utf8(body).is_err() {
-            return Ok(());
-        }
-        look(inspector, b"", body, Kind::Value, findings)
+/// What `items` of a body came to.
+fn shown(items: Result<ControlFlow<()>, body::Error>) -> Result<(), Stop> {
+    match items {
+        Ok(ControlFlow::Continue(())) => Ok(()),
+        Ok(ControlFlow::Break(())) => Err(Stop::Found),
+        Err(error) => Err(Stop::Rejected(rejection(error))),
     }
 }
 
@@ -259,34 +222,34 @@ fn rejection(error: body::Error) -> BodyRejection {
         body::Error::Multipart(_) => BodyRejection::Malformed("multipart"),
         body::Error::Xml(xml::Error::Encoding { .. }) => BodyRejection::Malformed("xml_encoding"),
         body::Error::Xml(_) => BodyRejection::TooComplex("xml_limits"),
+        body::Error::Framed(framed::Error::Malformed) => GRPC_MALFORMED,
+        body::Error::Framed(framed::Error::Compressed) => BodyRejection::Encoded,
     }
-}
-
-/// JSON or XML begins like this, and no form that a program made: it escapes these. `=` and `&` would take an attack in
-/// such a document apart.
-fn opens_a_document(body: &[u8]) -> bool {
-    matches!(without_byte_order_mark(body).trim_ascii_start().first(), Some(b'{' | b'[' | b'"' | b'<'))
 }
 
 fn says_nothing(media: &Media<'_>) -> bool {
     matches!(media, Media::Text | Media::Other | Media::EventStream)
 }
 
-/// What precedes every gRPC message: a flag and four bytes of length (gRPC over HTTP/2, "Length-Prefixed-Message").
-const GRPC_PREFIX: usize = 5;
-
 const GRPC_MALFORMED: BodyRejection = BodyRejection::Malformed("grpc");
 
-/// Whether the body calls itself gRPC. Its messages are answered one by one, so it is not held beyond the first prefix;
-/// that is there to be seen, or any body would pass uninspected under this name.
+/// Messages are answered one by one, so they are not held beyond the first prefix, and a byte of the message where there is
+/// one: an empty one may be answered before there is more. So much has to be seen, or any body would pass uninspected under this
+/// name.
+fn grpc(arrival: BodyArrival<'_>) -> Step {
+    match arrival {
+        BodyArrival::OverLimit(start) if framed::lacks_its_message(start) => {
+            Step::Await(Await::Body { limit: framed::PREFIX })
+        }
+        BodyArrival::Whole(start) | BodyArrival::OverLimit(start) if framed::is_plausible(start) => Step::Pass,
+        _ => Step::Deny(Denial::Body(GRPC_MALFORMED)),
+    }
+}
+
+/// Whether the body calls itself gRPC.
 fn is_grpc(exchange: &Exchange) -> bool {
     let declared = exchange.head.first("content-type").and_then(|value| ContentType::parse(value).ok());
     declared.is_some_and(|declared| declared.media == Media::Grpc)
-}
-
-/// The flag says plain or compressed; a call without any message is one too.
-fn is_grpc_message(start: &[u8]) -> bool {
-    matches!(start.first(), None | Some(0 | 1))
 }
 
 #[cfg(test)]

@@ -13,6 +13,8 @@ mod tests;
 
 use std::ops::ControlFlow;
 
+use super::content_type::Charset;
+
 /// The bounds of a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -95,4 +97,12 @@ pub fn scan<B>(
     visit: impl FnMut(Node<'_>) -> ControlFlow<B>,
 ) -> Result<ControlFlow<B>, Error> {
     scanner::Scanner::new(document, limits, visit).run()
+}
+
+/// The charset that a document declares for itself, and what follows the declaration.
+pub fn declared_charset(document: &[u8]) -> (Charset, &[u8]) {
+    let text = document.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(document).trim_ascii_start();
+    let Some(inner) = text.strip_prefix(b"<?") else { return (Charset::Unstated, text) };
+    let end = memchr::memmem::find(inner, b"?>").map_or(inner.len(), |end| end + 2);
+    (scanner::declared_charset(inner), inner.get(end..).unwrap_or_default())
 }

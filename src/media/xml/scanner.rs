@@ -133,23 +133,7 @@ impl<'a, B, V: FnMut(Node<'_>) -> ControlFlow<B>> Scanner<'a, V> {
 
     /// `<?xml version="1.0" encoding="..."?>`, wherever it stands.
     fn check_declared_encoding(&self, inner: &[u8]) -> Result<(), Error> {
-        let is_declaration = inner.starts_with(b"xml") && inner.get(3).is_some_and(u8::is_ascii_whitespace);
-        if !is_declaration {
-            return Ok(());
-        }
-        let end = memmem::find(inner, b"?>").unwrap_or(inner.len());
-        let declaration = inner.get(..end).unwrap_or_default();
-        let Some(at) = memmem::find(declaration, b"encoding") else { return Ok(()) };
-        let value = declaration.get(at + 8..).unwrap_or_default().trim_ascii_start();
-        let value = value.strip_prefix(b"=").unwrap_or_default().trim_ascii_start();
-        let name = value.split_first().and_then(|(quote, name)| {
-            let end = memchr::memchr(*quote, name)?;
-            matches!(quote, b'"' | b'\'').then_some(name.get(..end)?)
-        });
-        match name.map(Charset::named) {
-            Some(Charset::Utf8 | Charset::Latin1) => Ok(()),
-            _ => Err(Error::Encoding { offset: self.at }),
-        }
+        if declared_charset(inner).has_grammar() { Ok(()) } else { Err(Error::Encoding { offset: self.at }) }
     }
 
     fn declaration(&mut self) -> Scanned<B> {
@@ -302,6 +286,24 @@ impl<'a, B, V: FnMut(Node<'_>) -> ControlFlow<B>> Scanner<'a, V> {
 }
 
 /// Up to the `>` outside quotes; for a DOCTYPE also up to the `[` of its internal subset.
+/// The charset of the instruction after `<?`, if it is the one that declares it.
+pub(super) fn declared_charset(inner: &[u8]) -> Charset {
+    let is_declaration = inner.starts_with(b"xml") && inner.get(3).is_some_and(u8::is_ascii_whitespace);
+    if !is_declaration {
+        return Charset::Unstated;
+    }
+    let end = memmem::find(inner, b"?>").unwrap_or(inner.len());
+    let declaration = inner.get(..end).unwrap_or_default();
+    let Some(at) = memmem::find(declaration, b"encoding") else { return Charset::Unstated };
+    let value = declaration.get(at + 8..).unwrap_or_default().trim_ascii_start();
+    let value = value.strip_prefix(b"=").unwrap_or_default().trim_ascii_start();
+    let name = value.split_first().and_then(|(quote, name)| {
+        let end = memchr::memchr(*quote, name)?;
+        matches!(quote, b'"' | b'\'').then_some(name.get(..end)?)
+    });
+    name.map_or(Charset::Other, Charset::named)
+}
+
 fn declaration_length(inner: &[u8], doctype: bool) -> Option<usize> {
     let mut quote = None;
     inner.iter().position(|byte| match (quote, byte) {
