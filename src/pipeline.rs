@@ -253,7 +253,11 @@ impl Pipeline {
         }
         let target = head.path().unwrap_or_default();
         let canonical = CanonicalPath::parse(method, target, self.paths).map_err(Rejection::Path)?;
-        let host = CanonicalHost::of(head).map_err(Rejection::Host)?.name().to_owned();
+        let host = CanonicalHost::of(head).map_err(Rejection::Host)?;
+        if !host.is_as_sent() {
+            respell(&host, head, &mut exchange.request_edits);
+        }
+        let host = host.name().to_owned();
         let (query, canonical) = (canonical.query().map(str::to_owned), canonical.into_owned());
         exchange.target = Target { canonical, query, host, ..Target::default() };
         Ok(())
@@ -451,6 +455,12 @@ impl Passage {
 
 /// What two recipients would read in two ways if it came twice.
 const SINGLE_HEADERS: [&str; 5] = ["authorization", "content-type", "content-length", "x-forwarded-proto", "origin"];
+
+/// What decides on the host behind us, a virtual host or the upstream, decides on the one that our rules saw.
+fn respell(host: &CanonicalHost<'_>, head: &Head, edits: &mut Vec<HeaderEdit>) {
+    let sent = [":authority", "host"].into_iter().filter(|name| head.contains(name));
+    edits.extend(sent.map(|name| HeaderEdit::Set(Rc::from(name), host.authority().into_bytes())));
+}
 
 fn strip(exchange: &mut Exchange, strip: &StripSet) {
     // Only the one spelling that was read; any other that an upstream takes for it goes.

@@ -9,6 +9,7 @@ use crate::head::{Ambiguous, Head};
 pub struct CanonicalHost<'a> {
     name: Cow<'a, str>,
     port: Option<u16>,
+    as_sent: bool,
 }
 
 /// Why a host is answered with 400.
@@ -49,11 +50,11 @@ impl<'a> CanonicalHost<'a> {
             (None, Some(host)) => Self::parse(host),
             (None, None) => Err(HostError::Missing),
             (Some(authority), Some(host)) => {
-                let canonical = Self::parse(authority)?;
-                if authority != host && canonical != Self::parse(host)? {
+                let (canonical, other) = (Self::parse(authority)?, Self::parse(host)?);
+                if (&canonical.name, canonical.port) != (&other.name, other.port) {
                     return Err(HostError::Contradiction);
                 }
-                Ok(canonical)
+                Ok(Self { as_sent: canonical.as_sent && other.as_sent, ..canonical })
             }
         }
     }
@@ -76,16 +77,17 @@ impl<'a> CanonicalHost<'a> {
         }
         let (name, port) = match authority.split_once(':') {
             Some((_, rest)) if rest.contains(':') => return Err(HostError::Ipv6),
-            Some((name, digits)) => (name, Some(port(digits)?)),
+            Some((name, digits)) => (name, Some(Port::parse(digits)?)),
             None => (authority, None),
         };
-        let name = name.strip_suffix('.').unwrap_or(name);
-        check_name(name)?;
-        let name = match name.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            true => Cow::Owned(name.to_ascii_lowercase()),
-            false => Cow::Borrowed(name),
+        let plain = name.strip_suffix('.').unwrap_or(name);
+        check_name(plain)?;
+        let as_sent = plain.len() == name.len() && port.as_ref().is_none_or(|port| port.as_sent);
+        let (name, as_sent) = match plain.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            true => (Cow::Owned(plain.to_ascii_lowercase()), false),
+            false => (Cow::Borrowed(plain), as_sent),
         };
-        Ok(Self { name, port })
+        Ok(Self { name, port: port.map(|port| port.number), as_sent })
     }
 
     /// The host, as rules compare it.
@@ -98,9 +100,14 @@ impl<'a> CanonicalHost<'a> {
         self.port
     }
 
-    /// The same host, owned.
-    pub fn into_owned(self) -> CanonicalHost<'static> {
-        CanonicalHost { name: Cow::Owned(self.name.into_owned()), port: self.port }
+    /// Whether the request spells it this way, the port included.
+    pub fn is_as_sent(&self) -> bool {
+        self.as_sent
+    }
+
+    /// The host with its port, if the request named one.
+    pub fn authority(&self) -> String {
+        self.port.map_or_else(|| self.name().to_owned(), |port| format!("{}:{port}", self.name))
     }
 
     fn ipv6(authority: &'a str) -> Result<Self, HostError> {
@@ -108,11 +115,13 @@ impl<'a> CanonicalHost<'a> {
         let (address, rest) = literal.ok_or(HostError::Ipv6)?;
         let address: Ipv6Addr = address.parse().map_err(|_| HostError::Ipv6)?;
         let port = match rest.strip_prefix(':') {
-            Some(digits) => Some(port(digits)?),
+            Some(digits) => Some(Port::parse(digits)?),
             None if rest.is_empty() => None,
             None => return Err(HostError::Port),
         };
-        Ok(Self { name: Cow::Owned(format!("[{address}]")), port })
+        let name = format!("[{address}]");
+        let as_sent = authority.starts_with(&name) && port.as_ref().is_none_or(|port| port.as_sent);
+        Ok(Self { name: Cow::Owned(name), port: port.map(|port| port.number), as_sent })
     }
 }
 
@@ -134,10 +143,18 @@ impl fmt::Display for HostError {
 
 impl std::error::Error for HostError {}
 
-/// At most five digits, as `65535` has.
-fn port(digits: &str) -> Result<u16, HostError> {
-    let plain = !digits.is_empty() && digits.len() <= 5 && digits.bytes().all(|byte| byte.is_ascii_digit());
-    plain.then(|| digits.parse().ok()).flatten().ok_or(HostError::Port)
+struct Port {
+    number: u16,
+    as_sent: bool,
+}
+
+impl Port {
+    /// At most five digits, as `65535` has.
+    fn parse(digits: &str) -> Result<Self, HostError> {
+        let plain = !digits.is_empty() && digits.len() <= 5 && digits.bytes().all(|byte| byte.is_ascii_digit());
+        let number = plain.then(|| digits.parse().ok()).flatten().ok_or(HostError::Port)?;
+        Ok(Self { number, as_sent: digits == "0" || !digits.starts_with('0') })
+    }
 }
 
 /// Letters, digits, `-` and, since internal names have it, `_`.
@@ -186,6 +203,32 @@ mod tests {
             assert_eq!(parse(sent), Ok((name.to_owned(), port)), "{sent}");
         }
         assert!(matches!(CanonicalHost::parse(b"a.b:80").unwrap().name, Cow::Borrowed("a.b")));
+    }
+
+    #[test]
+    fn knows_whether_it_was_sent_in_its_one_form() {
+        for (sent, form) in [
+            ("example.com", "example.com"),
+            ("example.com:8443", "example.com:8443"),
+            ("a:0", "a:0"),
+            ("[2001:db8::1]:443", "[2001:db8::1]:443"),
+            ("Example.com", "example.com"),
+            ("example.com.", "example.com"),
+            ("example.com.:8443", "example.com:8443"),
+            ("a:0080", "a:80"),
+            ("a:00", "a:0"),
+            ("[0::1]", "[::1]"),
+            ("[::1]:081", "[::1]:81"),
+            ("[2001:DB8::1]", "[2001:db8::1]"),
+        ] {
+            let host = CanonicalHost::parse(sent.as_bytes()).unwrap();
+            assert_eq!((&*host.authority(), host.is_as_sent()), (form, sent == form), "{sent}");
+        }
+        let both = |authority: &str, host: &str| {
+            let head = Head::from_pairs([(":authority", authority), ("host", host)]);
+            CanonicalHost::of(&head).map(|host| host.is_as_sent())
+        };
+        assert_eq!([both("a", "a"), both("a", "a."), both("A", "a")], [Ok(true), Ok(false), Ok(false)]);
     }
 
     #[test]

@@ -1,9 +1,15 @@
 """One canonical path for rules and upstream; roles per route and method."""
 
+from pathlib import Path
+
 import pytest
+import yaml
 from harness.configuration import plugin
 from harness.credentials import bearer
 from harness.expect import counted, passed, refused
+from harness.gateway import Gateway
+
+ENVOY_FILES = Path(__file__).parents[2] / "envoy"
 
 PLUGIN = plugin("""
 inspection: { mode: "off" }
@@ -140,6 +146,57 @@ def test_a_route_of_one_host_is_not_there_for_another(gateway):
     passed(gateway.get("/hosts/1", host="intern.example.com"))
     passed(gateway.get("/hosts/1", host="INTERN.example.com:80"))
     refused(gateway.get("/hosts/1"), 403)
+
+
+class WithVirtualHosts(Gateway):
+    """Envoy chooses among virtual hosts by name, as the shipped bootstraps tell it to, and answers for each."""
+
+    def _connection_manager(self, plugin):
+        def answering(name, domain):
+            answer = {"status": 200, "body": {"inline_string": name}}
+            return {"name": name, "domains": [domain], "routes": [{"match": {"prefix": ""}, "direct_response": answer}]}
+
+        hosts = [("public", "public.example.com"), ("loopback", "[::1]"), ("below", "*.example.com"), ("rest", "*")]
+        manager = super()._connection_manager(plugin)
+        manager["route_config"] = {"ignore_port_in_host_matching": True,
+                                   "virtual_hosts": [answering(*host) for host in hosts]}
+        return manager
+
+
+def test_the_virtual_host_is_that_of_the_name_that_the_rule_saw(upstream):
+    gateway = WithVirtualHosts(plugin("""
+routes:
+  - match: { hosts: [public.example.com, "[::1]"] }
+    authenticate: none
+"""), upstream)
+    try:
+        for host, expected in [
+            ("public.example.com", "public"), ("PUBLIC.example.com", "public"), ("public.example.com.", "public"),
+            ("public.example.com:80", "public"), ("public.example.com.:8443", "public"), ("[::1]", "loopback"),
+            ("[0::1]", "loopback"), ("[0:0::0.0.0.1]:81", "loopback"),
+        ]:
+            for answer in (gateway.get("/a", host=host), gateway.send2("GET", "/a", host=host)):
+                assert (answer.status, answer.body) == (200, expected.encode()), host
+        for host in ("sub.example.com", "sub.example.com.", "other.example.org"):
+            refused(gateway.get("/a", host=host), 403)
+        assert not gateway.trapped()
+    finally:
+        gateway.close()
+
+
+def test_the_upstream_gets_the_host_that_the_rule_saw_with_its_port(gateway):
+    for sent, received in [("Intern.example.com.", "intern.example.com"), ("intern.example.com:8443", None)]:
+        assert passed(gateway.get("/hosts/1", host=sent)).header("host") == (received or sent)
+
+
+@pytest.mark.parametrize("file", ["demo/envoy.yaml", "front-proxy/envoy.yaml", "sidecar/envoy.yaml"])
+def test_every_bootstrap_chooses_virtual_hosts_whatever_the_port(file):
+    bootstrap = yaml.safe_load((ENVOY_FILES / file).read_text())
+    chains = [chain for listener in bootstrap["static_resources"]["listeners"] for chain in listener["filter_chains"]]
+    managers = [filter["typed_config"] for chain in chains for filter in chain["filters"]]
+    ours = [one for one in managers if "portcullis" in [filter["name"] for filter in one["http_filters"]]]
+    assert ours
+    assert all(manager["route_config"]["ignore_port_in_host_matching"] for manager in ours)
 
 
 def test_monitor_lets_pass_and_says_so(gateway):

@@ -109,6 +109,26 @@ fn every_denial_can_be_read_by_the_page_and_carries_the_security_headers() {
     }
 }
 
+/// What reads the host behind the rules, Envoy's virtual hosts first of all, compares it as it is written.
+#[test]
+fn the_upstream_gets_the_host_that_the_rules_saw() {
+    let mut gate = Gate::new("routes: [{ match: { hosts: [public.example.com, '[::1]'] }, authenticate: none }]");
+    for (sent, received) in [
+        ("public.example.com", "public.example.com"),
+        ("public.example.com:8443", "public.example.com:8443"),
+        ("Public.Example.com", "public.example.com"),
+        ("public.example.com.", "public.example.com"),
+        ("public.example.com.:0080", "public.example.com:80"),
+        ("[::1]", "[::1]"),
+        ("[0::0.0.0.1]:81", "[::1]:81"),
+    ] {
+        let outcome = gate.send(get("/a").pseudo(":authority", sent));
+        assert_eq!((outcome.status, outcome.upstream(":authority")), (None, Some(received)), "{sent}");
+    }
+    let both = gate.send(get("/a").pseudo(":authority", "public.example.com").header("host", "public.example.com."));
+    assert_eq!(both.upstream("host"), Some("public.example.com"));
+}
+
 #[test]
 fn plain_http_is_sent_to_https_before_anything_is_asked() {
     let mut gate =
