@@ -22,7 +22,7 @@ use crate::canonical::client::{ClientAddress, comes_from_a_proxy};
 use crate::canonical::host::CanonicalHost;
 use crate::canonical::networks::Networks;
 use crate::canonical::path::{CanonicalPath, PathOptions};
-use crate::canonical::strip::StripSet;
+use crate::canonical::strip::{FORWARDED_HOSTS, StripSet};
 use crate::check::{Arrival, Await, Background, Callout, CalloutReply, Check, Env, Failure, Step};
 use crate::checks::browser::cookies::CookieAttributes;
 use crate::checks::browser::preflight_method;
@@ -226,10 +226,10 @@ impl Pipeline {
 
     /// Steps 1 to 4: neither `monitor` nor `off` ever disables them, but for blocks.
     fn admit(&self, exchange: &mut Exchange, env: &mut Env<'_>) -> Result<Rc<Route>, Denial> {
-        self.locate(exchange, env).ok_or(Denial::Unavailable { what: "source_address" })?;
+        let source = self.locate(exchange, env).ok_or(Denial::Unavailable { what: "source_address" })?;
         self.canonicalise(exchange).map_err(Denial::Malformed)?;
         self.shut_out(exchange, env)?;
-        strip(exchange, &self.strip);
+        self.strip(exchange, &source);
         Ok(self.route(exchange))
     }
 
@@ -300,17 +300,30 @@ impl Pipeline {
         intrusion.refusal(exchange.client, env)
     }
 
-    /// The client's address, and whether a trusted proxy speaks for it. `None` when the host does not say where the
+    /// The client's address, and whether a trusted proxy speaks for it; returns the connection's. `None` when the host does not say where the
     /// connection comes from: rules about addresses could not be decided.
     ///
     /// Peers whose address is none, behind a Unix socket, count as one client.
-    fn locate(&self, exchange: &mut Exchange, env: &Env<'_>) -> Option<()> {
+    fn locate(&self, exchange: &mut Exchange, env: &Env<'_>) -> Option<Vec<u8>> {
         let source = env.host.source_address()?;
         let client = ClientAddress::of(&source, &exchange.head, &self.trusted_proxies);
         exchange.client = client.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), ClientAddress::ip);
         exchange.forwarded = self.forwarded_certificates == Verdict::Allow
             && comes_from_a_proxy(&source, &exchange.head, &self.trusted_proxies);
-        Some(())
+        Some(source)
+    }
+
+    /// Takes out what only the proxy may say, or a trusted one in front, and of that only in the one spelling that is read:
+    /// any other that an upstream takes for it goes.
+    fn strip(&self, exchange: &mut Exchange, source: &[u8]) {
+        let head = &exchange.head;
+        let certificate = |name: &[u8]| exchange.forwarded && name == xfcc::HEADER.as_bytes();
+        let host = |name: &[u8]| {
+            FORWARDED_HOSTS.iter().any(|known| name == known.as_bytes())
+                && comes_from_a_proxy(source, head, &self.trusted_proxies)
+        };
+        let stripped = self.strip.found_in(head).filter(|name| !certificate(name) && !host(name));
+        exchange.request_edits.extend(stripped.map(|name| HeaderEdit::Remove(name.to_vec())));
     }
 
     /// Goes on with what the exchange waited for.
@@ -460,13 +473,6 @@ const SINGLE_HEADERS: [&str; 5] = ["authorization", "content-type", "content-len
 fn respell(host: &CanonicalHost<'_>, head: &Head, edits: &mut Vec<HeaderEdit>) {
     let sent = [":authority", "host"].into_iter().filter(|name| head.contains(name));
     edits.extend(sent.map(|name| HeaderEdit::Set(Rc::from(name), host.authority().into_bytes())));
-}
-
-fn strip(exchange: &mut Exchange, strip: &StripSet) {
-    // Only the one spelling that was read; any other that an upstream takes for it goes.
-    let forwarded = |name: &[u8]| exchange.forwarded && name == xfcc::HEADER.as_bytes();
-    let stripped = strip.found_in(&exchange.head).filter(|name| !forwarded(name));
-    exchange.request_edits.extend(stripped.map(|name| HeaderEdit::Remove(name.to_vec())));
 }
 
 #[cfg(test)]

@@ -1,16 +1,16 @@
 //! The headers that only the proxy may say, whatever the route.
 
 use super::Findings;
-use portcullis::canonical::strip::StripSet;
+use portcullis::canonical::strip::{FORWARDED_HOSTS, StripSet};
 use portcullis::signature;
-use portcullis_config::{self as config, Config, HeaderName, LimitKey, SignatureVersion};
+use portcullis_config::{Config, HeaderName, LimitKey, SignatureVersion};
 
 /// What only the connection, or a proxy before us, can say about a certificate. The pipeline keeps the second where a
 /// trusted proxy may say it.
 const CERTIFICATES: [&str; 2] = ["x-client-cert", "x-forwarded-client-cert"];
 
 /// Headers by which a client tells some frameworks another path or method than the one that was decided on.
-const OVERRIDES: [&str; 8] = [
+const OVERRIDES: [&str; 10] = [
     "x-original-url",
     "x-original-uri",
     "x-rewrite-url",
@@ -18,6 +18,8 @@ const OVERRIDES: [&str; 8] = [
     "x-forwarded-path",
     "x-http-method-override",
     "x-http-method",
+    "x-original-method",
+    "x-forwarded-method",
     "x-method-override",
 ];
 
@@ -33,16 +35,37 @@ pub(super) fn compile(config: &Config, findings: &mut Findings) -> StripSet {
         }
     };
     asked(config).for_each(refuse);
+    let others = StripSet::new(others(config));
+    for (path, name) in told(config).filter(|(_, name)| others.strips(name.as_str().as_bytes())) {
+        findings.error(path, format!("expected a header that nothing else needs, not {}", name.as_str()));
+    }
     set
 }
 
 fn set(config: &Config) -> StripSet {
+    StripSet::new(told(config).map(|(_, name)| name.as_str()).chain(others(config)))
+}
+
+/// Headers that tell the upstream something of the caller, each with the path of its setting.
+fn told(config: &Config) -> impl Iterator<Item = (String, &HeaderName)> {
     let identity = &config.headers.identity;
-    let identity = [&identity.subject, &identity.roles, &identity.method, &identity.peer];
-    let providers = config.authentication.jwt.values();
-    let claims = providers.flat_map(|p| p.claim_to_headers.keys().chain(p.payload_header.as_ref()));
-    let names = identity.into_iter().chain(claims).map(config::HeaderName::as_str);
-    StripSet::new(names.chain(signatures(config)).chain(CERTIFICATES).chain(OVERRIDES))
+    let fields = [("subject", &identity.subject), ("roles", &identity.roles), ("method", &identity.method)];
+    let fields = fields.into_iter().chain([("peer", &identity.peer)]);
+    let identity = fields.map(|(field, name)| (format!("headers.identity.{field}"), name));
+    let claims = config.authentication.jwt.iter().flat_map(|(provider, settings)| {
+        let path = format!("authentication.jwt.{}", provider.as_str());
+        let payload = settings.payload_header.iter().map(|name| ("payload_header".to_owned(), name));
+        let claims = settings.claim_to_headers.keys();
+        let claims = claims.map(|name| (format!("claim_to_headers.{}", name.as_str()), name));
+        payload.chain(claims).map(move |(field, name)| (format!("{path}.{field}"), name))
+    });
+    identity.chain(claims)
+}
+
+/// Headers that mean something already, whoever is told something else in them.
+fn others<'c>(config: &Config) -> impl Iterator<Item = &'c str> {
+    let known = CERTIFICATES.into_iter().chain(OVERRIDES).chain(FORWARDED_HOSTS);
+    signatures(config).into_iter().chain(known).map(|name| -> &'c str { name })
 }
 
 /// The headers of signatures: those of a client go no further than here, and none passes for one of ours.

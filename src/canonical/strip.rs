@@ -3,6 +3,9 @@
 use crate::head::{Head, TagSet, tag};
 use crate::order;
 
+/// Headers that name another host than the one that was decided on. A proxy in front may say in them whom its client asked.
+pub const FORWARDED_HOSTS: [&str; 4] = ["forwarded", "x-forwarded-host", "x-host", "x-original-host"];
+
 /// A set of header names, whatever their case and their separators.
 ///
 /// Applications read `X-Auth-Subject`, `x_auth_subject` and `x.auth.subject` as one variable (RFC 3875 section 4.1.18

@@ -99,6 +99,16 @@ authentication: { api_keys: { keys: { one: { secret: k }, two: { secret: l } } }
 authentication: { api_keys: { keys: { one: { secret: k, roles: ['a,b'] } } } }",
             "authentication.api_keys.keys.one.roles: expected names without commas",
         ),
+        (
+            "secrets: { k: { env: K }, t: { env: T } }
+authentication: { jwt: { a: { algorithms: [HS256], keys: [{ secret: k }], claim_to_headers: { x_service_name: email } } } }
+outbound: { sign: { service: s, token: { secret: t }, keys: [{ secret: k }] } }",
+            "authentication.jwt.a.claim_to_headers.x_service_name: expected a header that nothing else needs",
+        ),
+        (
+            "headers: { identity: { subject: X-Original-URL } }",
+            "headers.identity.subject: expected a header that nothing else needs",
+        ),
     ];
     for (text, expected) in cases {
         let (code, out, err) = check("bad.yaml", text);

@@ -31,6 +31,10 @@ routes:
   - match: { path: "/**" }
 """)
 
+# What frameworks take for the method, or for the host, of the request.
+METHODS = ["x-http-method-override", "x-http-method", "x-method-override", "x-original-method", "x-forwarded-method"]
+HOSTS = ["forwarded", "x-forwarded-host", "x-original-host", "x-host"]
+
 IDENTITY = ["x-auth-subject", "x-auth-roles", "x-auth-method", "x-auth-peer", "x-user-email", "x-jwt-payload",
             "x-client-cert", "x-forwarded-client-cert"]
 
@@ -109,6 +113,18 @@ def test_without_trusted_proxies_the_peer_is_the_client_whatever_it_says(start):
     assert gateway.event(answer)["details"]["ip_address"] == "127.0.0.1"
     statuses = [gateway.get("/limited/1", [("x-forwarded-for", f"198.51.100.{n}")]).status for n in range(5)]
     assert statuses == [200, 200, 200, 429, 429]
+
+
+def test_no_client_names_another_host_or_method_than_the_one_that_was_decided_on(gateway, start):
+    for name in METHODS:
+        assert passed(gateway.get("/open/1", [(name, "DELETE")])).all(name) == []
+    direct = start(DIRECT)
+    for name in HOSTS:
+        forged = [(spelling, "admin.example.com") for spelling in spellings(name)]
+        seen = passed(direct.get("/things/1", [bearer(), *forged]))
+        assert not [field for field in seen.headers if b"admin.example.com" in field[1]]
+        # The tests come by as a trusted proxy.
+        assert passed(gateway.get("/open/1", [(name, "app.example.com")])).header(name) == "app.example.com"
 
 
 BROKEN = [

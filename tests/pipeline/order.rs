@@ -109,6 +109,26 @@ fn every_denial_can_be_read_by_the_page_and_carries_the_security_headers() {
     }
 }
 
+#[test]
+fn no_client_names_another_host_or_method_and_a_trusted_proxy_may_name_the_host_its_client_asked() {
+    let sections =
+        "client_ip: { trusted_proxies: [10.0.0.0/8] }\nroutes: [{ match: { path: /a }, authenticate: none }]";
+    let mut gate = Gate::new(sections);
+    let hosts = ["forwarded", "x-forwarded-host", "x-host", "x-original-host"];
+    for name in hosts.into_iter().chain(["x-forwarded-method", "x-original-method"]) {
+        let of_client = gate.send(get("/a").header(name, "admin.example.com"));
+        assert_eq!((of_client.status, of_client.upstream(name)), (None, None), "{name}");
+        let of_proxy = gate.send(get("/a").header(name, "admin.example.com").from("10.0.0.1"));
+        let passes = hosts.contains(&name).then_some("admin.example.com");
+        assert_eq!((of_proxy.status, of_proxy.upstream(name)), (None, passes), "{name}");
+        let spelling = name.replace('-', "_");
+        if spelling != name {
+            let other = gate.send(get("/a").header(&spelling, "admin.example.com").from("10.0.0.1"));
+            assert_eq!(other.upstream(&spelling), None, "{spelling}");
+        }
+    }
+}
+
 /// What reads the host behind the rules, Envoy's virtual hosts first of all, compares it as it is written.
 #[test]
 fn the_upstream_gets_the_host_that_the_rules_saw() {

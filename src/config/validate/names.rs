@@ -201,6 +201,7 @@ impl Checker<'_> {
 
 /// Headers that the proxy or the connection needs for itself.
 pub(super) const RESERVED: &[&str] = &[
+    "accept-encoding",
     "authorization",
     "connection",
     "content-length",
@@ -208,6 +209,7 @@ pub(super) const RESERVED: &[&str] = &[
     "cookie",
     "host",
     "keep-alive",
+    "origin",
     "proxy-authorization",
     "te",
     "trailer",
@@ -215,6 +217,8 @@ pub(super) const RESERVED: &[&str] = &[
     "upgrade",
     "x-forwarded-client-cert",
     "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-request-id",
 ];
 
 const ORIGIN: &str = "expected an origin such as https://app.example.com";
