@@ -60,6 +60,11 @@ impl StripSet {
     }
 }
 
+/// Whether two names are one to whoever folds case and separators.
+pub fn is_same_folded(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && folded(a).eq(folded(b))
+}
+
 fn folded(name: &[u8]) -> impl Iterator<Item = u8> {
     name.iter().copied().map(fold)
 }

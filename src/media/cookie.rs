@@ -5,10 +5,10 @@
 
 use std::borrow::Cow;
 
-use memchr::memchr2;
+use memchr::{memchr_iter, memchr2};
 
 use super::query::split_once;
-use super::space::{trim, trim_start};
+use super::space::{trim, trim_end, trim_start};
 
 /// A cookie's name and value; repeated names stay repeated.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +39,27 @@ pub fn pairs<'a>(
         left = before.checked_sub(1);
         Some(left.map(|_| pair).ok_or(TooManyCookies))
     })
+}
+
+/// The values of a cookie called `name` that stand within another one, behind white space, where Python's `http.cookies`
+/// begins the next, or behind a comma, where RFC 2965 section 3.3.4 lets a server do so.
+///
+/// Linear: no byte between two `=` is looked at more than a few times.
+pub fn hidden<'a>(header: &'a [u8], name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+    memchr_iter(b'=', header).filter_map(move |at| {
+        let (before, value) = header.split_at_checked(at)?;
+        let before = trim_end(before).strip_suffix(name)?;
+        let other = trim_end(before);
+        let behind_space = other.len() < before.len() && !matches!(other.last(), None | Some(b';'));
+        (behind_space || other.ends_with(b",")).then(|| word(value.get(1..).unwrap_or_default()))
+    })
+}
+
+/// The value at the beginning, without its quotes.
+fn word(bytes: &[u8]) -> &[u8] {
+    let ends = |byte: u8| matches!(byte, b'\t'..=b'\r' | b' ' | b',' | b';');
+    let word = trim_start(bytes).split(|byte| ends(*byte)).next().unwrap_or_default();
+    word.strip_prefix(b"\"").and_then(|word| word.strip_suffix(b"\"")).unwrap_or(word)
 }
 
 struct Readings<'a> {
@@ -184,6 +205,26 @@ mod tests {
             ]
         );
         assert_eq!(read(&[b"a=\"1\"; b=\"2\""]).len(), 2);
+    }
+
+    #[test]
+    fn finds_a_cookie_that_hides_in_another() {
+        for (header, expected) in [
+            (&b"t=1"[..], &[][..]),
+            (b"a=b; t=1;\tt=2; \xa0t =3;t=4", &[]),
+            (b" t=1", &[]),
+            (b"a=b t=1", &["1"]),
+            (b"a=b\tt = 1 c=d", &["1"]),
+            (b"a=b;secure t=\"1\"; c=d", &["1"]),
+            (b"a=b,t=1,t=2", &["1", "2"]),
+            (b"a=b;,t=1", &["1"]),
+            (b"a=\"b\"\xc2\xa0t=1;t=2", &["1"]),
+            (b"t=1 t=2", &["2"]),
+            (b"a=b xt=1 t2=1 =t t", &[]),
+        ] {
+            let found: Vec<_> = hidden(header, b"t").map(|value| value.escape_ascii().to_string()).collect();
+            assert_eq!(found, expected, "{}", header.escape_ascii());
+        }
     }
 
     #[test]

@@ -6,7 +6,12 @@
 /// No character of UTF-8 begins with one of those single bytes; one that ends with such a byte loses it, which makes no
 /// text of ASCII out of another.
 pub fn trim(bytes: &[u8]) -> &[u8] {
-    let mut rest = trim_start(bytes);
+    trim_end(trim_start(bytes))
+}
+
+/// The same at the end only.
+pub fn trim_end(bytes: &[u8]) -> &[u8] {
+    let mut rest = bytes;
     while let Some(width) = trailing(rest) {
         rest = rest.get(..rest.len().saturating_sub(width)).unwrap_or_default();
     }
@@ -78,6 +83,6 @@ mod tests {
         ] {
             assert_eq!(trim(bytes), expected, "{}", bytes.escape_ascii());
         }
-        assert_eq!(trim_start(" a ".as_bytes()), b"a ");
+        assert_eq!((trim_start(b" a "), trim_end(b" a ")), (&b"a "[..], &b" a"[..]));
     }
 }

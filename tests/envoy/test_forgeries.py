@@ -383,6 +383,24 @@ def test_a_forgery_is_no_better_in_a_cookie_or_the_query(gateway):
             refused(gateway.get(target, headers), 401)
 
 
+@pytest.mark.parametrize("hidden", [
+    "k=1 access_token={}", "k=1\taccess_token={}", "k=1,access_token={}", "k=1; secure access_token={}",
+    "?k=1;access_token={}", "?access.token={}", "?+access_token={}", "?%20access_token={}", "?Access-Token={}",
+])
+def test_a_forgery_does_not_reach_the_service_by_a_spelling_that_only_the_service_reads(gateway, hidden):
+    def send(shown, *headers):
+        if hidden.startswith("?"):
+            return gateway.get("/x" + hidden.format(shown), [*headers])
+        return gateway.get("/x", [("cookie", hidden.format(shown)), *headers])
+
+    forged = ours(sign=hs256(b""))
+    refused(send(forged), 401)
+    refused(send(forged, bearer()), 401)
+    seen = passed(send(token()))
+    assert seen.target == b"/x"
+    assert not [value for _, value in seen.headers if b"access_token" in value]
+
+
 def test_a_token_gains_nothing_of_another_issuers_subject(gateway, accounts):
     """The same name at four issuers: no role, ownership, account or counter goes from one to another."""
     mine = [bearer(user_id="7", roles=["admin"])]

@@ -1,14 +1,15 @@
 //! Where a credential stands in a request: a header after a prefix (RFC 6750 section 2.1), a cookie, a query parameter.
 //!
 //! What is not found here goes on to the upstream, so it is looked for as leniently as any recipient may: after every kind
-//! of white space, in every part of a header that was joined out of several, and however far behind.
+//! of white space, in every part of a header that was joined out of several, within other cookies, between `;` of a query, and
+//! however far behind.
 
 use std::borrow::Cow;
 use std::rc::Rc;
 
 use memchr::memchr;
 
-use crate::canonical::strip::StripSet;
+use crate::canonical::strip::{StripSet, is_same_folded};
 use crate::exchange::{Exchange, HeaderEdit};
 use crate::media::space::{trim, trim_start};
 use crate::media::{cookie, query};
@@ -62,14 +63,14 @@ pub fn find<'p>(places: &[&'p Place], exchange: &Exchange) -> Vec<Found<'p>> {
             }
             Place::Cookie(name) => {
                 let pairs = cookie::pairs(exchange.head.all("cookie"), usize::MAX).flatten();
-                let named = pairs.filter(|pair| pair.name == name.as_bytes());
-                note(&mut found, place, named.map(|pair| Some(pair.value)));
+                let named = pairs.filter(|pair| is_cookie(pair.name, name)).map(|pair| pair.value);
+                let headers = exchange.head.all("cookie");
+                let hidden = headers.flat_map(|header| cookie::hidden(header, name.as_bytes())).map(Cow::Borrowed);
+                note(&mut found, place, named.chain(hidden).map(Some));
             }
             Place::Query(name) => {
                 let query = exchange.target.query.as_deref().unwrap_or_default();
-                let named =
-                    query::pairs(query.as_bytes(), usize::MAX).flatten().filter(|pair| *pair.name == *name.as_bytes());
-                note(&mut found, place, named.map(|pair| Some(pair.value)));
+                note(&mut found, place, pieces(query).filter_map(|piece| parameter(piece, name)).map(Some));
             }
         }
     }
@@ -125,7 +126,7 @@ pub fn strip(place: &Place, exchange: &mut Exchange) {
             exchange.request_edits.push(HeaderEdit::Remove(name.as_bytes().to_vec()));
         }
         Place::Cookie(name) => {
-            let rest = other_cookies(exchange, name.as_bytes());
+            let rest = other_cookies(exchange, name);
             exchange.request_edits.push(HeaderEdit::Remove(b"cookie".to_vec()));
             if !rest.is_empty() {
                 exchange.request_edits.push(HeaderEdit::Set(Rc::from("cookie"), rest));
@@ -133,8 +134,7 @@ pub fn strip(place: &Place, exchange: &mut Exchange) {
         }
         Place::Query(name) => {
             let Some(query) = &exchange.target.query else { return };
-            let names_it =
-                |piece: &str| query::pairs(piece.as_bytes(), 1).flatten().any(|p| *p.name == *name.as_bytes());
+            let names_it = |piece: &str| pieces(piece).any(|piece| parameter(piece, name).is_some());
             let rest: Vec<&str> = query.split('&').filter(|piece| !names_it(piece)).collect();
             exchange.target.query = Some(rest.join("&")).filter(|rest| !rest.is_empty());
             exchange.target.stripped = true;
@@ -163,7 +163,7 @@ fn after<'v>(value: &'v [u8], prefix: &[u8]) -> Option<&'v [u8]> {
 }
 
 /// The cookies of the request, less what was taken out of them already, without those of this name.
-fn other_cookies(exchange: &Exchange, name: &[u8]) -> Vec<u8> {
+fn other_cookies(exchange: &Exchange, name: &str) -> Vec<u8> {
     let edited = exchange.request_edits.iter().rev().find_map(|edit| match edit {
         HeaderEdit::Set(name, value) if **name == *"cookie" => Some(vec![value.as_slice()]),
         HeaderEdit::Remove(name) if name == b"cookie" => Some(Vec::new()),
@@ -174,9 +174,29 @@ fn other_cookies(exchange: &Exchange, name: &[u8]) -> Vec<u8> {
     let pieces = pieces.map(trim).filter(|piece| !piece.is_empty());
     let others = pieces.filter(|piece| {
         let own = piece.split(|byte| *byte == b'=').next().unwrap_or_default();
-        trim(own) != name
+        !is_cookie(trim(own), name) && cookie::hidden(piece, name.as_bytes()).next().is_none()
     });
     others.collect::<Vec<_>>().join(&b"; "[..])
+}
+
+/// Whether a cookie of this name is read as the one that is looked for: PHP writes `_` for what its variables cannot hold.
+fn is_cookie(shown: &[u8], name: &str) -> bool {
+    let reads = |shown: u8, name: u8| shown == name || name == b'_' && matches!(shown, b'.' | b' ' | b'[');
+    shown.len() == name.len() && shown.iter().zip(name.bytes()).all(|(shown, name)| reads(*shown, name))
+}
+
+/// The pieces of a query as most take it apart, and those of servers that do so at `;` as well (HTML 4.01, B.2.2).
+fn pieces(query: &str) -> impl Iterator<Item = &str> {
+    let also = query.contains(';').then(|| query.split(['&', ';']));
+    query.split('&').chain(also.into_iter().flatten())
+}
+
+/// The value of a piece that is read as this parameter. Servers differ in case, in separators, in white space around the name
+/// and in whether a NUL ends it.
+fn parameter<'q>(piece: &'q str, name: &str) -> Option<Cow<'q, [u8]>> {
+    let pair = query::pairs(piece.as_bytes(), 1).flatten().next()?;
+    let shown = pair.name.split(|byte| *byte == 0).next().unwrap_or_default();
+    is_same_folded(trim(shown), trim(name.as_bytes())).then_some(pair.value)
 }
 
 /// Spellings of the headers of credentials under which nobody looks for one. Recipients that take `_` for `-` read them
@@ -334,6 +354,42 @@ mod tests {
         let remove = HeaderEdit::Remove(b"cookie".to_vec());
         let set = HeaderEdit::Set(Rc::from("cookie"), b"a=1; b=2".to_vec());
         assert_eq!(exchange.request_edits, [remove, set]);
+    }
+
+    /// Python's `http.cookies` ends an unquoted value at white space, servers of RFC 2965 at a comma.
+    #[test]
+    fn a_cookie_within_another_is_found_and_goes_with_it() {
+        let place = Place::Cookie(Rc::from("a_t"));
+        for cookies in ["k=1; a=b a_t=x", "a=b\ta_t = x;k=1", "a=b,a_t=x; k=1", "k=1;a=b;secure a_t=\"x\"", "a.t=x;k=1"]
+        {
+            let mut exchange = exchange("", &[("cookie", cookies)]);
+            let found = find(&[&place], &exchange);
+            assert_eq!(shown(&found), Shown::One(b"x"), "{cookies}");
+            strip_all(&found, &mut exchange);
+            let last = exchange.request_edits.last();
+            let rest = if cookies.contains("secure") { "k=1; a=b" } else { "k=1" };
+            assert_eq!(last, Some(&HeaderEdit::Set(Rc::from("cookie"), rest.into())), "{cookies}");
+        }
+        let two = exchange("", &[("cookie", "a_t=x a_t=y")]);
+        assert_eq!(shown(&find(&[&place], &two)), Shown::Different);
+        let none = exchange("", &[("cookie", "a=b; xa_t=1; A_T=2; a-t=3; b=a_t")]);
+        assert_eq!(shown(&find(&[&place], &none)), Shown::Nothing);
+    }
+
+    #[test]
+    fn a_parameter_is_found_in_every_spelling_that_a_server_takes_for_it() {
+        let place = Place::Query(Rc::from("a_t"));
+        for query in ["a_t=x", "b=1;a_t=x", "a.t=x", "+a_t=x", "%20a%5ft=x", "A_T=x", "a-t=x", "a_t%00z=x", "a_t+=x"] {
+            let mut exchange = exchange(&format!("k=1&{query}"), &[]);
+            let found = find(&[&place], &exchange);
+            assert_eq!(shown(&found), Shown::One(b"x"), "{query}");
+            strip_all(&found, &mut exchange);
+            assert_eq!(exchange.target.query.as_deref(), Some("k=1"), "{query}");
+        }
+        for query in ["a_t=x;b=1", "a_t=x&b;A.T=y", "a_t=x&a-t=y"] {
+            assert_eq!(shown(&find(&[&place], &exchange(query, &[]))), Shown::Different, "{query}");
+        }
+        assert!(find(&[&place], &exchange("at=1&a_tt=1&b=a_t;c&a%3Bb=1;", &[])).is_empty());
     }
 
     #[test]
