@@ -39,8 +39,8 @@ pub struct Exchange {
     pub peer_digest: Option<[u8; 32]>,
     /// Who is calling; nobody when anonymous.
     pub caller: Option<Rc<Identity>>,
-    /// The credential that was verified stood in a cookie and nowhere else: the browser added it by itself.
-    pub shown_by_cookie: bool,
+    /// Who put the credentials there that were verified.
+    pub shown_by: ShownBy,
     /// What its body must be, as its caller signed it.
     pub signed_body: Option<SignedBody>,
     /// How far its authentication has come.
@@ -84,7 +84,7 @@ impl Exchange {
             peer: Err(CertificateReason::Missing),
             peer_digest: None,
             caller: None,
-            shown_by_cookie: false,
+            shown_by: ShownBy::Nobody,
             signed_body: None,
             authentication: Progress::default(),
             charged: None,
@@ -123,6 +123,18 @@ impl Exchange {
     pub fn request_id(&self) -> Cow<'_, str> {
         self.head.first("x-request-id").map(String::from_utf8_lossy).unwrap_or_default()
     }
+}
+
+/// Who put credentials into a request; of several, the greatest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ShownBy {
+    /// None was verified, or none that says so: a page may show in the query what belongs to whoever made it.
+    Nobody,
+    /// It stood in cookies and nowhere else: the browser added it by itself.
+    Browser,
+    /// It stood in a header, which a browser sends for no page of another origin before it has asked (the Fetch standard,
+    /// CORS-preflight).
+    Maker,
 }
 
 /// What a caller signed of the body that follows.
@@ -271,6 +283,11 @@ pub enum Method {
 }
 
 impl Method {
+    /// Whether its credentials stand in headers only, which no page fills without knowing them.
+    pub const fn is_shown_in_headers(self) -> bool {
+        matches!(self, Self::Oauth2 | Self::Service)
+    }
+
     /// The word for the identity header.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -63,6 +63,18 @@ def test_reading_and_tokens_that_a_page_would_have_to_know_are_let_alone(gateway
     passed(gateway.post("/public/1", b"{}", headers=[cookie(), *headers]))
 
 
+def test_beside_a_cookie_a_credential_in_a_header_is_proof_enough(start):
+    both = start(plugin("""
+authentication:
+  api_keys: { from: [{ cookie: key }, { header: x-api-key }], keys: { reporting: { secret: order_token } } }
+routes: [{ match: { path: "/**" }, authenticate: { all: [jwt, api_keys] } }]
+"""))
+    key = "order-service-token-of-the-tests"
+    passed(both.post("/things/1", b"{}", headers=[bearer(), ("cookie", "key=" + key), EVIL]))
+    passed(both.post("/things/1", b"{}", headers=[cookie(), ("x-api-key", key), EVIL]))
+    refused(both.post("/things/1", b"{}", headers=[("cookie", f"key={key}; access_token={token()}"), EVIL]), 403)
+
+
 def test_no_header_makes_another_method_of_a_request(gateway):
     for name in ("x-http-method-override", "x-method-override"):
         answer = gateway.get("/things/1", [cookie(), EVIL, (name, "DELETE")])

@@ -114,13 +114,28 @@ fn every_kind_of_cookie_credential_needs_a_page() {
         post("/orders").header("cookie", "key=order-token"),
         post("/optional").header("cookie", format!("token={token}")),
         post("/both").header("cookie", format!("token={token}; key=order-token")),
-        post("/both").header("cookie", format!("token={token}")).header("x-api-key", "order-token"),
     ] {
         assert_eq!(sent(request.clone()).told(), ["ACCESS_DENIED no_origin"]);
         assert_eq!(sent(request.header("sec-fetch-site", "same-origin")).status, None);
     }
     // Who is not let in is told that.
     assert_eq!(sent(post("/orders").header("cookie", "token=forged")).status, Some(401));
+}
+
+/// Where several credentials are asked for. What stands in the query may belong to whoever made the page; a header is sent
+/// for no page of another origin that was not asked about.
+#[test]
+fn beside_a_cookie_a_credential_in_a_header_is_proof_and_one_in_the_query_is_none() {
+    let token = user(json!({}));
+    let foreign = ("origin", "https://evil.example");
+    for request in [
+        post("/both").bearer(&token).header("cookie", "key=order-token"),
+        post("/both").header("cookie", format!("token={token}")).header("x-api-key", "order-token"),
+    ] {
+        assert_eq!(sent(request.header(foreign.0, foreign.1)).status, None);
+    }
+    let request = post(&format!("/both?token={token}")).header("cookie", "key=order-token");
+    assert_eq!(sent(request.header(foreign.0, foreign.1)).status, Some(403));
 }
 
 #[test]

@@ -96,7 +96,9 @@ impl Credential for ApiKeys {
             Shown::Different => Attempt::Refused(AuthReason::Token(Reason::Ambiguous)),
             Shown::One(key) => self.judge(key, exchange, env),
         };
-        exchange.shown_by_cookie |= matches!(attempt, Attempt::Verified(_)) && place::is_shown_by_cookie(&found);
+        if matches!(attempt, Attempt::Verified(_)) {
+            exchange.shown_by = exchange.shown_by.max(place::shown_by(&found));
+        }
         if !matches!(attempt, Attempt::Wait(..)) {
             place::strip_all(&found, exchange);
         }

@@ -116,7 +116,9 @@ impl BearerTokens {
             }
             Shown::One(_) | Shown::Different => refused(Reason::Ambiguous),
         };
-        exchange.shown_by_cookie |= matches!(attempt, Attempt::Verified(_)) && place::is_shown_by_cookie(&found);
+        if matches!(attempt, Attempt::Verified(_)) {
+            exchange.shown_by = exchange.shown_by.max(place::shown_by(&found));
+        }
         // While it waits it may still be needed.
         if !matches!(attempt, Attempt::Wait(..)) && !self.forwards(&attempt) {
             place::strip_all(&found, exchange);

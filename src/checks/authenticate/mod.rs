@@ -22,7 +22,7 @@ use std::rc::Rc;
 use crate::check::{Arrival, Await, Callout, CalloutReply, Check, Env, Failure, Step};
 use crate::checks::limit::AddressBudget;
 use crate::denial::{AuthReason, Denial};
-use crate::exchange::{Errand, Exchange, Identity, Method, Progress};
+use crate::exchange::{Errand, Exchange, Identity, Method, Progress, ShownBy};
 use crate::jose::reason::Reason;
 use crate::secrets::SecretSlot;
 use crate::time::Timestamp;
@@ -134,6 +134,9 @@ impl Authenticate {
                 return self.wait(errand, callout, exchange, env);
             }
             exchange.authentication.at += 1;
+            if matches!(&attempt, Attempt::Verified(identity) if identity.method.is_shown_in_headers()) {
+                exchange.shown_by = ShownBy::Maker;
+            }
             if let Some(budget) = &self.unverified {
                 budget.judged(is_bad(&attempt), exchange, env);
             }

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use memchr::memchr;
 
 use crate::canonical::strip::{StripSet, is_same_folded};
-use crate::exchange::{Exchange, HeaderEdit};
+use crate::exchange::{Exchange, HeaderEdit, ShownBy};
 use crate::media::space::{trim, trim_start};
 use crate::media::{cookie, query};
 
@@ -97,8 +97,13 @@ pub fn shown<'f>(found: &'f [Found<'_>]) -> Shown<'f> {
 }
 
 /// Whether a browser shows it by itself, whoever made the page: it stands in cookies only.
-pub fn is_shown_by_cookie(found: &[Found<'_>]) -> bool {
-    !found.is_empty() && found.iter().all(|found| matches!(found.place, Place::Cookie(_)))
+pub fn shown_by(found: &[Found<'_>]) -> ShownBy {
+    let in_place = |is: fn(&Place) -> bool| found.iter().filter(|found| is(found.place)).count();
+    if in_place(|place| matches!(place, Place::Header { .. })) > 0 {
+        return ShownBy::Maker;
+    }
+    let cookies = in_place(|place| matches!(place, Place::Cookie(_)));
+    if cookies > 0 && cookies == found.len() { ShownBy::Browser } else { ShownBy::Nobody }
 }
 
 /// Takes every credential that was found out of what the upstream receives.
@@ -419,13 +424,14 @@ mod tests {
         let (header, query, cookie) = (bearer(), Place::Query(Rc::from("t")), Place::Cookie(Rc::from("t")));
         let exchange = exchange("t=a", &[("authorization", "Bearer a"), ("cookie", "t=a")]);
         for (places, shown) in [
-            (&[&cookie][..], true),
-            (&[&cookie, &header], false),
-            (&[&query, &cookie], false),
-            (&[&header], false),
-            (&[], false),
+            (&[&cookie][..], ShownBy::Browser),
+            (&[&cookie, &header], ShownBy::Maker),
+            (&[&query, &cookie], ShownBy::Nobody),
+            (&[&header], ShownBy::Maker),
+            (&[&query], ShownBy::Nobody),
+            (&[], ShownBy::Nobody),
         ] {
-            assert_eq!(is_shown_by_cookie(&find(places, &exchange)), shown, "{places:?}");
+            assert_eq!(shown_by(&find(places, &exchange)), shown, "{places:?}");
         }
     }
 

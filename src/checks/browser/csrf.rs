@@ -3,7 +3,7 @@
 //!
 //! Only what may change something is looked at: methods that are not safe (RFC 9110 section 9.2.1), and handshakes that
 //! open a stream, such as WebSocket's, which no preflight precedes. A credential that a page would have to know, in a
-//! header or in the query, is proof enough.
+//! header or in the query, is proof enough; beside one in a cookie, only in a header: the one in the query may be the page's.
 
 use crate::canonical::host::CanonicalHost;
 use crate::canonical::origin::Origin;
@@ -11,7 +11,7 @@ use crate::check::{Check, Env, Step};
 use crate::checks::browser::is_https;
 use crate::config::Verdict;
 use crate::denial::{CrossSite, Denial};
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, ShownBy};
 use crate::head::Head;
 
 /// Requests with a cookie as their credential must come from our own pages or from those of trusted origins.
@@ -47,7 +47,7 @@ enum Page {
 
 impl Check for FromOurPages {
     fn start(&self, exchange: &mut Exchange, _env: &mut Env<'_>) -> Step {
-        if !exchange.shown_by_cookie || !may_change(&exchange.head) {
+        if exchange.shown_by != ShownBy::Browser || !may_change(&exchange.head) {
             return Step::Pass;
         }
         match self.judge(&exchange.head) {
