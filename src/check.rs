@@ -268,6 +268,8 @@ pub enum Failure {
     TooManyCallouts,
     /// A check of responses said what is no word for a response.
     NoWordForAResponse,
+    /// The head was changed after it had gone on.
+    LateEdit,
 }
 
 impl Failure {
@@ -286,7 +288,7 @@ impl Failure {
             Self::Replay(ReplayFault::Unavailable) => "replay_table_unavailable",
             Self::Random => "no_randomness",
             Self::NoVerifier => "no_verifier",
-            Self::UnexpectedArrival | Self::TooManyCallouts | Self::NoWordForAResponse => "internal",
+            Self::UnexpectedArrival | Self::TooManyCallouts | Self::NoWordForAResponse | Self::LateEdit => "internal",
         }
     }
 }

@@ -107,6 +107,8 @@ pub struct Passage {
     rewrites_body: bool,
     names_error: bool,
     at: usize,
+    /// How many edits the head had when it went on before its body; `None`: it is still held.
+    gone_with: Option<usize>,
     monitored: bool,
     answered: bool,
 }
@@ -358,6 +360,10 @@ impl Pipeline {
                 return next;
             }
         }
+        if passage.gone_with.is_some_and(|edits| edits != passage.exchange.request_edits.len()) {
+            // What a guard decided would be lost, and nobody would be told.
+            return self.refuse(passage, Denial::Unavailable { what: Failure::LateEdit.as_str() }, env);
+        }
         Next::Continue
     }
 
@@ -423,13 +429,36 @@ impl Passage {
     fn new(exchange: Exchange, route: &Route, monitored: bool) -> Self {
         let (guards, response) = (route.guards.clone(), route.response.clone());
         let (rewrites_body, names_error) = (route.rewrites_body, route.names_error);
-        Self { exchange, guards, response, rewrites_body, names_error, at: 0, monitored, answered: false }
+        Self {
+            exchange,
+            guards,
+            response,
+            rewrites_body,
+            names_error,
+            at: 0,
+            gone_with: None,
+            monitored,
+            answered: false,
+        }
     }
 
     fn unrouted(exchange: Exchange) -> Self {
-        let (guards, response) = (Rc::from([]), ResponseGuards::none());
-        let (rewrites_body, names_error) = (false, false);
-        Self { exchange, guards, response, rewrites_body, names_error, at: 0, monitored: false, answered: false }
+        Self {
+            exchange,
+            guards: Rc::from([]),
+            response: ResponseGuards::none(),
+            rewrites_body: false,
+            names_error: false,
+            at: 0,
+            gone_with: None,
+            monitored: false,
+            answered: false,
+        }
+    }
+
+    /// The head goes on as it is now, while the guards wait for the body.
+    pub fn head_goes_on(&mut self) {
+        self.gone_with = Some(self.exchange.request_edits.len());
     }
 
     /// What is done with the response, and whether refusals of it count, for people.

@@ -21,7 +21,7 @@ use portcullis::checks::sign::SignRequests;
 use portcullis::checks::tokens::TokenForm;
 use portcullis::pipeline::{Guard, ResponseGuards, Route};
 use portcullis::policy::route_table::{HeaderCondition, RouteMatch, RouteTable};
-use portcullis_config::{self as config, Config, Mode, Verdict};
+use portcullis_config::{self as config, Config, Hold, Mode, Verdict};
 
 /// Every part that a route's guards are made of.
 pub(super) struct Parts<'c> {
@@ -219,6 +219,10 @@ impl Parts<'_> {
             guards.push(guard("inspect head", head, mode));
             inspect_body = Some(guard("inspect body", body, mode));
         }
+        let sign = self.signing.map(|check| shared("sign", check.clone(), Mode::Enforce));
+        // Behind a buffer filter the head goes on when the first guard waits for the body.
+        let (early, last) = if config.bodies.hold == Hold::BufferFilter { (sign, None) } else { (None, sign) };
+        guards.extend(early);
         // Whom the head's signature names was let in already: only where all of that is monitored, a wrong body is too.
         let signed_body_mode = match (authenticate_mode, mode) {
             (Mode::Monitor, Mode::Monitor | Mode::Off) => Mode::Monitor,
@@ -236,7 +240,7 @@ impl Parts<'_> {
             guards.extend(body.whole.map(|check| guard("encrypt body", check, Mode::Enforce)));
         }
         // The last: what is signed is what leaves.
-        guards.extend(self.signing.map(|check| shared("sign", check.clone(), Mode::Enforce)));
+        guards.extend(last);
         // What is off does not decide; what only speaks to browsers is never off.
         guards.retain(|guard| guard.mode != Mode::Off);
         guards.into()

@@ -1,6 +1,7 @@
 //! Signs the requests that leave (`docs/signatures.md`), in the name of the service that this proxy stands beside.
 //!
-//! The last check of every route: what it signs is what leaves. A request that it cannot sign does not leave, whatever
+//! The last check of every route, so that what it signs is what leaves; where the head leaves before the body, the last before
+//! the body, of which the first form signs nothing. A request that it cannot sign does not leave, whatever
 //! the mode.
 
 use std::rc::Rc;

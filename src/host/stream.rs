@@ -202,6 +202,9 @@ impl Stream {
             return self.refuse();
         }
         self.head = HeadIs::Released;
+        if let Some(passage) = &mut self.passage {
+            passage.head_goes_on();
+        }
         Action::Continue
     }
 

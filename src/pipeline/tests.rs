@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 
 use super::*;
+use crate::check::BodyArrival;
 use crate::native::NativeHost;
 use crate::policy::route_table::RouteMatch;
 use crate::revocation::RevokedTokens;
@@ -110,6 +111,40 @@ fn the_first_refusal_ends_the_walk_and_a_report_does_not() {
     let guards = [refuses as fn() -> Step, unreachable].map(|says| guard(says, Mode::Enforce, Verdict::Deny));
     assert_eq!(decided(guards.into()), (Some(403), vec!["ACCESS_DENIED no_route".to_owned()]));
     assert_eq!(decided(vec![guard(reports, Mode::Enforce, Verdict::Deny)]).0, None);
+}
+
+/// Waits for the body and decides about the head then.
+struct SetsLate;
+
+impl Check for SetsLate {
+    fn start(&self, _exchange: &mut Exchange, _env: &mut Env<'_>) -> Step {
+        Step::Await(Await::Body { limit: 10 })
+    }
+
+    fn resume(&self, exchange: &mut Exchange, _arrival: Arrival<'_>, _env: &mut Env<'_>) -> Step {
+        exchange.request_edits.push(HeaderEdit::Set(Rc::from("x-late"), b"1".to_vec()));
+        Step::Pass
+    }
+}
+
+#[test]
+fn what_is_decided_about_a_head_that_has_gone_on_is_not_lost_silently() {
+    let host = NativeHost { source_address: Some("192.0.2.1:1".to_owned()), ..NativeHost::default() };
+    let guard = Guard { check: Rc::new(SetsLate), ..guard(|| Step::Pass, Mode::Monitor, Verdict::Allow) };
+    let (pipeline, mut worker) = (guarded(vec![guard], &host), Worker::empty(&host.store));
+    let mut env = Env { now: Timestamp::from_unix_seconds(1), host: &host, worker: &mut worker };
+    for (gone, status) in [(false, None), (true, Some(503))] {
+        let head = Head::from_pairs([(":method", "POST"), (":path", "/a"), (":authority", "h")]);
+        let (mut passage, next) = pipeline.begin(head, false, &mut env);
+        assert_eq!(next, Next::AwaitBody { limit: 10 });
+        if gone {
+            passage.head_goes_on();
+        }
+        let next = pipeline.resume(&mut passage, Arrival::Body(BodyArrival::Whole(b"")), &mut env);
+        let replied = if let Next::Reply(reply) = next { Some(reply.status) } else { None };
+        assert_eq!(replied, status);
+    }
+    assert!(host.lines.borrow().concat().contains("\"internal\""));
 }
 
 #[test]

@@ -9,7 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from harness.configuration import plugin
+from harness.configuration import merged, plugin
 from harness.credentials import service_headers
 from harness.expect import counted, passed, refused, unauthenticated
 from harness.gateway import ENVIRONMENT
@@ -204,6 +204,14 @@ def test_a_plain_verifier_accepts_what_leaves(signs_first, gateway, target):
     assert hmac.compare_digest(sent["x-signature"], expected)
     assert (sent["x-service-name"], sent["x-service-token"]) == ("order-service", TOKEN)
     passed(post(gateway, sent, target))
+
+
+@pytest.mark.parametrize("how", [{}, {"chunk": 3}], ids=str)
+def test_behind_the_buffer_filter_a_request_with_a_body_leaves_signed(start, gateway, how):
+    held = merged(egress("v1"), {"bodies": {"hold": "buffer_filter"}})
+    seen = passed(post(start(held, buffer_filter=True), dict(FORGED), **how))
+    assert seen.body == BODY
+    passed(post(gateway, of_signature(seen)))
 
 
 @pytest.mark.parametrize("how", [{}, {"chunk": 3}], ids=str)

@@ -112,6 +112,27 @@ fn behind_a_buffer_filter_the_head_goes_on_decided_and_the_body_waits() {
     }
 }
 
+/// A signature over name and time alone needs no body, and a head that has gone on takes none.
+#[test]
+fn behind_a_buffer_filter_a_request_with_a_body_leaves_signed() {
+    let mut vm = Vm::serving(
+        &json!({
+            "service": "user-service",
+            "secrets": { "key": { "inline": "service-key-0123456789abcdef" }, "token": { "inline": "order-token" } },
+            "bodies": { "hold": "buffer_filter" },
+            "unmatched": "allow",
+            "outbound": { "sign": { "service": "user-service", "token": { "secret": "token" },
+                "keys": [{ "secret": "key" }], "signature": "v1" } },
+        })
+        .to_string(),
+    );
+    for (how, request) in arrivals(GOOD) {
+        let outcome = vm.request(&request);
+        assert_eq!(outcome.upstream("x-service-name").as_deref(), Some("user-service"), "{how}");
+        assert_eq!(outcome.upstream("x-signature").map(|code| code.len()), Some(64), "{how}");
+    }
+}
+
 #[test]
 fn calls_that_must_stream_are_not_held() {
     let mut vm = Vm::serving(&plain());
