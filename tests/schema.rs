@@ -64,8 +64,15 @@ fn the_schema_and_the_reader_refuse_a_value_of_another_type_anywhere() {
 
 #[test]
 fn the_schema_refuses_every_wrong_form_that_the_reader_refuses() {
-    for name in ["unknown_fields", "missing_fields", "wrong_types", "wrong_values", "secret_sources", "provider_forms"]
-    {
+    for name in [
+        "unknown_fields",
+        "missing_fields",
+        "wrong_types",
+        "wrong_values",
+        "secret_sources",
+        "provider_forms",
+        "empty_lists",
+    ] {
         let config = load(&format!("tests/config/{name}.yaml"));
         assert!(!reads(&config) && Schema::new().problem(&config).is_some(), "{name}");
     }
@@ -163,6 +170,8 @@ impl Schema {
             "minimum" => value.as_f64().is_none_or(|number| number >= wanted.as_f64().unwrap()),
             "maximum" => value.as_f64().is_none_or(|number| number <= wanted.as_f64().unwrap()),
             "maxProperties" => value.as_object().is_none_or(|map| map.len() as u64 <= wanted.as_u64().unwrap()),
+            "minProperties" => value.as_object().is_none_or(|map| map.len() as u64 >= wanted.as_u64().unwrap()),
+            "minItems" => value.as_array().is_none_or(|list| list.len() as u64 >= wanted.as_u64().unwrap()),
             "required" => {
                 let present = |name: &Value| value.get(name.as_str().unwrap()).is_some();
                 !value.is_object() || wanted.as_array().unwrap().iter().all(present)

@@ -116,6 +116,8 @@ pub struct Pattern {
     pub regex: String,
     /// Where it is looked for. Default: everywhere.
     #[serde(default = "everywhere", rename = "in")]
+    #[setting(filled)]
+    #[cfg_attr(feature = "schema", schemars(extend("minItems" = 1)))]
     pub parts: Vec<Part>,
     /// What happens to a finding. Default: the mode of the inspection.
     #[serde(default)]

@@ -60,6 +60,8 @@ pub struct Tier {
     pub role: Option<String>,
     /// Callers whose claims have these values.
     #[serde(default)]
+    #[setting(filled)]
+    #[cfg_attr(feature = "schema", schemars(extend("minProperties" = 1)))]
     pub claim: Dictionary<String, ClaimValue>,
     /// Their rate.
     pub rate: RateText,

@@ -85,10 +85,16 @@ pub struct Match {
     /// The path. Default: any.
     pub path: Option<PathTemplate>,
     /// Any of these hosts. Default: any.
+    #[setting(filled)]
+    #[cfg_attr(feature = "schema", schemars(extend("minItems" = 1)))]
     pub hosts: Vec<HostPattern>,
     /// Any of these methods. Default: any.
+    #[setting(filled)]
+    #[cfg_attr(feature = "schema", schemars(extend("minItems" = 1)))]
     pub methods: Vec<Method>,
     /// Headers with exactly these values. Default: any.
+    #[setting(filled)]
+    #[cfg_attr(feature = "schema", schemars(extend("minProperties" = 1)))]
     pub headers: Dictionary<HeaderName, String>,
 }
 
@@ -185,6 +191,8 @@ pub struct Exclusion {
     /// This parameter. Default: any.
     pub parameter: Option<String>,
     /// These classes. Default: any.
+    #[setting(filled)]
+    #[cfg_attr(feature = "schema", schemars(extend("minItems" = 1)))]
     pub classes: Vec<Class>,
     /// This rule. Default: any.
     pub rule: Option<Name>,

@@ -44,15 +44,20 @@ pub(crate) struct Names {
     pub(crate) all: &'static [&'static str],
     /// Those that must be said.
     pub(crate) required: &'static [&'static str],
+    /// Lists and maps of which left out means any: one without entries would mean the same, and look like none.
+    pub(crate) filled: &'static [&'static str],
 }
 
 /// Reads the fields of a map into their places.
 pub(crate) fn fill(into: &mut dyn Fields, value: &Value) -> Result<(), Fault> {
-    let Names { all, required } = into.names();
+    let Names { all, required, filled } = into.names();
     let Value::Object(map) = value else { return Err(refused(value, &format!("a map of {}", all.join(", ")))) };
     for (key, value) in map {
         let place = all.iter().position(|name| name == key).and_then(|index| into.place(index));
         let read = match place {
+            Some(_) if is_without_entries(value) && filled.contains(&key.as_str()) => {
+                Err(Fault::new("expected at least one entry"))
+            }
             Some(place) => place.set(value),
             None => Err(Fault::new(format!("unknown field, expected {}", listed(all)))),
         };
@@ -61,6 +66,14 @@ pub(crate) fn fill(into: &mut dyn Fields, value: &Value) -> Result<(), Fault> {
     match required.iter().find(|name| !map.contains_key(**name)) {
         Some(name) => Err(Fault::missing(name)),
         None => Ok(()),
+    }
+}
+
+fn is_without_entries(value: &Value) -> bool {
+    match value {
+        Value::Array(list) => list.is_empty(),
+        Value::Object(map) => map.is_empty(),
+        _ => false,
     }
 }
 

@@ -19,6 +19,8 @@ pub struct JwtProvider {
     pub issuer: Option<String>,
     /// `aud` must hold one of these. Default: not looked at.
     #[serde(default)]
+    #[setting(filled)]
+    #[cfg_attr(feature = "schema", schemars(extend("minItems" = 1)))]
     pub audiences: Vec<String>,
     /// The only algorithms accepted, whatever the token says.
     pub algorithms: Vec<Algorithm>,

@@ -11,6 +11,8 @@ use crate::scalar::{DurationText, Verdict};
 #[derive(Default)]
 pub struct Mtls {
     /// SPIFFE trust domains whose identities count. Default: any that the listener's CA vouches for.
+    #[setting(filled)]
+    #[cfg_attr(feature = "schema", schemars(extend("minItems" = 1)))]
     pub trust_domains: Vec<String>,
     /// States that every listener with this plugin verifies client certificates against a CA and accepts no others:
     /// then one that was presented counts, although the host does not say that it verified it. Default: false.

@@ -1,7 +1,7 @@
 //! `#[derive(Setting)]`: how a type of the configuration is read. It makes tables of names and places, which one function
 //! for all types walks, where serde would make the code of every type anew. The attributes are serde's own, since schemars
 //! makes the JSON Schema out of them: `default`, `default = "function"`, `rename`, `rename_all = "snake_case"`,
-//! `deny_unknown_fields` (always so) and `transparent`.
+//! `deny_unknown_fields` (always so) and `transparent`. `#[setting(filled)]` is ours: a list or a map that is given has entries.
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -10,7 +10,7 @@ use syn::{
 };
 
 /// Implements `Setting`: for a struct with named fields, for an enum without any, for a struct around one value.
-#[proc_macro_derive(Setting, attributes(serde))]
+#[proc_macro_derive(Setting, attributes(serde, setting))]
 pub fn setting(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
     let made = syn::parse(input).and_then(|input| derive(&input));
     made.unwrap_or_else(|error| error.to_compile_error()).into()
@@ -36,12 +36,15 @@ struct Attributes {
     default: Option<Option<LitStr>>,
     rename: Option<String>,
     snake_case: bool,
+    filled: bool,
 }
 
 impl Attributes {
     fn of(attributes: &[syn::Attribute]) -> Result<Self> {
         let mut found = Self::default();
-        for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("serde")) {
+        let ours =
+            |attribute: &&syn::Attribute| ["serde", "setting"].iter().any(|name| attribute.path().is_ident(name));
+        for attribute in attributes.iter().filter(ours) {
             attribute.parse_nested_meta(|meta| {
                 let text = match meta.input.peek(syn::Token![=]) {
                     true => Some(text(&meta.value()?.parse()?)?),
@@ -52,6 +55,7 @@ impl Attributes {
                     ("rename", Some(name)) => found.rename = Some(name.value()),
                     ("rename_all", Some(name)) if name.value() == "snake_case" => found.snake_case = true,
                     ("deny_unknown_fields" | "transparent", None) => {}
+                    ("filled", None) => found.filled = true,
                     _ => return Err(meta.error("not known to Setting")),
                 }
                 Ok(())
@@ -70,12 +74,16 @@ fn text(value: &Expr) -> Result<LitStr> {
 
 fn of_fields(name: &Ident, fields: &FieldsNamed, attributes: &Attributes) -> Result<TokenStream> {
     let (mut names, mut required, mut places, mut blanks) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut filled = Vec::new();
     for field in &fields.named {
         let Field { ident: Some(place), .. } = field else { continue };
         let said = Attributes::of(&field.attrs)?;
         let key = said.rename.unwrap_or_else(|| place.to_string());
         if attributes.default.is_none() && said.default.is_none() {
             required.push(key.clone());
+        }
+        if said.filled {
+            filled.push(key.clone());
         }
         let blank = match said.default {
             Some(Some(function)) => {
@@ -103,7 +111,7 @@ fn of_fields(name: &Ident, fields: &FieldsNamed, attributes: &Attributes) -> Res
 
         impl crate::setting::Fields for #name {
             fn names(&self) -> &'static crate::setting::Names {
-                &crate::setting::Names { all: &[#(#names),*], required: &[#(#required),*] }
+                &crate::setting::Names { all: &[#(#names),*], required: &[#(#required),*], filled: &[#(#filled),*] }
             }
 
             fn place(&mut self, index: usize) -> Option<&mut dyn crate::setting::Slot> {

@@ -14,14 +14,24 @@ use crate::scalar::{Name, Network};
 #[derive(Default)]
 pub struct Condition {
     /// The caller has any of these roles.
+    #[setting(filled)]
+    #[cfg_attr(feature = "schema", schemars(extend("minItems" = 1)))]
     pub roles: Vec<String>,
     /// The caller has all of these scopes.
+    #[setting(filled)]
+    #[cfg_attr(feature = "schema", schemars(extend("minItems" = 1)))]
     pub scopes: Vec<String>,
     /// The caller's claims have these values.
+    #[setting(filled)]
+    #[cfg_attr(feature = "schema", schemars(extend("minProperties" = 1)))]
     pub claims: Dictionary<String, ClaimValue>,
     /// The peer (`spiffe://...`) or the caller (`service:NAME`) is any of these; a final `*` stands for any ending.
+    #[setting(filled)]
+    #[cfg_attr(feature = "schema", schemars(extend("minItems" = 1)))]
     pub principals: Vec<String>,
     /// The client's address is in any of these networks.
+    #[setting(filled)]
+    #[cfg_attr(feature = "schema", schemars(extend("minItems" = 1)))]
     pub client_ip: Vec<Network>,
     /// The caller owns what the path names.
     pub owner: Option<Owner>,
@@ -34,14 +44,24 @@ pub struct Condition {
 #[derive(Default)]
 pub struct DenyEntry {
     /// The caller has any of these roles.
+    #[setting(filled)]
+    #[cfg_attr(feature = "schema", schemars(extend("minItems" = 1)))]
     pub roles: Vec<String>,
     /// The caller has all of these scopes.
+    #[setting(filled)]
+    #[cfg_attr(feature = "schema", schemars(extend("minItems" = 1)))]
     pub scopes: Vec<String>,
     /// The caller's claims have these values.
+    #[setting(filled)]
+    #[cfg_attr(feature = "schema", schemars(extend("minProperties" = 1)))]
     pub claims: Dictionary<String, ClaimValue>,
     /// The peer or the caller is any of these.
+    #[setting(filled)]
+    #[cfg_attr(feature = "schema", schemars(extend("minItems" = 1)))]
     pub principals: Vec<String>,
     /// The client's address is in any of these networks.
+    #[setting(filled)]
+    #[cfg_attr(feature = "schema", schemars(extend("minItems" = 1)))]
     pub client_ip: Vec<Network>,
     /// The caller owns what the path names.
     pub owner: Option<Owner>,
