@@ -28,6 +28,7 @@ mod outbound;
 mod remote;
 mod routes;
 mod secrets;
+mod shadowed;
 mod strip;
 mod tokens;
 mod validation;

@@ -8,7 +8,7 @@ use super::features::BUILT;
 use super::inspection::{Beside, Inspection};
 use super::limits::Limits;
 use super::secrets::Secrets;
-use super::{Findings, Shared, access, browser, intrusion, tokens, validation};
+use super::{Findings, Shared, access, browser, intrusion, shadowed, tokens, validation};
 use portcullis::check::Check;
 use portcullis::checks::authorize::RefuseUnmatched;
 use portcullis::checks::body::request::WithdrawDigests;
@@ -58,6 +58,7 @@ impl Parts<'_> {
             Some(name) => format!("{name}.path"),
             None => format!("routes[{}].match", index - ours.len()),
         };
+        shadowed::warn(routes.iter().map(|(matching, _)| matching), field, findings);
         let table =
             RouteTable::new(routes).map_err(|error| findings.error(field(error.index), error.to_string())).ok()?;
         Some((table, ours, unmatched))

@@ -1,6 +1,7 @@
 //! What is wrong although every field has its form: names that refer to nothing, and settings that contradict each
 //! other. Nothing is compiled here; patterns, templates, schemas and keys are looked into by `policy`.
 
+mod denials;
 mod names;
 mod owners;
 mod providers;
@@ -32,8 +33,13 @@ pub fn warnings(config: &Config) -> Vec<ConfigError> {
         let path = tree::under("secrets", name.as_str()) + ".inline";
         ConfigError::new(path, "a secret in the configuration is seen by all who see the configuration")
     });
-    let names = owners::shared_subjects(config).into_iter().chain(names::long_bursts(config));
-    inline.chain(names).chain(issued_for_nobody(config)).collect()
+    let others = [
+        owners::shared_subjects(config),
+        names::long_bursts(config),
+        issued_for_nobody(config),
+        denials::without_effect(config),
+    ];
+    inline.chain(others.into_iter().flatten()).collect()
 }
 
 /// Tokens that are issued here and that no provider takes.

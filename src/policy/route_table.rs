@@ -33,6 +33,25 @@ pub struct RouteMatch {
     pub headers: Vec<HeaderCondition>,
 }
 
+impl RouteMatch {
+    /// One text for all that match the same requests, whatever the spelling and the order; `None` where the path is no
+    /// template. No part of one holds a line end.
+    pub fn key(&self) -> Option<String> {
+        let sorted = |mut list: Vec<String>| {
+            order::sort(&mut list);
+            list.dedup();
+            list.join("\n")
+        };
+        let headers = self.headers.iter().map(|header| {
+            let value = header.value.as_ref().map_or(String::new(), |value| format!(":{value}"));
+            header.name.to_ascii_lowercase() + &value
+        });
+        let path = Template::parse(&self.path).ok()?.shape();
+        let hosts = self.hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
+        Some([path, sorted(hosts), sorted(self.methods.clone()), sorted(headers.collect())].join("\n\n"))
+    }
+}
+
 impl Default for RouteMatch {
     fn default() -> Self {
         Self { path: "/**".to_owned(), hosts: Vec::new(), methods: Vec::new(), headers: Vec::new() }

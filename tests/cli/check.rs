@@ -118,6 +118,29 @@ outbound: { sign: { service: s, token: { secret: t }, keys: [{ secret: k }] } }"
 }
 
 #[test]
+fn check_warns_of_what_can_never_take_effect() {
+    let text = r#"
+routes:
+  - match: { path: "/users/{id}", methods: [GET, PUT], hosts: [a.example, b.example], headers: { x-a: "1", x-b: "2" } }
+    authenticate: none
+    deny: [{ roles: [guest] }]
+  - match: { path: "/users/{user}", methods: [GET, PUT] }
+    authenticate: none
+  - match: { path: "/users/*/", methods: [PUT, GET], hosts: [B.example, a.example], headers: { X-B: "2", x-a: "1" } }
+    authenticate: none"#;
+    let (code, out, err) = check("shadowed.yaml", text);
+    assert_eq!((code, out.as_str()), (0, "good, routes: 3\n"));
+    let warnings: Vec<&str> = err.lines().collect();
+    assert_eq!(
+        warnings,
+        [
+            "warning: routes[0].deny[0].roles: no method of authentication of this route says so: the entry refuses nobody",
+            "warning: routes[2].match: is never taken: routes[0].match matches the same requests",
+        ]
+    );
+}
+
+#[test]
 fn check_exits_2_for_a_file_that_is_not_there() {
     let (code, out, err) = portcullis(&["check", "/nowhere/portcullis.yaml"], "");
     assert_eq!((code, out.as_str()), (2, ""));

@@ -181,9 +181,21 @@ impl Checker<'_> {
             tokens.refresh.as_ref().map(|refresh| ("tokens.refresh.path", &refresh.path)),
             tokens.logout.as_ref().map(|logout| ("tokens.logout.path", &logout.path)),
         ];
+        let admin = self.config.intrusion.as_ref().and_then(|intrusion| intrusion.admin.as_ref());
+        let admin = admin.map(|admin| admin.path.as_str().trim_end_matches('/'));
+        let is_admins = |path: &str| {
+            admin
+                .and_then(|admin| path.strip_prefix(admin))
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
         let mut seen = Dictionary::new();
         for (field, path) in paths.into_iter().flatten() {
-            if seen.insert(path.as_str(), ()).is_some() {
+            let plain = path.as_str().strip_suffix('/').unwrap_or(path.as_str());
+            if !plain.split('/').skip(1).all(is_own_segment) {
+                self.error(field, "expected a plain path, such as /auth/login");
+            } else if is_admins(plain) {
+                self.error(field, "is below the path of intrusion.admin, which comes first");
+            } else if seen.insert(plain, ()).is_some() {
                 self.error(field, "is the path of another endpoint too");
             }
         }
@@ -193,6 +205,12 @@ impl Checker<'_> {
 /// Headers that are taken away from nobody; of those that nothing else may fill, two hold credentials.
 fn is_needed(name: &str) -> bool {
     RESERVED.contains(&name) && !matches!(name, "authorization" | "proxy-authorization")
+}
+
+/// Whether a segment of a path stands for itself and has one spelling.
+fn is_own_segment(segment: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_graphic() && !b"%*{}\\;".contains(&byte);
+    !matches!(segment, "" | "." | "..") && segment.bytes().all(plain)
 }
 
 /// Whether a request can hold a cookie of this name.

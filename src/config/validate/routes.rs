@@ -1,7 +1,7 @@
 //! Routes and their defaults: what they refer to.
 
 use super::Checker;
-use crate::{Authenticate, Body, Exclusion, MethodRef, Response, Route};
+use crate::{Authenticate, Body, Exclusion, MethodRef, Response, Route, tree};
 
 impl Checker<'_> {
     pub(super) fn routes(&mut self) {
@@ -17,6 +17,12 @@ impl Checker<'_> {
 
     fn route(&mut self, route: &Route, path: &str) {
         let template = Some(route.matching.path.as_ref().map_or("", |template| template.as_str()));
+        for (name, value) in &route.matching.headers {
+            if value.trim_matches([' ', '\t']).len() < value.len() {
+                let path = tree::under(&format!("{path}.match.headers"), name.as_str());
+                self.error(path, "expected a value without space around it: no request has another");
+            }
+        }
         self.authenticate(route.authenticate.as_ref(), &format!("{path}.authenticate"));
         self.allow(route.allow.as_deref(), template, &format!("{path}.allow"));
         self.deny(route.deny.as_deref(), template, &format!("{path}.deny"));

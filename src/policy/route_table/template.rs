@@ -80,6 +80,16 @@ impl Template {
         Ok(Self { segments, open })
     }
 
+    /// One text for all templates that match the same paths; no path holds a NUL.
+    pub fn shape(&self) -> String {
+        let segments = self.segments.iter().map(|segment| match segment {
+            TemplateSegment::Literal(text) => text,
+            TemplateSegment::Any | TemplateSegment::Parameter(_) => "\0",
+        });
+        let shape = segments.flat_map(|segment| ["/", segment]).collect::<String>();
+        if self.open { shape + "/**" } else { shape }
+    }
+
     /// The names of parameters, and which segment each is.
     pub fn parameters(&self) -> impl Iterator<Item = (&str, usize)> {
         self.segments.iter().enumerate().filter_map(|(at, segment)| match segment {
