@@ -64,15 +64,63 @@ pub fn configurations(text: &str) -> Result<Vec<Found>, DocumentError> {
         // The text itself, so that a duplicate key is still there to be refused.
         return chosen(plugins("", &value, || text.as_bytes().to_vec()));
     }
-    let options = serde_saphyr::options! { with_snippet: false };
-    let documents = serde_saphyr::from_multiple_with_options::<Value>(text, options);
-    let documents = documents.map_err(|error| DocumentError::NotYaml(plain(&error.to_string())))?;
+    let mut documents = values(text, serde_saphyr::options! { with_snippet: false })?;
+    if documents.iter().any(is_for_envoy) {
+        let literal = serde_saphyr::options! {
+            with_snippet: false,
+            merge_keys: serde_saphyr::MergeKeyPolicy::AsOrdinary,
+            underscored_numbers_as_strings: true,
+            leading_zero_numbers_as_strings: true,
+        };
+        for (document, literal) in documents.iter_mut().zip(values(text, literal)?) {
+            if is_for_envoy(document) {
+                *document = as_envoy(document, literal);
+            }
+        }
+    }
     let several = documents.len() > 1;
     let found = documents.iter().enumerate().flat_map(|(index, value)| {
         let place = if several { format!("document {}", index + 1) } else { String::new() };
         plugins(&place, value, || value.to_string().into_bytes())
     });
     chosen(found.collect())
+}
+
+fn values(text: &str, options: serde_saphyr::Options) -> Result<Vec<Value>, DocumentError> {
+    let documents = serde_saphyr::from_multiple_with_options(text, options);
+    documents.map_err(|error| DocumentError::NotYaml(plain(&error.to_string())))
+}
+
+/// Envoy reads the file itself; what has a kind is read by Kubernetes, and a bare configuration by whoever puts it somewhere.
+fn is_for_envoy(document: &Value) -> bool {
+    is_envelope(document) && document.get("kind").is_none()
+}
+
+/// What Envoy's own reader makes of a document (`ValueUtil::loadFromYaml`): `<<` is a key like any other, a zero in front
+/// makes a number octal, and whatever is no whole number of 32 bits is a text. `literal` is the document read without merge
+/// keys, with numbers of that kind as texts.
+fn as_envoy(document: &Value, literal: Value) -> Value {
+    match (document, literal) {
+        (Value::Array(list), Value::Array(literals)) => {
+            list.iter().zip(literals).map(|(value, literal)| as_envoy(value, literal)).collect()
+        }
+        (document, Value::Object(literals)) => {
+            let known = |key: &str| document.get(key).unwrap_or(&Value::Null);
+            let members = literals.into_iter().map(|(key, literal)| (key.clone(), as_envoy(known(&key), literal)));
+            Value::Object(members.collect())
+        }
+        (Value::Number(_), Value::String(text)) if text.contains('_') => Value::String(text),
+        (Value::Number(_), Value::String(text)) => octal(&text).map_or(Value::String(text), Value::from),
+        (_, Value::Number(number)) if number.as_i64().is_none_or(|whole| i32::try_from(whole).is_err()) => {
+            Value::String(number.to_string())
+        }
+        (_, literal) => literal,
+    }
+}
+
+fn octal(text: &str) -> Option<i32> {
+    let (sign, digits) = text.strip_prefix('-').map_or((1, text), |digits| (-1, digits));
+    i32::from_str_radix(digits.trim_start_matches('+'), 8).ok().map(|number| sign * number)
 }
 
 /// The reader's own advice is for programmers.

@@ -106,9 +106,13 @@ pub struct Share(pub f64);
 impl Setting for Share {
     fn read(value: &Value) -> Result<Self, Fault> {
         const FORM: &str = "a share from 0 to 1";
-        let Value::Number(number) = value else { return Err(setting::refused(value, FORM)) };
-        let share = number.as_f64().filter(|share| (0.0..=1.0).contains(share));
-        share.map(Self).ok_or_else(|| setting::out_of_range(number, FORM))
+        let (share, other) = match value {
+            Value::Number(number) => (number.as_f64(), setting::out_of_range(number, FORM)),
+            // Envoy hands over the fractions of its own YAML as texts.
+            Value::String(text) => (text.parse().ok(), malformed(FORM)),
+            other => return Err(setting::refused(other, FORM)),
+        };
+        share.filter(|share| (0.0..=1.0).contains(share)).map(Self).ok_or(other)
     }
 }
 
@@ -119,13 +123,28 @@ impl schemars::JsonSchema for Share {
     }
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": "number", "minimum": 0, "maximum": 1 })
+        schemars::json_schema!({
+            "anyOf": [
+                { "type": "number", "minimum": 0, "maximum": 1 },
+                { "type": "string", "pattern": "^(0(\\.[0-9]+)?|1(\\.0+)?)$" },
+            ],
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_share_is_a_number_or_the_text_of_one() {
+        for value in [Value::from(0.25), Value::from("0.25"), Value::from(1), Value::from("0")] {
+            assert!(Share::read(&value).is_ok(), "{value}");
+        }
+        for value in [Value::from(1.5), Value::from("1.5"), Value::from("NaN"), Value::from(""), Value::from(true)] {
+            assert!(Share::read(&value).is_err(), "{value}");
+        }
+    }
 
     #[test]
     fn reads_sizes_up_to_a_gibibyte() {
