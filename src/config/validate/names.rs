@@ -109,7 +109,6 @@ impl Checker<'_> {
         let mut ids = Dictionary::new();
         for (index, pattern) in self.config.inspection.patterns.iter().enumerate() {
             let path = format!("inspection.patterns[{index}]");
-            self.not_empty(&pattern.parts, &format!("{path}.in"));
             if pattern.regex.is_empty() {
                 self.error(format!("{path}.regex"), "expected a regular expression");
             }
