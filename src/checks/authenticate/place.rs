@@ -96,7 +96,7 @@ pub fn shown<'f>(found: &'f [Found<'_>]) -> Shown<'f> {
     }
 }
 
-/// Whether a browser shows it by itself, whoever made the page: it stands in cookies only.
+/// Who put it there: a browser by itself, whoever made the page, where it stands in cookies only.
 pub fn shown_by(found: &[Found<'_>]) -> ShownBy {
     let in_place = |is: fn(&Place) -> bool| found.iter().filter(|found| is(found.place)).count();
     if in_place(|place| matches!(place, Place::Header { .. })) > 0 {
