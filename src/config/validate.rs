@@ -35,7 +35,7 @@ pub fn warnings(config: &Config) -> Vec<ConfigError> {
     });
     let others = [
         owners::shared_subjects(config),
-        names::long_bursts(config),
+        names::long_bursts(config).collect(),
         issued_for_nobody(config),
         denials::without_effect(config),
     ];

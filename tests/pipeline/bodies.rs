@@ -215,24 +215,20 @@ fn many_short_values_and_tokens_coded_twice_can_be_read_back() {
 bodies: { string_length: 100 }
 routes:
   - { match: { path: /u, methods: [PUT] }, authenticate: none, body: { encrypt: [ssn] } }
-  - { match: { path: /u }, authenticate: none, response: { decrypt: [ssn], fields: { deny: [x] } } }
-  - { match: { path: /w, methods: [PUT] }, authenticate: none, body: { encrypt: [ssn], encrypt_whole: true } }
-  - { match: { path: /w }, authenticate: none, response: { decrypt: [ssn], decrypt_whole: true, fields: { deny: [x] } } }",
+  - { match: { path: /u }, authenticate: none, response: { decrypt: [ssn], fields: { deny: [x] } } }",
     );
     let many = format!(r#"{{"ssn":[{}]}}"#, vec!["\"\""; 9_990].join(","));
     let long = format!(r#"{{"ssn":"{}"}}"#, "s".repeat(100));
-    for path in ["/u", "/w"] {
-        for sent in [&many, &long] {
-            let outcome = gate.send(crate::gate::Request::new("PUT", path).body("application/json", sent));
-            let stored = String::from_utf8(outcome.passage.exchange.rewritten_body.clone().unwrap()).unwrap();
-            let mut read = gate.send(get(path));
-            assert_eq!(shown(&gate.respond(&mut read, 200, &stored).0, ""), Ok(sent.clone()), "{path}");
-            let Some(token) = stored.strip_prefix(r#"{"ssn":""#).and_then(|rest| rest.strip_suffix(r#""}"#)) else {
-                continue;
-            };
-            let twice = stored.replace(token, &STANDARD.encode(token));
-            assert_eq!(shown(&gate.respond(&mut read, 200, &twice).0, ""), Ok(sent.clone()), "{path}");
-        }
+    for sent in [&many, &long] {
+        let outcome = gate.send(crate::gate::Request::new("PUT", "/u").body("application/json", sent));
+        let stored = String::from_utf8(outcome.passage.exchange.rewritten_body.clone().unwrap()).unwrap();
+        let mut read = gate.send(get("/u"));
+        assert_eq!(shown(&gate.respond(&mut read, 200, &stored).0, ""), Ok(sent.clone()));
+        let Some(token) = stored.strip_prefix(r#"{"ssn":""#).and_then(|rest| rest.strip_suffix(r#""}"#)) else {
+            continue;
+        };
+        let twice = stored.replace(token, &STANDARD.encode(token));
+        assert_eq!(shown(&gate.respond(&mut read, 200, &twice).0, ""), Ok(sent.clone()));
     }
 }
 

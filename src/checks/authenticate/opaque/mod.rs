@@ -11,7 +11,7 @@ use crate::checks::authenticate::identity::Identities;
 use crate::checks::authenticate::{Attempt, Credential, await_secret, secret_arrived, stopped};
 use crate::checks::limit::AddressBudget;
 use crate::denial::AuthReason;
-use crate::exchange::{Errand, Exchange};
+use crate::exchange::{Errand, Exchange, Identity};
 use crate::jose::reason::Reason;
 use crate::worker::TokenDigest;
 
@@ -89,7 +89,7 @@ impl OpaqueTokens {
         }
         match asked {
             Err(reason) => refused(reason),
-            Ok(asked) => match asked.provider.refusal(&asked.digest, env) {
+            Ok(asked) => match asked.provider.kept_refusal(&asked.digest, env) {
                 Some(refusal) => asked.provider.refused(refusal),
                 None => asked.ask(env),
             },
@@ -143,7 +143,7 @@ impl Credential for OpaqueTokens {
 impl Asked<'_> {
     /// Whose token it is, where the provider has said so lately.
     fn known(&self, env: &mut Env<'_>) -> Option<Rc<Identity>> {
-        self.provider.known(&self.digest, env)
+        self.provider.kept_identity(&self.digest, env)
     }
 
     /// Asks the provider, or waits for the secret that this takes.

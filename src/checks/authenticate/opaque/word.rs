@@ -37,12 +37,12 @@ impl Background for Answers {
 
 impl Provider {
     /// Whose token it is, where the provider has said so lately.
-    pub(super) fn known(&self, digest: &TokenDigest, env: &mut Env<'_>) -> Option<Rc<Identity>> {
+    pub(super) fn kept_identity(&self, digest: &TokenDigest, env: &mut Env<'_>) -> Option<Rc<Identity>> {
         env.worker.answers.good(digest, env.now, self.cache)
     }
 
     /// Why it is not taken, where that was seen lately.
-    pub(super) fn refusal(&self, digest: &TokenDigest, env: &mut Env<'_>) -> Option<Refusal> {
+    pub(super) fn kept_refusal(&self, digest: &TokenDigest, env: &mut Env<'_>) -> Option<Refusal> {
         env.worker.answers.bad(digest, env.now, self.cache.max(PAUSE))
     }
 
@@ -57,10 +57,10 @@ impl Provider {
         identities: &Identities,
         env: &mut Env<'_>,
     ) -> Result<Rc<Identity>, Refusal> {
-        if let Some(identity) = self.known(digest, env) {
+        if let Some(identity) = self.kept_identity(digest, env) {
             return Ok(identity);
         }
-        if let Some(refusal) = self.refusal(digest, env) {
+        if let Some(refusal) = self.kept_refusal(digest, env) {
             return Err(refusal);
         }
         let (refusal, until) = match self.read_for(identities, reply, env.now) {
