@@ -59,29 +59,32 @@ pub fn find<'p>(places: &[&'p Place], exchange: &Exchange) -> Vec<Found<'p>> {
             Place::Header { name, prefix } => {
                 let values = exchange.head.all(name.as_bytes());
                 let shown = values.filter_map(|value| credential(value, prefix.as_bytes()));
-                note(&mut found, place, shown.map(|token| token.map(Cow::Borrowed)));
+                note(&mut found, place, &mut shown.map(|token| token.map(Cow::Borrowed)));
             }
             Place::Cookie(name) => {
                 let pairs = cookie::pairs(exchange.head.all("cookie"), usize::MAX).flatten();
                 let named = pairs.filter(|pair| is_cookie(pair.name, name)).map(|pair| pair.value);
                 let headers = exchange.head.all("cookie");
                 let hidden = headers.flat_map(|header| cookie::hidden(header, name.as_bytes())).map(Cow::Borrowed);
-                note(&mut found, place, named.chain(hidden).map(Some));
+                note(&mut found, place, &mut named.chain(hidden).map(Some));
             }
             Place::Query(name) => {
                 let query = exchange.target.query.as_deref().unwrap_or_default();
-                note(&mut found, place, pieces(query).filter_map(|piece| parameter(piece, name)).map(Some));
+                note(&mut found, place, &mut pieces(query).filter_map(|piece| parameter(piece, name)).map(Some));
             }
         }
     }
     found
 }
 
+/// What is shown in one place, one after the other.
+type Tokens<'t, 'v> = &'t mut dyn Iterator<Item = Option<Cow<'v, [u8]>>>;
+
 /// Notes the first, and of the others one that differs: more would say no more, and a client can send thousands.
-fn note<'p, 'v>(found: &mut Vec<Found<'p>>, place: &'p Place, mut tokens: impl Iterator<Item = Option<Cow<'v, [u8]>>>) {
+fn note<'p>(found: &mut Vec<Found<'p>>, place: &'p Place, mut tokens: Tokens<'_, '_>) {
     let Some(first) = tokens.next() else { return };
     let first = first.as_deref().map(trim);
-    let other = tokens.find(|token| token.as_deref().map(trim) != first);
+    let other = Iterator::find(&mut tokens, |token| token.as_deref().map(trim) != first);
     let other = other.as_ref().map(|token| token.as_deref().map(trim));
     let both = [Some(first), other].into_iter().flatten();
     found.extend(both.map(|token| Found { place, token: token.map(<[u8]>::to_vec) }));

@@ -109,11 +109,16 @@ impl Setting for Share {
         let (share, other) = match value {
             Value::Number(number) => (number.as_f64(), setting::out_of_range(number, FORM)),
             // Envoy hands over the fractions of its own YAML as texts.
-            Value::String(text) => (text.parse().ok(), malformed(FORM)),
+            Value::String(text) => (number(text).and_then(|number| number.as_f64()), malformed(FORM)),
             other => return Err(setting::refused(other, FORM)),
         };
         share.filter(|share| (0.0..=1.0).contains(share)).map(Self).ok_or(other)
     }
+}
+
+/// As JSON writes it: the standard library's reader of fractions would be 17 KB more of the module.
+fn number(text: &str) -> Option<Value> {
+    serde_json::from_slice(text.as_bytes()).ok().filter(Value::is_number)
 }
 
 #[cfg(feature = "schema")]
