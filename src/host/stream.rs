@@ -44,8 +44,6 @@ pub struct Stream {
     response: ResponseIs,
     response_head: HeadIs,
     stopwatch: Stopwatch,
-    /// Whom this stream alone has asked.
-    asked: Option<Rc<str>>,
 }
 
 /// What has arrived of the request's body.
@@ -96,7 +94,6 @@ impl Stream {
             response: ResponseIs::Passing,
             response_head: HeadIs::Held,
             stopwatch: Stopwatch::default(),
-            asked: None,
         }
     }
 
@@ -248,7 +245,6 @@ impl Stream {
         let Some(now) = now() else { return self.refuse() };
         match serving.callouts.send(self.context, callout, now) {
             Ok(token) => {
-                self.asked = callout.flight.is_none().then(|| callout.cluster.clone());
                 self.phase = Phase::AwaitingReply { token };
                 Action::Pause
             }
@@ -282,9 +278,6 @@ impl Stream {
     pub fn on_reply(&mut self, token: u32, reply: &CalloutReply) {
         if self.phase != (Phase::AwaitingReply { token }) {
             return;
-        }
-        if let Some((cluster, serving)) = self.asked.take().zip(self.serving.as_ref()) {
-            serving.environment.heard_of(&cluster, reply);
         }
         if self.arrived(Arrival::Reply(reply)) == Action::Continue {
             abi::continue_request();

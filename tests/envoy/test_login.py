@@ -260,6 +260,18 @@ def test_a_service_that_does_not_answer_is_our_failure_and_nobodys_guess(plain, 
     assert eventually(lambda: login(gateway, address).status == 200)
 
 
+def test_a_question_that_fails_is_counted_once(plain, address):
+    gateway, _, service = plain
+    shown = logged_in(gateway, address)["refresh_token"]
+    service.fault = "500"
+    try:
+        for ask in (lambda: login(gateway, address), lambda: show(gateway, "/auth/refresh", shown, address)):
+            with counted(gateway, "callout_failures_total", service="user-service", name="users"):
+                assert ask().status == 503
+    finally:
+        service.fault = None
+
+
 def test_clients_that_go_away_while_they_wait_hurt_nobody(plain, address):
     gateway, _, service = plain
     service.fault, service.delay = "slow", 1.0

@@ -27,12 +27,12 @@ def passed(answer):
 
 
 @contextmanager
-def counted(gateway, name, by=1, **labels):
+def counted(gateway, series, /, by=1, **labels):
     """The series grows by exactly this much meanwhile."""
-    before = gateway.counter(name, **labels)
+    before = gateway.counter(series, **labels)
     yield
-    after = gateway.counter(name, **labels)
-    assert after - before == by, f"{name} {labels}: {before} -> {after}"
+    after = gateway.counter(series, **labels)
+    assert after - before == by, f"{series} {labels}: {before} -> {after}"
 
 
 def unauthenticated(gateway, reason, send):
