@@ -194,7 +194,7 @@ fn finds_names_of_files_whatever_stands_around_them() {
         ],
     );
     for value in
-        ["../", "../..", "/home/eve/project", "C:\\Users\\eve\\report.doc", "%WIDTH%", "a;/b", "wait..; or", "/var/www"]
+        ["../", "../..", "/opt/eve/project", "C:\\Users\\eve\\report.doc", "%WIDTH%", "a;/b", "wait..; or", "/var/www"]
     {
         assert_eq!(rule_of(value), None, "{value}");
     }
