@@ -9,33 +9,28 @@
 //!
 //! An exchange's place is one field: the position of the guard that decides next.
 
+mod admission;
 mod report;
 mod response;
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 
 pub use response::{ResponseArrival, ResponseGuard, ResponseGuards, ResponseNext};
 
-use crate::canonical::Rejection;
-use crate::canonical::client::{ClientAddress, comes_from_a_proxy};
-use crate::canonical::host::CanonicalHost;
 use crate::canonical::networks::Networks;
-use crate::canonical::path::{CanonicalPath, PathOptions};
-use crate::canonical::strip::{FORWARDED_HOSTS, StripSet};
+use crate::canonical::path::PathOptions;
+use crate::canonical::strip::StripSet;
 use crate::check::{Arrival, Await, Background, Callout, CalloutReply, Check, Env, Failure, Step};
 use crate::checks::browser::cookies::CookieAttributes;
-use crate::checks::browser::preflight_method;
 use crate::checks::intrusion::Intrusion;
 use crate::config::{Mode, Verdict};
 use crate::denial::{Denial, LocalReply};
 use crate::event::{Details, EventType};
-use crate::exchange::{Exchange, HeaderEdit, Target};
+use crate::exchange::Exchange;
 use crate::head::Head;
 use crate::health::Health;
 use crate::metrics::Counter;
-use crate::peer::xfcc;
-use crate::policy::route_table::{Matched, PathPatterns, RouteRequest, RouteTable};
+use crate::policy::route_table::{PathPatterns, RouteTable};
 use crate::watch::{Watched, Watcher};
 
 /// Everything that one configuration decides, ready to serve.
@@ -226,106 +221,10 @@ impl Pipeline {
         self.refuse(passage, denial, env)
     }
 
-    /// Steps 1 to 4: neither `monitor` nor `off` ever disables them, but for blocks.
-    fn admit(&self, exchange: &mut Exchange, env: &mut Env<'_>) -> Result<Rc<Route>, Denial> {
-        let source = self.locate(exchange, env).ok_or(Denial::Unavailable { what: "source_address" })?;
-        self.canonicalise(exchange).map_err(Denial::Malformed)?;
-        self.shut_out(exchange, env)?;
-        self.strip(exchange, &source);
-        Ok(self.route(exchange))
-    }
-
-    /// The one form of method, host and path; what two recipients would read in two ways is refused.
-    fn canonicalise(&self, exchange: &mut Exchange) -> Result<(), Rejection> {
-        let head = &exchange.head;
-        if head.is_padded() {
-            return Err(Rejection::PaddedHeader);
-        }
-        if SINGLE_HEADERS.iter().any(|name| head.single(name).is_err()) || self.routes.asks_about_repeated(head) {
-            return Err(Rejection::RepeatedHeader);
-        }
-        // A proxy behind us would take it for a header of this hop (RFC 9110 section 7.6.1), and drop what we say in it.
-        let mut nominated = head.all("connection").flat_map(|names| names.split(|byte| *byte == b','));
-        if nominated.any(|name| self.strip.strips(name.trim_ascii())) {
-            return Err(Rejection::NominatedHeader);
-        }
-        let method = head.method().unwrap_or_default();
-        if method.iter().any(u8::is_ascii_lowercase) {
-            return Err(Rejection::Method);
-        }
-        let target = head.path().unwrap_or_default();
-        let canonical = CanonicalPath::parse(method, target, self.paths).map_err(Rejection::Path)?;
-        let host = CanonicalHost::of(head).map_err(Rejection::Host)?;
-        if !host.is_as_sent() {
-            respell(&host, head, &mut exchange.request_edits);
-        }
-        let host = host.name().to_owned();
-        let (query, canonical) = (canonical.query().map(str::to_owned), canonical.into_owned());
-        exchange.target = Target { canonical, query, host, ..Target::default() };
-        Ok(())
-    }
-
-    fn route(&self, exchange: &mut Exchange) -> Rc<Route> {
-        let Some(matched) = self.matched(exchange) else { return self.unmatched.clone() };
-        let route = matched.route.clone();
-        let parameters = matched.parameters.iter().map(|(name, value)| (Box::from(name), value.into_owned()));
-        exchange.target.parameters = parameters.collect();
-        route
-    }
-
-    /// A preflight belongs to the route of the request that it asks about, where that route answers it.
-    fn matched<'r>(&self, exchange: &'r Exchange) -> Option<Matched<'_, 'r, Rc<Route>>> {
-        let request = RouteRequest {
-            path: &exchange.target.canonical,
-            host: &exchange.target.host,
-            method: exchange.head.method().unwrap_or_default(),
-            head: &exchange.head,
-        };
-        let asked = preflight_method(&exchange.head).map(|method| RouteRequest { method, ..request });
-        let asked = asked.and_then(|asked| self.routes.find(&asked)).filter(|found| found.route.answers_preflights);
-        asked.or_else(|| self.routes.find(&request))
-    }
-
-    fn shut_out(&self, exchange: &mut Exchange, env: &mut Env<'_>) -> Result<(), Denial> {
-        let Some(intrusion) = &self.intrusion else { return Ok(()) };
-        match intrusion.refusal(exchange.client, env) {
-            Some(denial) if intrusion.mode == Mode::Monitor => self.report(exchange, &denial, "monitor", env),
-            Some(denial) => return Err(denial),
-            None => {}
-        }
-        Ok(())
-    }
-
     /// Whoever was blocked since the head came gets no further with the body, nor with what somebody else answers.
     fn shut_out_meanwhile(&self, exchange: &Exchange, env: &mut Env<'_>) -> Option<Denial> {
         let intrusion = self.intrusion.as_ref().filter(|intrusion| intrusion.mode == Mode::Enforce)?;
         intrusion.refusal(exchange.client, env)
-    }
-
-    /// The client's address, and whether a trusted proxy speaks for it; returns the connection's. `None` when the host does not say where the
-    /// connection comes from: rules about addresses could not be decided.
-    ///
-    /// Peers whose address is none, behind a Unix socket, count as one client.
-    fn locate(&self, exchange: &mut Exchange, env: &Env<'_>) -> Option<Vec<u8>> {
-        let source = env.host.source_address()?;
-        let client = ClientAddress::of(&source, &exchange.head, &self.trusted_proxies);
-        exchange.client = client.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), ClientAddress::ip);
-        exchange.forwarded = self.forwarded_certificates == Verdict::Allow
-            && comes_from_a_proxy(&source, &exchange.head, &self.trusted_proxies);
-        Some(source)
-    }
-
-    /// Takes out what only the proxy may say, or a trusted one in front, and of that only in the one spelling that is read:
-    /// any other that an upstream takes for it goes.
-    fn strip(&self, exchange: &mut Exchange, source: &[u8]) {
-        let head = &exchange.head;
-        let certificate = |name: &[u8]| exchange.forwarded && name == xfcc::HEADER.as_bytes();
-        let host = |name: &[u8]| {
-            FORWARDED_HOSTS.iter().any(|known| name == known.as_bytes())
-                && comes_from_a_proxy(source, head, &self.trusted_proxies)
-        };
-        let stripped = self.strip.found_in(head).filter(|name| !certificate(name) && !host(name));
-        exchange.request_edits.extend(stripped.map(|name| HeaderEdit::Remove(name.to_vec())));
     }
 
     /// Goes on with what the exchange waited for.
@@ -493,15 +392,6 @@ impl Passage {
         reply.headers.append(&mut self.exchange.response_headers);
         reply
     }
-}
-
-/// What two recipients would read in two ways if it came twice.
-const SINGLE_HEADERS: [&str; 5] = ["authorization", "content-type", "content-length", "x-forwarded-proto", "origin"];
-
-/// What decides on the host behind us, a virtual host or the upstream, decides on the one that our rules saw.
-fn respell(host: &CanonicalHost<'_>, head: &Head, edits: &mut Vec<HeaderEdit>) {
-    let sent = [":authority", "host"].into_iter().filter(|name| head.contains(name));
-    edits.extend(sent.map(|name| HeaderEdit::Set(Rc::from(name), host.authority().into_bytes())));
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use crate::media::percent::hex_pair;
+
 /// `target` up to the first `?` or `#`, each segment up to its first `;`. An escape of one of these counts as well,
 /// however often it is escaped: some recipient decodes it.
 pub fn shown(target: &[u8]) -> Cow<'_, str> {
@@ -36,10 +38,7 @@ fn first(text: &[u8]) -> Option<(u8, usize)> {
     // `%25` is the percent sign of the next escape.
     let digits = text.get(1..).unwrap_or_default();
     let nested = digits.chunks(2).take_while(|pair| *pair == b"25").count();
-    let decoded = digits.get(2 * nested..2 * nested + 2).and_then(|pair| {
-        let pair = std::str::from_utf8(pair).ok().filter(|pair| pair.bytes().all(|digit| digit.is_ascii_hexdigit()))?;
-        u8::from_str_radix(pair, 16).ok()
-    });
+    let decoded = digits.get(2 * nested..).and_then(|digits| hex_pair(digits.first_chunk()?));
     Some(decoded.map_or((byte, 1), |decoded| (decoded, 3 + 2 * nested)))
 }
 

@@ -54,7 +54,8 @@ fn decode_from(raw: &[u8], first: usize, plus: u8) -> Decoded<'_> {
     Decoded { bytes: Cow::Owned(bytes), malformed }
 }
 
-fn hex_pair(&[high, low]: &[u8; 2]) -> Option<u8> {
+/// The byte that two hexadecimal digits in either case stand for.
+pub(crate) fn hex_pair(&[high, low]: &[u8; 2]) -> Option<u8> {
     Some(hex_digit(high)? << 4 | hex_digit(low)?)
 }
 

@@ -153,7 +153,8 @@ impl Pipeline {
         self.sensitive.contains(&passage.exchange.target.canonical)
     }
 
-    /// Closes the exchange: its caller is counted, a login that it leaves is known, and what was asked of a sensitive path is recorded with its outcome.
+    /// Closes the exchange: its caller is counted, a login that it leaves is known, and what was asked of a sensitive path is
+    /// recorded with its outcome.
     pub fn record(&self, passage: &mut Passage, status: Option<u16>, env: &mut Env<'_>) {
         if let Some(caller) = &passage.exchange.caller {
             env.worker.sessions.see(caller.fingerprint, passage.exchange.received);

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 
 use super::*;
 use crate::check::BodyArrival;
+use crate::exchange::HeaderEdit;
 use crate::native::NativeHost;
 use crate::policy::route_table::RouteMatch;
 use crate::revocation::RevokedTokens;

@@ -186,7 +186,7 @@ impl Authenticate {
         if exchange.authentication.waits == MAX_WAITS {
             return Step::Fail(Failure::TooManyCallouts);
         }
-        if let Some(refusal) = self.charge_ahead(errand, exchange, env) {
+        if let Err(refusal) = self.charge_ahead(errand, exchange, env) {
             return refusal;
         }
         exchange.authentication.waits += 1;
@@ -195,19 +195,17 @@ impl Authenticate {
     }
 
     /// Charges what somebody else is asked about: an answer costs them something, whoever still waits for it.
-    fn charge_ahead(&self, errand: Errand, exchange: &mut Exchange, env: &mut Env<'_>) -> Option<Step> {
-        let budget = self.unverified.as_ref()?;
-        let charged = match errand {
+    fn charge_ahead(&self, errand: Errand, exchange: &mut Exchange, env: &mut Env<'_>) -> Result<(), Step> {
+        let Some(budget) = &self.unverified else { return Ok(()) };
+        match errand {
             // What the worker fetches for itself is asked for once, whoever needs it.
-            Errand::KeySet | Errand::Secret(_) => return None,
-            Errand::Account | Errand::Token => budget.charge_ahead(exchange, env),
-        };
-        match charged {
-            // The token is good, and most often was so before: its account is asked about although nothing is left.
-            _ if errand == Errand::Account => None,
-            Ok(None) => None,
-            Ok(Some(retry_after)) => Some(Step::Deny(Denial::UnverifiedCredentials { retry_after })),
-            Err(failure) => Some(Step::Fail(failure)),
+            Errand::KeySet | Errand::Secret(_) => Ok(()),
+            Errand::Token => budget.charge_ahead(exchange, env),
+            Errand::Account => {
+                // The token is good, and most often was so before: its account is asked about although nothing is left.
+                let _ = budget.charge_ahead(exchange, env);
+                Ok(())
+            }
         }
     }
 

@@ -7,7 +7,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::headers::whole_seconds;
-use crate::check::{Env, Failure};
+use crate::check::{Env, Failure, Step};
+use crate::denial::Denial;
 use crate::exchange::Exchange;
 use crate::table::limiter::{Demand, Key, Rates, Verdict};
 use crate::table::rate::Rate;
@@ -27,21 +28,21 @@ impl AddressBudget {
         let _ = env.worker.limiter.decide(env.host.store(), env.now, &[self.demand(client)]);
     }
 
-    /// Charges the credential that `exchange` is about to have judged elsewhere, once. Seconds until that has a chance,
-    /// where the budget is spent; it is not charged then.
+    /// Charges the credential that `exchange` is about to have judged elsewhere, once.
     ///
     /// # Errors
-    /// [`Failure::Store`] where the counters cannot be written.
-    pub fn charge_ahead(&self, exchange: &mut Exchange, env: &mut Env<'_>) -> Result<Option<u64>, Failure> {
+    /// What the exchange comes to instead: its address has nothing left, and is not charged, or the counters cannot be written.
+    pub fn charge_ahead(&self, exchange: &mut Exchange, env: &mut Env<'_>) -> Result<(), Step> {
         if exchange.charged.is_some() {
-            return Ok(None);
+            return Ok(());
         }
         let decision = env.worker.limiter.decide(env.host.store(), env.now, &[self.demand(exchange.client)]);
-        let Verdict::Refused { retry_after, .. } = decision.map_err(|_| Failure::Store)?.verdict else {
+        let Verdict::Refused { retry_after, .. } = decision.map_err(|_| Step::Fail(Failure::Store))?.verdict else {
             exchange.charged = Some(env.now);
-            return Ok(None);
+            return Ok(());
         };
-        Ok(Some(self.note_spent(exchange.client, retry_after, env)))
+        let retry_after = self.note_spent(exchange.client, retry_after, env);
+        Err(Step::Deny(Denial::UnverifiedCredentials { retry_after }))
     }
 
     /// What a credential of `exchange` has turned out to be. A bad one is charged, unless it was ahead; for any other that

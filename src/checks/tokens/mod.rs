@@ -156,17 +156,12 @@ impl TokenEndpoint {
 
     /// Asks, unless the address has no credentials left to try: as many may have waited for their bodies as it sends.
     fn ask(&self, mut callout: Callout, about: Issuance, exchange: &mut Exchange, env: &mut Env<'_>) -> Step {
-        let charged = self.unverified.as_ref().map_or(Ok(None), |budget| budget.charge_ahead(exchange, env));
-        let refusal = match charged {
-            Ok(None) => {
-                exchange.issuance = about;
-                return Step::Await(Await::Callout(callout));
-            }
-            Ok(Some(retry_after)) => Step::Deny(Denial::UnverifiedCredentials { retry_after }),
-            Err(failure) => Step::Fail(failure),
-        };
-        callout.wipe();
-        refusal
+        if let Some(Err(refusal)) = self.unverified.as_ref().map(|budget| budget.charge_ahead(exchange, env)) {
+            callout.wipe();
+            return refusal;
+        }
+        exchange.issuance = about;
+        Step::Await(Await::Callout(callout))
     }
 }
 

@@ -99,9 +99,9 @@ pub fn scan<B>(
     scanner::Scanner::new(document, limits, visit).run()
 }
 
-/// The charset that a document declares for itself, and what follows the declaration.
+/// The charset that a document without a byte order mark declares for itself, and what follows the declaration.
 pub fn declared_charset(document: &[u8]) -> (Charset, &[u8]) {
-    let text = document.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(document).trim_ascii_start();
+    let text = document.trim_ascii_start();
     let Some(inner) = text.strip_prefix(b"<?") else { return (Charset::Unstated, text) };
     let end = memchr::memmem::find(inner, b"?>").map_or(inner.len(), |end| end + 2);
     (scanner::declared_charset(inner), inner.get(end..).unwrap_or_default())
