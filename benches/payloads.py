@@ -14,8 +14,8 @@ ITEMS = [{"id": n, "name": WORDS[n % 7], "note": " ".join(WORDS), "tags": WORDS[
 DOCUMENT = json.dumps({"items": ITEMS}).encode()
 INJECTED = json.dumps({"items": ITEMS, "last": "1' union select a, b from c -- "}).encode()
 INVALID = json.dumps({"items": ITEMS + [{"id": "one"}]}).encode()
-# Not text: held and copied, and no more than its first byte is looked at.
-BINARY = b"\xff" * len(DOCUMENT)
+# Not text, as its control characters say: held, copied and counted through once.
+BINARY = (b"\xff\x00\x01" * len(DOCUMENT))[:len(DOCUMENT)]
 ACCOUNTS = json.dumps({"results": [
     {"id": n, "name": WORDS[n % 7], "password": "pbkdf2_sha256$600000$abc", "note": " ".join(WORDS)} for n in range(440)]}).encode()
 USER = json.dumps({"name": "Ann", "phone_number": "+44 20 7946 0958", "ssn": "078-05-1120", "note": " ".join(WORDS)}).encode()
