@@ -2,6 +2,7 @@
 
 use super::query;
 use crate::document::without_byte_order_mark;
+use crate::lanes::Lanes;
 
 /// Wider characters than bytes, told as parsers tell them (RFC 4627 section 3; XML 1.0, appendix F).
 #[derive(Clone, Copy)]
@@ -52,7 +53,7 @@ pub fn is_binary(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes).is_err()
         && !opens_a_document(bytes)
         && !query::opens_a_form(bytes)
-        && bytes.iter().filter(|byte| is_foreign(**byte)).count().saturating_mul(RARITY) >= bytes.len()
+        && count_foreign(bytes).saturating_mul(RARITY) >= bytes.len()
 }
 
 const RARITY: usize = 32;
@@ -81,6 +82,20 @@ const fn is_foreign(byte: u8) -> bool {
     matches!(byte, 0..=8 | 0x0b | 0x0e..=0x1a | 0x1c..=0x1f | 0x7f)
 }
 
+/// How many bytes are foreign to texts: sixteen at a time, because uploads are long.
+fn count_foreign(bytes: &[u8]) -> usize {
+    let (sixteens, rest) = bytes.as_chunks::<16>();
+    let usual = |sixteen: &[u8; 16]| {
+        Lanes::load(sixteen).classify(&FOREIGN_LOW, &FOREIGN_HIGH).equals(Lanes::splat(0)).bits().count_ones()
+    };
+    let usual: usize = sixteens.iter().map(|sixteen| usual(sixteen) as usize).sum();
+    16 * sixteens.len() - usual + rest.iter().filter(|byte| is_foreign(**byte)).count()
+}
+
+/// Foreign bytes by their lower half: with 1 those that begin with 0, with 2 those that begin with 1, with 4 those with 7.
+const FOREIGN_LOW: [u8; 16] = [3, 3, 3, 3, 3, 3, 3, 3, 3, 2, 2, 1, 2, 2, 3, 7];
+const FOREIGN_HIGH: [u8; 16] = [1, 2, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0];
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,6 +121,18 @@ mod tests {
             (b"\x01\0\x02\0", None),
         ] {
             assert_eq!(from_wide(bytes).as_deref(), expected, "{}", bytes.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn foreign_bytes_are_counted_alike_in_sixteens_and_one_by_one() {
+        let all: Vec<u8> = (0..=255).collect();
+        for byte in 0..=255 {
+            assert_eq!(count_foreign(&[byte; 16]), 16 * count_foreign(&[byte]), "{byte}");
+            assert_eq!(count_foreign(&[byte]), usize::from(is_foreign(byte)), "{byte}");
+        }
+        for length in 0..=256 {
+            assert_eq!(count_foreign(&all[..length]), all[..length].iter().filter(|byte| is_foreign(**byte)).count());
         }
     }
 
