@@ -227,14 +227,14 @@ impl<'de> Deserialize<'de> for Oracle {
             fn visit_bool<E>(self, value: bool) -> Result<Oracle, E> {
                 Ok(Oracle(vec![value.to_string()]))
             }
-            fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Oracle, E> {
-                self.visit_f64(value as f64)
+            fn visit_u64<E>(self, value: u64) -> Result<Oracle, E> {
+                Ok(Oracle(vec![value.to_string()]))
             }
-            fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<Oracle, E> {
-                self.visit_f64(value as f64)
+            fn visit_i64<E>(self, value: i64) -> Result<Oracle, E> {
+                Ok(Oracle(vec![value.to_string()]))
             }
             fn visit_f64<E>(self, value: f64) -> Result<Oracle, E> {
-                Ok(Oracle(vec![format!("{value:?}")]))
+                Ok(Oracle(vec![rounded(value)]))
             }
             fn visit_str<E>(self, value: &str) -> Result<Oracle, E> {
                 Ok(Oracle(vec![format!("string {value}")]))
@@ -259,6 +259,18 @@ impl<'de> Deserialize<'de> for Oracle {
     }
 }
 
+/// A number that is not kept exactly: how the oracle rounds the last bits of its fraction is its own affair.
+fn rounded(value: f64) -> String {
+    f32::to_string(&(value as f32))
+}
+
+fn number(written: &str) -> String {
+    match written.parse::<i128>() {
+        Ok(whole) if written != "-0" && (i64::MIN.into()..=u64::MAX.into()).contains(&whole) => whole.to_string(),
+        _ => rounded(written.parse().unwrap()),
+    }
+}
+
 /// Our reading in the oracle's words, and whether a lone surrogate occurred.
 fn ours(document: &[u8]) -> Result<(Vec<String>, bool), Error> {
     let mut tokens = Vec::new();
@@ -273,7 +285,7 @@ fn ours(document: &[u8]) -> Result<(Vec<String>, bool), Error> {
                 lone |= text.lone_surrogate;
                 format!("string {}", String::from_utf8_lossy(text.bytes))
             }
-            Token::Number(number) => format!("{:?}", number.parse::<f64>().unwrap()),
+            Token::Number(written) => number(written),
             Token::Bool(value) => value.to_string(),
             Token::Null => "null".to_owned(),
         });
