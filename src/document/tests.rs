@@ -137,6 +137,42 @@ pub(crate) fn any_json() -> impl Strategy<Value = serde_json::Value> {
     })
 }
 
+/// Arrays of records with these names, alone or in an object, where one of them may be anything.
+pub(crate) fn any_records(names: [&'static str; 3]) -> impl Strategy<Value = serde_json::Value> {
+    use serde_json::{Value, json};
+    let bare = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        prop_oneof![any::<i32>(), -9..99].prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        (-999_i32..999).prop_map(|hundredths| Value::from(f64::from(hundredths) / 100.0)),
+    ];
+    let text = prop_oneof![9 => "[a-c]{0,3}", 1 => "[a-c\"\\\\é\n ]{0,4}"].prop_map(Value::from);
+    let column = prop_oneof![prop::collection::vec(bare, 12), prop::collection::vec(text, 12)];
+    let odd = prop::option::of((0_usize..7, any_json()));
+    (prop::collection::vec(column, 1..4), 2_usize..7, 0..4, odd).prop_map(move |(columns, count, form, odd)| {
+        let cell = |column: usize, row: usize| columns[column % columns.len()][row].clone();
+        let record = |row: usize| {
+            let [a, b, c] = names;
+            let named = names.into_iter().zip(&columns);
+            let mut record: serde_json::Map<_, _> =
+                named.map(|(name, column)| (name.into(), column[row].clone())).collect();
+            match form {
+                1 => drop(record.insert(a.into(), json!([cell(0, row), cell(1, row)]))),
+                2 => drop(record.insert(b.into(), json!({ a: cell(0, row), c: { b: cell(2, row) } }))),
+                3 => drop(record.insert(c.into(), (row..row + 4).map(|row| json!({ a: cell(1, row) })).collect())),
+                _ => {}
+            }
+            Value::Object(record)
+        };
+        let mut records: Vec<Value> = (0..count).map(record).collect();
+        if let Some((at, other)) = odd {
+            records.insert(at.min(count), other);
+        }
+        if count % 2 == 0 { json!({ "a": records }) } else { records.into() }
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 

@@ -71,8 +71,11 @@ const PLAIN_HIGH: [u8; 16] = [0, 0, 0x80, 1, 2, 4 | 8, 2, 4, 0, 0, 0, 0, 0, 0, 0
 pub fn is_harmless(value: &[u8], classes: ClassSet) -> bool {
     let (first, second) = (at(value, 0), at(value, 1));
     let beginning = BEGINNINGS.get(usize::from(first)).copied().unwrap_or(ODD);
-    // Half of all words begin with a letter that a statement begins with, and go on otherwise.
-    let simple = beginning == 0 || beginning == STATEMENT && !follows(&SECOND, first, second);
+    // Most words begin with a letter that a statement or base64 begins with, and go on or end otherwise.
+    let simple = beginning == 0
+        || beginning & !(STATEMENT | BASE64) == 0
+            && (beginning & BASE64 == 0 || value.len() < SHORTEST_BASE64)
+            && (beginning & STATEMENT == 0 || !may_begin_a_statement(first, second, at(value, 2)));
     simple || begins_well(value, beginning, classes) || fast::is_harmless(value, classes)
 }
 
@@ -84,10 +87,19 @@ fn begins_well(value: &[u8], beginning: u8, classes: ClassSet) -> bool {
         // A number that an expression goes on from has a space behind it.
         || asks(DIGIT) && memchr::memchr(b' ', value).is_some()
         || asks(HOST) && classes.contains(Class::Ssrf)
-        || asks(BASE64) && value.len() >= SHORTEST_BASE64 && decode::may_be_base64(value.trim_ascii())
+        || asks(BASE64) && value.len() >= SHORTEST_BASE64 && !has_words(value) && decode::may_be_base64(value.trim_ascii())
         || asks(STATEMENT)
             && may_begin_a_statement(at(value, 0), at(value, 1), at(value, 2))
             && begins_a_statement(value))
+}
+
+/// Whether one of the first eight bytes is a space: then it is no base64, unless it is too short for it.
+#[inline]
+fn has_words(value: &[u8]) -> bool {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let first = value.first_chunk::<8>().map_or(0, |first| u64::from_le_bytes(*first) ^ (0x20 * EACH));
+    // The lowest byte that is zero is told for sure.
+    first.wrapping_sub(EACH) & !first & (0x80 * EACH) != 0
 }
 
 /// No letter and no digit.

@@ -327,6 +327,11 @@ impl<R: Reader> Visitor for Fields<'_, R> {
     fn passes_over_bare(&mut self, written: &[u8]) -> bool {
         matches!(written, b"true" | b"false" | b"null") || self.0.passes_over_number(written)
     }
+
+    #[inline]
+    fn would_pass_over_number(&mut self, written: &[u8]) -> bool {
+        self.0.passes_over_number(written)
+    }
 }
 
 fn xml_items<R: Reader>(

@@ -3,13 +3,14 @@
 //! [`super::validate`], which alone refuses.
 
 use std::ops::ControlFlow;
+use std::ptr;
 
 use super::canonical;
 use super::node::{Keyword, Node, NodeId, Types};
 use super::scalar::{self, Budget};
 use super::validate::MOST;
 use crate::document::{PathSet, Value, same_but_for_case};
-use crate::media::json::{Container, Location, Token, Visitor};
+use crate::media::json::{self, Container, Limits, Location, Scalar, Token, Visitor};
 
 /// What a schema asks, as far as that can be told while a document is read.
 #[derive(Debug)]
@@ -233,6 +234,11 @@ pub struct Reading<'s> {
     open: Vec<Open<'s>>,
     /// Keys of the open objects that no name is known of.
     others: Vec<u64>,
+    /// What the scalars are held against of a record that repeats, and what it is itself.
+    record: Vec<&'s Asked>,
+    record_asked: Option<&'s Asked>,
+    /// What the scalars so far were held against, where that is learnt.
+    learnt: Option<Vec<&'s Asked>>,
 }
 
 /// An array or object that has begun.
@@ -252,13 +258,23 @@ struct Open<'s> {
 
 impl<'s> Reading<'s> {
     pub(super) fn new(plan: &'s Plan, nodes: &'s [Node]) -> Self {
-        let next = plan.asked(Some(plan.root));
-        Self { plan, nodes, budget: MOST, lost: false, next, open: Vec::new(), others: Vec::new() }
+        Self::of(plan, nodes, plan.asked(Some(plan.root)))
+    }
+
+    fn of(plan: &'s Plan, nodes: &'s [Node], next: Option<&'s Asked>) -> Self {
+        let (open, others, record) = (Vec::new(), Vec::new(), Vec::new());
+        let (record_asked, learnt) = (None, None);
+        Self { plan, nodes, budget: MOST, lost: false, next, open, others, record, record_asked, learnt }
     }
 
     /// Whether it accepts the document that it has seen to the end.
     pub fn accepts(&self) -> bool {
         !self.lost
+    }
+
+    /// What the elements of the innermost array are held against.
+    fn elements(&self) -> Option<&'s Asked> {
+        self.open.last().and_then(|open| open.elements)
     }
 
     /// A value begins: what it is held against.
@@ -310,10 +326,25 @@ impl<'s> Reading<'s> {
         Some(())
     }
 
+    /// A scalar begins.
+    #[inline]
+    fn begin_scalar(&mut self) -> Option<&'s Asked> {
+        let asked = self.begin()?;
+        if let Some(learnt) = &mut self.learnt {
+            learnt.push(asked);
+        }
+        Some(asked)
+    }
+
     /// A string, decoded.
     #[inline]
     fn string(&mut self, text: &[u8]) -> Option<()> {
-        let asked = self.begin()?;
+        let asked = self.begin_scalar()?;
+        self.holds_string(asked, text)
+    }
+
+    #[inline]
+    fn holds_string(&mut self, asked: &Asked, text: &[u8]) -> Option<()> {
         let (least, most) = asked.length;
         if !asked.types.overlaps(Types::STRING) || !scalar::has_length(text, least, most) {
             return None;
@@ -326,7 +357,11 @@ impl<'s> Reading<'s> {
 
     /// A number, a truth value or `null`.
     fn bare(&mut self, value: Value<'_>) -> Option<()> {
-        let asked = self.begin()?;
+        let asked = self.begin_scalar()?;
+        self.holds_bare(asked, value)
+    }
+
+    fn holds_bare(&mut self, asked: &Asked, value: Value<'_>) -> Option<()> {
         if !asked.types.overlaps(scalar::types_of(value)) {
             return None;
         }
@@ -358,6 +393,23 @@ impl<'s> Reading<'s> {
         let others = self.others.len();
         self.open.push(Open { asked, container, elements, seen: 0, count: 0, others });
         (asked.types.overlaps(kind) && !asked.is_listed).then_some(())
+    }
+
+    /// Another element of the innermost array, with the names of the one that was learnt.
+    fn repeated(&mut self, scalars: &[Scalar<'_>]) -> Option<()> {
+        self.open.last_mut()?.count += 1;
+        let record = std::mem::take(&mut self.record);
+        let mut pairs = record.iter().zip(scalars);
+        let known = pairs.try_for_each(|(asked, Scalar { written, is_string })| match is_string {
+            true => self.holds_string(asked, written),
+            false => self.holds_bare(asked, value(written)?),
+        });
+        let complete = record.len() == scalars.len();
+        if let Some(learnt) = &mut self.learnt {
+            learnt.extend(&record);
+        }
+        self.record = record;
+        known.filter(|()| complete)
     }
 
     fn close(&mut self) -> Option<()> {
@@ -412,12 +464,49 @@ impl Visitor for &mut Reading<'_> {
 
     #[inline]
     fn passes_over_bare(&mut self, written: &[u8]) -> bool {
-        let known = match written {
-            b"true" => self.bare(Value::Bool(true)),
-            b"false" => self.bare(Value::Bool(false)),
-            b"null" => self.bare(Value::Null),
-            _ => std::str::from_utf8(written).ok().and_then(|written| self.bare(Value::Number(written))),
-        };
+        let known = value(written).and_then(|value| self.bare(value));
         self.keep(known)
     }
+
+    fn learns(&mut self, record: &[u8]) -> bool {
+        let elements = self.elements();
+        let mut reading = Reading { learnt: Some(Vec::new()), ..Reading::of(self.plan, self.nodes, elements) };
+        let read = json::build(record, &Limits { depth: usize::MAX, ..Limits::default() }, &mut reading);
+        // What is lost stays so: then nothing need be learnt.
+        let learns = self.lost || read.is_ok() && !reading.lost;
+        (self.record, self.record_asked) = (reading.learnt.unwrap_or_default(), elements);
+        learns
+    }
+
+    fn has_learnt(&self) -> bool {
+        match (self.record_asked, self.elements()) {
+            (Some(learnt), Some(here)) => ptr::eq(learnt, here),
+            _ => self.lost,
+        }
+    }
+
+    #[inline]
+    fn would_pass_over(&mut self, _text: &[u8]) -> bool {
+        true
+    }
+
+    #[inline]
+    fn would_pass_over_number(&mut self, _written: &[u8]) -> bool {
+        true
+    }
+
+    #[inline]
+    fn repeated(&mut self, scalars: &[Scalar<'_>]) {
+        let known = Reading::repeated(self, scalars);
+        self.keep(known);
+    }
+}
+
+fn value(written: &[u8]) -> Option<Value<'_>> {
+    Some(match written {
+        b"true" => Value::Bool(true),
+        b"false" => Value::Bool(false),
+        b"null" => Value::Null,
+        _ => Value::Number(std::str::from_utf8(written).ok()?),
+    })
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::document::tests::any_json;
+use crate::document::tests::{any_json, any_records};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -339,7 +339,7 @@ proptest! {
 
     #[test]
     fn what_is_accepted_while_it_is_read_is_parsed_and_valid(
-        schema in any_schema(), document in any_json(), pretty in any::<bool>(),
+        schema in any_schema(), document in prop_oneof![any_json(), any_records(["a", "b", "c"])], pretty in any::<bool>(),
         from in "\"[a-c]\"|:|\\{|,", to in "\"[a-c]\"|\"\\\\u006[1-3]\"|,|\\[|1",
     ) {
         let text = if pretty { serde_json::to_string_pretty(&document) } else { serde_json::to_string(&document) }.unwrap();
@@ -347,7 +347,7 @@ proptest! {
         let unset = json!({ "properties": { "a": { "readOnly": true }, "b": { "properties": { "c": { "readOnly": true } } } } });
         for schema in [compiled(&reference), compiled(&unset)] {
             for text in [text.clone(), text.replacen(&from, &to, 1)] {
-                let limits = Limits { depth: 3, entries: 12, string_length: 3, ..Limits::default() };
+                let limits = Limits { depth: 4, entries: 24, string_length: 3, ..Limits::default() };
                 let sure = schema.surely_accepts(text.as_bytes(), &limits);
                 let parsed = Document::parse(text.as_bytes(), &limits);
                 let is_good = |document: Document<'_>| {

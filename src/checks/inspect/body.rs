@@ -322,6 +322,45 @@ mod tests {
         })
     }
 
+    /// Arrays of records that have the same names, as they are mostly written; what stands in them, and one name, may be
+    /// anything.
+    fn records() -> impl Strategy<Value = String> {
+        let names = prop::collection::vec("[a-z_]{1,20}", 1..4);
+        let leaf = || {
+            prop_oneof![
+                6 => "\"[a-z][a-z ]{0,30}\"",
+                1 => text(),
+                3 => "-?(0|[1-9][0-9]{0,9})(\\.[0-9]{1,8})?([eE][+-]?[0-9]{1,2})?",
+                1 => prop::sample::select(vec!["true", "false", "null", "01", "1.", "-", "[]", "nul"]).prop_map(str::to_owned),
+            ]
+        };
+        let columns = prop::collection::vec(
+            prop_oneof![
+                3 => prop::collection::vec("\"[a-z][a-zA-Z0-9 ,-]{0,20}\"", 8),
+                3 => prop::collection::vec("0|[1-9][0-9]{0,9}", 8),
+                1 => prop::collection::vec(leaf(), 8),
+            ],
+            3,
+        );
+        let space = || prop::sample::select(vec!["", " ", "\n  ", "\t"]);
+        (names, columns, 2_usize..8, space(), space(), prop::option::of((0_usize..8, leaf())), any::<bool>()).prop_map(
+            |(names, columns, count, before, after, odd, nested)| {
+                let record = |row: usize| {
+                    let members = names.iter().zip(&columns).map(|(name, column)| {
+                        let cell = match &odd {
+                            Some((at, other)) if *at == row => other,
+                            _ => &column[row],
+                        };
+                        let cell = if nested { format!("[{cell},{after}{{\"x\":{cell}}}]") } else { cell.clone() };
+                        format!("\"{name}\":{after}{cell}")
+                    });
+                    format!("{{{before}{}{before}}}", members.collect::<Vec<_>>().join(&format!(",{after}")))
+                };
+                format!("[{}]", (0..count).map(record).collect::<Vec<_>>().join(&format!(",{after}")))
+            },
+        )
+    }
+
     #[test]
     fn holds_every_limit_of_a_document_in_which_all_is_plain() {
         let inspector = Inspector { enforced: ClassSet::USUAL, ..Inspector::default() };
@@ -348,6 +387,27 @@ mod tests {
             (r#"["a",]"#, "Err(Json(Malformed { offset: 5 }))"),
             (r#"{"a":1,}"#, "Err(Json(Malformed { offset: 7 }))"),
             (r#"["a" "b"]"#, "Err(Json(Malformed { offset: 5 }))"),
+            (r#"[{"a":1},{"a":2},{"a":3}]"#, "Ok(Continue"),
+            (r#"[{"a":1},{"a":2},{"a":3},{"a":4}]"#, "Err(Json(TooManyEntries { offset: 25 }))"),
+            (r#"[{"a":1},{"a":2},{"a":3,"b":4}]"#, "Err(Json(TooManyEntries { offset: 24 }))"),
+            (r#"[{"a":"b"},{"a":"c"},{"a":"nine is ok"}]"#, "Err(Json(StringTooLong { offset: 26 }))"),
+            (r#"[{"a":1},{"a":2},{"a":12345}]"#, "Err(Json(NumberTooLong { offset: 22 }))"),
+            (r#"[{"a":1},{"a":2},{"a":03}]"#, "Err(Json(Malformed { offset: 23 }))"),
+            (r#"[{"a":1},{"a":2},{"a":3]"#, "Err(Json(Malformed { offset: 23 }))"),
+            (r#"[{"a":1},{"a":2}},{"a":3}]"#, "Err(Json(Malformed { offset: 16 }))"),
+            (r#"[{"a":1},{"a":2},"#, "Err(Json(Malformed { offset: 17 }))"),
+            (r#"[{"a":"b"},{"a":"c"},{"a":""#, "Err(Json(Malformed { offset: 27 }))"),
+            // Long enough behind them that eight bytes are there to be compared.
+            (r#"[{"a":1},{"a":2},{"a":12345},"and more of it"]"#, "Err(Json(NumberTooLong { offset: 22 }))"),
+            (r#"[{"a":1},{"a":2},{"a":03},"and more of it"]"#, "Err(Json(Malformed { offset: 23 }))"),
+            (r#"[{"a":"b"},{"a":"nine is ok"},"and more of it"]"#, "Err(Json(StringTooLong { offset: 16 }))"),
+            (
+                r#"[{"a":1,"b":1,"c":1},{"a":2,"b":2,"c":2},"and more of it"]"#,
+                "Err(Json(TooManyEntries { offset: 28 }))",
+            ),
+            (r#"["a",{"a":1,"b":1},{"a":2,"b":2},"and more of it"]"#, "Err(Json(TooManyEntries { offset: 26 }))"),
+            // Of a record that was shown nothing is concluded.
+            (r#"[{"a":"b\"c"},{"a":"b"true},"and more of it"]"#, "Err(Json(Malformed { offset: 22 }))"),
             (r#"["a"]]"#, "Err(Json(Malformed { offset: 5 }))"),
             (r#"["a"#, "Err(Json(Malformed { offset: 3 }))"),
         ] {
@@ -362,7 +422,7 @@ mod tests {
 
         #[test]
         fn judges_a_document_as_it_would_each_of_its_values(
-            document in document(), ssrf in any::<bool>(), tight in any::<bool>(), unique in any::<bool>(),
+            document in prop_oneof![document(), records()], ssrf in any::<bool>(), tight in any::<bool>(), unique in any::<bool>(),
             damage in prop::option::of((any::<prop::sample::Index>(), any::<u8>())),
         ) {
             let inspector = Inspector {
@@ -389,7 +449,7 @@ mod tests {
 
         #[test]
         fn whoever_reads_along_changes_no_verdict_and_accepts_what_it_would_alone(
-            document in document(), which in 0_usize..3, monitor in any::<bool>(),
+            document in prop_oneof![document(), records()], which in 0_usize..3, monitor in any::<bool>(),
         ) {
             let schema = [
                 json!({}),
@@ -409,7 +469,8 @@ mod tests {
             if let Ok((ControlFlow::Continue(()), _)) = read {
                 prop_assert_eq!(accepted, schema.surely_accepts(document.as_bytes(), &limits.json));
             }
-            let verdict = (format!("{:?}", read.map(|(ended, _)| ended)), findings.step());
+            let ended = read.map(|(ended, _)| ended).map_err(body::Error::Json);
+            let verdict = (format!("{ended:?}"), findings.step());
             prop_assert_eq!(verdict, judged(&inspector, &limits, document.as_bytes(), false));
         }
     }

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::{Block, Container, Location, Token, Visitor};
+use super::{Block, Container, Location, Scalar, Token, Visitor};
 
 /// A visitor, and one that reads along: it is shown everything that the first one is shown or passes over, and what it says
 /// counts for nothing. It marks no bytes of its own, so that it may be shown any text that the first one passes over.
@@ -64,5 +64,29 @@ impl<A: Visitor, B: Visitor> Visitor for Beside<A, B> {
             self.1.passes_over_bare(written);
         }
         passed
+    }
+
+    fn learns(&mut self, record: &[u8]) -> bool {
+        self.0.learns(record) && self.1.learns(record)
+    }
+
+    fn has_learnt(&self) -> bool {
+        self.0.has_learnt() && self.1.has_learnt()
+    }
+
+    #[inline]
+    fn would_pass_over(&mut self, text: &[u8]) -> bool {
+        self.0.would_pass_over(text)
+    }
+
+    #[inline]
+    fn would_pass_over_number(&mut self, written: &[u8]) -> bool {
+        self.0.would_pass_over_number(written)
+    }
+
+    #[inline]
+    fn repeated(&mut self, scalars: &[Scalar<'_>]) {
+        self.0.repeated(scalars);
+        self.1.repeated(scalars);
     }
 }

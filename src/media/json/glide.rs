@@ -2,7 +2,9 @@
 //! are made of. Whatever is unusual is left where it stands to the [`Walker`], which alone refuses and shows.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
+use super::records::Repeated;
 use super::walker::{NOBODY, Stands, Walker};
 use super::{Container, Frame, Visitor};
 
@@ -10,13 +12,14 @@ impl<'a, V: Visitor> Walker<'a, V> {
     /// Goes on as far as nothing has to be shown, nothing is wrong, and no limit is met.
     #[inline(never)]
     pub(super) fn glide(&mut self, stands: Stands) -> Stands {
-        let mut glide = Glide { at: self.at, stands, container: self.container(), counted: 0, key: None };
+        let from = self.at;
+        let mut glide = Glide { from, at: from, stands, container: self.container(), counted: 0, key: None };
         while let Some(&byte) = self.document.get(glide.at) {
             if byte > b' ' {
                 if !self.step(&mut glide, byte) {
                     break;
                 }
-            } else if matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
+            } else if is_space(byte) {
                 glide.at += 1;
             } else {
                 break;
@@ -121,8 +124,9 @@ impl<'a, V: Visitor> Walker<'a, V> {
     #[inline(always)]
     fn enter(&mut self, glide: &mut Glide<'a>, container: Container) -> bool {
         let depth = self.frames.len();
-        // What is empty ends as it begins: that, and space before its end, is left to the walk.
-        let empty = matches!(self.document.get(glide.at + 1), None | Some(b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t'));
+        let inside = self.document.get(glide.at + 1..).unwrap_or_default();
+        // What is empty is left to the walk.
+        let empty = matches!(inside.iter().find(|byte| !is_space(**byte)), None | Some(b'}' | b']'));
         if depth >= self.limits.depth || self.entries >= self.limits.entries || empty {
             return false;
         }
@@ -131,7 +135,7 @@ impl<'a, V: Visitor> Walker<'a, V> {
             Container::Object => depth,
             Container::Array => self.frames.last().map_or(NOBODY, |frame| frame.owner),
         };
-        self.frames.push(Frame { container, count: 0, key: Cow::Borrowed(&[]), owner });
+        self.frames.push(Frame { container, start: glide.at, count: 0, key: Cow::Borrowed(&[]), owner });
         self.visit.open(container);
         glide.container = Some(container);
         match container {
@@ -139,6 +143,9 @@ impl<'a, V: Visitor> Walker<'a, V> {
             Container::Array => self.element_begins(glide),
         }
         glide.at += 1;
+        if container == Container::Array {
+            self.go_on_alike(glide, None);
+        }
         true
     }
 
@@ -147,13 +154,32 @@ impl<'a, V: Visitor> Walker<'a, V> {
         if glide.container != Some(container) {
             return false;
         }
-        self.frames.pop();
+        let start = self.frames.pop().map_or(0, |frame| frame.start);
         self.visit.close();
         (glide.counted, glide.key) = (0, None);
         glide.container = self.container();
         glide.at += 1;
+        let record = start..glide.at;
         self.go_on(glide);
+        if container == Container::Object && glide.stands == Stands::BeforeValue {
+            self.go_on_alike(glide, (start >= glide.from).then_some(record));
+        }
         true
+    }
+
+    /// Before an element of an array, behind the one at `last`, if there is one and nothing of it was shown.
+    #[inline(always)]
+    fn go_on_alike(&mut self, glide: &mut Glide<'a>, last: Option<Range<usize>>) {
+        let Some(array) = self.frames.last().map(|frame| frame.start) else { return };
+        while self.document.get(glide.at).is_some_and(|byte| is_space(*byte)) {
+            glide.at += 1;
+        }
+        if self.document.get(glide.at) == Some(&b'{')
+            && let Some(Repeated { at, stands, begun }) = self.repeat(array, last, glide.at)
+        {
+            (glide.at, glide.stands) = (at, stands);
+            glide.counted += begun;
+        }
     }
 
     /// A number or a literal of at most `most` bytes; `length` says how long it is at the beginning of the rest.
@@ -187,6 +213,8 @@ impl<'a, V: Visitor> Walker<'a, V> {
 
 /// How far it went.
 struct Glide<'a> {
+    /// Where it began.
+    from: usize,
     at: usize,
     stands: Stands,
     /// The innermost one.
@@ -199,7 +227,7 @@ struct Glide<'a> {
 
 /// The length of the number that `rest` begins with; 0 where it is malformed or has an exponent.
 #[inline(always)]
-fn number(rest: &[u8]) -> usize {
+pub(super) fn number(rest: &[u8]) -> usize {
     let byte = |at: usize| rest.get(at).copied().unwrap_or_default();
     let digits = |from: usize| {
         let mut end = from;
@@ -219,6 +247,11 @@ fn number(rest: &[u8]) -> usize {
 }
 
 #[inline(always)]
-fn literal(rest: &[u8], written: &[u8]) -> usize {
+const fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\n' | b'\r' | b'\t')
+}
+
+#[inline(always)]
+pub(super) fn literal(rest: &[u8], written: &[u8]) -> usize {
     if rest.starts_with(written) { written.len() } else { 0 }
 }

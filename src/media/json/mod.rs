@@ -9,6 +9,7 @@
 
 mod beside;
 mod glide;
+mod records;
 mod string;
 #[cfg(test)]
 mod tests;
@@ -203,6 +204,42 @@ pub trait Visitor {
     fn passes_over_bare(&mut self, _written: &[u8]) -> bool {
         false
     }
+
+    /// Whether records like this one, which was passed over, may be passed over by their scalars alone: others that follow
+    /// it in its array and have the same names.
+    fn learns(&mut self, _record: &[u8]) -> bool {
+        true
+    }
+
+    /// Whether the same holds for the innermost array, which is another one.
+    fn has_learnt(&self) -> bool {
+        true
+    }
+
+    /// As [`Visitor::passes_over`], of a string in what may be a record like the one learnt: nothing is to be concluded.
+    #[inline]
+    fn would_pass_over(&mut self, text: &[u8]) -> bool {
+        self.passes_over(text)
+    }
+
+    /// The same of a number. Literals are passed over without a question.
+    #[inline]
+    fn would_pass_over_number(&mut self, written: &[u8]) -> bool {
+        self.passes_over_bare(written)
+    }
+
+    /// A record like the one learnt was passed over.
+    #[inline]
+    fn repeated(&mut self, _scalars: &[Scalar<'_>]) {}
+}
+
+/// A scalar of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scalar<'d> {
+    /// A string without its quotes, which has no escapes and is ASCII; anything else as it is.
+    pub written: &'d [u8],
+    /// It is a string.
+    pub is_string: bool,
 }
 
 /// 64 bytes of a document, and the two that follow: spaces where there is nothing more.
@@ -299,6 +336,8 @@ pub fn build<V: Visitor>(document: &[u8], limits: &Limits, visitor: V) -> Result
 #[derive(Debug)]
 struct Frame<'a> {
     container: Container,
+    /// Where its bracket stands.
+    start: usize,
     /// Members or elements begun.
     count: usize,
     /// The key of the current member; unused in an array.

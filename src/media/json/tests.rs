@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::*;
+use crate::document::tests::{any_json, any_records};
 
 const WIDE: Limits =
     Limits { depth: 100, entries: 100_000, string_length: 100_000, number_length: 1000, unique_keys: false };
@@ -374,5 +375,85 @@ proptest! {
         let offset = repeated.map(|at| 1 + members[..at].iter().map(|member| member.len() + 1).sum::<usize>());
         let expected = offset.map_or(Ok(()), |offset| Err(Error::DuplicateKey { offset }));
         prop_assert_eq!(check(document.as_bytes(), &unique), expected);
+    }
+}
+
+/// Passes over what has no `b` and no `7` in it.
+struct Passing<'t>(&'t mut Vec<String>);
+
+impl super::Visitor for Passing<'_> {
+    type Break = ();
+
+    fn token(&mut self, token: Token<'_>, location: &Location<'_>) -> ControlFlow<()> {
+        self.0.push(line(token, location));
+        ControlFlow::Continue(())
+    }
+
+    const PASSES_OVER: bool = true;
+
+    fn passes_over(&mut self, text: &[u8]) -> bool {
+        !text.contains(&b'b')
+    }
+
+    fn passes_over_bare(&mut self, written: &[u8]) -> bool {
+        !written.contains(&b'7')
+    }
+}
+
+fn line(token: Token<'_>, location: &Location<'_>) -> String {
+    format!("{} {:?} {:?} {token:?}", location.pointer(), location.name(), location.span())
+}
+
+fn must_be_shown(token: Token<'_>) -> bool {
+    match token {
+        Token::Key(text) | Token::String(text) => {
+            text.bytes.iter().any(|&byte| byte == b'b' || !(b' '..0x80).contains(&byte))
+        }
+        Token::Number(written) => written.contains('7'),
+        Token::Bool(_) | Token::Null => false,
+    }
+}
+
+/// Compact, as many programs write it, or with line breaks.
+fn written(value: &serde_json::Value, manner: u8) -> String {
+    match manner {
+        0 => value.to_string(),
+        1 => value.to_string().replace(',', ", ").replace(':', ": "),
+        _ => serde_json::to_string_pretty(value).unwrap(),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn what_is_passed_over_changes_nothing_about_the_rest(
+        value in prop_oneof![
+            any_records(["a", "b", "c"]), any_records(["id", "describes", "a_name_of_some_length"]), any_json(),
+        ],
+        manner in 0_u8..3, tight in any::<bool>(),
+        damage in prop::option::of((any::<prop::sample::Index>(), prop::sample::select(&b"bbbb7x\"\\,:{}[]0-.e \n\xff"[..]))),
+    ) {
+        let mut document = written(&value, manner).into_bytes();
+        if let Some((at, byte)) = damage {
+            let at = at.index(document.len());
+            document[at] = byte;
+        }
+        let limits = Limits { depth: 4, entries: 30, string_length: 3, number_length: 6, unique_keys: false };
+        let limits = if tight { limits } else { WIDE };
+        let (mut shown, mut all, mut must) = (Vec::new(), Vec::new(), Vec::new());
+        let ended = build(&document, &limits, Passing(&mut shown));
+        let all_ended = walk(&document, &limits, |token, location| {
+            all.push(line(token, location));
+            if must_be_shown(token) {
+                must.push(line(token, location));
+            }
+            ControlFlow::Continue(())
+        });
+        prop_assert_eq!(ended, all_ended);
+        let mut rest = all.iter();
+        prop_assert!(shown.iter().all(|one| rest.any(|other| one == other)), "{:?} {:?}", shown, all);
+        let mut rest = shown.iter();
+        prop_assert!(must.iter().all(|one| rest.any(|other| one == other)), "{:?} {:?}", must, shown);
     }
 }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 
+use super::records::Records;
 use super::string::{self, Raw};
 use super::window::Window;
 use super::{Container, Error, Frame, Limits, Location, Text, Token, Visitor};
@@ -21,6 +22,8 @@ pub(super) struct Walker<'a, V> {
     /// Keys of all open objects, outermost first; only filled when they must be unique.
     keys: Vec<SeenKey<'a>>,
     pub(super) window: Window,
+    /// By the depth of the array that they are in.
+    pub(super) records: Vec<Records<'a>>,
     pub(super) visit: V,
 }
 
@@ -57,7 +60,8 @@ impl<B> From<Error> for Stop<B> {
 impl<'a, V: Visitor> Walker<'a, V> {
     pub(super) fn new(document: &'a [u8], limits: &'a Limits, visit: V) -> Self {
         let (frames, scratch, keys) = (Vec::new(), Vec::new(), Vec::new());
-        Self { document, at: 0, limits, entries: 0, frames, scratch, keys, window: Window::new(), visit }
+        let (window, records) = (Window::new(), Vec::new());
+        Self { document, at: 0, limits, entries: 0, frames, scratch, keys, window, records, visit }
     }
 
     pub(super) fn run(mut self) -> Result<ControlFlow<V::Break>, Error> {
@@ -132,12 +136,13 @@ impl<'a, V: Visitor> Walker<'a, V> {
         if depth >= self.limits.depth {
             return Err(Error::TooDeep { offset: self.at }.into());
         }
+        let start = self.at;
         self.at += 1;
         let owner = match container {
             Container::Object => depth,
             Container::Array => self.frames.last().map_or(NOBODY, |frame| frame.owner),
         };
-        self.frames.push(Frame { container, count: 0, key: Cow::Borrowed(&[]), owner });
+        self.frames.push(Frame { container, start, count: 0, key: Cow::Borrowed(&[]), owner });
         self.visit.open(container);
         match (container, self.peek()) {
             (Container::Object, Some(b'}')) | (Container::Array, Some(b']')) => {
