@@ -1,25 +1,27 @@
-//! 64 bytes of the document at a time, with a bit for each that is of interest: comparisons without a branch, which vector
-//! instructions do for sixteen bytes at once.
+//! The document 64 bytes at a time, with a bit for each that is of interest: comparisons without a branch, which vector
+//! instructions do for sixteen bytes at once. Some blocks are looked at ahead of time, so that whoever walks seldom has to
+//! ask whether they are.
 //!
 //! Most strings hold nothing but plain text, and end before anything else of interest stands there. Only where something
 //! does are more questions asked of the same bytes.
 
 use super::{Block, Visitor};
 
-/// Bytes of a window.
 const SIZE: usize = Block::SIZE;
+/// Blocks of a window.
+const BLOCKS: usize = 8;
 
 /// The part of a document that is being read. It only moves forward.
 #[derive(Debug)]
 pub(super) struct Window {
-    /// Where it begins: a multiple of [`SIZE`], or nowhere yet.
+    /// Where it begins: a multiple of its length, or nowhere yet.
     base: usize,
-    /// What the visitor suspects, and all that is not plain text of a string.
-    suspects: u64,
+    /// What the visitor suspects, and all that is not plain text of a string; nothing behind the document.
+    suspects: [u64; BLOCKS],
     closer: Closer,
 }
 
-/// A closer look at a window.
+/// A closer look at a block.
 #[derive(Debug)]
 struct Closer {
     base: usize,
@@ -44,7 +46,7 @@ pub(super) struct Run {
 impl Window {
     pub(super) const fn new() -> Self {
         let closer = Closer { base: usize::MAX, stops: 0, high: 0, marked: 0 };
-        Self { base: usize::MAX, suspects: 0, closer }
+        Self { base: usize::MAX, suspects: [0; BLOCKS], closer }
     }
 
     /// Where the string ends whose first byte is at `start`, when it is ASCII without escapes in which nothing is marked.
@@ -63,18 +65,19 @@ impl Window {
     pub(super) fn suspect<V: Visitor>(&mut self, document: &[u8], start: usize) -> Option<usize> {
         let mut at = start;
         loop {
-            let base = at - at % SIZE;
+            let base = at - at % (SIZE * BLOCKS);
             if base != self.base {
                 if base >= document.len() {
                     return None;
                 }
                 self.load::<V>(document, base);
             }
-            let suspects = self.suspects >> (at % SIZE);
+            let block = self.suspects.get(at / SIZE % BLOCKS).copied().unwrap_or_default();
+            let suspects = block >> (at % SIZE);
             if suspects != 0 {
                 return Some(at + suspects.trailing_zeros() as usize);
             }
-            at = base + SIZE;
+            at += SIZE - at % SIZE;
         }
     }
 
@@ -116,7 +119,9 @@ impl Window {
     #[inline(never)]
     fn load<V: Visitor>(&mut self, document: &[u8], base: usize) {
         self.base = base;
-        with_block(document, base, |block| self.suspects = V::suspect(block));
+        for (at, suspects) in (base..).step_by(SIZE).zip(&mut self.suspects) {
+            *suspects = if at < document.len() { with_block(document, at, |block| V::suspect(block)) } else { 0 };
+        }
     }
 }
 
@@ -132,7 +137,7 @@ impl Closer {
 
 /// Shows the block at `base`, which is in the document.
 #[inline]
-fn with_block(document: &[u8], base: usize, show: impl FnOnce(&Block<'_>)) {
+fn with_block<T>(document: &[u8], base: usize, show: impl FnOnce(&Block<'_>) -> T) -> T {
     let padded;
     let bytes = match document.get(base..base + SIZE + 2).and_then(|bytes| bytes.try_into().ok()) {
         Some(bytes) => bytes,
@@ -141,7 +146,7 @@ fn with_block(document: &[u8], base: usize, show: impl FnOnce(&Block<'_>)) {
             &padded
         }
     };
-    show(&Block { bytes });
+    show(&Block { bytes })
 }
 
 /// Behind the document there is nothing that would end a string. Apart, because filling memory is a call out of the module.
