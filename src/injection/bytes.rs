@@ -3,12 +3,29 @@
 //! What is called from many places is kept out of line: every worker pays for the module's size at start.
 
 use super::work::spend;
+use crate::lanes;
 
 /// The byte at `i`, or NUL past the end.
 #[inline]
 pub(super) fn at(text: &[u8], i: usize) -> u8 {
     spend(1);
     text.get(i).copied().unwrap_or(0)
+}
+
+/// A bit for each byte of `text`, whether `is` holds of it: of no byte past the end.
+///
+/// `is` compares without a branch, so that vector instructions do it for many bytes at once.
+#[inline]
+pub(super) fn bitmap(text: &[u8], bits: &mut Vec<u64>, is: impl Fn(u8) -> bool) {
+    bits.clear();
+    let of = |block: &[u8; 64]| lanes::bits(&block.map(|byte| u8::from(is(byte)) << 7));
+    let (blocks, rest) = text.as_chunks::<64>();
+    bits.extend(blocks.iter().map(of));
+    if !rest.is_empty() {
+        let mut block = [0; 64];
+        block.iter_mut().zip(rest).for_each(|(slot, &byte)| *slot = byte);
+        bits.push(of(&block));
+    }
 }
 
 /// The bytes from `i` on; empty past the end.

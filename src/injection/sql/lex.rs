@@ -3,9 +3,9 @@
 //! Most tokens cannot begin an attack with the one that follows them; two tables say so while they are cut, so that the
 //! grammar is asked about the rest alone.
 
-use super::super::bytes::{at, find, from};
+use super::super::bytes::{at, bitmap, find, from};
 use super::super::work::spend;
-use super::token::{Cut, Kind, NO_PLACE, Room, Token, codes};
+use super::token::{Cut, Kind, Room, Token, codes};
 use super::words::{MAX_LEN, Word};
 
 /// Whether nothing in `text` begins what the grammar looks for: no quote, no logic, no variable, no comment, and no word
@@ -259,9 +259,11 @@ const fn word_leads() -> [Lead; 64] {
 
 /// Cuts `text` into `room`, which has been reserved for it.
 pub(super) fn cut(text: &[u8], line_comments: bool, room: &mut Room) -> Cut {
-    let (tokens, leads) = (room.tokens.as_mut_slice(), room.leads.as_mut_slice());
-    let mut cut = Cut { tokens: 0, leads: 0, comments: 0, last_quotes: [NO_PLACE; 3] };
-    let mut space = Space { unclosed: false, line_comments };
+    bitmap(text, &mut room.names, is_name);
+    let Room { tokens, leads, names } = room;
+    let mut cut = Cut::NONE;
+    let mut space =
+        Space { unclosed: false, last_line: last_line(text), line_comments, line: 0, spans: false, ends_lines: false };
     // For each kind of quote: the flag of the next, which is that of an odd number before it.
     let mut odd = [0; 3];
     // Brackets opened and not yet closed.
@@ -281,7 +283,7 @@ pub(super) fn cut(text: &[u8], line_comments: bool, room: &mut Room) -> Cut {
                 continue;
             }
             role::WORD => {
-                end = word_end(text, end);
+                end = name_end(text, names, end);
                 if let Some(part) = part_of(text, start, end) {
                     lead = WORD_LEADS.get(part as usize).copied().unwrap_or(lead);
                 }
@@ -349,7 +351,12 @@ pub(super) fn cut(text: &[u8], line_comments: bool, room: &mut Room) -> Cut {
     if wanted & next::END != 0 {
         note(leads, &mut cut.leads, count, wanted);
     }
-    Cut { tokens: count, ..cut }
+    Cut { tokens: count, ends_lines: space.ends_lines, spans: space.spans, ..cut }
+}
+
+/// The end of the last line that another follows, or 0.
+pub(super) fn last_line(text: &[u8]) -> usize {
+    memchr::memrchr(b'\n', text).unwrap_or(0)
 }
 
 /// Notes that the token before `count`, or the one before that, leads somewhere.
@@ -376,7 +383,15 @@ enum Unusual {
 struct Space {
     /// No `*/` follows any more.
     unclosed: bool,
+    /// Where the last line ends that another follows.
+    last_line: usize,
     line_comments: bool,
+    /// Where the last line ends that has a line comment.
+    line: usize,
+    /// A line comment stands on a line that another follows.
+    ends_lines: bool,
+    /// A comment begins in a line comment and ends on another line.
+    spans: bool,
 }
 
 impl Space {
@@ -388,6 +403,11 @@ impl Space {
             return Unusual::Space { after, commented };
         }
         let (code, kind, len) = token(from(text, start));
+        if matches!(kind, Kind::Hash | Kind::Dashes) && start >= self.line {
+            let end = self.line_end(text, start);
+            self.ends_lines |= end.is_some();
+            self.line = end.unwrap_or(text.len());
+        }
         Unusual::Token { told: Lead::of_kind(code, kind), len }
     }
 
@@ -411,7 +431,10 @@ impl Space {
                     continue;
                 }
                 match find(text, inside, b"*/") {
-                    Some(end) => pos = end + 2,
+                    Some(end) => {
+                        self.spans |= pos < self.line && end > self.line;
+                        pos = end + 2;
+                    }
                     None => {
                         self.unclosed = true;
                         break;
@@ -421,14 +444,22 @@ impl Space {
             } else if byte == b'*' && at(text, pos + 1) == b'/' {
                 pos += 2;
             } else if self.line_comments && (byte == b'#' || byte == b'-' && at(text, pos + 1) == b'-') {
-                let Some(line) = memchr::memchr(b'\n', from(text, pos)) else { break };
-                pos += line;
+                let Some(end) = self.line_end(text, pos) else { break };
+                pos = end;
                 commented = true;
             } else {
                 break;
             }
         }
         (pos, commented)
+    }
+
+    /// The end of the line at `pos`, if another follows.
+    fn line_end(&self, text: &[u8], pos: usize) -> Option<usize> {
+        if pos >= self.last_line {
+            return None;
+        }
+        memchr::memchr(b'\n', from(text, pos)).map(|len| pos + len)
     }
 }
 
@@ -444,7 +475,12 @@ fn token(rest: &[u8]) -> (u8, Kind, usize) {
         b'!' => (b'=', Kind::Compare, compare_len(rest, 0)),
         b'-' | b'*' | b'/' => (first, Kind::Arith(first), 1),
         b'@' => {
-            let len = rest.iter().take(64).skip_while(|&&byte| byte == b'@').take_while(|&&byte| is_name(byte)).count();
+            let len = rest
+                .iter()
+                .take(64)
+                .skip_while(|&&byte| byte == b'@')
+                .take_while(|&&byte| is_name(byte) || byte == NO_BREAK)
+                .count();
             let ats = rest.iter().take(3).take_while(|&&byte| byte == b'@').count();
             (codes::VARIABLE, Kind::Variable, ats + len)
         }
@@ -459,8 +495,12 @@ fn compare_len(text: &[u8], i: usize) -> usize {
     if compares(at(text, i + 1)) { 2 + usize::from(compares(at(text, i + 2))) } else { 1 }
 }
 
+/// Whether a byte is one of a name, whatever stands before it. Without a branch, for [`bitmap`].
+#[inline]
 const fn is_name(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || byte >= 0x80
+    let letter = (byte | 0x20).wrapping_sub(b'a') <= 25;
+    let other = (byte.wrapping_sub(b'0') <= 9) | (byte == b'_') | (byte == b'$') | (byte >= 0x80);
+    (letter | other) & (byte != NO_BREAK)
 }
 
 /// Whether a byte is one of a name.
@@ -471,7 +511,7 @@ const fn names() -> [bool; 256] {
     let mut table = [false; 256];
     let mut byte = 0;
     while byte < 256 {
-        table[byte] = is_name(byte as u8) && byte as u8 != NO_BREAK;
+        table[byte] = is_name(byte as u8);
         byte += 1;
     }
     table
@@ -487,6 +527,24 @@ fn word_end(text: &[u8], pos: usize) -> usize {
         end += 1;
     }
     end
+}
+
+/// The same by the bits of `names`.
+#[inline]
+fn name_end(text: &[u8], names: &[u64], pos: usize) -> usize {
+    let mut end = pos;
+    loop {
+        let word = names.get(end / 64).copied().unwrap_or(0);
+        let run = (!(word >> (end % 64))).trailing_zeros() as usize;
+        end += run;
+        if run > 0 && end.is_multiple_of(64) {
+            continue;
+        }
+        if text.get(end) != Some(&NO_BREAK) || !is_continued(text, end) {
+            return end;
+        }
+        end += 1;
+    }
 }
 
 /// What MySQL takes for a space where it does not go on with a character.

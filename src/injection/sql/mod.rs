@@ -7,6 +7,7 @@
 mod calls;
 mod clauses;
 mod closed;
+mod comments;
 mod grammar;
 mod lex;
 mod token;
@@ -33,11 +34,7 @@ pub(super) fn inspect(view: &[u8], room: &mut Room, findings: &mut Findings) {
     let mut start = 0;
     loop {
         let part = super::bytes::cut(view, start, start + WINDOW);
-        let first = start == 0;
-        Inspection { tokens: Tokens::of(part, false, room), first, uncommented: false }.run(findings);
-        if findings.is_empty() && has_line_comments(part) {
-            Inspection { tokens: Tokens::of(part, true, room), first, uncommented: true }.run(findings);
-        }
+        inspect_part(part, start == 0, room, findings);
         if start + WINDOW >= view.len() {
             return;
         }
@@ -45,11 +42,14 @@ pub(super) fn inspect(view: &[u8], room: &mut Room, findings: &mut Findings) {
     }
 }
 
-/// Whether a line ends in a comment and another follows.
-fn has_line_comments(part: &[u8]) -> bool {
-    let Some(last) = memchr::memrchr(b'\n', part) else { return false };
-    let lines = super::bytes::cut(part, 0, last);
-    memchr::memchr(b'#', lines).is_some() || super::bytes::find(lines, 0, b"--").is_some()
+/// Reads a part as it is, and again without its line comments where lines follow them.
+fn inspect_part(part: &[u8], first: bool, room: &mut Room, findings: &mut Findings) {
+    let tokens = Tokens::of(part, room);
+    let cut = tokens.cut;
+    Inspection { tokens, first, uncommented: false }.run(findings);
+    if findings.is_empty() && cut.ends_lines {
+        Inspection { tokens: Tokens::uncommented(part, cut, room), first, uncommented: true }.run(findings);
+    }
 }
 
 struct Inspection<'a> {
@@ -395,7 +395,7 @@ mod tests {
     /// What is found at the tokens that the lexer noted, or at all.
     fn found(value: &str, at_all: bool) -> Option<Finding> {
         let mut room = Room::default();
-        let tokens = Tokens::of(value.as_bytes(), false, &mut room);
+        let tokens = Tokens::of(value.as_bytes(), &mut room);
         let every: Vec<u16> = (0..tokens.len()).map(|i| u16::try_from(i).unwrap()).collect();
         let tokens = if at_all { tokens.with_leads(&every) } else { tokens };
         let mut findings = Findings::new(ClassSet::ALL, RuleSet::default());
@@ -427,11 +427,7 @@ mod tests {
             let value = pieces.concat();
             if lex::is_quiet(value.as_bytes()) {
                 let mut findings = Findings::new(ClassSet::ALL, RuleSet::default());
-                for uncommented in [false, true] {
-                    let mut room = Room::default();
-                    let tokens = Tokens::of(value.as_bytes(), uncommented, &mut room);
-                    Inspection { tokens, first: true, uncommented }.run(&mut findings);
-                }
+                inspect_part(value.as_bytes(), true, &mut Room::default(), &mut findings);
                 prop_assert!(findings.is_empty(), "{}", value);
             }
         }
