@@ -12,20 +12,38 @@ pub(super) fn at(text: &[u8], i: usize) -> u8 {
     text.get(i).copied().unwrap_or(0)
 }
 
-/// A bit for each byte of `text`, whether `is` holds of it: of no byte past the end.
+/// A bit for each byte of `block`, of at most 64, whether `is` holds of it.
 ///
 /// `is` compares without a branch, so that vector instructions do it for many bytes at once.
 #[inline]
-pub(super) fn bitmap(text: &[u8], bits: &mut Vec<u64>, is: impl Fn(u8) -> bool) {
-    bits.clear();
+fn bits(block: &[u8], is: impl Fn(u8) -> bool) -> u64 {
     let of = |block: &[u8; 64]| lanes::bits(&block.map(|byte| u8::from(is(byte)) << 7));
-    let (blocks, rest) = text.as_chunks::<64>();
-    bits.extend(blocks.iter().map(of));
-    if !rest.is_empty() {
-        let mut block = [0; 64];
-        block.iter_mut().zip(rest).for_each(|(slot, &byte)| *slot = byte);
-        bits.push(of(&block));
+    if let Some(block) = block.first_chunk() {
+        return of(block);
     }
+    let mut padded = [0; 64];
+    padded.iter_mut().zip(block).for_each(|(slot, &byte)| *slot = byte);
+    of(&padded) & ((1 << block.len()) - 1)
+}
+
+/// The [`bits`] of all of `text`, sixty-four bytes in each word.
+#[inline]
+pub(super) fn bitmap(text: &[u8], words: &mut Vec<u64>, is: impl Fn(u8) -> bool) {
+    words.clear();
+    words.extend(text.chunks(64).map(|block| bits(block, &is)));
+}
+
+/// The places in `text` of the bytes of which `is` holds, as for [`bits`].
+#[inline]
+pub(super) fn places(text: &[u8], is: impl Fn(u8) -> bool) -> impl Iterator<Item = usize> {
+    text.chunks(64).enumerate().flat_map(move |(block, bytes)| {
+        let mut left = bits(bytes, &is);
+        std::iter::from_fn(move || {
+            let place = left.trailing_zeros() as usize;
+            left &= left.checked_sub(1)?;
+            Some(block * 64 + place)
+        })
+    })
 }
 
 /// The bytes from `i` on; empty past the end.

@@ -23,8 +23,8 @@ pub(super) fn leave_out(text: &[u8], cut: Cut, room: &mut Room) -> Cut {
         if token.start() < resumes {
             continue;
         }
-        let kind = token.kind();
         let count = left.tokens;
+        let kind = token.kind();
         if matches!(kind, Kind::Hash | Kind::Dashes) && token.start() < last_line {
             let line = memchr::memchr(b'\n', from(text, token.start())).unwrap_or_default();
             resumes = token.start() + line;
