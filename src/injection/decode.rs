@@ -4,7 +4,7 @@
 //! A malformed sequence stays as it is and hides nothing that stands around it.
 
 use super::bytes::{at, cut, from, is_word, places, starts_at};
-use super::work::spend;
+use super::work::look;
 use base64::Engine as _;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use base64::engine::{DecodePaddingMode, GeneralPurpose as Engine};
@@ -127,7 +127,7 @@ fn numeric_reference(rest: &[u8]) -> Option<(Char, usize)> {
     let mut code: u32 = 0;
     // Browsers accept any number of leading zeros.
     let zeros = from(rest, start).iter().take_while(|&&byte| byte == b'0').count();
-    spend(zeros);
+    look(zeros);
     let mut end = start + zeros;
     while end < start + zeros + MAX_DIGITS {
         let Some(digit) = char::from(at(rest, end)).to_digit(radix) else { break };

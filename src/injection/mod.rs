@@ -26,11 +26,12 @@ mod xxe;
 
 pub use known::KnownHarmless;
 pub use rules::{RuleDoc, RuleSet, rules};
+pub use work::Effort;
 
 #[cfg(test)]
 mod tests;
 
-use rules::Findings;
+use rules::{Findings, Rule};
 use triggers::Triggers;
 
 /// A longer value is not read on once what was found leaves no doubt, and by fewer of its decodings.
@@ -172,29 +173,38 @@ pub fn scan(value: &[u8], classes: ClassSet) -> Option<Finding> {
 
 /// [`scan`] without the rules of `excluded`.
 pub fn scan_except(value: &[u8], classes: ClassSet, excluded: &RuleSet) -> Option<Finding> {
+    scan_within(value, classes, excluded, &mut Effort::default())
+}
+
+/// The same of one value of several, which share `effort`: what exceeds it is a finding.
+pub fn scan_within(value: &[u8], classes: ClassSet, excluded: &RuleSet, effort: &mut Effort) -> Option<Finding> {
+    effort.add(value.len());
     if classes.is_empty() || fast::is_harmless(value, classes) {
         return None;
     }
-    let mut findings = Findings::new(classes, *excluded);
+    let mut findings = Findings::new(classes, *excluded, *effort);
     let mut room = sql::Room::default();
     decode::each_view(value, |view| {
         inspect(view, &mut room, &mut findings);
         findings.is_empty()
     });
+    *effort = work::end();
     findings.strongest()
 }
 
 /// For tests: what is found without the fast path, and how many looks at bytes and tokens it took.
 #[cfg(any(test, fuzzing))]
 pub fn scan_carefully(value: &[u8], classes: ClassSet) -> (Option<Finding>, usize) {
-    let before = work::spent();
-    let mut findings = Findings::new(classes, RuleSet::default());
+    let before = work::looks();
+    let mut effort = Effort::default();
+    effort.add(value.len());
+    let mut findings = Findings::new(classes, RuleSet::default(), effort);
     let mut room = sql::Room::default();
     decode::each_view(value, |view| {
         inspect(view, &mut room, &mut findings);
         findings.is_empty()
     });
-    (findings.strongest(), work::spent() - before)
+    (findings.strongest(), work::looks() - before)
 }
 
 /// One reading of the value by every class.
@@ -236,13 +246,35 @@ fn walk(view: &[u8], everywhere: bool, findings: &mut Findings) {
         if fired == 0 {
             continue;
         }
+        work::spend(READ);
         readers.read(i, byte, fired, findings);
         if view.len() > LONG && findings.is_sure() {
+            return;
+        }
+        if let Some(rule) = cost_of(fired)
+            && findings.exceed(rule)
+        {
             return;
         }
     }
     if findings.wants(Class::Template) {
         readers.template.finish(findings);
+    }
+}
+
+/// What following up a mark costs, whatever it leads to.
+const READ: usize = 8;
+
+/// The rule for what costs too much, of a reader that was asked at a mark where these `fired`; the others cost little anywhere.
+const fn cost_of(fired: u32) -> Option<Rule> {
+    if fired & TABLES.of_class(Class::Xss) != 0 {
+        Some(Rule::XssCost)
+    } else if fired & TABLES.of_class(Class::Command) != 0 {
+        Some(Rule::CommandCost)
+    } else if fired & TABLES.of_class(Class::Template) != 0 {
+        Some(Rule::TemplateCost)
+    } else {
+        None
     }
 }
 

@@ -475,7 +475,7 @@ mod properties {
         ) {
             let value = pieces.concat();
             let found = |everywhere: bool| {
-                let mut findings = Findings::new(ClassSet::USUAL.without(Class::Sqli), RuleSet::default());
+                let mut findings = Findings::new(ClassSet::USUAL.without(Class::Sqli), RuleSet::default(), Effort::default());
                 walk(value.as_bytes(), everywhere, &mut findings);
                 findings.strongest()
             };

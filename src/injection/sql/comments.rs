@@ -16,57 +16,58 @@ pub(super) fn leave_out(text: &[u8], cut: Cut, room: &mut Room) -> Cut {
     let mut odd = [0; 3];
     let mut opened = 0usize;
     let mut flags = 0;
-    // Where the comment ends, and up to which token the leads are noted and are to be noted.
-    let (mut resumes, mut noted, mut near) = (0, 0, 0);
+    // Where the comment ends, and the tokens that are to be leads but are not noted yet.
+    let (mut resumes, mut near) = (0, 0..0);
     for i in 0..cut.tokens {
         let Some(&token) = tokens.get(i) else { break };
         if token.start() < resumes {
             continue;
         }
         let count = left.tokens;
-        let kind = token.kind();
-        if matches!(kind, Kind::Hash | Kind::Dashes) && token.start() < last_line {
-            let line = memchr::memchr(b'\n', from(text, token.start())).unwrap_or_default();
-            resumes = token.start() + line;
-            flags = Token::SPACED | Token::COMMENTED;
-            noted = noted.max(count.saturating_sub(NEAR));
-            near = count + NEAR;
-        } else {
-            match kind {
-                Kind::Quote(quote) => {
-                    let slot = quote_slot(quote);
-                    if let (Some(last), Some(odd)) = (left.last_quotes.get_mut(slot), odd.get_mut(slot)) {
-                        if let Some(token) = tokens.get_mut(usize::from(*last)) {
-                            *token = token.with_twin(place(count));
-                        }
-                        flags |= *odd;
-                        *odd ^= Token::ODD;
-                        *last = place(count);
+        match token.kind() {
+            Kind::Hash | Kind::Dashes if token.start() < last_line => {
+                let line = memchr::memchr(b'\n', from(text, token.start())).unwrap_or_default();
+                resumes = token.start() + line;
+                flags = Token::SPACED | Token::COMMENTED;
+                note(leads, &mut left.leads, near.start..near.end.min(count));
+                near = near.end.clamp(count.saturating_sub(NEAR), count)..count + NEAR;
+                continue;
+            }
+            Kind::Quote(quote) => {
+                let slot = quote_slot(quote);
+                if let (Some(last), Some(odd)) = (left.last_quotes.get_mut(slot), odd.get_mut(slot)) {
+                    if let Some(token) = tokens.get_mut(usize::from(*last)) {
+                        *token = token.with_twin(place(count));
                     }
+                    flags |= *odd;
+                    *odd ^= Token::ODD;
+                    *last = place(count);
                 }
-                Kind::Open => opened += 1,
-                Kind::Close if opened > 0 => {
-                    flags |= Token::ODD;
-                    opened -= 1;
-                }
-                Kind::Hash | Kind::Dashes | Kind::OpenComment => left.comments = count + 1,
-                _ => {}
             }
-            if let Some(slot) = tokens.get_mut(count) {
-                *slot = token.moved(flags);
+            Kind::Open => opened += 1,
+            Kind::Close if opened > 0 => {
+                flags |= Token::ODD;
+                opened -= 1;
             }
-            flags = 0;
-            left.tokens += 1;
+            Kind::Hash | Kind::Dashes | Kind::OpenComment => left.comments = count + 1,
+            _ => {}
         }
-        while noted < left.tokens.min(near) {
-            if let Some(slot) = leads.get_mut(left.leads) {
-                *slot = place(noted);
-            }
-            left.leads += 1;
-            noted += 1;
+        if let Some(slot) = tokens.get_mut(count) {
+            *slot = token.moved(flags);
         }
+        flags = 0;
+        left.tokens += 1;
     }
+    note(leads, &mut left.leads, near.start..near.end.min(left.tokens));
     left
+}
+
+/// Notes that the tokens at `places` may lead anywhere.
+fn note(leads: &mut [u16], led: &mut usize, places: std::ops::Range<usize>) {
+    for (slot, lead) in leads.iter_mut().skip(*led).zip(places) {
+        *slot = place(lead);
+        *led += 1;
+    }
 }
 
 /// Parts are short enough.

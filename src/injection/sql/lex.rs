@@ -4,7 +4,7 @@
 //! grammar is asked about the rest alone.
 
 use super::super::bytes::{at, bitmap, find, from};
-use super::super::work::spend;
+use super::super::work::look;
 use super::token::{Cut, Kind, Room, Token, codes};
 use super::words::{MAX_LEN, Word};
 
@@ -29,8 +29,9 @@ pub(super) fn is_quiet(text: &[u8]) -> bool {
                 (b'-', b'-') | (b'/', b'*') => return false,
                 _ => pos += 1,
             },
+            role::HASH => return false,
             _ => match byte {
-                b'@' | b'#' => return false,
+                b'@' => return false,
                 _ => pos += 1,
             },
         }
@@ -194,8 +195,12 @@ mod role {
     pub(super) const LOGIC: u8 = 9;
     /// What follows decides.
     pub(super) const MORE: u8 = 10;
+    /// `#`, a token of its own unless line comments are left out.
+    pub(super) const HASH: u8 = 11;
+    /// `!`, of its own or the beginning of a comparison.
+    pub(super) const BANG: u8 = 12;
     /// The first of three, one for each kind.
-    pub(super) const QUOTE: u8 = 11;
+    pub(super) const QUOTE: u8 = 13;
     pub(super) const LAST_QUOTE: u8 = QUOTE + 2;
 }
 
@@ -211,7 +216,9 @@ const fn firsts() -> [Lead; 256] {
         let (role, kind) = match byte {
             0..=b' ' => (role::BLANK, Kind::End),
             b'/' | b'*' | b'-' => (role::COMMENT, Kind::Arith(byte)),
-            b'#' | 0xA0 | b'!' | b'@' => (role::MORE, Kind::Other(byte)),
+            b'#' => (role::HASH, Kind::Hash),
+            b'!' => (role::BANG, Kind::Bang),
+            0xA0 | b'@' => (role::MORE, Kind::Other(byte)),
             b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0x80.. => (role::WORD, Kind::Word(Word::Name)),
             b'0'..=b'9' => (role::NUMBER, Kind::Number),
             b'\'' | b'"' | b'`' => (role::QUOTE + quote_slot(byte) as u8, Kind::Quote(byte)),
@@ -303,6 +310,11 @@ pub(super) fn cut(text: &[u8], line_comments: bool, room: &mut Room) -> Cut {
                 }
             }
             role::COMPARE => end = start + compare_len(text, start),
+            role::BANG if !matches!(at(text, end), b'=' | b'<' | b'>') => {}
+            role::HASH if !line_comments => {
+                space.note_line(text, start);
+                cut.comments = count + 1;
+            }
             role::LOGIC => end += usize::from(text.get(end) == Some(&byte)),
             role::OPEN => opened += 1,
             role::CLOSE => {
@@ -344,7 +356,7 @@ pub(super) fn cut(text: &[u8], line_comments: bool, room: &mut Room) -> Cut {
             *slot = Token::new(lead.code(), flags, start, end);
         }
         count += 1;
-        spend(end - start);
+        look(end - start);
         start = end;
         flags = 0;
     }
@@ -403,10 +415,8 @@ impl Space {
             return Unusual::Space { after, commented };
         }
         let (code, kind, len) = token(from(text, start));
-        if matches!(kind, Kind::Hash | Kind::Dashes) && start >= self.line {
-            let end = self.line_end(text, start);
-            self.ends_lines |= end.is_some();
-            self.line = end.unwrap_or(text.len());
+        if matches!(kind, Kind::Hash | Kind::Dashes) {
+            self.note_line(text, start);
         }
         Unusual::Token { told: Lead::of_kind(code, kind), len }
     }
@@ -452,6 +462,16 @@ impl Space {
             }
         }
         (pos, commented)
+    }
+
+    /// A line comment begins at `start`.
+    #[inline]
+    fn note_line(&mut self, text: &[u8], start: usize) {
+        if start >= self.line {
+            let end = self.line_end(text, start);
+            self.ends_lines |= end.is_some();
+            self.line = end.unwrap_or(text.len());
+        }
     }
 
     /// The end of the line at `pos`, if another follows.

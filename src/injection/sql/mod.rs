@@ -15,6 +15,7 @@ mod vocabulary;
 mod words;
 
 use super::rules::{Findings, Rule};
+use super::work::spend;
 use grammar::{Operand, What};
 use token::{Kind, NO_TWIN, Tokens};
 
@@ -23,6 +24,9 @@ use words::Word;
 
 /// The longest part that is cut into tokens at once, which bounds memory.
 const WINDOW: usize = 32 * 1024;
+/// What a token costs that may begin an attack, and what each costs of those that are more than five in eight bytes.
+const LEAD: usize = 3;
+const DENSE: usize = 6;
 /// How much of the end of a part is seen again with the next.
 const OVERLAP: usize = 1024;
 
@@ -35,7 +39,7 @@ pub(super) fn inspect(view: &[u8], room: &mut Room, findings: &mut Findings) {
     loop {
         let part = super::bytes::cut(view, start, start + WINDOW);
         inspect_part(part, start == 0, room, findings);
-        if start + WINDOW >= view.len() {
+        if start + WINDOW >= view.len() || findings.is_over() {
             return;
         }
         start += WINDOW - OVERLAP;
@@ -46,6 +50,7 @@ pub(super) fn inspect(view: &[u8], room: &mut Room, findings: &mut Findings) {
 fn inspect_part(part: &[u8], first: bool, room: &mut Room, findings: &mut Findings) {
     let tokens = Tokens::of(part, room);
     let cut = tokens.cut;
+    spend(DENSE * cut.tokens.saturating_sub(part.len() / 8 * 5));
     Inspection { tokens, first, uncommented: false }.run(findings);
     if findings.is_empty() && cut.ends_lines {
         Inspection { tokens: Tokens::uncommented(part, cut, room), first, uncommented: true }.run(findings);
@@ -80,7 +85,8 @@ impl Inspection<'_> {
                 Kind::Word(word) => self.word(i, word, findings),
                 _ => continue,
             }
-            if findings.is_sure() {
+            spend(LEAD);
+            if findings.is_sure() || findings.exceed(Rule::SqlCost) {
                 return;
             }
         }
@@ -381,7 +387,7 @@ impl Inspection<'_> {
 #[cfg(test)]
 mod tests {
     use super::super::rules::RuleSet;
-    use super::super::{ClassSet, Finding};
+    use super::super::{ClassSet, Effort, Finding};
     use super::*;
     use proptest::prelude::*;
 
@@ -398,7 +404,7 @@ mod tests {
         let tokens = Tokens::of(value.as_bytes(), &mut room);
         let every: Vec<u16> = (0..tokens.len()).map(|i| u16::try_from(i).unwrap()).collect();
         let tokens = if at_all { tokens.with_leads(&every) } else { tokens };
-        let mut findings = Findings::new(ClassSet::ALL, RuleSet::default());
+        let mut findings = Findings::new(ClassSet::ALL, RuleSet::default(), Effort::default());
         Inspection { tokens, first: true, uncommented: false }.run(&mut findings);
         findings.strongest()
     }
@@ -426,7 +432,7 @@ mod tests {
         fn finds_nothing_in_what_is_quiet(pieces in prop::collection::vec(prop::sample::select(PIECES), 0..8)) {
             let value = pieces.concat();
             if lex::is_quiet(value.as_bytes()) {
-                let mut findings = Findings::new(ClassSet::ALL, RuleSet::default());
+                let mut findings = Findings::new(ClassSet::ALL, RuleSet::default(), Effort::default());
                 inspect_part(value.as_bytes(), true, &mut Room::default(), &mut findings);
                 prop_assert!(findings.is_empty(), "{}", value);
             }

@@ -157,6 +157,9 @@ impl Token {
     }
 }
 
+/// What a look at a token costs, with what is made of it.
+const LOOK: usize = 2;
+
 /// No quote of its kind follows: the first token is nobody's twin.
 pub(super) const NO_TWIN: u16 = 0;
 /// No place of a token.
@@ -281,13 +284,13 @@ impl<'a> Tokens<'a> {
 
     /// The token at `i`; an `End` past the last.
     pub(super) fn at(&self, i: usize) -> Token {
-        spend(1);
+        spend(LOOK);
         self.tokens.get(i).copied().unwrap_or(Token::END)
     }
 
     #[inline]
     pub(super) fn kind(&self, i: usize) -> Kind {
-        spend(1);
+        spend(LOOK);
         self.tokens.get(i).map_or(Kind::End, |token| token.kind())
     }
 
