@@ -7,7 +7,7 @@ use super::triggers::{Bytes, Trigger};
 use super::work::spend;
 
 /// What a run of dots and separators costs beside its length.
-const RUN: usize = 8;
+const RUN: usize = 24;
 
 /// Where a file name is looked at: dots but those inside names and numbers, and what stands for one.
 pub(super) const TRIGGERS: [Trigger; 4] = [

@@ -18,7 +18,9 @@ pub(super) const TRIGGERS: [Trigger; 8] = [
 ];
 
 /// What an expression costs beside its length.
-const EXPRESSION: usize = 80;
+const EXPRESSION: usize = 120;
+/// What a variable costs before it is known whether it is a lookup.
+const VARIABLE: usize = 32;
 /// The longest name of a lookup.
 const MAX_NAME: usize = 24;
 /// How far an expression is read for what prose may hold as well.
@@ -216,6 +218,7 @@ impl<'a> Template<'a> {
         let before = if i == 0 { 0 } else { at(view, i - 1) };
         match before {
             b'$' | b'%' => {
+                spend(VARIABLE);
                 let nested = starts_at(view, i + 1, b"${") && self.has_colon(i + 3);
                 let name = skip_space(view, i + 1);
                 if nested || LOOKUPS.any_at(view, name) || self.parts_name(i, name) {
