@@ -16,7 +16,7 @@ pub(super) fn at(text: &[u8], i: usize) -> u8 {
 ///
 /// `is` compares without a branch, so that vector instructions do it for many bytes at once.
 #[inline]
-fn bits(block: &[u8], is: impl Fn(u8) -> bool) -> u64 {
+pub(super) fn bits(block: &[u8], is: impl Fn(u8) -> bool) -> u64 {
     let of = |block: &[u8; 64]| lanes::bits(&block.map(|byte| u8::from(is(byte)) << 7));
     if let Some(block) = block.first_chunk() {
         return of(block);
@@ -31,19 +31,6 @@ fn bits(block: &[u8], is: impl Fn(u8) -> bool) -> u64 {
 pub(super) fn bitmap(text: &[u8], words: &mut Vec<u64>, is: impl Fn(u8) -> bool) {
     words.clear();
     words.extend(text.chunks(64).map(|block| bits(block, &is)));
-}
-
-/// The places in `text` of the bytes of which `is` holds, as for [`bits`].
-#[inline]
-pub(super) fn places(text: &[u8], is: impl Fn(u8) -> bool) -> impl Iterator<Item = usize> {
-    text.chunks(64).enumerate().flat_map(move |(block, bytes)| {
-        let mut left = bits(bytes, &is);
-        std::iter::from_fn(move || {
-            let place = left.trailing_zeros() as usize;
-            left &= left.checked_sub(1)?;
-            Some(block * 64 + place)
-        })
-    })
 }
 
 /// The bytes from `i` on; empty past the end.

@@ -3,7 +3,7 @@
 //! Each step only shortens its input, so memory is bounded by the value itself and time by the number of views.
 //! A malformed sequence stays as it is and hides nothing that stands around it.
 
-use super::bytes::{at, cut, from, is_word, places, starts_at};
+use super::bytes::{at, bits, cut, from, is_word, starts_at};
 use super::work::look;
 use base64::Engine as _;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
@@ -413,15 +413,20 @@ fn replace(
 ) -> Option<Vec<u8>> {
     let mut out: Option<Vec<u8>> = None;
     let mut copied = 0;
-    for start in places(text, begins) {
-        if start < copied {
-            continue;
+    for (block, bytes) in text.chunks(64).enumerate() {
+        let mut left = bits(bytes, &begins);
+        while left != 0 {
+            let start = block * 64 + left.trailing_zeros() as usize;
+            left &= left - 1;
+            if start < copied {
+                continue;
+            }
+            let Some((char, len)) = decode(start) else { continue };
+            let out = out.get_or_insert_with(|| Vec::with_capacity(text.len()));
+            out.extend_from_slice(cut(text, copied, start));
+            push(out, char);
+            copied = start + len.max(1);
         }
-        let Some((char, len)) = decode(start) else { continue };
-        let out = out.get_or_insert_with(|| Vec::with_capacity(text.len()));
-        out.extend_from_slice(cut(text, copied, start));
-        push(out, char);
-        copied = start + len.max(1);
     }
     let mut out = out?;
     out.extend_from_slice(from(text, copied));

@@ -35,7 +35,7 @@ use rules::{Findings, Rule};
 use triggers::Triggers;
 
 /// A longer value is not read on once what was found leaves no doubt, and by fewer of its decodings.
-const LONG: usize = 4096;
+const LONG: usize = 2048;
 
 /// What an attack aims at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -235,26 +235,29 @@ fn walk(view: &[u8], everywhere: bool, findings: &mut Findings) {
         line: shell::Line::new(view),
         template: template::Template::new(view),
     };
-    for i in bytes::places(view, may_be_mark) {
-        let byte = bytes::at(view, i);
-        let mut fired = TRIGGERS.at(byte, wanted);
-        if fired == 0 {
-            continue;
-        }
-        let before = i.checked_sub(1).map_or(0, |i| bytes::at(view, i));
-        fired = if everywhere { fired } else { TRIGGERS.between(before, bytes::at(view, i + 1), fired) };
-        if fired == 0 {
-            continue;
-        }
-        work::spend(READ);
-        readers.read(i, byte, fired, findings);
-        if view.len() > LONG && findings.is_sure() {
-            return;
-        }
-        if let Some(rule) = cost_of(fired)
-            && findings.exceed(rule)
-        {
-            return;
+    for (block, marks) in view.chunks(64).enumerate() {
+        let mut left = bytes::bits(marks, may_be_mark);
+        while left != 0 {
+            let i = block * 64 + left.trailing_zeros() as usize;
+            left &= left - 1;
+            let byte = bytes::at(view, i);
+            let mut fired = TRIGGERS.at(byte, wanted);
+            if fired == 0 {
+                continue;
+            }
+            let before = i.checked_sub(1).map_or(0, |i| bytes::at(view, i));
+            fired = if everywhere { fired } else { TRIGGERS.between(before, bytes::at(view, i + 1), fired) };
+            if fired == 0 {
+                continue;
+            }
+            work::spend(READ);
+            readers.read(i, byte, fired, findings);
+            if view.len() > LONG && findings.is_sure() {
+                return;
+            }
+            if work::is_spent() && cost_of(fired).is_some_and(|rule| findings.exceed(rule)) {
+                return;
+            }
         }
     }
     if findings.wants(Class::Template) {
