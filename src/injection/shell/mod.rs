@@ -242,6 +242,7 @@ fn names_file(view: &[u8], end: usize) -> bool {
     if word.len() > 2 * MAX_VALUE {
         return false;
     }
+    spend(word.len());
     let word = word.trim_ascii_end();
     let dot = word.iter().rposition(|&byte| byte == b'.').unwrap_or(0);
     dot > 0

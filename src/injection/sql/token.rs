@@ -113,7 +113,7 @@ impl Token {
     /// The same where other tokens stand around it: with these flags more, neither odd nor with a twin.
     #[inline]
     pub(super) const fn moved(self, flags: u64) -> Self {
-        Self(self.0 & (1 << 48) - 1 & !Self::ODD | flags)
+        Self(self.0 & ((1 << 48) - 1) & !Self::ODD | flags)
     }
 
     /// The same, which has no twin yet, with one.
