@@ -94,11 +94,16 @@ impl Inspector {
         let all = self.classes();
         // Most values are harmless in every respect: one look, and no more.
         let mut effort = findings.effort;
-        if self.patterns.is_empty() && scan_within(item.value, all, &RuleSet::default(), &mut effort).is_none() {
+        let found = if self.patterns.is_empty() {
+            scan_within(item.value, all, &RuleSet::default(), &mut effort)
+        } else {
+            None
+        };
+        if self.patterns.is_empty() && found.is_none() {
             findings.effort = effort;
             return ControlFlow::Continue(());
         }
-        self.suspect(place, item, findings)
+        self.suspect(place, item, found, findings)
     }
 
     /// As [`Inspector::item`], for values that come again and again.
@@ -115,11 +120,17 @@ impl Inspector {
             findings.effort = effort;
             return ControlFlow::Continue(());
         }
-        self.suspect(place, item, findings)
+        self.suspect(place, item, None, findings)
     }
 
-    /// Looks at what may be something, class by class and with what is left out.
-    fn suspect(&self, place: Place, item: Item<'_>, findings: &mut Findings) -> ControlFlow<()> {
+    /// Looks at what may be something, class by class and with what is left out; perhaps it is known what is `found` of all.
+    fn suspect(
+        &self,
+        place: Place,
+        item: Item<'_>,
+        found: Option<Finding>,
+        findings: &mut Findings,
+    ) -> ControlFlow<()> {
         if item.kind == Kind::Value && self.skips(item.name) {
             return ControlFlow::Continue(());
         }
@@ -132,12 +143,12 @@ impl Inspector {
             parameter: if item.kind == Kind::Name { String::new() } else { shown(item.name, MAX_PARAMETER) },
             excerpt: shown(item.value, self.excerpt),
         };
-        if let Some(finding) = self.find(self.enforced, place, true, item, &mut findings.effort) {
+        if let Some(finding) = self.find(self.enforced, place, true, item, found, &mut findings.effort) {
             findings.enforced = Some(detection(finding));
             return ControlFlow::Break(());
         }
         if findings.monitored.is_none()
-            && let Some(finding) = self.find(self.monitored, place, false, item, &mut findings.effort)
+            && let Some(finding) = self.find(self.monitored, place, false, item, found, &mut findings.effort)
         {
             findings.monitored = Some(detection(finding));
         }
@@ -150,10 +161,12 @@ impl Inspector {
         place: Place,
         enforced: bool,
         item: Item<'_>,
+        found: Option<Finding>,
         effort: &mut Effort,
     ) -> Option<Hit> {
         let (classes, rules) = self.without_exclusions(classes, place, item.name);
-        let scanned = scan_within(item.value, classes, &rules, effort);
+        let known = found.filter(|_| classes == self.classes() && rules.is_empty());
+        let scanned = known.or_else(|| scan_within(item.value, classes, &rules, effort));
         scanned.map(Hit::from).or_else(|| {
             let patterns = self.patterns.iter().filter(|(_, refuses)| *refuses == enforced);
             let mut here = patterns.map(|(pattern, _)| pattern).filter(|pattern| pattern.places.contains(&place));
