@@ -161,6 +161,8 @@ class Bench:
             for kind in pieces:
                 per_body = run.difference((kind, "scan"), (kind, "buffer"))
                 rates[kind] = tuple(size / nanoseconds * 1000 for nanoseconds in (per_body[0], per_body[2], per_body[1]))
+        for kind, (rate, *_) in sorted(rates.items(), key=lambda rated: rated[1]):
+            print(f"  {kind:<28} {rate:>10.1f}")
         self.take("scan_benign_mb_s", rates["prose"])
         worst = min(hostile, key=lambda kind: rates[kind][0])
         self.take("scan_hostile_mb_s", rates[worst])
