@@ -144,6 +144,10 @@ class Bench:
             "quotes that compare": b"='", "references": b"&amp;amp;amp;", "every encoding": b"%2525252525&amp;amp;amp;\\u005cu005c",
             "steps upwards": b"../a", "arguments without an end": b";ls+a", "markup": b"<p class=\"a\">text &amp; more</p>\n",
             "quotes and brackets": b"'+(((((((((1)))))))))", "script URLs": b"javascript:a ",
+            # What the search of benches/scan.rs found to cost most.
+            "templates and tags": b"\0.0x)<%alert(;{ls ", "URLs of data": b"data:..;on=%25<%<a data:.0x${,",
+            "tags and a line": b"<%<a href=}}$(\0.0x{{${\n", "quotes and lines": b"\"%27<style \n`-->|\n",
+            "nested lookups": b".0x${${a\0..;<%${..;$(", "declarations": b"<%<<!doctype <%%2541<%<!doctype ",
         }
         pieces = {"prose": benign, **hostile}
         bodies_of = {kind: (piece * (size // len(piece) + 1))[:size] for kind, piece in pieces.items()}
@@ -157,6 +161,8 @@ class Bench:
             for kind in pieces:
                 per_body = run.difference((kind, "scan"), (kind, "buffer"))
                 rates[kind] = tuple(size / nanoseconds * 1000 for nanoseconds in (per_body[0], per_body[2], per_body[1]))
+        for kind, (rate, *_) in sorted(rates.items(), key=lambda rated: rated[1]):
+            print(f"  {kind:<28} {rate:>10.1f}")
         self.take("scan_benign_mb_s", rates["prose"])
         worst = min(hostile, key=lambda kind: rates[kind][0])
         self.take("scan_hostile_mb_s", rates[worst])

@@ -2,7 +2,8 @@
 //!
 //! Prints, for each kind, megabytes a second of a long value or the time for one short value; the best of several runs.
 //! `cargo bench --bench scan -- worst 60` searches for a minute for what costs most: from random pieces uphill, as long as a
-//! change makes the value dearer. What it finds belongs to the decoys of `src/injection/work.rs`.
+//! change makes the value dearer, of several lengths and with several ends. What it finds belongs to the decoys of
+//! `src/injection/work.rs` and to the kinds of `benches/bench.py`.
 
 use portcullis::injection::{ClassSet, scan};
 use std::hint::black_box;
@@ -69,9 +70,12 @@ const PIECES: &[&str] = &[
     "\\x27", "\\u0027", "+ADw-", "\u{2018}", "\u{ff05}41", "\0",
 ];
 
+/// What a value ends with: what comments out the rest, so that every quote may lead there, or a line more.
+const ENDS: &[&str] = &["' -- ", "", "\n", "*/"];
+const LENGTHS: &[usize] = &[1 << 10, 16 << 10, 128 << 10];
+
 /// Climbs from random pieces, again and again, and prints what is dearest.
 fn worst(time: Duration) {
-    const LEN: usize = 16 << 10;
     let begun = Instant::now();
     let mut state = 0x9E37_79B9_7F4A_7C15_u64;
     let mut below = |count: usize| {
@@ -81,15 +85,17 @@ fn worst(time: Duration) {
         (state >> 11) as usize % count
     };
     let any = |place: usize| PIECES.get(place).copied().unwrap_or_default();
-    let cost = |pieces: &[&str]| {
+    let cost = |pieces: &[&str], len: usize, end: &str| {
         let piece = pieces.concat();
-        let value = piece.repeat(LEN / piece.len().max(1)) + "' -- ";
+        let value = piece.repeat(len / piece.len().max(1)) + end;
         best_of(4, || scan(value.as_bytes(), ClassSet::USUAL).is_some()).as_secs_f64() / value.len() as f64
     };
     let mut found = Vec::new();
     while begun.elapsed() < time {
         let mut pieces: Vec<&str> = (0..1 + below(4)).map(|_| any(below(PIECES.len()))).collect();
-        let mut dearest = cost(&pieces);
+        let len = LENGTHS.get(below(LENGTHS.len())).copied().unwrap_or_default();
+        let end = ENDS.get(below(ENDS.len())).copied().unwrap_or_default();
+        let mut dearest = cost(&pieces, len, end);
         let mut stale = 0;
         while stale < 100 && begun.elapsed() < time {
             let mut other = pieces.clone();
@@ -100,17 +106,17 @@ fn worst(time: Duration) {
                 2 => other.rotate_left(place),
                 _ => other.iter_mut().skip(place).take(1).for_each(|piece| *piece = any(below(PIECES.len()))),
             }
-            let price = cost(&other);
+            let price = cost(&other, len, end);
             stale += 1;
             if price > dearest * 1.02 {
                 (pieces, dearest, stale) = (other, price, 0);
             }
         }
-        found.push((cost(&pieces), pieces.concat()));
+        found.push((cost(&pieces, len, end), len, pieces.concat(), end));
     }
     found.sort_by(|a, b| b.0.total_cmp(&a.0));
-    for (seconds, piece) in found.iter().take(12) {
-        println!("{:>10.1} MB/s {piece:?}", 1e-6 / seconds);
+    for (seconds, len, piece, end) in found.iter().take(12) {
+        println!("{:>10.1} MB/s, {len} bytes of {piece:?}, then {end:?}", 1e-6 / seconds);
     }
 }
 

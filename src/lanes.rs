@@ -148,7 +148,12 @@ mod scalar {
 
     #[inline(always)]
     pub(super) fn bits(bytes: Sixteen) -> u64 {
-        bytes.iter().rev().fold(0, |bits, byte| bits << 1 | u64::from(byte >> 7))
+        let (halves, _) = bytes.as_chunks::<8>();
+        // The product brings the eight bits together at the top.
+        let gathered = |half: &[u8; 8]| {
+            (u64::from_le_bytes(*half) >> 7 & 0x0101_0101_0101_0101).wrapping_mul(0x0102_0408_1020_4080) >> 56
+        };
+        halves.iter().rev().fold(0, |bits, half| bits << 8 | gathered(half))
     }
 }
 

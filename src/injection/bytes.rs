@@ -2,13 +2,35 @@
 //!
 //! What is called from many places is kept out of line: every worker pays for the module's size at start.
 
-use super::work::spend;
+use super::work::{look, spend};
+use crate::lanes;
 
 /// The byte at `i`, or NUL past the end.
 #[inline]
 pub(super) fn at(text: &[u8], i: usize) -> u8 {
-    spend(1);
+    look(1);
     text.get(i).copied().unwrap_or(0)
+}
+
+/// A bit for each byte of `block`, of at most 64, whether `is` holds of it.
+///
+/// `is` compares without a branch, so that vector instructions do it for many bytes at once.
+#[inline]
+pub(super) fn bits(block: &[u8], is: impl Fn(u8) -> bool) -> u64 {
+    let of = |block: &[u8; 64]| lanes::bits(&block.map(|byte| u8::from(is(byte)) << 7));
+    if let Some(block) = block.first_chunk() {
+        return of(block);
+    }
+    let mut padded = [0; 64];
+    padded.iter_mut().zip(block).for_each(|(slot, &byte)| *slot = byte);
+    of(&padded) & ((1 << block.len()) - 1)
+}
+
+/// The [`bits`] of all of `text`, sixty-four bytes in each word.
+#[inline]
+pub(super) fn bitmap(text: &[u8], words: &mut Vec<u64>, is: impl Fn(u8) -> bool) {
+    words.clear();
+    words.extend(text.chunks(64).map(|block| bits(block, &is)));
 }
 
 /// The bytes from `i` on; empty past the end.
@@ -31,7 +53,7 @@ pub(super) fn starts_at(text: &[u8], i: usize, lower: &[u8]) -> bool {
 
 #[inline(never)]
 fn equals_at(text: &[u8], i: usize, lower: &[u8]) -> bool {
-    spend(lower.len());
+    look(lower.len());
     match text.get(i..i.saturating_add(lower.len())) {
         Some(part) => part.eq_ignore_ascii_case(lower),
         None => false,
@@ -65,63 +87,84 @@ pub(super) fn contains(text: &[u8], lower: &[u8]) -> bool {
 /// Strings to look for all at once, in lower case; at most 64.
 pub(super) struct Needles {
     needles: &'static [&'static [u8]],
-    /// For each byte in the first three places, which needles have it there: few are left to be compared.
-    places: [[u64; 128]; 3],
+    /// For each byte that begins a needle, by its sort, the sorts of those that follow it.
+    pairs: [u64; 64],
+    /// For each sort of byte in the first two places, which needles have it there: few are left to be compared.
+    places: [[u64; 64]; 2],
+}
+
+/// Sixty-four sorts of bytes: few are told apart from few others.
+#[inline]
+const fn sort(byte: u8) -> usize {
+    (byte & 63) as usize
+}
+
+/// The sort of the byte at `i` of `needle`, in lower case or in upper.
+#[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+const fn in_case(needle: &[u8], i: usize, upper: usize) -> usize {
+    sort(if upper == 0 { needle[i] } else { needle[i].to_ascii_uppercase() })
 }
 
 impl Needles {
     /// Prepares `needles`, evaluated by the compiler.
     #[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
     pub(super) const fn new(needles: &'static [&'static [u8]]) -> Self {
-        let mut places = [[0; 128]; 3];
+        let (mut pairs, mut places) = ([0; 64], [[0; 64]; 2]);
         let mut i = 0;
         while i < needles.len() {
-            let mut place = 0;
-            while place < 3 {
-                if place < needles[i].len() {
-                    let byte = needles[i][place];
-                    places[place][byte as usize] |= 1 << i;
-                    places[place][byte.to_ascii_uppercase() as usize] |= 1 << i;
-                } else {
-                    let mut any = 0;
-                    while any < 128 {
-                        places[place][any] |= 1 << i;
-                        any += 1;
+            let mut case = 0;
+            while case < 4 {
+                let first = in_case(needles[i], 0, case & 1);
+                places[0][first] |= 1 << i;
+                let mut second = 0;
+                while second < 64 {
+                    if needles[i].len() == 1 || second == in_case(needles[i], 1, case >> 1) {
+                        pairs[first] |= 1 << second;
+                        places[1][second] |= 1 << i;
                     }
+                    second += 1;
                 }
-                place += 1;
+                case += 1;
             }
             i += 1;
         }
-        Self { needles, places }
+        Self { needles, pairs, places }
     }
 
-    /// Which of them may begin at `i`, by their first three bytes.
+    /// Whether any of them may begin with these two bytes.
     #[inline]
-    fn candidates(&self, text: &[u8], i: usize) -> u64 {
-        let [first, second, third] = &self.places;
-        let in_place = |place: &[u64; 128], i: usize| place.get(usize::from(at(text, i))).copied();
-        match in_place(first, i).unwrap_or(0) {
-            0 => 0,
-            // What is no ASCII may follow a needle of one or two bytes.
-            some => some & in_place(second, i + 1).unwrap_or(u64::MAX) & in_place(third, i + 2).unwrap_or(u64::MAX),
+    fn may_begin(&self, first: u8, second: u8) -> bool {
+        self.pairs.get(sort(first)).is_some_and(|seconds| seconds >> sort(second) & 1 != 0)
+    }
+
+    /// Those at `i` that `text` goes on with, but for what is `found` already.
+    #[inline(never)]
+    fn at(&self, text: &[u8], i: usize, found: u64) -> u64 {
+        let [first, second] = &self.places;
+        let in_place = |place: &[u64; 64], i: usize| place.get(sort(at(text, i))).copied().unwrap_or(0);
+        let mut candidates = in_place(first, i) & in_place(second, i + 1) & !found;
+        let mut here = 0;
+        while candidates != 0 {
+            let index = candidates.trailing_zeros();
+            candidates &= candidates - 1;
+            if self.needles.get(index as usize).is_some_and(|needle| equals_at(text, i, needle)) {
+                here |= 1 << index;
+            }
         }
+        here
     }
 
     /// Which of them stand in `text`, in either case, or are `found` already: a bit for each, in their order.
     #[inline(never)]
     pub(super) fn found_in(&self, text: &[u8], mut found: u64) -> u64 {
-        for i in 0..text.len() {
-            let mut candidates = self.candidates(text, i) & !found;
-            while candidates != 0 {
-                let index = candidates.trailing_zeros();
-                candidates &= candidates - 1;
-                if self.needles.get(index as usize).is_some_and(|needle| equals_at(text, i, needle)) {
-                    found |= 1 << index;
-                }
+        let mut before = 0;
+        for (i, &byte) in text.iter().enumerate() {
+            if self.may_begin(before, byte) {
+                found |= self.at(text, i.saturating_sub(1), found);
             }
+            before = byte;
         }
-        found
+        found | self.at(text, text.len().saturating_sub(1), found)
     }
 
     /// Whether any of them stands in `text`.
@@ -132,15 +175,7 @@ impl Needles {
     /// Whether `text` begins with any of them.
     #[inline]
     pub(super) fn any_at(&self, text: &[u8], i: usize) -> bool {
-        let mut candidates = self.candidates(text, i);
-        while candidates != 0 {
-            let index = candidates.trailing_zeros();
-            candidates &= candidates - 1;
-            if self.needles.get(index as usize).is_some_and(|needle| equals_at(text, i, needle)) {
-                return true;
-            }
-        }
-        false
+        self.may_begin(at(text, i), at(text, i + 1)) && self.at(text, i, 0) != 0
     }
 }
 

@@ -3,8 +3,8 @@
 //! Each step only shortens its input, so memory is bounded by the value itself and time by the number of views.
 //! A malformed sequence stays as it is and hides nothing that stands around it.
 
-use super::bytes::{at, cut, from, is_word, starts_at};
-use super::work::spend;
+use super::bytes::{at, bits, cut, from, is_word, starts_at};
+use super::work::look;
 use base64::Engine as _;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use base64::engine::{DecodePaddingMode, GeneralPurpose as Engine};
@@ -24,7 +24,7 @@ type Step = fn(&[u8]) -> Option<Vec<u8>>;
 
 /// Calls `inspect` with `value` and then with each distinct decoding of it, as long as it returns true.
 ///
-/// Of a long value, what one round gives and what all of them end with: a client could make each step cost.
+/// Of a long value, with what all the decodings end with: a client could make each step cost.
 pub(super) fn each_view(value: &[u8], mut inspect: impl FnMut(&[u8]) -> bool) {
     if !inspect(value) {
         return;
@@ -32,9 +32,8 @@ pub(super) fn each_view(value: &[u8], mut inspect: impl FnMut(&[u8]) -> bool) {
     let long = value.len() > super::LONG;
     let mut left = MAX_VIEWS - 1;
     let mut view = Cow::Borrowed(value);
-    let mut unread = false;
     let steps: [Step; 7] = [percent, entities, escapes, fold, base64_text, utf7, plus];
-    for round in 0..DEPTH {
+    for _ in 0..DEPTH {
         let mut changed = false;
         if may_be_encoded(&view) {
             for step in steps {
@@ -50,16 +49,12 @@ pub(super) fn each_view(value: &[u8], mut inspect: impl FnMut(&[u8]) -> bool) {
                 left -= 1;
             }
         }
-        unread |= changed && long;
-        if unread && (round == 0 || !changed || round + 1 == DEPTH) {
-            if !inspect(&view) {
-                return;
-            }
-            unread = false;
-        }
         if !changed {
-            return;
+            break;
         }
+    }
+    if long && matches!(view, Cow::Owned(_)) {
+        inspect(&view);
     }
 }
 
@@ -71,48 +66,56 @@ fn may_be_encoded(text: &[u8]) -> bool {
 
 /// `%41`, and `%u0041` as old servers read it.
 fn percent(text: &[u8]) -> Option<Vec<u8>> {
-    replace(text, b'%', |pos| {
-        let rest = from(text, pos);
-        if let Some(byte) = hex2(rest, 1) {
-            return Some((Char::Byte(byte), 3));
-        }
-        // `%2%f` and `%qf`: digits that some servers put together or take for hexadecimal.
-        if at(rest, 2) == b'%' && at(rest, 1).is_ascii_digit() {
-            let high = char::from(at(rest, 1)).to_digit(16)?;
-            let low = char::from(at(rest, 3)).to_digit(16)?;
-            return u8::try_from(high << 4 | low)
-                .ok()
-                .filter(|byte| matches!(byte, b'.' | b'/' | b'\\'))
-                .map(|byte| (Char::Byte(byte), 4));
-        }
-        let before = cut(text, pos.saturating_sub(3), pos);
-        let paired = starts_at(before, 0, b"%c0")
-            || starts_at(before, 0, b"%c1")
-            || at(before, 0) == b'%' && before != b"%25" && hex2(before, 1).is_none();
-        if at(rest, 1).is_ascii_alphanumeric()
-            && at(rest, 2).is_ascii_alphabetic()
-            && (paired || at(rest, 3) == b'%')
-            && at(rest, 1) | 0x20 != b'u'
-        {
-            return Some((Char::Byte(OBSCURED), 3));
-        }
-        if at(rest, 1) | 0x20 == b'u' {
-            return hex4(rest, 2).map(|code| (Char::Code(code), 6));
-        }
-        None
-    })
+    replace(
+        text,
+        |byte| byte == b'%',
+        |pos| {
+            let rest = from(text, pos);
+            if let Some(byte) = hex2(rest, 1) {
+                return Some((Char::Byte(byte), 3));
+            }
+            // `%2%f` and `%qf`: digits that some servers put together or take for hexadecimal.
+            if at(rest, 2) == b'%' && at(rest, 1).is_ascii_digit() {
+                let high = char::from(at(rest, 1)).to_digit(16)?;
+                let low = char::from(at(rest, 3)).to_digit(16)?;
+                return u8::try_from(high << 4 | low)
+                    .ok()
+                    .filter(|byte| matches!(byte, b'.' | b'/' | b'\\'))
+                    .map(|byte| (Char::Byte(byte), 4));
+            }
+            let before = cut(text, pos.saturating_sub(3), pos);
+            let paired = starts_at(before, 0, b"%c0")
+                || starts_at(before, 0, b"%c1")
+                || at(before, 0) == b'%' && before != b"%25" && hex2(before, 1).is_none();
+            if at(rest, 1).is_ascii_alphanumeric()
+                && at(rest, 2).is_ascii_alphabetic()
+                && (paired || at(rest, 3) == b'%')
+                && at(rest, 1) | 0x20 != b'u'
+            {
+                return Some((Char::Byte(OBSCURED), 3));
+            }
+            if at(rest, 1) | 0x20 == b'u' {
+                return hex4(rest, 2).map(|code| (Char::Code(code), 6));
+            }
+            None
+        },
+    )
 }
 
 /// `&#65;`, `&#x41`, and the named references that stand for ASCII.
 fn entities(text: &[u8]) -> Option<Vec<u8>> {
-    replace(text, b'&', |pos| {
-        let rest = from(text, pos);
-        match at(rest, 1) {
-            b'#' => numeric_reference(rest),
-            b'a'..=b'z' | b'A'..=b'Z' => named_reference(rest),
-            _ => None,
-        }
-    })
+    replace(
+        text,
+        |byte| byte == b'&',
+        |pos| {
+            let rest = from(text, pos);
+            match at(rest, 1) {
+                b'#' => numeric_reference(rest),
+                b'a'..=b'z' | b'A'..=b'Z' => named_reference(rest),
+                _ => None,
+            }
+        },
+    )
 }
 
 /// The most digits of a reference behind its zeros: enough to be sure of the intent.
@@ -124,7 +127,7 @@ fn numeric_reference(rest: &[u8]) -> Option<(Char, usize)> {
     let mut code: u32 = 0;
     // Browsers accept any number of leading zeros.
     let zeros = from(rest, start).iter().take_while(|&&byte| byte == b'0').count();
-    spend(zeros);
+    look(zeros);
     let mut end = start + zeros;
     while end < start + zeros + MAX_DIGITS {
         let Some(digit) = char::from(at(rest, end)).to_digit(radix) else { break };
@@ -207,10 +210,14 @@ fn named_reference(rest: &[u8]) -> Option<(Char, usize)> {
 
 /// `\x41`, `\u0041`, `\u{41}` and `\101`, as in JavaScript, Python and C.
 fn escapes(text: &[u8]) -> Option<Vec<u8>> {
-    replace(text, b'\\', |pos| {
-        let rest = from(text, pos);
-        escape(rest)
-    })
+    replace(
+        text,
+        |byte| byte == b'\\',
+        |pos| {
+            let rest = from(text, pos);
+            escape(rest)
+        },
+    )
 }
 
 fn escape(rest: &[u8]) -> Option<(Char, usize)> {
@@ -237,35 +244,21 @@ fn escape(rest: &[u8]) -> Option<(Char, usize)> {
 /// Characters that servers and databases take for ASCII: overlong UTF-8, full-width forms, typographic quotes and
 /// slashes, and the NULs of UTF-16.
 fn fold(text: &[u8]) -> Option<Vec<u8>> {
-    // Without a branch for each byte, so that vector instructions do it.
-    let foldable = |block: &[u8]| block.iter().fold(false, |any, &byte| any | (byte == 0) | (byte >= 0xC0));
-    if !text.chunks(256).any(foldable) {
-        return None;
-    }
-    let mut out = Vec::with_capacity(text.len());
-    let mut pos = 0;
-    while pos < text.len() {
-        let plain = from(text, pos).iter().take_while(|&&byte| byte != 0 && byte < 0xC0).count();
-        spend(plain);
-        out.extend_from_slice(cut(text, pos, pos + plain));
-        pos += plain;
-        if pos >= text.len() {
-            break;
-        }
-        let (byte, len) = fold_one(from(text, pos));
-        if let Some(byte) = byte {
-            out.push(byte);
-        }
-        pos += len;
-    }
-    (out != text).then_some(out)
+    replace(text, is_foldable, |pos| fold_one(from(text, pos)))
 }
 
-fn fold_one(rest: &[u8]) -> (Option<u8>, usize) {
+/// Whether what begins with `byte` may be taken for something else. Without a branch.
+const fn is_foldable(byte: u8) -> bool {
+    let overlong = (byte & 0xFE == 0xC0) | (byte == 0xE0) | (byte == 0xF0) | (byte & 0xFB == 0xF8);
+    let lookalike = (byte == 0xC2) | (byte & 0xFE == 0xC4) | (byte == 0xCA) | (byte == 0xE2) | (byte & 0xFE == 0xEE);
+    overlong | lookalike | (byte == 0)
+}
+
+fn fold_one(rest: &[u8]) -> Option<(Char, usize)> {
     let first = at(rest, 0);
     let tail = |n: usize| rest.get(n).map(|byte| u32::from(byte & 0x3F));
     match first {
-        0 => (None, 1),
+        0 => Some((Char::Nothing, 1)),
         0xC0 | 0xC1 if rest.len() > 1 => {
             let low = at(rest, 1) & 0x3F;
             let decoded = if first == 0xC0 { low } else { 0x40 | low };
@@ -284,31 +277,29 @@ fn fold_one(rest: &[u8]) -> (Option<u8>, usize) {
             } else {
                 OBSCURED
             };
-            (Some(byte), 2)
+            Some((Char::Byte(byte), 2))
         }
-        0xC2 if at(rest, 1) == 0xA0 => (Some(b' '), 2),
-        0xC2 if matches!(at(rest, 1), 0xB4 | 0xAB | 0xBB) => (Some(b'\''), 2),
+        0xC2 if at(rest, 1) == 0xA0 => Some((Char::Byte(b' '), 2)),
+        0xC2 if matches!(at(rest, 1), 0xB4 | 0xAB | 0xBB) => Some((Char::Byte(b'\''), 2)),
         0xE0 if at(rest, 1) < 0xA0 => overlong(&[tail(1), tail(2)]),
         0xF0 if at(rest, 1) < 0x90 => overlong(&[tail(1), tail(2), tail(3)]),
         0xF8 => overlong(&[tail(1), tail(2), tail(3), tail(4)]),
         0xFC => overlong(&[tail(1), tail(2), tail(3), tail(4), tail(5)]),
         0xE2 | 0xEE | 0xEF | 0xCA | 0xC4 | 0xC5 => {
             let len = if first < 0xE0 { 2 } else { 3 };
-            match std::str::from_utf8(cut(rest, 0, len)).ok().and_then(|part| part.chars().next()).and_then(lookalike) {
-                Some(byte) => (Some(byte), len),
-                None => (Some(first), 1),
-            }
+            let char = std::str::from_utf8(cut(rest, 0, len)).ok()?.chars().next()?;
+            Some((Char::Byte(lookalike(char)?), len))
         }
-        _ => (Some(first), 1),
+        _ => None,
     }
 }
 
-fn overlong(tail: &[Option<u32>]) -> (Option<u8>, usize) {
+fn overlong(tail: &[Option<u32>]) -> Option<(Char, usize)> {
     let code = tail.iter().try_fold(0u32, |code, part| Some(code << 6 | (*part)?));
-    match code.and_then(|code| u8::try_from(code).ok()) {
-        Some(byte) if byte < 0x80 => (Some(byte), tail.len() + 1),
-        _ => (Some(OBSCURED), 1),
-    }
+    Some(match code.and_then(|code| u8::try_from(code).ok()) {
+        Some(byte) if byte < 0x80 => (Char::Byte(byte), tail.len() + 1),
+        _ => (Char::Byte(OBSCURED), 1),
+    })
 }
 
 /// The ASCII character that databases or servers map `c` to by best fit.
@@ -331,14 +322,18 @@ const fn lookalike(c: char) -> Option<u8> {
 
 /// `+ADw-` and the like: UTF-7 of one ASCII character, which old browsers could be made to read.
 fn utf7(text: &[u8]) -> Option<Vec<u8>> {
-    replace(text, b'+', |pos| {
-        let rest = from(text, pos);
-        if at(rest, 1) != b'A' || at(rest, 4) != b'-' {
-            return None;
-        }
-        let decoded = STANDARD.decode(cut(rest, 1, 4)).ok()?;
-        Some((Char::Byte(at(&decoded, 1)), 5))
-    })
+    replace(
+        text,
+        |byte| byte == b'+',
+        |pos| {
+            let rest = from(text, pos);
+            if at(rest, 1) != b'A' || at(rest, 4) != b'-' {
+                return None;
+            }
+            let decoded = STANDARD.decode(cut(rest, 1, 4)).ok()?;
+            Some((Char::Byte(at(&decoded, 1)), 5))
+        },
+    )
 }
 
 /// `+` as a space, where the value has no other; not that of a media type.
@@ -399,48 +394,48 @@ const fn is_text(byte: u8) -> bool {
     matches!(byte, b' '..=b'~' | b'\t' | b'\n' | b'\r')
 }
 
-/// One decoded character: a byte as it is, or a code point to be written as UTF-8.
+/// One decoded character: a byte as it is, a code point to be written as UTF-8, or none at all.
 enum Char {
+    Nothing,
     Byte(u8),
     Code(u32),
 }
 
-/// `text` with each sequence that begins with `lead` and that `decode` understands replaced; None when there is none.
+/// `text` with each sequence replaced that begins with a byte of which `begins` holds and that `decode` understands; None when
+/// there is none.
 ///
 /// `decode` is given the place of the sequence and answers what it stands for and its length.
-fn replace(text: &[u8], lead: u8, decode: impl Fn(usize) -> Option<(Char, usize)>) -> Option<Vec<u8>> {
+#[inline]
+fn replace(
+    text: &[u8],
+    begins: impl Fn(u8) -> bool,
+    decode: impl Fn(usize) -> Option<(Char, usize)>,
+) -> Option<Vec<u8>> {
     let mut out: Option<Vec<u8>> = None;
     let mut copied = 0;
-    let mut pos = 0;
-    while let Some(start) = next_of(text, pos, lead) {
-        let Some((char, len)) = decode(start) else {
-            pos = start + 1;
-            continue;
-        };
-        let out = out.get_or_insert_with(|| Vec::with_capacity(text.len()));
-        out.extend_from_slice(cut(text, copied, start));
-        push(out, char);
-        pos = start + len.max(1);
-        copied = pos;
+    for (block, bytes) in text.chunks(64).enumerate() {
+        let mut left = bits(bytes, &begins);
+        while left != 0 {
+            let start = block * 64 + left.trailing_zeros() as usize;
+            left &= left - 1;
+            if start < copied {
+                continue;
+            }
+            let Some((char, len)) = decode(start) else { continue };
+            let out = out.get_or_insert_with(|| Vec::with_capacity(text.len()));
+            out.extend_from_slice(cut(text, copied, start));
+            push(out, char);
+            copied = start + len.max(1);
+        }
     }
     let mut out = out?;
     out.extend_from_slice(from(text, copied));
     Some(out)
 }
 
-/// The first `lead` at or after `pos`; one often follows soon after the other.
-#[inline]
-fn next_of(text: &[u8], pos: usize, lead: u8) -> Option<usize> {
-    for near in pos..pos + 6 {
-        if *text.get(near)? == lead {
-            return Some(near);
-        }
-    }
-    memchr::memchr(lead, from(text, pos + 6)).map(|found| pos + 6 + found)
-}
-
 fn push(out: &mut Vec<u8>, char: Char) {
     match char {
+        Char::Nothing => {}
         Char::Byte(byte) => out.push(byte),
         Char::Code(code) => {
             let char = char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER);

@@ -1,7 +1,7 @@
 //! Values that were inspected before and found harmless: clients send the same `User-Agent`, `Referer` and cookies again
 //! and again, and looking up is cheaper than looking anew.
 
-use super::{ClassSet, fast, scan};
+use super::{ClassSet, Effort, RuleSet, fast, scan_within};
 
 /// Values that are remembered; a power of two.
 const SLOTS: usize = 1024;
@@ -38,20 +38,21 @@ impl KnownHarmless {
         Self { seed: seed | 1, slots: Vec::new() }
     }
 
-    /// Whether [`scan`] finds nothing of `classes` in `value`.
-    pub fn is_harmless(&mut self, value: &[u8], classes: ClassSet) -> bool {
+    /// Whether [`scan_within`] finds nothing of `classes` in `value`.
+    pub fn is_harmless(&mut self, value: &[u8], classes: ClassSet, effort: &mut Effort) -> bool {
         if classes.is_empty() {
             return true;
         }
         if value.len() > LONGEST {
-            return fast::is_harmless(value, classes) || scan(value, classes).is_none();
+            return scan_within(value, classes, &RuleSet::default(), effort).is_none();
         }
         let place = self.place(value);
         let slot = self.slots.get(place.slot);
         if slot.is_some_and(|slot| *slot.value == *value && slot.classes.contains_all(classes)) {
             return true;
         }
-        let harmless = fast::is_harmless(value, classes) || scan(value, classes).is_none();
+        let harmless =
+            fast::is_harmless(value, classes) || scan_within(value, classes, &RuleSet::default(), effort).is_none();
         if harmless {
             self.met(place, value, classes);
         }
@@ -86,8 +87,13 @@ impl KnownHarmless {
 #[cfg(test)]
 mod tests {
     use super::super::Class;
+    use super::super::scan;
     use super::*;
     use proptest::prelude::*;
+
+    fn is_harmless(known: &mut KnownHarmless, value: &[u8], classes: ClassSet) -> bool {
+        known.is_harmless(value, classes, &mut Effort::default())
+    }
 
     const BROWSER: &[u8] = b"Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0";
 
@@ -95,13 +101,13 @@ mod tests {
     fn a_value_is_known_for_the_classes_it_was_looked_at_for_and_no_others() {
         let mut known = KnownHarmless::new(7);
         let value = b"1' or '1'='1' union select password from users -- ";
-        assert!(known.is_harmless(value, ClassSet::NONE.with(Class::Path)));
-        assert!(!known.is_harmless(value, ClassSet::NONE.with(Class::Sqli)));
+        assert!(is_harmless(&mut known, value, ClassSet::NONE.with(Class::Path)));
+        assert!(!is_harmless(&mut known, value, ClassSet::NONE.with(Class::Sqli)));
         assert!(
-            !known.is_harmless(value, ClassSet::NONE.with(Class::Sqli)),
+            !is_harmless(&mut known, value, ClassSet::NONE.with(Class::Sqli)),
             "an attack is never remembered as harmless"
         );
-        assert!(known.is_harmless(value, ClassSet::NONE.with(Class::Path)));
+        assert!(is_harmless(&mut known, value, ClassSet::NONE.with(Class::Path)));
     }
 
     #[test]
@@ -109,9 +115,9 @@ mod tests {
         for value in [BROWSER, b"en-GB"] {
             let mut known = KnownHarmless::new(7);
             let kept = |known: &KnownHarmless| known.slots[known.place(value).slot].clone();
-            assert!(known.is_harmless(value, ClassSet::ALL));
+            assert!(is_harmless(&mut known, value, ClassSet::ALL));
             assert_eq!(&*kept(&known).value, b"", "once is no sign that it comes again");
-            assert!(known.is_harmless(value, ClassSet::ALL));
+            assert!(is_harmless(&mut known, value, ClassSet::ALL));
             assert_eq!((&*kept(&known).value, kept(&known).classes), (value, ClassSet::ALL));
         }
     }
@@ -120,10 +126,10 @@ mod tests {
     fn values_that_never_come_again_push_nothing_out() {
         let mut known = KnownHarmless::new(7);
         for _ in 0..2 {
-            known.is_harmless(BROWSER, ClassSet::ALL);
+            is_harmless(&mut known, BROWSER, ClassSet::ALL);
         }
         for n in 0..20_000 {
-            known.is_harmless(format!("request-{n}").as_bytes(), ClassSet::ALL);
+            is_harmless(&mut known, format!("request-{n}").as_bytes(), ClassSet::ALL);
         }
         assert_eq!(&*known.slots[known.place(BROWSER).slot].value, BROWSER);
     }
@@ -133,11 +139,15 @@ mod tests {
         let mut known = KnownHarmless::new(7);
         for n in 0..20_000 {
             for _ in 0..2 {
-                known.is_harmless(format!("Mozilla/5.0 (X11; Linux x86_64; n:{n})").as_bytes(), ClassSet::ALL);
+                is_harmless(&mut known, format!("Mozilla/5.0 (X11; Linux x86_64; n:{n})").as_bytes(), ClassSet::ALL);
             }
         }
         assert_eq!(known.slots.len(), SLOTS);
-        assert!(!known.is_harmless(&[b"<script>alert(1)</script>".as_slice(), &[b'a'; 600]].concat(), ClassSet::ALL));
+        assert!(!is_harmless(
+            &mut known,
+            &[b"<script>alert(1)</script>".as_slice(), &[b'a'; 600]].concat(),
+            ClassSet::ALL
+        ));
     }
 
     proptest! {
@@ -151,7 +161,7 @@ mod tests {
             let mut known = KnownHarmless::new(9);
             for at in order {
                 let value = values[at % values.len()].as_bytes();
-                prop_assert_eq!(known.is_harmless(value, ClassSet::ALL), scan(value, ClassSet::ALL).is_none());
+                prop_assert_eq!(is_harmless(&mut known, value, ClassSet::ALL), scan(value, ClassSet::ALL).is_none());
             }
         }
     }

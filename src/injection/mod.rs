@@ -26,15 +26,16 @@ mod xxe;
 
 pub use known::KnownHarmless;
 pub use rules::{RuleDoc, RuleSet, rules};
+pub use work::Effort;
 
 #[cfg(test)]
 mod tests;
 
-use rules::Findings;
+use rules::{Findings, Rule};
 use triggers::Triggers;
 
 /// A longer value is not read on once what was found leaves no doubt, and by fewer of its decodings.
-const LONG: usize = 4096;
+const LONG: usize = 2048;
 
 /// What an attack aims at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -172,29 +173,38 @@ pub fn scan(value: &[u8], classes: ClassSet) -> Option<Finding> {
 
 /// [`scan`] without the rules of `excluded`.
 pub fn scan_except(value: &[u8], classes: ClassSet, excluded: &RuleSet) -> Option<Finding> {
+    scan_within(value, classes, excluded, &mut Effort::default())
+}
+
+/// The same of one value of several, which share `effort`: what exceeds it is a finding.
+pub fn scan_within(value: &[u8], classes: ClassSet, excluded: &RuleSet, effort: &mut Effort) -> Option<Finding> {
+    effort.add(value.len());
     if classes.is_empty() || fast::is_harmless(value, classes) {
         return None;
     }
-    let mut findings = Findings::new(classes, *excluded);
+    let mut findings = Findings::new(classes, *excluded, *effort);
     let mut room = sql::Room::default();
     decode::each_view(value, |view| {
         inspect(view, &mut room, &mut findings);
         findings.is_empty()
     });
+    *effort = work::end();
     findings.strongest()
 }
 
 /// For tests: what is found without the fast path, and how many looks at bytes and tokens it took.
 #[cfg(any(test, fuzzing))]
 pub fn scan_carefully(value: &[u8], classes: ClassSet) -> (Option<Finding>, usize) {
-    let before = work::spent();
-    let mut findings = Findings::new(classes, RuleSet::default());
+    let before = work::looks();
+    let mut effort = Effort::default();
+    effort.add(value.len());
+    let mut findings = Findings::new(classes, RuleSet::default(), effort);
     let mut room = sql::Room::default();
     decode::each_view(value, |view| {
         inspect(view, &mut room, &mut findings);
         findings.is_empty()
     });
-    (findings.strongest(), work::spent() - before)
+    (findings.strongest(), work::looks() - before)
 }
 
 /// One reading of the value by every class.
@@ -225,24 +235,57 @@ fn walk(view: &[u8], everywhere: bool, findings: &mut Findings) {
         line: shell::Line::new(view),
         template: template::Template::new(view),
     };
-    for (i, &byte) in view.iter().enumerate() {
-        let mut fired = TRIGGERS.at(byte, wanted);
-        if fired == 0 {
-            continue;
-        }
-        let before = i.checked_sub(1).map_or(0, |i| bytes::at(view, i));
-        fired = if everywhere { fired } else { TRIGGERS.between(before, bytes::at(view, i + 1), fired) };
-        if fired == 0 {
-            continue;
-        }
-        readers.read(i, byte, fired, findings);
-        if view.len() > LONG && findings.is_sure() {
-            return;
+    for (block, marks) in view.chunks(64).enumerate() {
+        let mut left = bytes::bits(marks, may_be_mark);
+        while left != 0 {
+            let i = block * 64 + left.trailing_zeros() as usize;
+            left &= left - 1;
+            let byte = bytes::at(view, i);
+            let mut fired = TRIGGERS.at(byte, wanted);
+            if fired == 0 {
+                continue;
+            }
+            let before = i.checked_sub(1).map_or(0, |i| bytes::at(view, i));
+            fired = if everywhere { fired } else { TRIGGERS.between(before, bytes::at(view, i + 1), fired) };
+            if fired == 0 {
+                continue;
+            }
+            work::spend(READ);
+            readers.read(i, byte, fired, findings);
+            if view.len() > LONG && findings.is_sure() {
+                return;
+            }
+            if work::is_spent() && cost_of(fired).is_some_and(|rule| findings.exceed(rule)) {
+                return;
+            }
         }
     }
     if findings.wants(Class::Template) {
         readers.template.finish(findings);
     }
+}
+
+/// What following up a mark costs, whatever it leads to.
+const READ: usize = 8;
+
+/// The rule for what costs too much, of a reader that was asked at a mark where these `fired`; the others cost little anywhere.
+const fn cost_of(fired: u32) -> Option<Rule> {
+    if fired & TABLES.of_class(Class::Xss) != 0 {
+        Some(Rule::XssCost)
+    } else if fired & TABLES.of_class(Class::Command) != 0 {
+        Some(Rule::CommandCost)
+    } else if fired & TABLES.of_class(Class::Template) != 0 {
+        Some(Rule::TemplateCost)
+    } else {
+        None
+    }
+}
+
+/// Whether any class may look around at `byte`: at none of what text is mostly made of. Without a branch.
+const fn may_be_mark(byte: u8) -> bool {
+    let letter = (byte | 0x20).wrapping_sub(b'a') <= 25;
+    let text = letter | (byte.wrapping_sub(b'1') <= 8) | (byte == b' ') | (byte == b'-') | (byte == b',');
+    !text | (byte == b'j')
 }
 
 /// Those that read a view from mark to mark.

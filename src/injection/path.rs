@@ -4,6 +4,10 @@ use super::bytes::{Needles, at, contains, cut, from, is_word, starts_at};
 use super::decode::OBSCURED;
 use super::rules::{Findings, Rule};
 use super::triggers::{Bytes, Trigger};
+use super::work::spend;
+
+/// What a run of dots and separators costs beside its length.
+const RUN: usize = 24;
 
 /// Where a file name is looked at: dots but those inside names and numbers, and what stands for one.
 pub(super) const TRIGGERS: [Trigger; 4] = [
@@ -61,6 +65,7 @@ impl<'a> Traversal<'a> {
             start -= 1;
         }
         let run = Run::of(view, start);
+        spend(RUN + 2 * run.end.saturating_sub(start));
         self.pos = run.end.max(start + 1);
         let target = from(view, run.end);
         if run.is_attack(target) || start == 0 && run.leads_out(view) {

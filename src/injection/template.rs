@@ -17,6 +17,10 @@ pub(super) const TRIGGERS: [Trigger; 8] = [
     Trigger::new(Bytes::of(b"eE"), b"(", Bytes::of(b")")),
 ];
 
+/// What an expression costs beside its length.
+const EXPRESSION: usize = 120;
+/// What a variable costs before it is known whether it is a lookup.
+const VARIABLE: usize = 32;
 /// The longest name of a lookup.
 const MAX_NAME: usize = 24;
 /// How far an expression is read for what prose may hold as well.
@@ -214,6 +218,7 @@ impl<'a> Template<'a> {
         let before = if i == 0 { 0 } else { at(view, i - 1) };
         match before {
             b'$' | b'%' => {
+                spend(VARIABLE);
                 let nested = starts_at(view, i + 1, b"${") && self.has_colon(i + 3);
                 let name = skip_space(view, i + 1);
                 if nested || LOOKUPS.any_at(view, name) || self.parts_name(i, name) {
@@ -234,12 +239,14 @@ impl<'a> Template<'a> {
     /// The expression from `start` up to `close`.
     fn expression(&mut self, start: usize, close: Close, findings: &mut Findings) {
         let Some(end) = self.close(start, close) else { return };
+        spend(EXPRESSION);
         let start = skip_space(self.view, start).min(end);
         if arithmetic(cut(self.view, start, end.min(start + 64))) {
             findings.report(Rule::TemplateExpression);
         }
         let from = start.max(self.searched.saturating_sub(40));
         let reaches = if end - start <= REACH { &REACHES } else { &FAR };
+        spend(end.saturating_sub(from));
         if from < end && reaches.any_in(cut(self.view, from, end)) {
             findings.report(Rule::TemplateObject);
         }

@@ -17,6 +17,13 @@ fn assert_found(class: Class, values: &[&str]) {
 }
 
 #[test]
+fn every_byte_that_a_class_looks_around_at_is_a_mark() {
+    for byte in 0..=255 {
+        assert!(may_be_mark(byte) || TRIGGERS.at(byte, u32::MAX) == 0, "{}", byte.escape_ascii());
+    }
+}
+
+#[test]
 fn filler_between_the_parts_of_an_attack_hides_nothing() {
     for (before, filler, after) in [
         ("7;", " ", "cat /etc/hosts"),
@@ -468,7 +475,7 @@ mod properties {
         ) {
             let value = pieces.concat();
             let found = |everywhere: bool| {
-                let mut findings = Findings::new(ClassSet::USUAL.without(Class::Sqli), RuleSet::default());
+                let mut findings = Findings::new(ClassSet::USUAL.without(Class::Sqli), RuleSet::default(), Effort::default());
                 walk(value.as_bytes(), everywhere, &mut findings);
                 findings.strongest()
             };

@@ -1,28 +1,95 @@
-//! The engine's work, counted in tests and fuzzers only: what a hostile value costs must not depend on the machine's mood.
+//! What reading values may cost. A client that knows the engine could make a value of marks that each lead a long way: what
+//! exceeds its effort is not read on but refused, as a finding of its own.
+//!
+//! Effort is counted in looks at bytes and tokens, where a mark or a token is followed up; passing over the bytes of a value,
+//! decoding and cutting them costs each byte alike and is not counted. In tests and fuzzers every look is counted as well.
 
-/// Counts `steps` looks at bytes or tokens.
+use std::cell::Cell;
+
+/// The looks that a request may cost before any of its bytes, and what each byte of its values adds: more than twice what the
+/// dearest harmless text known needs, see `benches/README.md`.
+const ALLOWANCE: usize = 256 << 10;
+const RATE: usize = 24;
+
+/// What the values of one request may cost together, and what they have cost: at most [`ALLOWANCE`] looks and [`RATE`] for each
+/// byte, and what one more mark leads to.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    spent: usize,
+    limit: usize,
+}
+
+impl Default for Effort {
+    fn default() -> Self {
+        Self { spent: 0, limit: ALLOWANCE }
+    }
+}
+
+impl Effort {
+    /// Adds what a value of `len` bytes may cost.
+    pub(super) const fn add(&mut self, len: usize) {
+        self.limit += RATE * len;
+    }
+}
+
+thread_local! {
+    /// What the readers have spent, and may spend: of one value at a time.
+    static SPENT: Cell<usize> = const { Cell::new(0) };
+    static LIMIT: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Lets readers spend of `effort`.
+pub(super) fn begin(effort: Effort) {
+    SPENT.set(effort.spent);
+    LIMIT.set(effort.limit);
+}
+
+/// What they leave of it.
+pub(super) fn end() -> Effort {
+    Effort { spent: SPENT.get(), limit: LIMIT.get() }
+}
+
+/// Counts `looks` as effort.
 #[inline]
-pub(super) fn spend(steps: usize) {
+pub(super) fn spend(looks: usize) {
+    SPENT.set(SPENT.get() + looks);
+    look(looks);
+}
+
+/// Whether the effort is spent.
+#[inline]
+pub(super) fn is_spent() -> bool {
+    SPENT.get() > LIMIT.get()
+}
+
+/// Begins to count anew.
+pub(super) fn forgive() {
+    SPENT.set(0);
+}
+
+/// Counts `looks` in tests and fuzzers only: what a value costs must not depend on the machine's mood.
+#[inline]
+pub(super) fn look(looks: usize) {
     #[cfg(any(test, fuzzing))]
-    SPENT.with(|spent| spent.set(spent.get() + steps));
+    LOOKS.set(LOOKS.get() + looks);
     #[cfg(not(any(test, fuzzing)))]
-    let _ = steps;
+    let _ = looks;
 }
 
 /// The looks of this thread so far.
 #[cfg(any(test, fuzzing))]
-pub(super) fn spent() -> usize {
-    SPENT.get()
+pub(super) fn looks() -> usize {
+    LOOKS.get()
 }
 
 #[cfg(any(test, fuzzing))]
 thread_local! {
-    static SPENT: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+    static LOOKS: Cell<usize> = const { Cell::new(0) };
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{ClassSet, scan};
+    use super::super::{Class, ClassSet, RuleDoc, RuleSet, rules, scan, scan_within};
     use super::*;
     use proptest::prelude::*;
 
@@ -31,12 +98,16 @@ mod tests {
     /// The most looks for each byte of a value that is made to cost.
     const LIMIT: usize = 400;
 
+    fn rule_of(value: &[u8], classes: ClassSet) -> Option<&'static str> {
+        rule_within(value, classes, &RuleSet::default(), &mut Effort::default())
+    }
+
     /// How many looks each byte of `piece` costs when it fills a value.
     fn looks(piece: &str) -> usize {
         let value = piece.repeat(LEN / piece.len());
-        SPENT.set(0);
+        LOOKS.set(0);
         scan(value.as_bytes(), ClassSet::ALL);
-        SPENT.get() / LEN
+        LOOKS.get() / LEN
     }
 
     #[rustfmt::skip]
@@ -74,9 +145,9 @@ mod tests {
                 for value in
                     [piece.repeat(LEN / piece.len() + 1), mark.repeat(count) + &filler.repeat(LEN), piece + "x'-- "]
                 {
-                    SPENT.set(0);
+                    LOOKS.set(0);
                     scan(value.as_bytes(), ClassSet::ALL);
-                    let looks = SPENT.get() / value.len().max(LEN);
+                    let looks = LOOKS.get() / value.len().max(LEN);
                     assert!(looks <= LIMIT, "{mark:?} {filler:?} {count}: {looks}");
                 }
             }
@@ -88,6 +159,7 @@ mod tests {
     const WORST: &[&str] = &[
         "%27<<<<or.0x", ".0x<%{ls,a;;ls+a\u{2018}or 0x", "<?php /bin/'||or ((((((((((((1%25<a or ((((((((((((1", ";id :+ADw-",
         "&who b &a`&amp;amp;amp;", "'||socket.socket(\u{ff05}41<%| a | b |&a<a href=data:,0x2e0x2f='", "&a\"<<<<<<!doctype &a.0x&amp;amp;amp;;''<%",
+        "1|who \0", "data:..;on=%25<%<a data:.0x${,", "<%<<!doctype <%%2541<%<!doctype ", "\0.0x)<%alert(;{ls ",
         ";id+a", "'&", "='", "'||", "or(", "a='b'&", "--\n<%'-<%\u{ff05}41'|if(", ";&&`=%2541$(", "#a\n'-'or 1=1",
     ];
 
@@ -96,9 +168,9 @@ mod tests {
         for piece in WORST {
             for end in ["", " -- ", "' -- ", "'#", "*/"] {
                 let value = piece.repeat(LEN / piece.len()) + end;
-                SPENT.set(0);
+                LOOKS.set(0);
                 scan(value.as_bytes(), ClassSet::ALL);
-                let looks = SPENT.get() / LEN;
+                let looks = LOOKS.get() / LEN;
                 assert!(looks <= LIMIT, "{piece:?} {end:?}: {looks}");
             }
         }
@@ -116,6 +188,85 @@ mod tests {
     fn what_most_values_are_costs_next_to_nothing() {
         assert!(looks("The quick brown fox jumps over the lazy dog. ") <= 1);
         assert!(looks("Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) ") <= 20);
+    }
+
+    fn rule_within(value: &[u8], classes: ClassSet, excluded: &RuleSet, effort: &mut Effort) -> Option<&'static str> {
+        scan_within(value, classes, excluded, effort).map(|finding| finding.rule)
+    }
+
+    fn costly(rule: &RuleDoc) -> Vec<u8> {
+        rule.example.repeat((256 << 10) / rule.example.len()).into_bytes()
+    }
+
+    #[test]
+    fn what_costs_too_much_is_refused_in_the_name_of_a_class_that_was_asked_for() {
+        let costs: Vec<&RuleDoc> = rules().iter().filter(|rule| rule.id.ends_with("-cost")).collect();
+        assert_eq!(costs.len(), 4);
+        for rule in costs {
+            let only = ClassSet::NONE.with(rule.class);
+            assert_eq!(rule_of(&costly(rule), only), Some(rule.id));
+            assert_eq!(rule_of(&costly(rule), ClassSet::ALL.without(rule.class)), None, "{}", rule.id);
+            // Too short to cost anything.
+            assert_eq!(rule_of(rule.example.repeat(100).as_bytes(), only), None, "{}", rule.id);
+        }
+    }
+
+    #[test]
+    fn an_attack_before_it_is_told_as_what_it_is() {
+        for (attack, rule) in
+            [("7' union select a,b from c ", "sql-union-select"), ("<script>f(7)</script>", "xss-script-tag")]
+        {
+            for cost in rules().iter().filter(|rule| rule.id.ends_with("-cost")) {
+                let value = [attack.as_bytes(), &costly(cost)].concat();
+                assert_eq!(rule_of(&value, ClassSet::USUAL), Some(rule), "{}", cost.id);
+            }
+        }
+    }
+
+    #[test]
+    fn where_the_rule_is_excluded_the_value_is_read_to_its_end() {
+        for rule in rules().iter().filter(|rule| rule.id.ends_with("-cost") && rule.class != Class::Sqli) {
+            let mut excluded = RuleSet::default();
+            excluded.insert(rule.id);
+            let value = [costly(rule), b" ;cat /etc/hosts <script> {{7*7}}".to_vec()].concat();
+            let found = rule_within(&value, ClassSet::NONE.with(rule.class), &excluded, &mut Effort::default());
+            assert!(found.is_some_and(|found| found != rule.id), "{}: {found:?}", rule.id);
+        }
+    }
+
+    #[test]
+    fn the_values_of_a_request_share_what_they_may_cost() {
+        let value = "if(".repeat(100);
+        assert_eq!(rule_of(value.as_bytes(), ClassSet::USUAL), None);
+        let mut effort = Effort::default();
+        let found =
+            (0..10_000).find_map(|_| rule_within(value.as_bytes(), ClassSet::USUAL, &RuleSet::default(), &mut effort));
+        assert_eq!(found, Some("sql-cost"));
+        let mut effort = Effort::default();
+        let harmless = b"It's a long story, and then (so they say) it went on; R&B. ".as_slice();
+        let found = (0..10_000).find_map(|_| rule_within(harmless, ClassSet::USUAL, &RuleSet::default(), &mut effort));
+        assert_eq!(found, None);
+    }
+
+    #[test]
+    fn harmless_text_costs_a_small_part_of_what_it_may() {
+        for piece in [
+            "<p class=\"a\"><a href=\"/b\">text</a> &amp; text</p>\n",
+            "It's a long story, and then (so they say) it went on; R&B. ",
+            "for(var a=0;a<b.length;a++){c[a]=d(a,'x');}",
+            "## A title\n\n- `code` -- and *more* ([a link](https://example.com/a?b=c&d=e))\n",
+            "insert into a (b, c) values (1, 'd', null, '2024-01-31');\n",
+            "{\"a\":1,\"b\":[true,false,null],\"c\":{\"d\":\"e's\"}},",
+            ".a:hover > b { margin: 0 auto; background: url(c.png); }\n",
+        ] {
+            let value = piece.repeat((1 << 20) / piece.len());
+            let mut effort = Effort::default();
+            // Statements and tags are found, not what they cost.
+            let classes = ClassSet::USUAL;
+            let found = rule_within(value.as_bytes(), classes, &RuleSet::default(), &mut effort);
+            assert!(found.is_none_or(|rule| !rule.ends_with("-cost")), "{piece}");
+            assert!(effort.spent * 5 <= effort.limit * 2, "{piece}: {effort:?}");
+        }
     }
 
     proptest! {

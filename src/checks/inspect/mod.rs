@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use crate::check::Step;
 use crate::denial::{Denial, Detection, Place};
-use crate::injection::{ClassSet, Finding, KnownHarmless, RuleSet, scan, scan_except};
+use crate::injection::{ClassSet, Effort, Finding, KnownHarmless, RuleSet, scan_within};
 use crate::media::{Item, Kind};
 
 use pattern::Pattern;
@@ -68,6 +68,8 @@ impl Exclusion {
 pub struct Findings {
     enforced: Option<Detection>,
     monitored: Option<Detection>,
+    /// What reading the values has cost.
+    effort: Effort,
 }
 
 impl Findings {
@@ -91,10 +93,17 @@ impl Inspector {
     fn item(&self, place: Place, item: Item<'_>, findings: &mut Findings) -> ControlFlow<()> {
         let all = self.classes();
         // Most values are harmless in every respect: one look, and no more.
-        if self.patterns.is_empty() && scan(item.value, all).is_none() {
+        let mut effort = findings.effort;
+        let found = if self.patterns.is_empty() {
+            scan_within(item.value, all, &RuleSet::default(), &mut effort)
+        } else {
+            None
+        };
+        if self.patterns.is_empty() && found.is_none() {
+            findings.effort = effort;
             return ControlFlow::Continue(());
         }
-        self.suspect(place, item, findings)
+        self.suspect(place, item, found, findings)
     }
 
     /// As [`Inspector::item`], for values that come again and again.
@@ -106,14 +115,22 @@ impl Inspector {
         findings: &mut Findings,
     ) -> ControlFlow<()> {
         let all = self.classes();
-        if known.is_harmless(item.value, all) && self.patterns.is_empty() {
+        let mut effort = findings.effort;
+        if known.is_harmless(item.value, all, &mut effort) && self.patterns.is_empty() {
+            findings.effort = effort;
             return ControlFlow::Continue(());
         }
-        self.suspect(place, item, findings)
+        self.suspect(place, item, None, findings)
     }
 
-    /// Looks at what may be something, class by class and with what is left out.
-    fn suspect(&self, place: Place, item: Item<'_>, findings: &mut Findings) -> ControlFlow<()> {
+    /// Looks at what may be something, class by class and with what is left out; perhaps it is known what is `found` of all.
+    fn suspect(
+        &self,
+        place: Place,
+        item: Item<'_>,
+        found: Option<Finding>,
+        findings: &mut Findings,
+    ) -> ControlFlow<()> {
         if item.kind == Kind::Value && self.skips(item.name) {
             return ControlFlow::Continue(());
         }
@@ -126,21 +143,30 @@ impl Inspector {
             parameter: if item.kind == Kind::Name { String::new() } else { shown(item.name, MAX_PARAMETER) },
             excerpt: shown(item.value, self.excerpt),
         };
-        if let Some(finding) = self.find(self.enforced, place, true, item) {
+        if let Some(finding) = self.find(self.enforced, place, true, item, found, &mut findings.effort) {
             findings.enforced = Some(detection(finding));
             return ControlFlow::Break(());
         }
         if findings.monitored.is_none()
-            && let Some(finding) = self.find(self.monitored, place, false, item)
+            && let Some(finding) = self.find(self.monitored, place, false, item, found, &mut findings.effort)
         {
             findings.monitored = Some(detection(finding));
         }
         ControlFlow::Continue(())
     }
 
-    fn find(&self, classes: ClassSet, place: Place, enforced: bool, item: Item<'_>) -> Option<Hit> {
+    fn find(
+        &self,
+        classes: ClassSet,
+        place: Place,
+        enforced: bool,
+        item: Item<'_>,
+        found: Option<Finding>,
+        effort: &mut Effort,
+    ) -> Option<Hit> {
         let (classes, rules) = self.without_exclusions(classes, place, item.name);
-        let scanned = if classes.is_empty() { None } else { scan_except(item.value, classes, &rules) };
+        let known = found.filter(|_| classes == self.classes() && rules.is_empty());
+        let scanned = known.or_else(|| scan_within(item.value, classes, &rules, effort));
         scanned.map(Hit::from).or_else(|| {
             let patterns = self.patterns.iter().filter(|(_, refuses)| *refuses == enforced);
             let mut here = patterns.map(|(pattern, _)| pattern).filter(|pattern| pattern.places.contains(&place));

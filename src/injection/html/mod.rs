@@ -10,6 +10,7 @@ mod words;
 use super::bytes::{at, contains, cut, from, is_word, skip_space, starts_at};
 use super::rules::{Findings, Rule};
 use super::triggers::{Bytes, Trigger};
+use super::work::spend;
 use passed::{ACTS, Attributes, HREF, META, Passed, SHEET, STYLE, STYLED};
 use script::SHOWS;
 use words::{ACTIVE, BY_ATTRIBUTE, EVENTS, SCRIPT_SCHEMES};
@@ -18,6 +19,13 @@ use words::{ACTIVE, BY_ATTRIBUTE, EVENTS, SCRIPT_SCHEMES};
 const SET_REACH: usize = 64;
 /// The most bytes that close a tag at the beginning of a value.
 const MAX_CLOSED: usize = 8;
+/// What a tag costs with the signs of its attributes, a declaration, the name of an attribute or of a scheme, and a URL of data.
+const MARKUP: usize = 28;
+const DECLARATION: usize = 64;
+const NAME: usize = 8;
+const DATA: usize = 96;
+/// What a URL costs that runs script.
+const SCRIPT: usize = 96;
 /// How far a tag is read for what its attributes say.
 const TAG_REACH: usize = 512;
 
@@ -124,6 +132,7 @@ impl<'a> Page<'a> {
         if closing {
             return;
         }
+        spend(MARKUP);
         if starts_at(name, 0, b"xml:") || starts_at(name, 0, b"svg:") {
             findings.report(Rule::XssActiveTag);
         }
@@ -169,15 +178,17 @@ impl<'a> Page<'a> {
     /// `<!` and `<?` at `i`.
     fn declaration(&mut self, i: usize, mark: usize, findings: &mut Findings) {
         let view = self.view;
+        spend(DECLARATION);
         let declares = starts_at(view, mark, b"!entity")
             || starts_at(view, mark, b"!attlist")
             || starts_at(view, mark, b"!element")
             || starts_at(view, mark, b"?import")
             || starts_at(view, mark, b"?xml-stylesheet")
             || starts_at(view, mark, b"![cdata[<");
+        let head = cut(view, mark, mark + 96);
         let doctype = starts_at(view, mark, b"!doctype")
-            && cut(view, mark, mark + 96).iter().find(|byte| matches!(byte, b'[' | b'>')) == Some(&b'[');
-        let conditional = starts_at(view, mark, b"!--[if") && cut(view, mark + 6, mark + 96).contains(&b'<');
+            && memchr::memchr2(b'[', b'>', head).is_some_and(|end| at(head, end) == b'[');
+        let conditional = starts_at(view, mark, b"!--[if") && memchr::memchr(b'<', from(head, 6)).is_some();
         if declares || doctype {
             findings.report(Rule::XssDeclaration);
         }
@@ -200,6 +211,7 @@ impl<'a> Page<'a> {
             start -= 1;
         }
         let name = cut(view, start, end);
+        spend(NAME);
         if let Some(tag) = self.tag
             && self.is_directive(start)
         {
@@ -287,6 +299,7 @@ impl<'a> Page<'a> {
         if len < 3 {
             return;
         }
+        spend(NAME);
         let Some(name) = name.get_mut(..len) else { return };
         name.reverse();
         let rest = from(view, i + 1);
@@ -297,6 +310,7 @@ impl<'a> Page<'a> {
             || matches!(at(view, start.wrapping_sub(1)), b'=' | b'(' | b':' | b'/')
             || at(view, start.wrapping_sub(1)) == b' ' && at(view, start.wrapping_sub(2)) == b'(';
         if SCRIPT_SCHEMES.iter().any(|scheme| name == scheme.as_bytes()) {
+            spend(SCRIPT);
             let bare = self.tag.is_some() && at(view, start.wrapping_sub(1)) == b'=';
             if does_nothing(rest, bare) {
                 return;
@@ -361,6 +375,7 @@ fn is_image(view: &[u8], start: usize) -> bool {
 
 /// Whether a data URL's type is one that a browser runs.
 fn data_runs(rest: &[u8], image: bool) -> bool {
+    spend(DATA);
     let head = cut(rest, 0, skip_space(rest, 0) + 64);
     let end = head.iter().position(|&byte| byte == b',').unwrap_or(head.len());
     let kind = cut(head, 0, end);

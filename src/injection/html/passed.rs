@@ -2,7 +2,7 @@
 
 use super::super::LONG;
 use super::super::bytes::{Needles, at, cut, from, is_word};
-use super::super::work::spend;
+use super::super::work::look;
 use super::TAG_REACH;
 use super::words::SINKS;
 
@@ -76,6 +76,7 @@ impl Attributes {
                 _ => end,
             };
             let end = ahead.max(end);
+            look(end - unread);
             self.signs |= SIGNS.found_in(cut(view, unread, end), self.signs);
             self.read = end;
         }
@@ -107,6 +108,7 @@ impl Passed {
             Some((since, sign)) if since <= start && start <= sign.start => sign,
             _ => {
                 let sign = Sign::next(view, start);
+                look(sign.end - start);
                 self.sign = Some((start, sign));
                 sign
             }
@@ -131,7 +133,6 @@ impl Sign {
             let byte = at(view, i);
             if byte.is_ascii_alphabetic() {
                 let len = from(view, i).iter().take_while(|&&byte| is_word(byte)).count();
-                spend(len);
                 if SINKS.contains(cut(view, i, i + len)) {
                     return Self { start: i, end: i + len, script: true };
                 }

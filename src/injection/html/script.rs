@@ -2,7 +2,12 @@
 
 use super::super::bytes::{Words, at, contains, cut, from, is_word, starts_at};
 use super::super::rules::{Findings, Rule};
+use super::super::work::spend;
 use super::{Page, matches_any};
+
+/// What the name of a call costs, and that of an object.
+const CALL: usize = 24;
+const OBJECT: usize = 8;
 
 /// Calls that show injected script, or run what is given to them.
 const CALLS: &[&[u8]] =
@@ -39,6 +44,7 @@ impl Page<'_> {
         while end > 0 && matches!(at(view, end - 1), b' ' | b')' | b'\t' | b'\n') {
             end -= 1;
         }
+        spend(CALL);
         let indirect = self.is_indirect(i, end);
         let end = indirect.unwrap_or(end);
         let start = word_start(view, end);
@@ -123,6 +129,7 @@ impl Page<'_> {
         let mut marks = 0;
         // No name is passed, so that what stands between two is read once.
         while pos > 0 {
+            spend(1);
             match at(view, pos - 1) {
                 b';' | b'-' | b'+' | b'*' | b'/' | b'^' | b'%' | b'|' | b'&' | b',' | b'?' | b':' | b'<' | b'>'
                 | b'=' | b'!' | b'~' => marks += 1,
@@ -154,6 +161,7 @@ impl Page<'_> {
             return self.passed.has_call(view, i);
         }
         let member = from(view, i + 1).iter().take(40).take_while(|&&byte| is_word(byte) || byte == b'.').count();
+        spend(member);
         let end = i + 1 + member;
         match at(view, end) {
             b'(' | b'`' | b'[' => true,
@@ -168,6 +176,7 @@ impl Page<'_> {
         let view = self.view;
         let start = word_start(view, i);
         let object = cut(view, start, i);
+        spend(OBJECT);
         let dollar = object.is_empty() && i > 0 && at(view, i - 1) == b'$';
         if dollar || GLOBALS.contains(object) {
             let start = start - usize::from(dollar);

@@ -2,8 +2,10 @@
 
 use super::super::bytes::{Needles, at, contains, cut, from, is_word, skip_space, starts_at};
 use super::super::rules::{Findings, Rule};
+use super::super::work::spend;
 use super::Passed;
 use super::command::{Tail, command, tail};
+use super::{COMMAND, MARKS};
 
 /// Functions of interpreters that run commands or code.
 pub(super) const CALLS: &[&[u8]] = &[
@@ -41,6 +43,7 @@ pub(super) fn called(view: &[u8], i: usize, passed: &mut Passed, findings: &mut 
     if name.len() < 4 {
         return;
     }
+    spend(MARKS);
     if (name.eq_ignore_ascii_case(b"phpinfo") || name.eq_ignore_ascii_case(b"phpversion")) && at(view, i + 1) == b')' {
         findings.report(Rule::CommandCall);
         return;
@@ -86,6 +89,7 @@ fn is_quoted(text: &[u8]) -> bool {
 /// `<` at `i`: server-side includes and PHP.
 #[inline(never)]
 pub(super) fn tagged(view: &[u8], i: usize, passed: &mut Passed, findings: &mut Findings) {
+    spend(MARKS);
     let found = match at(view, i + 1) {
         b'!' => [&b"<!--#exec"[..], b"<!--#include", b"<!--#echo", b"<!--#printenv"]
             .iter()
@@ -111,6 +115,7 @@ pub(super) fn by_path(view: &[u8], i: usize, passed: &mut Passed, findings: &mut
     if !starts_at(view, i, b"/bin/") {
         return;
     }
+    spend(COMMAND);
     let shell = [&b"sh"[..], b"bash", b"dash", b"zsh", b"ksh"].iter().any(|name| starts_at(view, i + 5, name));
     let option = matches!(cut(view, i.saturating_sub(3), i), b"-e " | b"-c ");
     if (shell || option)

@@ -133,6 +133,7 @@ fn read_command(view: &[u8], i: usize) -> Option<Command> {
             _ => break,
         }
     }
+    spend(2 * (pos - i));
     if len == 0 || is_mixed(cut(view, start, pos)) {
         return None;
     }

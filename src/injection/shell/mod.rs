@@ -27,6 +27,11 @@ const MAX_GLOB: usize = 32;
 /// How far the code of a PHP tag is read.
 const CODE_REACH: usize = 400;
 
+/// What a word costs that may be a command, one behind marks or what disguises it, and a command with what follows it.
+const WORD: usize = 8;
+const MARKS: usize = 24;
+const COMMAND: usize = 64;
+
 /// The longest name of a command with the separator before it.
 const MAX_GLUED: usize = 16;
 
@@ -161,6 +166,7 @@ fn next_code(view: &[u8], i: usize) -> usize {
     let mut pos = i;
     while let Some(place) = next_mark(view, pos) {
         spend(1 + (place - pos) / 8);
+        spend(WORD);
         let told = match at(view, place) {
             b'(' if !matches!(at(view, place.wrapping_sub(1)) | 0x20, b'm' | b'c' | b'u' | b'n' | b'l' | b't') => false,
             b'(' => {
@@ -231,7 +237,13 @@ fn is_glued(view: &[u8], command: &Command) -> bool {
 
 /// Whether the word behind the command that ends at `end` is the name of a file and ends the value: `cat index.php`.
 fn names_file(view: &[u8], end: usize) -> bool {
-    let word = from(view, end + 1).trim_ascii_end();
+    let word = from(view, end + 1);
+    // The last word of a value, of which little is left.
+    if word.len() > 2 * MAX_VALUE {
+        return false;
+    }
+    spend(word.len());
+    let word = word.trim_ascii_end();
     let dot = word.iter().rposition(|&byte| byte == b'.').unwrap_or(0);
     dot > 0
         && (dot + 2..=dot + 7).contains(&word.len())
@@ -260,6 +272,7 @@ fn separated(view: &[u8], i: usize, passed: &mut Passed, findings: &mut Findings
 /// The separator at `i` with what may be a command behind it, which ends at `end`.
 #[inline(never)]
 fn before_word(view: &[u8], i: usize, end: usize, passed: &mut Passed, findings: &mut Findings) {
+    spend(WORD);
     if let Some(command) = plain_command(view, i + 1, end) {
         parted(view, i, i + 1, &command, passed, findings);
     }
@@ -306,6 +319,7 @@ fn before_marks(view: &[u8], i: usize, passed: &mut Passed, findings: &mut Findi
     } else {
         i + 3
     };
+    spend(MARKS);
     let command = if after > i + 1 { command(view, after) } else { unclear_command(view, after) };
     match command {
         Some(command) => parted(view, i, after, &command, passed, findings),
@@ -318,6 +332,7 @@ fn before_marks(view: &[u8], i: usize, passed: &mut Passed, findings: &mut Findi
 /// A command at `after`, behind the separator at `i`.
 #[inline(never)]
 fn parted(view: &[u8], i: usize, after: usize, command: &Command, passed: &mut Passed, findings: &mut Findings) {
+    spend(COMMAND);
     let byte = at(view, i);
     let next = at(view, command.end);
     let parameter = byte == b'&'

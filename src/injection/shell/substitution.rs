@@ -2,6 +2,8 @@
 
 use super::super::bytes::{at, cut, from, is_word, skip_space, starts_at};
 use super::super::rules::{Findings, Rule};
+use super::super::work::spend;
+use super::MARKS;
 use super::Passed;
 use super::command::{Known, Tail, command, tail};
 
@@ -22,6 +24,7 @@ pub(super) fn backquoted(view: &[u8], i: usize, passed: &mut Passed, findings: &
     if i > 0 && at(view, i + 1) <= b' ' {
         return;
     }
+    spend(MARKS);
     let Some(command) = command(view, i + 1) else { return };
     let closed = memchr::memchr(b'`', from(view, i + 1)).map(|len| i + 1 + len);
     let ends = closed.is_none_or(|close| skip_space(view, close + 1) >= view.len() || before != 0);
@@ -36,6 +39,7 @@ pub(super) fn substituted(view: &[u8], i: usize, passed: &mut Passed, findings: 
     if !matches!(at(view, i + 1), b'{' | b'(' | b'_' | b'i' | b'I' | b'0') {
         return;
     }
+    spend(MARKS);
     let attached = i > 0 && is_word(at(view, i - 1));
     if starts_at(view, i, b"${ifs") || attached && starts_at(view, i, b"$ifs") {
         findings.report(Rule::CommandSubstitution);
@@ -96,6 +100,7 @@ fn is_cut_out(view: &[u8], i: usize) -> bool {
 /// `<` or `>` at `i`: `<(command)`, whose output or input is read as a file.
 #[inline(never)]
 pub(super) fn as_file(view: &[u8], i: usize, passed: &mut Passed, findings: &mut Findings) {
+    spend(MARKS);
     let Some(command) = command(view, i + 2) else { return };
     let run = match tail(view, command.end, &mut passed.ahead) {
         Tail::Argument => true,

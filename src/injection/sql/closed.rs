@@ -42,9 +42,6 @@ impl Inspection<'_> {
     pub(super) fn quote(&self, i: usize, findings: &mut Findings) {
         let tokens = &self.tokens;
         let Kind::Quote(quote) = tokens.kind(i) else { return };
-        if self.is_quoted_mark(i) || i >= 2 && self.is_quoted_mark(i - 2) {
-            return;
-        }
         // What is reported leads to a comment, to a string that nothing closes or to a query.
         let leads = match tokens.kind(i + 1) {
             Kind::Close | Kind::Word(Word::Select) => true,
@@ -90,6 +87,9 @@ impl Inspection<'_> {
                         | Word::Arith
                 )
         ) {
+            return;
+        }
+        if self.is_quoted_mark(i) || i >= 2 && self.is_quoted_mark(i - 2) {
             return;
         }
         let marked = quote == b'`' && tokens.after(j).len() > 2;

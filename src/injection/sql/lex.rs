@@ -3,9 +3,9 @@
 //! Most tokens cannot begin an attack with the one that follows them; two tables say so while they are cut, so that the
 //! grammar is asked about the rest alone.
 
-use super::super::bytes::{at, find, from};
-use super::super::work::spend;
-use super::token::{Cut, Kind, NO_PLACE, Room, Token, codes};
+use super::super::bytes::{at, bitmap, find, from};
+use super::super::work::look;
+use super::token::{Cut, Kind, Room, Token, codes};
 use super::words::{MAX_LEN, Word};
 
 /// Whether nothing in `text` begins what the grammar looks for: no quote, no logic, no variable, no comment, and no word
@@ -29,8 +29,9 @@ pub(super) fn is_quiet(text: &[u8]) -> bool {
                 (b'-', b'-') | (b'/', b'*') => return false,
                 _ => pos += 1,
             },
+            role::HASH => return false,
             _ => match byte {
-                b'@' | b'#' => return false,
+                b'@' => return false,
                 _ => pos += 1,
             },
         }
@@ -194,8 +195,12 @@ mod role {
     pub(super) const LOGIC: u8 = 9;
     /// What follows decides.
     pub(super) const MORE: u8 = 10;
+    /// `#`, a token of its own unless line comments are left out.
+    pub(super) const HASH: u8 = 11;
+    /// `!`, of its own or the beginning of a comparison.
+    pub(super) const BANG: u8 = 12;
     /// The first of three, one for each kind.
-    pub(super) const QUOTE: u8 = 11;
+    pub(super) const QUOTE: u8 = 13;
     pub(super) const LAST_QUOTE: u8 = QUOTE + 2;
 }
 
@@ -211,7 +216,9 @@ const fn firsts() -> [Lead; 256] {
         let (role, kind) = match byte {
             0..=b' ' => (role::BLANK, Kind::End),
             b'/' | b'*' | b'-' => (role::COMMENT, Kind::Arith(byte)),
-            b'#' | 0xA0 | b'!' | b'@' => (role::MORE, Kind::Other(byte)),
+            b'#' => (role::HASH, Kind::Hash),
+            b'!' => (role::BANG, Kind::Bang),
+            0xA0 | b'@' => (role::MORE, Kind::Other(byte)),
             b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0x80.. => (role::WORD, Kind::Word(Word::Name)),
             b'0'..=b'9' => (role::NUMBER, Kind::Number),
             b'\'' | b'"' | b'`' => (role::QUOTE + quote_slot(byte) as u8, Kind::Quote(byte)),
@@ -259,9 +266,11 @@ const fn word_leads() -> [Lead; 64] {
 
 /// Cuts `text` into `room`, which has been reserved for it.
 pub(super) fn cut(text: &[u8], line_comments: bool, room: &mut Room) -> Cut {
-    let (tokens, leads) = (room.tokens.as_mut_slice(), room.leads.as_mut_slice());
-    let mut cut = Cut { tokens: 0, leads: 0, comments: 0, last_quotes: [NO_PLACE; 3] };
-    let mut space = Space { unclosed: false, line_comments };
+    bitmap(text, &mut room.names, is_name);
+    let Room { tokens, leads, names } = room;
+    let mut cut = Cut::NONE;
+    let mut space =
+        Space { unclosed: false, last_line: last_line(text), line_comments, line: 0, spans: false, ends_lines: false };
     // For each kind of quote: the flag of the next, which is that of an odd number before it.
     let mut odd = [0; 3];
     // Brackets opened and not yet closed.
@@ -281,7 +290,7 @@ pub(super) fn cut(text: &[u8], line_comments: bool, room: &mut Room) -> Cut {
                 continue;
             }
             role::WORD => {
-                end = word_end(text, end);
+                end = name_end(text, names, end);
                 if let Some(part) = part_of(text, start, end) {
                     lead = WORD_LEADS.get(part as usize).copied().unwrap_or(lead);
                 }
@@ -301,6 +310,11 @@ pub(super) fn cut(text: &[u8], line_comments: bool, room: &mut Room) -> Cut {
                 }
             }
             role::COMPARE => end = start + compare_len(text, start),
+            role::BANG if !matches!(at(text, end), b'=' | b'<' | b'>') => {}
+            role::HASH if !line_comments => {
+                space.note_line(text, start);
+                cut.comments = count + 1;
+            }
             role::LOGIC => end += usize::from(text.get(end) == Some(&byte)),
             role::OPEN => opened += 1,
             role::CLOSE => {
@@ -342,14 +356,19 @@ pub(super) fn cut(text: &[u8], line_comments: bool, room: &mut Room) -> Cut {
             *slot = Token::new(lead.code(), flags, start, end);
         }
         count += 1;
-        spend(end - start);
+        look(end - start);
         start = end;
         flags = 0;
     }
     if wanted & next::END != 0 {
         note(leads, &mut cut.leads, count, wanted);
     }
-    Cut { tokens: count, ..cut }
+    Cut { tokens: count, ends_lines: space.ends_lines, spans: space.spans, ..cut }
+}
+
+/// The end of the last line that another follows, or 0.
+pub(super) fn last_line(text: &[u8]) -> usize {
+    memchr::memrchr(b'\n', text).unwrap_or(0)
 }
 
 /// Notes that the token before `count`, or the one before that, leads somewhere.
@@ -376,7 +395,15 @@ enum Unusual {
 struct Space {
     /// No `*/` follows any more.
     unclosed: bool,
+    /// Where the last line ends that another follows.
+    last_line: usize,
     line_comments: bool,
+    /// Where the last line ends that has a line comment.
+    line: usize,
+    /// A line comment stands on a line that another follows.
+    ends_lines: bool,
+    /// A comment begins in a line comment and ends on another line.
+    spans: bool,
 }
 
 impl Space {
@@ -388,6 +415,9 @@ impl Space {
             return Unusual::Space { after, commented };
         }
         let (code, kind, len) = token(from(text, start));
+        if matches!(kind, Kind::Hash | Kind::Dashes) {
+            self.note_line(text, start);
+        }
         Unusual::Token { told: Lead::of_kind(code, kind), len }
     }
 
@@ -411,7 +441,10 @@ impl Space {
                     continue;
                 }
                 match find(text, inside, b"*/") {
-                    Some(end) => pos = end + 2,
+                    Some(end) => {
+                        self.spans |= pos < self.line && end > self.line;
+                        pos = end + 2;
+                    }
                     None => {
                         self.unclosed = true;
                         break;
@@ -421,14 +454,32 @@ impl Space {
             } else if byte == b'*' && at(text, pos + 1) == b'/' {
                 pos += 2;
             } else if self.line_comments && (byte == b'#' || byte == b'-' && at(text, pos + 1) == b'-') {
-                let Some(line) = memchr::memchr(b'\n', from(text, pos)) else { break };
-                pos += line;
+                let Some(end) = self.line_end(text, pos) else { break };
+                pos = end;
                 commented = true;
             } else {
                 break;
             }
         }
         (pos, commented)
+    }
+
+    /// A line comment begins at `start`.
+    #[inline]
+    fn note_line(&mut self, text: &[u8], start: usize) {
+        if start >= self.line {
+            let end = self.line_end(text, start);
+            self.ends_lines |= end.is_some();
+            self.line = end.unwrap_or(text.len());
+        }
+    }
+
+    /// The end of the line at `pos`, if another follows.
+    fn line_end(&self, text: &[u8], pos: usize) -> Option<usize> {
+        if pos >= self.last_line {
+            return None;
+        }
+        memchr::memchr(b'\n', from(text, pos)).map(|len| pos + len)
     }
 }
 
@@ -444,7 +495,12 @@ fn token(rest: &[u8]) -> (u8, Kind, usize) {
         b'!' => (b'=', Kind::Compare, compare_len(rest, 0)),
         b'-' | b'*' | b'/' => (first, Kind::Arith(first), 1),
         b'@' => {
-            let len = rest.iter().take(64).skip_while(|&&byte| byte == b'@').take_while(|&&byte| is_name(byte)).count();
+            let len = rest
+                .iter()
+                .take(64)
+                .skip_while(|&&byte| byte == b'@')
+                .take_while(|&&byte| is_name(byte) || byte == NO_BREAK)
+                .count();
             let ats = rest.iter().take(3).take_while(|&&byte| byte == b'@').count();
             (codes::VARIABLE, Kind::Variable, ats + len)
         }
@@ -459,8 +515,12 @@ fn compare_len(text: &[u8], i: usize) -> usize {
     if compares(at(text, i + 1)) { 2 + usize::from(compares(at(text, i + 2))) } else { 1 }
 }
 
+/// Whether a byte is one of a name, whatever stands before it. Without a branch, for [`bitmap`].
+#[inline]
 const fn is_name(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || byte >= 0x80
+    let letter = (byte | 0x20).wrapping_sub(b'a') <= 25;
+    let other = (byte.wrapping_sub(b'0') <= 9) | (byte == b'_') | (byte == b'$') | (byte >= 0x80);
+    (letter | other) & (byte != NO_BREAK)
 }
 
 /// Whether a byte is one of a name.
@@ -471,7 +531,7 @@ const fn names() -> [bool; 256] {
     let mut table = [false; 256];
     let mut byte = 0;
     while byte < 256 {
-        table[byte] = is_name(byte as u8) && byte as u8 != NO_BREAK;
+        table[byte] = is_name(byte as u8);
         byte += 1;
     }
     table
@@ -487,6 +547,24 @@ fn word_end(text: &[u8], pos: usize) -> usize {
         end += 1;
     }
     end
+}
+
+/// The same by the bits of `names`.
+#[inline]
+fn name_end(text: &[u8], names: &[u64], pos: usize) -> usize {
+    let mut end = pos;
+    loop {
+        let word = names.get(end / 64).copied().unwrap_or(0);
+        let run = (!(word >> (end % 64))).trailing_zeros() as usize;
+        end += run;
+        if run > 0 && end.is_multiple_of(64) {
+            continue;
+        }
+        if text.get(end) != Some(&NO_BREAK) || !is_continued(text, end) {
+            return end;
+        }
+        end += 1;
+    }
 }
 
 /// What MySQL takes for a space where it does not go on with a character.

@@ -7,6 +7,7 @@
 mod calls;
 mod clauses;
 mod closed;
+mod comments;
 mod grammar;
 mod lex;
 mod token;
@@ -14,6 +15,7 @@ mod vocabulary;
 mod words;
 
 use super::rules::{Findings, Rule};
+use super::work::spend;
 use grammar::{Operand, What};
 use token::{Kind, NO_TWIN, Tokens};
 
@@ -22,6 +24,9 @@ use words::Word;
 
 /// The longest part that is cut into tokens at once, which bounds memory.
 const WINDOW: usize = 32 * 1024;
+/// What a token costs that may begin an attack, and what each costs of those that are more than five in eight bytes.
+const LEAD: usize = 3;
+const DENSE: usize = 6;
 /// How much of the end of a part is seen again with the next.
 const OVERLAP: usize = 1024;
 
@@ -33,23 +38,23 @@ pub(super) fn inspect(view: &[u8], room: &mut Room, findings: &mut Findings) {
     let mut start = 0;
     loop {
         let part = super::bytes::cut(view, start, start + WINDOW);
-        let first = start == 0;
-        Inspection { tokens: Tokens::of(part, false, room), first, uncommented: false }.run(findings);
-        if findings.is_empty() && has_line_comments(part) {
-            Inspection { tokens: Tokens::of(part, true, room), first, uncommented: true }.run(findings);
-        }
-        if start + WINDOW >= view.len() {
+        inspect_part(part, start == 0, room, findings);
+        if start + WINDOW >= view.len() || findings.is_over() {
             return;
         }
         start += WINDOW - OVERLAP;
     }
 }
 
-/// Whether a line ends in a comment and another follows.
-fn has_line_comments(part: &[u8]) -> bool {
-    let Some(last) = memchr::memrchr(b'\n', part) else { return false };
-    let lines = super::bytes::cut(part, 0, last);
-    memchr::memchr(b'#', lines).is_some() || super::bytes::find(lines, 0, b"--").is_some()
+/// Reads a part as it is, and again without its line comments where lines follow them.
+fn inspect_part(part: &[u8], first: bool, room: &mut Room, findings: &mut Findings) {
+    let tokens = Tokens::of(part, room);
+    let cut = tokens.cut;
+    spend(DENSE * cut.tokens.saturating_sub(part.len() / 8 * 5));
+    Inspection { tokens, first, uncommented: false }.run(findings);
+    if findings.is_empty() && cut.ends_lines {
+        Inspection { tokens: Tokens::uncommented(part, cut, room), first, uncommented: true }.run(findings);
+    }
 }
 
 struct Inspection<'a> {
@@ -80,7 +85,8 @@ impl Inspection<'_> {
                 Kind::Word(word) => self.word(i, word, findings),
                 _ => continue,
             }
-            if findings.is_sure() {
+            spend(LEAD);
+            if findings.is_sure() || findings.exceed(Rule::SqlCost) {
                 return;
             }
         }
@@ -381,7 +387,7 @@ impl Inspection<'_> {
 #[cfg(test)]
 mod tests {
     use super::super::rules::RuleSet;
-    use super::super::{ClassSet, Finding};
+    use super::super::{ClassSet, Effort, Finding};
     use super::*;
     use proptest::prelude::*;
 
@@ -395,10 +401,10 @@ mod tests {
     /// What is found at the tokens that the lexer noted, or at all.
     fn found(value: &str, at_all: bool) -> Option<Finding> {
         let mut room = Room::default();
-        let tokens = Tokens::of(value.as_bytes(), false, &mut room);
+        let tokens = Tokens::of(value.as_bytes(), &mut room);
         let every: Vec<u16> = (0..tokens.len()).map(|i| u16::try_from(i).unwrap()).collect();
         let tokens = if at_all { tokens.with_leads(&every) } else { tokens };
-        let mut findings = Findings::new(ClassSet::ALL, RuleSet::default());
+        let mut findings = Findings::new(ClassSet::ALL, RuleSet::default(), Effort::default());
         Inspection { tokens, first: true, uncommented: false }.run(&mut findings);
         findings.strongest()
     }
@@ -426,12 +432,8 @@ mod tests {
         fn finds_nothing_in_what_is_quiet(pieces in prop::collection::vec(prop::sample::select(PIECES), 0..8)) {
             let value = pieces.concat();
             if lex::is_quiet(value.as_bytes()) {
-                let mut findings = Findings::new(ClassSet::ALL, RuleSet::default());
-                for uncommented in [false, true] {
-                    let mut room = Room::default();
-                    let tokens = Tokens::of(value.as_bytes(), uncommented, &mut room);
-                    Inspection { tokens, first: true, uncommented }.run(&mut findings);
-                }
+                let mut findings = Findings::new(ClassSet::ALL, RuleSet::default(), Effort::default());
+                inspect_part(value.as_bytes(), true, &mut Room::default(), &mut findings);
                 prop_assert!(findings.is_empty(), "{}", value);
             }
         }

@@ -5,6 +5,7 @@
 
 use super::super::bytes::{cut, from};
 use super::super::work::spend;
+use super::comments;
 use super::grammar::{LINKS, Link};
 use super::lex;
 use super::words::Word;
@@ -109,6 +110,12 @@ impl Token {
         Self(code as u64 | flags | (start as u64) << 16 | (end as u64) << 32)
     }
 
+    /// The same where other tokens stand around it: with these flags more, neither odd nor with a twin.
+    #[inline]
+    pub(super) const fn moved(self, flags: u64) -> Self {
+        Self(self.0 & ((1 << 48) - 1) & !Self::ODD | flags)
+    }
+
     /// The same, which has no twin yet, with one.
     #[inline]
     pub(super) const fn with_twin(self, twin: u16) -> Self {
@@ -150,6 +157,9 @@ impl Token {
     }
 }
 
+/// What a look at a token costs, with what is made of it.
+const LOOK: usize = 2;
+
 /// No quote of its kind follows: the first token is nobody's twin.
 pub(super) const NO_TWIN: u16 = 0;
 /// No place of a token.
@@ -162,6 +172,8 @@ pub(in super::super) struct Room {
     pub(super) tokens: Vec<Token>,
     /// The places of tokens, as many.
     pub(super) leads: Vec<u16>,
+    /// A bit for each byte of a name.
+    pub(super) names: Vec<u64>,
 }
 
 impl Room {
@@ -174,6 +186,7 @@ impl Room {
 }
 
 /// What was cut of a part.
+#[derive(Clone, Copy)]
 pub(super) struct Cut {
     /// How many tokens.
     pub(super) tokens: usize,
@@ -183,6 +196,15 @@ pub(super) struct Cut {
     pub(super) comments: usize,
     /// The last quote of each kind, or [`NO_PLACE`].
     pub(super) last_quotes: [u16; 3],
+    /// A line comment stands on a line that another follows.
+    pub(super) ends_lines: bool,
+    /// A comment begins in a line comment and ends on another line.
+    pub(super) spans: bool,
+}
+
+impl Cut {
+    pub(super) const NONE: Self =
+        Self { tokens: 0, leads: 0, comments: 0, last_quotes: [NO_PLACE; 3], ends_lines: false, spans: false };
 }
 
 /// The tokens of one part of a value.
@@ -190,25 +212,31 @@ pub(super) struct Tokens<'a> {
     pub(super) text: &'a [u8],
     tokens: &'a [Token],
     leads: &'a [u16],
-    /// The place after the last token that comments out what follows.
-    comments: usize,
-    /// The last quote of each kind, or [`NO_PLACE`].
-    last_quotes: [u16; 3],
+    pub(super) cut: Cut,
     /// The links of chains that were read last, by their place.
     pub(super) links: [Cell<(u32, Option<Link>)>; LINKS],
 }
 
 impl<'a> Tokens<'a> {
     /// Cuts `text`, which is at most half of `u16::MAX` bytes long.
-    ///
-    /// With `line_comments`, `#` and `--` up to the end of their line count as space where another line follows.
-    pub(super) fn of(text: &'a [u8], line_comments: bool, room: &'a mut Room) -> Self {
+    pub(super) fn of(text: &'a [u8], room: &'a mut Room) -> Self {
         room.reserve(text.len());
-        let Cut { tokens, leads, comments, last_quotes } = lex::cut(text, line_comments, room);
-        let tokens = room.tokens.get(..tokens).unwrap_or_default();
-        let leads = room.leads.get(..leads).unwrap_or_default();
+        let cut = lex::cut(text, false, room);
+        Self::in_room(text, cut, room)
+    }
+
+    /// The same where `#` and `--` up to the end of their line count as space if another line follows; what was `cut` of it
+    /// with them is still in the room.
+    pub(super) fn uncommented(text: &'a [u8], cut: Cut, room: &'a mut Room) -> Self {
+        let cut = if cut.spans { lex::cut(text, true, room) } else { comments::leave_out(text, cut, room) };
+        Self::in_room(text, cut, room)
+    }
+
+    fn in_room(text: &'a [u8], cut: Cut, room: &'a Room) -> Self {
+        let tokens = room.tokens.get(..cut.tokens).unwrap_or_default();
+        let leads = room.leads.get(..cut.leads).unwrap_or_default();
         let links = [const { Cell::new((u32::MAX, None)) }; LINKS];
-        Self { text, tokens, leads, comments, last_quotes, links }
+        Self { text, tokens, leads, cut, links }
     }
 
     /// The same with other `leads`.
@@ -222,12 +250,12 @@ impl<'a> Tokens<'a> {
 
     /// Whether what comments out the rest stands at `i` or anywhere after it.
     pub(super) const fn comments_follow(&self, i: usize) -> bool {
-        i < self.comments
+        i < self.cut.comments
     }
 
     /// Whether the string that the last `quote` opens begins within reach of the token at `i`.
     pub(super) fn opens_soon(&self, i: usize, quote: u8) -> bool {
-        self.last_quotes.get(lex::quote_slot(quote)).is_some_and(|&last| {
+        self.cut.last_quotes.get(lex::quote_slot(quote)).is_some_and(|&last| {
             let last = usize::from(last);
             last > i && last - i <= REACH
         })
@@ -235,7 +263,7 @@ impl<'a> Tokens<'a> {
 
     /// The quote of the value, if it has no other of any kind; a backquote marks a name.
     pub(super) fn only_quote(&self) -> Option<usize> {
-        let [single, double, back] = self.last_quotes;
+        let [single, double, back] = self.cut.last_quotes;
         let quote = match (single, double, back) {
             (quote, NO_PLACE, NO_PLACE) | (NO_PLACE, quote, NO_PLACE) if quote != NO_PLACE => usize::from(quote),
             _ => return None,
@@ -256,13 +284,13 @@ impl<'a> Tokens<'a> {
 
     /// The token at `i`; an `End` past the last.
     pub(super) fn at(&self, i: usize) -> Token {
-        spend(1);
+        spend(LOOK);
         self.tokens.get(i).copied().unwrap_or(Token::END)
     }
 
     #[inline]
     pub(super) fn kind(&self, i: usize) -> Kind {
-        spend(1);
+        spend(LOOK);
         self.tokens.get(i).map_or(Kind::End, |token| token.kind())
     }
 
@@ -299,7 +327,7 @@ mod tests {
 
     fn kinds(text: &str) -> Vec<Kind> {
         let mut room = Room::default();
-        let tokens = Tokens::of(text.as_bytes(), false, &mut room);
+        let tokens = Tokens::of(text.as_bytes(), &mut room);
         (0..tokens.len()).map(|i| tokens.kind(i)).collect()
     }
 
@@ -312,14 +340,13 @@ mod tests {
         {
             assert_eq!(kinds(text), union, "{text}");
         }
-        assert_eq!(Tokens::of(b"1 union#x\nselect--y\n2", true, &mut Room::default()).len(), union.len());
         assert_eq!(kinds("1/*"), [Number, Kind::OpenComment]);
     }
 
     #[test]
     fn a_quote_knows_the_next_of_its_kind() {
         let mut room = Room::default();
-        let tokens = Tokens::of(b"' \" ' \"", false, &mut room);
+        let tokens = Tokens::of(b"' \" ' \"", &mut room);
         assert_eq!((tokens.at(0).twin(), tokens.at(1).twin(), tokens.at(2).twin()), (2, 3, NO_TWIN));
     }
 }
