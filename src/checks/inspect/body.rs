@@ -256,7 +256,7 @@ fn is_grpc(exchange: &Exchange) -> bool {
 mod tests {
     use super::*;
     use crate::checks::body::validate::ValidateBeside;
-    use crate::injection::Class;
+    use crate::injection::{Class, RuleSet};
     use crate::schema::Schema;
     use proptest::prelude::*;
     use serde_json::json;
@@ -415,6 +415,40 @@ mod tests {
             assert!(one_by_one.0.starts_with(ends), "{document}: {one_by_one:?}");
             assert_eq!(judged(&inspector, &limits, document.as_bytes(), false), one_by_one, "{document}");
         }
+    }
+
+    #[test]
+    fn what_a_value_cost_counts_for_those_behind_it_whether_something_was_found_in_it_or_not() {
+        let both = ClassSet::USUAL;
+        let skipping = Inspector { skip_fields: vec![b"note".as_slice().into()], ..Inspector::default() };
+        for inspector in [
+            Inspector { enforced: both, ..Inspector::default() },
+            Inspector { monitored: both, ..Inspector::default() },
+            Inspector { monitored: ClassSet::NONE.with(Class::Sqli), enforced: both.without(Class::Sqli), ..skipping },
+        ] {
+            for value in [&b"if(if(if(a<b)))"[..], b"' or 1=1 -- ", b"<script>alert(1)</script>"] {
+                for name in [&b"a"[..], b"note"] {
+                    let mut findings = Findings::default();
+                    let item = Item { name, value, kind: Kind::Value, irregular: false };
+                    let _ = inspector.item(Place::Body, item, &mut findings);
+                    let mut effort = crate::injection::Effort::default();
+                    crate::injection::scan_within(value, both, &RuleSet::default(), &mut effort);
+                    assert_eq!(findings.effort, effort, "{} {}", name.escape_ascii(), value.escape_ascii());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn where_nothing_refuses_one_finding_is_enough() {
+        let inspector = Inspector { monitored: ClassSet::USUAL, ..Inspector::default() };
+        let mut findings = Findings::default();
+        for value in [&b"' or 1=1 -- "[..], b"<script>alert(1)</script>"] {
+            let item = Item { name: b"a", value, kind: Kind::Value, irregular: false };
+            assert_eq!(inspector.item(Place::Body, item, &mut findings), ControlFlow::Continue(()));
+        }
+        let Step::Observe(Denial::Injection(told)) = findings.step() else { panic!() };
+        assert_eq!(told.class, "sqli");
     }
 
     proptest! {

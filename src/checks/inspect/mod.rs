@@ -89,21 +89,26 @@ impl Inspector {
         self.enforced.union(self.monitored)
     }
 
+    /// What is still to be looked for: one finding that refuses nothing is told.
+    const fn wanted(&self, findings: &Findings) -> ClassSet {
+        if findings.monitored.is_some() { self.enforced } else { self.classes() }
+    }
+
     /// Looks at one name or value. Breaks off when the request is to be refused.
     fn item(&self, place: Place, item: Item<'_>, findings: &mut Findings) -> ControlFlow<()> {
-        let all = self.classes();
-        // Most values are harmless in every respect: one look, and no more.
-        let mut effort = findings.effort;
-        let found = if self.patterns.is_empty() {
-            scan_within(item.value, all, &RuleSet::default(), &mut effort)
-        } else {
-            None
-        };
-        if self.patterns.is_empty() && found.is_none() {
-            findings.effort = effort;
-            return ControlFlow::Continue(());
+        if !self.patterns.is_empty() {
+            return self.suspect(place, item, None, findings);
         }
-        self.suspect(place, item, found, findings)
+        let wanted = self.wanted(findings);
+        let mut effort = findings.effort;
+        // Most values are harmless in every respect: one look, and no more.
+        let found = scan_within(item.value, wanted, &RuleSet::default(), &mut effort);
+        let flow = match found {
+            Some(found) => self.suspect(place, item, Some((wanted, found)), findings),
+            None => ControlFlow::Continue(()),
+        };
+        findings.effort = findings.effort.dearer(effort);
+        flow
     }
 
     /// As [`Inspector::item`], for values that come again and again.
@@ -114,21 +119,25 @@ impl Inspector {
         known: &mut KnownHarmless,
         findings: &mut Findings,
     ) -> ControlFlow<()> {
-        let all = self.classes();
-        let mut effort = findings.effort;
-        if known.is_harmless(item.value, all, &mut effort) && self.patterns.is_empty() {
-            findings.effort = effort;
-            return ControlFlow::Continue(());
+        if !self.patterns.is_empty() {
+            return self.suspect(place, item, None, findings);
         }
-        self.suspect(place, item, None, findings)
+        let mut effort = findings.effort;
+        let flow = match known.is_harmless(item.value, self.wanted(findings), &mut effort) {
+            true => ControlFlow::Continue(()),
+            false => self.suspect(place, item, None, findings),
+        };
+        findings.effort = findings.effort.dearer(effort);
+        flow
     }
 
-    /// Looks at what may be something, class by class and with what is left out; perhaps it is known what is `found` of all.
+    /// Looks at what may be something, class by class and with what is left out; perhaps it is known what was `found` when these
+    /// classes were looked for.
     fn suspect(
         &self,
         place: Place,
         item: Item<'_>,
-        found: Option<Finding>,
+        found: Option<(ClassSet, Finding)>,
         findings: &mut Findings,
     ) -> ControlFlow<()> {
         if item.kind == Kind::Value && self.skips(item.name) {
@@ -161,12 +170,12 @@ impl Inspector {
         place: Place,
         enforced: bool,
         item: Item<'_>,
-        found: Option<Finding>,
+        found: Option<(ClassSet, Finding)>,
         effort: &mut Effort,
     ) -> Option<Hit> {
         let (classes, rules) = self.without_exclusions(classes, place, item.name);
-        let known = found.filter(|_| classes == self.classes() && rules.is_empty());
-        let scanned = known.or_else(|| scan_within(item.value, classes, &rules, effort));
+        let known = found.filter(|(looked_for, _)| *looked_for == classes && rules.is_empty());
+        let scanned = known.map(|(_, finding)| finding).or_else(|| scan_within(item.value, classes, &rules, effort));
         scanned.map(Hit::from).or_else(|| {
             let patterns = self.patterns.iter().filter(|(_, refuses)| *refuses == enforced);
             let mut here = patterns.map(|(pattern, _)| pattern).filter(|pattern| pattern.places.contains(&place));
