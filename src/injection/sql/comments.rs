@@ -1,7 +1,8 @@
 //! The tokens of a part without its line comments, made of those that were cut with them.
 
 use super::super::bytes::from;
-use super::lex::{last_line, quote_slot};
+use super::lead::quote_slot;
+use super::lex::last_line;
 use super::token::{Cut, Kind, Room, Token};
 
 /// How many tokens on either side of a comment that is left out may now begin an attack: further ones have the same tokens

@@ -9,6 +9,7 @@ mod clauses;
 mod closed;
 mod comments;
 mod grammar;
+mod lead;
 mod lex;
 mod token;
 mod vocabulary;

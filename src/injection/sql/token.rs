@@ -7,6 +7,7 @@ use super::super::bytes::{cut, from};
 use super::super::work::spend;
 use super::comments;
 use super::grammar::{LINKS, Link};
+use super::lead::quote_slot;
 use super::lex;
 use super::words::Word;
 use std::cell::Cell;
@@ -255,7 +256,7 @@ impl<'a> Tokens<'a> {
 
     /// Whether the string that the last `quote` opens begins within reach of the token at `i`.
     pub(super) fn opens_soon(&self, i: usize, quote: u8) -> bool {
-        self.cut.last_quotes.get(lex::quote_slot(quote)).is_some_and(|&last| {
+        self.cut.last_quotes.get(quote_slot(quote)).is_some_and(|&last| {
             let last = usize::from(last);
             last > i && last - i <= REACH
         })
