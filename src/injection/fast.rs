@@ -347,6 +347,14 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_letter_with_a_colon_is_a_drive_only_before_a_name() {
+        assert_eq!(careful(b"a: select web-inf/"), None);
+        for value in [&b"c:boot.ini"[..], b"c:/x/boot.ini", b"c:\\x\\boot.ini"] {
+            assert!(careful(value).is_some() && !is_harmless(value, ClassSet::ALL), "{}", value.escape_ascii());
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(3000))]
 

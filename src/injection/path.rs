@@ -322,7 +322,10 @@ fn system_files(view: &[u8], findings: &mut Findings) {
     {
         findings.report(Rule::PathSystemFile);
     }
-    let begins = matches!(at(view, 0), b'/' | b'\\' | b'.') || at(view, 1) == b':';
+    // `c:\boot.ini`, but not `a: boot.ini`, which is prose.
+    let drive =
+        at(view, 1) == b':' && (matches!(at(view, 2), b'/' | b'\\' | b'.') || at(view, 2).is_ascii_alphabetic());
+    let begins = matches!(at(view, 0), b'/' | b'\\' | b'.') || drive;
     if !begins {
         let named: [&[u8]; 11] = [
             b"web-inf/",
