@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use super::records::Repeated;
-use super::walker::{NOBODY, Stands, Walker};
+use super::walker::{NOBODY, Stands, Walker, is_space};
 use super::{Container, Frame, Visitor};
 
 impl<'a, V: Visitor> Walker<'a, V> {
@@ -244,11 +244,6 @@ pub(super) fn number(rest: &[u8]) -> usize {
     }
     let end = if byte(whole) == b'.' { digits(whole + 1) } else { whole };
     if end == whole + 1 || matches!(byte(end), b'e' | b'E') { 0 } else { end }
-}
-
-#[inline(always)]
-const fn is_space(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\n' | b'\r' | b'\t')
 }
 
 #[inline(always)]

@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 use super::glide::{literal, number};
-use super::walker::{Stands, Walker};
+use super::walker::{Stands, Walker, is_space};
 use super::{Scalar, Visitor};
 
 /// What is known of the records of the arrays that stand equally deep.
@@ -123,9 +123,7 @@ impl<'a> Model<'a> {
                 _ => {
                     slots.push(Slot { before: Verbatim::of(document, before..at - 1)?, is_string: false });
                     let rest = bytes.get(at..)?;
-                    at += rest
-                        .iter()
-                        .position(|byte| matches!(byte, b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t'))?;
+                    at += rest.iter().position(|byte| ends_bare(*byte))?;
                     before = at;
                 }
             }
@@ -174,6 +172,12 @@ impl Verbatim {
                     && (length <= 16 || document.get(at..at + length) == document.get(self.place.clone())));
         is_here.then_some(at + length)
     }
+}
+
+/// Whether a number or a literal ends before `byte`.
+#[inline(always)]
+const fn ends_bare(byte: u8) -> bool {
+    is_space(byte) || matches!(byte, b',' | b'}' | b']')
 }
 
 #[inline(always)]
@@ -281,7 +285,7 @@ fn integer(rest: &[u8]) -> Option<usize> {
     let values = eight(rest, 0)? ^ (0x30 * EACH);
     let others = (values | values.wrapping_add(6 * EACH)) & (0xF0 * EACH);
     let length = others.trailing_zeros() as usize / 8;
-    let ends = matches!(rest.get(length), Some(b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t'));
+    let ends = rest.get(length).is_some_and(|byte| ends_bare(*byte));
     (ends && length > 0 && (length == 1 || values & 0xFF != 0)).then_some(length)
 }
 

@@ -315,7 +315,7 @@ impl<'a, V: Visitor> Walker<'a, V> {
     fn peek(&mut self) -> Option<u8> {
         loop {
             let byte = *self.document.get(self.at)?;
-            if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
+            if !is_space(byte) {
                 return Some(byte);
             }
             self.at += 1;
@@ -331,6 +331,12 @@ impl<'a, V: Visitor> Walker<'a, V> {
     fn malformed(&self) -> Stop<V::Break> {
         Error::Malformed { offset: self.at }.into()
     }
+}
+
+/// White space between tokens (RFC 8259 section 2).
+#[inline(always)]
+pub(super) const fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\n' | b'\r' | b'\t')
 }
 
 /// Keys that are compared each with each.
