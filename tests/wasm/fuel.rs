@@ -81,18 +81,19 @@ fn records() -> Request {
     Request::post("/api/a", &[&format!(r#"{{"items": [{}]}}"#, records.join(", "))]).by("ada")
 }
 
+fn cost(configuration: &str, request: &Request) -> u64 {
+    let mut vm = Vm::serving(configuration);
+    for path in ["/health", "/api/a"] {
+        vm.request(&Request::get(path).by("ada"));
+    }
+    let host: &mut Host = vm.host();
+    host.log.clear();
+    let before = vm.fuel;
+    vm.request(request);
+    vm.fuel - before
+}
+
 fn measured() -> BTreeMap<String, u64> {
-    let cost = |configuration: &str, request: &Request| {
-        let mut vm = Vm::serving(configuration);
-        for path in ["/health", "/api/a"] {
-            vm.request(&Request::get(path).by("ada"));
-        }
-        let host: &mut Host = vm.host();
-        host.log.clear();
-        let before = vm.fuel;
-        vm.request(request);
-        vm.fuel - before
-    };
     let plain = plain();
     let records = records();
     let fixed = requests().into_iter().map(|(name, request)| (name.to_owned(), cost(&plain, &request)));
@@ -122,6 +123,18 @@ fn records_go_on_under_every_rule() {
     for (name, rules) in rules_for_records() {
         assert!(Vm::serving(&rules).request(&records()).passed, "{name}");
     }
+}
+
+#[test]
+fn a_value_in_which_an_attack_is_found_is_read_once_whatever_else_is_only_monitored() {
+    let mut configuration = configuration();
+    let mut with_templates = |mode: &str| {
+        configuration["inspection"] = json!({ "classes": { "template": mode } });
+        let text = "the quick brown fox's ".repeat(1000) + "' union select a, b from c --";
+        cost(&configuration.to_string(), &Request::post("/api/a", &[&json!({ "a": text }).to_string()]).by("ada"))
+    };
+    let (enforced, monitored) = (with_templates("enforce"), with_templates("monitor"));
+    assert!(monitored * 10 < enforced * 11, "{monitored}, {enforced}");
 }
 
 #[test]

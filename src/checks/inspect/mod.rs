@@ -174,7 +174,11 @@ impl Inspector {
         effort: &mut Effort,
     ) -> Option<Hit> {
         let (classes, rules) = self.without_exclusions(classes, place, item.name);
-        let known = found.filter(|(looked_for, _)| *looked_for == classes && rules.is_empty());
+        // The strongest of all classes is the strongest of these as well, if it is theirs.
+        let is_theirs = |(looked_for, found): &(ClassSet, Finding)| {
+            looked_for.contains_all(classes) && (classes.contains(found.class) || *looked_for == classes)
+        };
+        let known = found.filter(|found| rules.is_empty() && is_theirs(found));
         let scanned = known.map(|(_, finding)| finding).or_else(|| scan_within(item.value, classes, &rules, effort));
         scanned.map(Hit::from).or_else(|| {
             let patterns = self.patterns.iter().filter(|(_, refuses)| *refuses == enforced);
