@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Portcullis beside Envoy's own filters: CPU time of Envoy per request, as ratios taken in the same run.
 
-Every configuration runs in an Envoy of its own, all at once. A round sends one short burst to each, in random order, and
-reads the CPU time that its Envoy spent; ratios are paired within the round, and the median of the rounds is the figure.
+Every configuration runs in an Envoy of its own, all at once, on one core, and the client on another. A round sends one short
+burst to each, in random order, and reads the CPU time that its Envoy spent; ratios are paired within the round, and the median
+of the rounds is the figure.
 What a configuration answers is checked before it is timed. Prints a table and writes target/bench.json: each figure, and its
 quartiles as NAME_q1 and NAME_q3.
 """
@@ -21,15 +22,15 @@ import weight
 from clients import get, post
 from configurations import ATTACK, UNKNOWN, bodies, buffer_filter, full, native_chain, portcullis, provider, route
 from proxy import Envoy
-from rounds import Subject, running, spread
+from rounds import PLACES, Subject, placed, running, spread
 from tokens import JWKS, es256, hashes_of, hs256, rs256, token
 
 ROOT = Path(__file__).parents[1]
 
 
 class Bench:
-    def __init__(self, module, quick):
-        self.module, self.quick, self.figures = module, quick, {}
+    def __init__(self, module, quick, place):
+        self.module, self.quick, self.place, self.figures = module, quick, place, {}
 
     def rounds(self, n):
         return max(5, n // 5) if self.quick else n
@@ -42,6 +43,9 @@ class Bench:
     def subject(self, plugin, requests, burst, **options):
         return Subject(portcullis(plugin, self.module), requests, burst, **options)
 
+    def running(self, subjects, rounds, place=None):
+        return running(subjects, self.rounds(rounds), place or self.place)
+
     def pipeline(self):
         print("one token again and again, ten headers, CPU per request:", flush=True)
         request = [get(bearer=hs256(1))]
@@ -51,7 +55,7 @@ class Bench:
             "native_cached": Subject(native_chain("HS256", cache=True), request, 400, refuses=UNKNOWN),
             "native": Subject(native_chain("HS256"), request, 400, refuses=UNKNOWN),
         }
-        with running(subjects, self.rounds(40)) as run:
+        with self.running(subjects, 40) as run:
             self.take("full_vs_bare", run.ratio("full", "bare"))
             self.take("full_vs_native_cached", run.ratio("full", "native_cached"))
             self.take("full_vs_native", run.ratio("full", "native"))
@@ -78,7 +82,7 @@ class Bench:
         }
         subjects = {"bare": Subject([], request, 300),
                     **{name: self.subject(plugin, request, 300) for name, plugin in plugins.items()}}
-        with running(subjects, self.rounds(40)) as run:
+        with self.running(subjects, 40) as run:
             for name in plugins:
                 self.take(f"part_{name}_vs_bare", run.ratio(name, "bare"))
 
@@ -89,7 +93,7 @@ class Bench:
             "full": self.subject(full(), requests, 1000, warm=len(requests)),
             "native_cached": Subject(native_chain("HS256", cache=True), requests, 1000, warm=len(requests)),
         }
-        with running(subjects, self.rounds(25)) as run:
+        with self.running(subjects, 25) as run:
             self.take("tokens_10k_vs_native_cached", run.ratio("full", "native_cached"))
 
     def signatures(self):
@@ -101,7 +105,7 @@ class Bench:
             requests = [get(bearer=make(n)) for n in range(burst * (rounds + 2))]
             subjects = {"full": self.subject(plugin, requests, burst),
                         "native": Subject(native_chain(algorithm), requests, burst)}
-            with running(subjects, rounds) as run:
+            with self.running(subjects, 15) as run:
                 self.take(f"{algorithm.lower()}_first_vs_native", run.ratio("full", "native"))
 
     def forged(self):
@@ -113,7 +117,7 @@ class Bench:
         requests = [get(bearer=forge(n)) for n in range(burst * (rounds + 2))]
         subjects = {"full": self.subject(plugin, requests, burst, status=401),
                     "native": Subject(native_chain("RS256"), requests, burst, status=401)}
-        with running(subjects, rounds) as run:
+        with self.running(subjects, 15) as run:
             self.take("rs256_forged_vs_native", run.ratio("full", "native"))
         self.forged_flood(keys, forge)
 
@@ -128,7 +132,8 @@ class Bench:
         try:
             for subject in subjects.values():
                 subject.open()
-            rounds = [{name: subject.run() for name, subject in subjects.items()} for _ in range(seconds)]
+            with placed(subjects, self.place):
+                rounds = [{name: subject.run() for name, subject in subjects.items()} for _ in range(seconds)]
         finally:
             for subject in subjects.values():
                 subject.close()
@@ -156,7 +161,7 @@ class Bench:
         envoys = {"buffer": Envoy(buffer_filter()), "scan": Envoy(monitored)}
         subjects = {(kind, chain): Subject(envoy, [post(body, "text/plain")], 2)
                     for kind, body in bodies_of.items() for chain, envoy in envoys.items()}
-        with running(subjects, self.rounds(10)) as run:
+        with self.running(subjects, 10) as run:
             rates = {}
             for kind in pieces:
                 per_body = run.difference((kind, "scan"), (kind, "buffer"))
@@ -181,8 +186,10 @@ def main():
     parser.add_argument("--only", type=chosen, default=list(PARTS), metavar="PART,...",
                         help=f"{', '.join(PARTS)}; body: {', '.join(payloads.PARTS)}; growth: {', '.join(growth.PARTS)}")
     parser.add_argument("--json", type=Path, default=ROOT / "target" / "bench.json")
+    parser.add_argument("--place", choices=PLACES, default=PLACES[0], help="the client and the Envoys on cores of their own "
+                        "(apart), all on one (together), or wherever the system puts them (free)")
     options = parser.parse_args()
-    bench = Bench(Path(os.environ["PORTCULLIS_WASM"]), options.quick)
+    bench = Bench(Path(os.environ["PORTCULLIS_WASM"]), options.quick, options.place)
     started = time.monotonic()
     for part in options.only:
         begun = time.monotonic()

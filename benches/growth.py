@@ -12,7 +12,7 @@ from pathlib import Path
 from clients import Client, Connections, Http2, get
 from configurations import ATTACK, UNKNOWN, full, native_chain, portcullis
 from proxy import Envoy
-from rounds import Subject, running
+from rounds import Subject
 from tokens import hs256
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "envoy"))
@@ -46,7 +46,7 @@ def transports(bench):
             subjects[f"{kind}_{chain}"] = Subject(envoy, request, 8 * STREAMS, refuses=refuses, connect=connect)
         subjects[f"upstream_{chain}"] = Subject(filters, request, 8 * STREAMS, refuses=refuses, upstream=service.port)
     try:
-        with running(subjects, bench.rounds(25)) as run:
+        with bench.running(subjects, 25) as run:
             for kind in (*connects, "upstream"):
                 take(bench, run, kind, f"{kind}_bare")
     finally:
@@ -62,7 +62,8 @@ def workers(bench):
         f"workers_{number}_{chain}": Subject(filters, request, 20 * CONNECTIONS, refuses=refuses, warm=640 * number,
                                              connect=connect, concurrency=number)
         for number in numbers for chain, (filters, refuses) in chains(bench).items()}
-    with running(subjects, bench.rounds(25)) as run:
+    # Workers share out what cores there are.
+    with bench.running(subjects, 25, place="free") as run:
         for number in numbers:
             take(bench, run, f"workers_{number}", f"workers_{number}_bare")
 
@@ -110,7 +111,7 @@ def routes(bench):
             f"{name}_native_cached": Subject(native, requests, 250 if count <= 100 else 50),
             f"{name}_full": bench.subject(table(count), requests, 250, refuses=unmatched, warm=1000),
         }
-    with running(subjects, bench.rounds(25)) as run:
+    with bench.running(subjects, 25) as run:
         for count in counts:
             take(bench, run, f"routes_{count}", f"routes_{count}_bare")
         bench.take("routes_10000_vs_1", run.ratio("routes_10000_full", "routes_1_full"))
@@ -125,7 +126,7 @@ def identities(bench):
             filters, refuses = chains(bench)[chain]
             subjects[f"identities_{count}_{chain}"] = Subject(
                 filters, requests[:count], 250, refuses=refuses, warm=max(1000, count))
-    with running(subjects, bench.rounds(25)) as run:
+    with bench.running(subjects, 25) as run:
         for count in counts:
             take(bench, run, f"identities_{count}", "bare")
 
@@ -140,7 +141,7 @@ def modes(bench):
         envoy = Envoy(portcullis(full(mode=mode), bench.module))
         subjects[f"{mode}_full"] = Subject(envoy, [good], 250, warm=1000)
         subjects[f"{mode}_attack_full"] = Subject(envoy, [attack], 250, status=status)
-    with running(subjects, bench.rounds(25)) as run:
+    with bench.running(subjects, 25) as run:
         for mode in ("enforce", "monitor"):
             take(bench, run, mode, "bare")
         for mode in ("enforce", "monitor"):

@@ -7,7 +7,7 @@ import threading
 
 from clients import get, post
 from configurations import buffer_filter
-from rounds import Subject, running
+from rounds import Subject
 
 WORDS = ["alpha", "beta", "gamma", "delta", "the quick brown fox", "jumps over", "a lazy dog"]
 ITEMS = [{"id": n, "name": WORDS[n % 7], "note": " ".join(WORDS), "tags": WORDS[:3]} for n in range(440)]
@@ -87,7 +87,7 @@ def validation(bench):
         **{name: bench.subject(plugin(**route), [document], 40, refuses=refuses)
            for name, (route, refuses) in routes.items()},
     }
-    with running(subjects, bench.rounds(25)) as run:
+    with bench.running(subjects, 25) as run:
         print(f"  (the body has {len(DOCUMENT)} bytes)")
         bench.take("body_64k_vs_buffer", run.ratio("inspected", "buffer"))
         bench.take("body_64k_validated_vs_buffer", run.ratio("validated", "buffer"))
@@ -103,7 +103,7 @@ def projection(bench):
     with serving(ACCOUNTS) as upstream:
         subjects = {"bare": Subject([], [request], 40, upstream=upstream),
                     "projected": bench.subject(projected, [request], 40, upstream=upstream)}
-        with running(subjects, bench.rounds(25)) as run:
+        with bench.running(subjects, 25) as run:
             left = json.loads(subjects["projected"].client.body(request))["results"]
             if len(left) != 440 or any("password" in row for row in left):
                 raise SystemExit("bench: a field that must go is there")
@@ -117,7 +117,7 @@ def encryption(bench):
     request = [post(USER, "application/json")]
     subjects = {"buffer": Subject(buffer_filter(), request, 200),
                 "encrypted": bench.subject(encrypting, request, 200, refuses={post(USER[:-1], "application/json"): 400})}
-    with running(subjects, bench.rounds(25)) as run:
+    with bench.running(subjects, 25) as run:
         bench.take("encryption_2_fields_vs_buffer", run.ratio("encrypted", "buffer"))
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import os
 import random
 import statistics
 
@@ -57,17 +58,43 @@ class Subject:
         self.envoy.close()
 
 
+# Where the client and the Envoys run: on cores of their own, all on one, or wherever the system puts them.
+PLACES = ("apart", "together", "free")
+
+
+@contextlib.contextmanager
+def placed(subjects, place):
+    """The Envoys of `subjects` on one core, and the client, which is this process, on another ("apart") or on the same one.
+
+    Left to itself the system keeps a chain that answers soon on the client's core and moves another to one that has to be woken
+    for every request, so that chains that are compared run under different circumstances.
+    """
+    cores = sorted(os.sched_getaffinity(0))
+    if place == "free" or len(cores) < 2:
+        yield
+        return
+    try:
+        for subject in subjects.values():
+            subject.envoy.keep_to({cores[-1]})
+        os.sched_setaffinity(0, {cores[0] if place == "apart" else cores[-1]})
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
 class Run:
     """Rounds of bursts over some subjects, and the ratios between them."""
 
-    def __init__(self, subjects, rounds):
+    def __init__(self, subjects, rounds, place):
         self.subjects, self.cost = subjects, {name: [] for name in subjects}
         for subject in subjects.values():
             subject.open()
-            subject.warm()
-        for _ in range(rounds):
-            for name in random.sample(list(subjects), len(subjects)):
-                self.cost[name].append(subjects[name].run())
+        with placed(subjects, place):
+            for subject in subjects.values():
+                subject.warm()
+            for _ in range(rounds):
+                for name in random.sample(list(subjects), len(subjects)):
+                    self.cost[name].append(subjects[name].run())
 
     def ratio(self, above, below):
         return spread([a / b for a, b in zip(self.cost[above], self.cost[below], strict=True)])
@@ -88,9 +115,9 @@ def spread(values):
 
 
 @contextlib.contextmanager
-def running(subjects, rounds):
+def running(subjects, rounds, place):
     try:
-        yield Run(subjects, rounds)
+        yield Run(subjects, rounds, place)
     finally:
         for subject in subjects.values():
             subject.close()
