@@ -53,7 +53,7 @@ pub fn is_binary(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes).is_err()
         && !opens_a_document(bytes)
         && !query::opens_a_form(bytes)
-        && count_foreign(bytes).saturating_mul(RARITY) >= bytes.len()
+        && has_foreign(bytes, bytes.len().div_ceil(RARITY))
 }
 
 const RARITY: usize = 32;
@@ -81,6 +81,18 @@ const fn is_text(byte: u8) -> bool {
 const fn is_foreign(byte: u8) -> bool {
     matches!(byte, 0..=8 | 0x0b | 0x0e..=0x1a | 0x1c..=0x1f | 0x7f)
 }
+
+/// Whether `least` bytes or more are foreign to texts. What is compressed shows it before a third of it is read.
+fn has_foreign(bytes: &[u8], least: usize) -> bool {
+    let mut found = 0;
+    bytes.chunks(PIECE).any(|piece| {
+        found += count_foreign(piece);
+        found >= least
+    })
+}
+
+/// Bytes that are counted before it is asked whether they are enough.
+const PIECE: usize = 1024;
 
 /// How many bytes are foreign to texts: sixteen at a time, because uploads are long.
 fn count_foreign(bytes: &[u8]) -> usize {
@@ -133,6 +145,22 @@ mod tests {
         }
         for length in 0..=256 {
             assert_eq!(count_foreign(&all[..length]), all[..length].iter().filter(|byte| is_foreign(**byte)).count());
+        }
+    }
+
+    #[test]
+    fn enough_foreign_bytes_are_found_wherever_they_stand() {
+        for (before, foreign, after) in
+            [(0, 40, 3000), (3000, 40, 0), (1000, 40, 1000), (0, 0, 0), (0, 1, 0), (5000, 0, 1)]
+        {
+            let bytes = [vec![b'a'; before], vec![0; foreign], vec![b'a'; after]].concat();
+            for least in 0..50 {
+                assert_eq!(
+                    has_foreign(&bytes, least),
+                    least <= foreign && !bytes.is_empty(),
+                    "{before} {foreign} {least}"
+                );
+            }
         }
     }
 
