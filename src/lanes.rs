@@ -27,6 +27,12 @@ impl Lanes {
         Self(backend::equals(self.0, other.0))
     }
 
+    /// Of each byte as a number with a sign.
+    #[inline(always)]
+    pub(crate) fn is_positive(self) -> Self {
+        Self(backend::is_positive(self.0))
+    }
+
     #[inline(always)]
     pub(crate) fn and(self, other: Self) -> Self {
         Self(backend::and(self.0, other.0))
@@ -60,7 +66,7 @@ pub(crate) fn bits(flags: &[u8; 64]) -> u64 {
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod vector {
     use core::arch::wasm32::{
-        i8x16_eq, i8x16_splat, i8x16_swizzle, u8x16_bitmask, u8x16_shr, u64x2, v128, v128_and, v128_or,
+        i8x16_eq, i8x16_gt, i8x16_splat, i8x16_swizzle, u8x16_bitmask, u8x16_shr, u64x2, v128, v128_and, v128_or,
     };
 
     pub(super) type Sixteen = v128;
@@ -80,6 +86,11 @@ mod vector {
     #[inline(always)]
     pub(super) fn equals(one: Sixteen, other: Sixteen) -> Sixteen {
         i8x16_eq(one, other)
+    }
+
+    #[inline(always)]
+    pub(super) fn is_positive(bytes: Sixteen) -> Sixteen {
+        i8x16_gt(bytes, splat(0))
     }
 
     #[inline(always)]
@@ -128,6 +139,11 @@ mod scalar {
     #[inline(always)]
     pub(super) fn equals(one: Sixteen, other: Sixteen) -> Sixteen {
         both(one, other, |a, b| u8::from(a == b).wrapping_neg())
+    }
+
+    #[inline(always)]
+    pub(super) fn is_positive(bytes: Sixteen) -> Sixteen {
+        bytes.map(|byte| u8::from(byte.cast_signed() > 0).wrapping_neg())
     }
 
     #[inline(always)]

@@ -33,38 +33,56 @@ pub fn suspect(bytes: &[u8; SIZE], second: &[u8; SIZE]) -> u64 {
 
 #[inline(always)]
 fn suspect_sixteen(a: Lanes, b: Lanes) -> u64 {
-    let (is, capital) = (Lanes::splat, Lanes::splat(0x20));
-    let (lower, next) = (a.or(capital), b.or(capital));
     let kind = a.classify(&PLAIN_LOW, &PLAIN_HIGH);
-    // Space and marks have the highest bit.
+    // No other kind has the highest bit.
     let doubled = a.equals(b).and(kind);
-    let union = lower.equals(is(b'u')).and(next.equals(is(b'n')));
-    let file = a.equals(is(b'.')).and(next.equals(is(b'i')));
-    let history = a.equals(is(b'_')).and(next.equals(is(b'h')));
-    kind.equals(is(0)).or(doubled).or(union.or(file).or(history)).bits()
+    let completed = kind.and(b.classify(&SECOND_LOW, &SECOND_HIGH)).is_positive();
+    kind.equals(Lanes::splat(0)).or(doubled).or(completed).bits()
 }
 
-/// The kinds of plain bytes, by the lower and by the upper half of a byte: space and marks, digits, the first and the second
-/// half of the alphabet, the underscore.
-const PLAIN_LOW: [u8; 16] = [
-    0x80 | 1 | 4,
-    1 | 2 | 4,
-    1 | 2 | 4,
-    1 | 2 | 4,
-    1 | 2 | 4,
-    1 | 2 | 4,
-    1 | 2 | 4,
-    1 | 2 | 4,
-    1 | 2 | 4,
-    1 | 2 | 4,
-    2 | 4,
-    2,
-    0x80 | 2,
-    0x80 | 2,
-    0x80 | 2,
-    2 | 8,
-];
-const PLAIN_HIGH: [u8; 16] = [0, 0, 0x80, 1, 2, 4 | 8, 2, 4, 0, 0, 0, 0, 0, 0, 0, 0];
+/// Kinds of plain bytes: space and marks, digits, the first and the second half of the alphabet, the underscore.
+const MARK: u8 = 0x80;
+const DIGITS: u8 = 1;
+const LETTERS: u8 = 2;
+const MORE_LETTERS: u8 = 4;
+const UNDERSCORE: u8 = 8;
+/// Plain bytes that an attack may begin with, and what completes each: `un`, `.i` and `_h`.
+const UNION: u8 = 0x10;
+const FILE: u8 = 0x20;
+const HISTORY: u8 = 0x40;
+
+/// The kinds of a byte by its lower and by its upper half.
+const PLAIN_LOW: [u8; 16] = {
+    const ALL: u8 = DIGITS | LETTERS | MORE_LETTERS;
+    [
+        ALL & !LETTERS | MARK,
+        ALL,
+        ALL,
+        ALL,
+        ALL,
+        ALL | UNION,
+        ALL,
+        ALL,
+        ALL,
+        ALL,
+        LETTERS | MORE_LETTERS,
+        LETTERS,
+        LETTERS | MARK,
+        LETTERS | MARK,
+        LETTERS | MARK | FILE,
+        LETTERS | UNDERSCORE | HISTORY,
+    ]
+};
+const PLAIN_HIGH: [u8; 16] = {
+    const LATTER: u8 = MORE_LETTERS | UNION;
+    [0, 0, MARK | FILE, DIGITS, LETTERS, LATTER | UNDERSCORE | HISTORY, LETTERS, LATTER, 0, 0, 0, 0, 0, 0, 0, 0]
+};
+/// What a byte completes: `h`, `i` and `n` in either case.
+const SECOND_LOW: [u8; 16] = [0, 0, 0, 0, 0, 0, 0, 0, HISTORY, FILE, 0, 0, 0, 0, UNION, 0];
+const SECOND_HIGH: [u8; 16] = {
+    const ANY: u8 = UNION | FILE | HISTORY;
+    [0, 0, 0, 0, ANY, 0, ANY, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+};
 
 /// Whether [`super::scan`] finds nothing in `value`, in which no byte is marked, and none is a control character.
 #[inline]
