@@ -288,6 +288,11 @@ impl Method {
         matches!(self, Self::Oauth2 | Self::Service)
     }
 
+    /// Whether its credentials are a bearer token (RFC 6750).
+    pub const fn is_token(self) -> bool {
+        matches!(self, Self::Jwt | Self::Oauth2)
+    }
+
     /// The word for the identity header.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -8,10 +8,12 @@ use portcullis::jose::claims::ClaimPath;
 use portcullis::peer::spiffe;
 use portcullis_config::{self as config, ClaimValue, DenyEntry, Dictionary, Network, Owner};
 
-/// Compiles `deny` and `allow`, each with the path by which the configuration names it.
+/// Compiles `deny` and `allow`, each with the path by which the configuration names it. Bearers of tokens are
+/// told which scopes they lack in `realm`, if there is one.
 pub(super) fn compile(
     deny: (&[DenyEntry], &str),
     allow: (&[config::Condition], &str),
+    realm: Option<&str>,
     shared: &Shared,
     findings: &mut Findings,
 ) -> Authorize {
@@ -23,14 +25,31 @@ pub(super) fn compile(
             .except
             .as_ref()
             .map(|except| self::conditions(&Asked::of_condition(except), &format!("{path}.except"), shared, findings));
-        compiled.deny.push(Entry { rule: Rc::from(path), conditions, except: except.unwrap_or_default() });
+        compiled.deny.push(Entry {
+            rule: Rc::from(path),
+            conditions,
+            except: except.unwrap_or_default(),
+            challenge: None,
+        });
     }
     for (at, entry) in allow.0.iter().enumerate() {
         let path = format!("{}[{at}]", allow.1);
         let conditions = conditions(&Asked::of_condition(entry), &path, shared, findings);
-        compiled.allow.push(Entry { rule: Rc::from(path), conditions, except: Vec::new() });
+        let challenge = realm.and_then(|realm| challenge(realm, &entry.scopes));
+        compiled.allow.push(Entry { rule: Rc::from(path), conditions, except: Vec::new(), challenge });
     }
     compiled
+}
+
+/// What a bearer of a token is told who lacks `scopes` (RFC 6750 section 3.1); `None` where there are none, or one that is
+/// no scope of OAuth (RFC 6749 section 3.3).
+fn challenge(realm: &str, scopes: &[String]) -> Option<Rc<str>> {
+    let is_scope = |scope: &String| scope.bytes().all(|byte| matches!(byte, b'!' | b'#'..=b'[' | b']'..=b'~'));
+    let told = !scopes.is_empty() && scopes.iter().all(is_scope);
+    told.then(|| {
+        let scopes = scopes.join(" ");
+        Rc::from(format!("Bearer realm=\"{realm}\", error=\"insufficient_scope\", scope=\"{scopes}\""))
+    })
 }
 
 /// What `allow` and `deny` entries have in common.

@@ -60,5 +60,5 @@ pub(super) fn methods(config: &Config) -> Authenticate {
 /// Who may use the endpoint.
 pub(super) fn access(admin: &config::Admin, shared: &Shared, findings: &mut Findings) -> Authorize {
     let allowed = config::Condition { roles: admin.roles.clone(), ..config::Condition::default() };
-    access::compile((&[], ""), (&[allowed], "intrusion.admin.roles"), shared, findings)
+    access::compile((&[], ""), (&[allowed], "intrusion.admin.roles"), None, shared, findings)
 }

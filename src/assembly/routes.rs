@@ -273,7 +273,7 @@ impl Parts<'_> {
             Some(own) => (own, format!("{path}.allow")),
             None => (defaults.allow.as_deref().unwrap_or_default(), "defaults.allow".to_owned()),
         };
-        access::compile((deny, &deny_at), (allow, &allow_at), self.shared, findings)
+        access::compile((deny, &deny_at), (allow, &allow_at), Some(self.config.service.as_str()), self.shared, findings)
     }
 }
 

@@ -32,6 +32,8 @@ pub struct Entry {
     pub conditions: Vec<Condition>,
     /// When all of these hold the entry is not met; empty: no exception.
     pub except: Vec<Condition>,
+    /// `WWW-Authenticate` for a bearer of a token who meets everything but [`Condition::Scopes`] (RFC 6750 section 3.1).
+    pub challenge: Option<Rc<str>>,
 }
 
 /// One condition.
@@ -88,12 +90,14 @@ pub enum Principal {
 impl Check for Authorize {
     fn start(&self, exchange: &mut Exchange, _env: &mut Env<'_>) -> Step {
         if let Some(entry) = self.deny.iter().find(|entry| entry.is_met(exchange)) {
-            return Step::Deny(Denial::Forbidden { rule: entry.rule.clone() });
+            return Step::Deny(Denial::Forbidden { rule: entry.rule.clone(), challenge: None });
         }
         if self.allow.is_empty() || self.allow.iter().any(|entry| entry.is_met(exchange)) {
             return Step::Pass;
         }
-        Step::Deny(Denial::Forbidden { rule: self.allow_rule.clone() })
+        let challenge =
+            self.allow.iter().find(|entry| entry.lacks_scopes(exchange)).and_then(|entry| entry.challenge.clone());
+        Step::Deny(Denial::Forbidden { rule: self.allow_rule.clone(), challenge })
     }
 }
 
@@ -119,6 +123,15 @@ impl Entry {
     fn is_met(&self, exchange: &Exchange) -> bool {
         let met = |condition: &Condition| condition.holds(exchange);
         self.conditions.iter().all(met) && (self.except.is_empty() || !self.except.iter().all(met))
+    }
+}
+
+impl Entry {
+    /// Whether a token with its scopes, of the same caller, would meet it.
+    fn lacks_scopes(&self, exchange: &Exchange) -> bool {
+        let bears_token = exchange.caller.as_deref().is_some_and(|caller| caller.method.is_token());
+        let mut others = self.conditions.iter().filter(|condition| !matches!(condition, Condition::Scopes(_)));
+        self.challenge.is_some() && bears_token && others.all(|condition| condition.holds(exchange))
     }
 }
 

@@ -283,7 +283,7 @@ impl Words {
             Denial::Unauthenticated { .. } | Denial::Certificate(_) | Denial::Unavailable { .. } => true,
             Denial::UnverifiedCredentials { .. } => true,
             // Who calls is not known, and a rule may ask for it even where nothing had to be shown.
-            Denial::Forbidden { rule } => !self.by_address.contains(&**rule),
+            Denial::Forbidden { rule, .. } => !self.by_address.contains(&**rule),
             Denial::RateLimited { limit, .. } => {
                 said.undecided.is_some() || self.by_caller.iter().any(|name| **name == **limit)
             }

@@ -51,6 +51,8 @@ pub enum Denial {
     Forbidden {
         /// Which entry, as the configuration would name it.
         rule: Rc<str>,
+        /// `WWW-Authenticate` where the caller's token lacks nothing but scopes.
+        challenge: Option<Rc<str>>,
     },
     /// 403: a cookie is its only credential, and no page of ours sent it.
     CrossSite(CrossSite),
@@ -212,7 +214,7 @@ impl Denial {
     /// The rule that spoke, for events.
     pub fn rule(&self) -> &str {
         match self {
-            Self::Forbidden { rule } => rule,
+            Self::Forbidden { rule, .. } => rule,
             Self::Unmatched => "unmatched",
             Self::CrossSite(_) => "headers.csrf",
             Self::Injection(detection) => &detection.rule,

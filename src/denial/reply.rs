@@ -60,6 +60,9 @@ impl Denial {
             Self::Unauthenticated { reason, challenge } => {
                 headers.push(made("www-authenticate", challenge_for(*reason, challenge)));
             }
+            Self::Forbidden { challenge: Some(challenge), .. } => {
+                headers.push(made("www-authenticate", challenge.as_ref().to_owned()));
+            }
             Self::UnverifiedCredentials { retry_after } | Self::RateLimited { retry_after, .. } => {
                 headers.push(made("retry-after", retry_after.to_string()));
             }

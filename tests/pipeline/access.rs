@@ -103,6 +103,37 @@ routes:
     }
 }
 
+#[test]
+fn who_lacks_nothing_but_scopes_is_told_which() {
+    let mut gate = gate(
+        "
+routes:
+  - match: { path: /reports }
+    deny: [{ claims: { barred: true } }]
+    allow:
+      - { roles: [auditor], scopes: [reports.read] }
+      - { claims: { department: finance }, scopes: [reports.read, reports.write] }
+  - { match: { path: /write }, allow: [{ scopes: [write] }] }
+  - { match: { path: /strange }, allow: [{ scopes: ['a\"b'] }] }",
+    );
+    let both = "Bearer realm=\"user-service\", error=\"insufficient_scope\", scope=\"reports.read reports.write\"";
+    let one = "Bearer realm=\"user-service\", error=\"insufficient_scope\", scope=\"reports.read\"";
+    let cases = [
+        ("/reports", json!({ "department": "finance", "scope": "reports.read" }), Some(both)),
+        ("/reports", json!({ "department": "finance", "roles": ["auditor"] }), Some(one)),
+        ("/reports", json!({ "department": "law", "scope": "reports.read" }), None),
+        ("/reports", json!({ "department": "finance", "barred": true }), None),
+        ("/strange", json!({}), None),
+    ];
+    for (path, claims, expected) in cases {
+        let outcome = gate.send(get(path).bearer(&user(claims.clone())));
+        assert_eq!((outcome.status, outcome.response("www-authenticate")), (Some(403), expected), "{claims}");
+    }
+    // A signature has no scopes to ask for.
+    let outcome = gate.send(get("/write").signed("order-service"));
+    assert_eq!((outcome.status, outcome.response("www-authenticate")), (Some(403), None));
+}
+
 /// Numbers this long are one as floats, and tenants are numbered so.
 #[test]
 fn whole_numbers_in_claims_are_compared_exactly() {

@@ -104,7 +104,7 @@ impl TransformResponse {
     fn without_body(&self, status: u16, exchange: &Exchange) -> Step {
         match &self.owner {
             Some(owner) if !owner.spares(exchange) && owner.conceals(status, exchange) => {
-                Step::Deny(Denial::Forbidden { rule: owner.rule.clone() })
+                Step::Deny(Denial::Forbidden { rule: owner.rule.clone(), challenge: None })
             }
             _ => Step::Pass,
         }
@@ -113,7 +113,7 @@ impl TransformResponse {
     fn owned(&self, document: &Document<'_>, status: u16, exchange: &Exchange) -> Step {
         match &self.owner {
             Some(owner) if !owner.spares(exchange) && !owner.holds(document, status, exchange) => {
-                Step::Deny(Denial::Forbidden { rule: owner.rule.clone() })
+                Step::Deny(Denial::Forbidden { rule: owner.rule.clone(), challenge: None })
             }
             _ => Step::Pass,
         }
