@@ -24,7 +24,8 @@ type Step = fn(&[u8]) -> Option<Vec<u8>>;
 
 /// Calls `inspect` with `value` and then with each distinct decoding of it, as long as it returns true.
 ///
-/// Of a long value, with what all the decodings end with: a client could make each step cost.
+/// Of a long value, with what servers make of it that decode once more than they should, and with what each round ends with: a
+/// client could make every step cost.
 pub(super) fn each_view(value: &[u8], mut inspect: impl FnMut(&[u8]) -> bool) {
     if !inspect(value) {
         return;
@@ -33,28 +34,26 @@ pub(super) fn each_view(value: &[u8], mut inspect: impl FnMut(&[u8]) -> bool) {
     let mut left = MAX_VIEWS - 1;
     let mut view = Cow::Borrowed(value);
     let steps: [Step; 7] = [percent, entities, escapes, fold, base64_text, utf7, plus];
-    for _ in 0..DEPTH {
-        let mut changed = false;
+    for round in 0..DEPTH {
+        let (mut changed, mut unseen) = (false, false);
         if may_be_encoded(&view) {
-            for step in steps {
+            for (at, step) in steps.iter().enumerate() {
                 let Some(next) = step(&view) else { continue };
                 view = Cow::Owned(next);
-                changed = true;
-                if long {
+                (changed, unseen) = (true, true);
+                if long && (round, at) != (0, 0) {
                     continue;
                 }
                 if left == 0 || !inspect(&view) {
                     return;
                 }
                 left -= 1;
+                unseen = false;
             }
         }
-        if !changed {
+        if !changed || unseen && !inspect(&view) {
             break;
         }
-    }
-    if long && matches!(view, Cow::Owned(_)) {
-        inspect(&view);
     }
 }
 

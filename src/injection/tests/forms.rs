@@ -207,3 +207,19 @@ fn finds_lookups_of_names_and_of_urls() {
         assert_eq!(rule_of(value), None, "{value}");
     }
 }
+
+/// Servers that decode once more than they should do not decode everything.
+#[test]
+fn finds_what_a_further_decoding_hides_in_values_of_any_length() {
+    for length in [0, 3000] {
+        let text = "lorem ipsum ".repeat(length / 12);
+        for attack in [
+            // Behind the last decoding in a comment.
+            "&#47;* x%27 or %27a%27=%27a &#42;/",
+            "\\x2f* x%27 or %27a%27=%27a -- *\\x2f",
+            "&amp;#47;* x&#39; or &#39;a&#39;=&#39;a -- &amp;#42;/",
+        ] {
+            assert_eq!(rule_of(&(text.clone() + attack)), Some("sql-tautology"), "{length} {attack}");
+        }
+    }
+}
