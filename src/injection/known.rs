@@ -92,7 +92,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn is_harmless(known: &mut KnownHarmless, value: &[u8], classes: ClassSet) -> bool {
-        known.is_harmless(value, classes, &mut Effort::default())
+        known.is_harmless(value, classes, &mut Effort::default().with(value.len()))
     }
 
     const BROWSER: &[u8] = b"Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0";

@@ -173,12 +173,12 @@ pub fn scan(value: &[u8], classes: ClassSet) -> Option<Finding> {
 
 /// [`scan`] without the rules of `excluded`.
 pub fn scan_except(value: &[u8], classes: ClassSet, excluded: &RuleSet) -> Option<Finding> {
-    scan_within(value, classes, excluded, &mut Effort::default())
+    scan_within(value, classes, excluded, &mut Effort::default().with(value.len()))
 }
 
-/// The same of one value of several, which share `effort`: what exceeds it is a finding.
+/// The same of one value of several, which share `effort`, to which the value has [added](Effort::with) its own: what exceeds it
+/// is a finding.
 pub fn scan_within(value: &[u8], classes: ClassSet, excluded: &RuleSet, effort: &mut Effort) -> Option<Finding> {
-    effort.add(value.len());
     if classes.is_empty() || fast::is_harmless(value, classes) {
         return None;
     }
@@ -196,9 +196,7 @@ pub fn scan_within(value: &[u8], classes: ClassSet, excluded: &RuleSet, effort: 
 #[cfg(any(test, fuzzing))]
 pub fn scan_carefully(value: &[u8], classes: ClassSet) -> (Option<Finding>, usize) {
     let before = work::looks();
-    let mut effort = Effort::default();
-    effort.add(value.len());
-    let mut findings = Findings::new(classes, RuleSet::default(), effort);
+    let mut findings = Findings::new(classes, RuleSet::default(), Effort::default().with(value.len()));
     let mut room = sql::Room::default();
     decode::each_view(value, |view| {
         inspect(view, &mut room, &mut findings);

@@ -32,9 +32,15 @@ impl Effort {
         if other.spent >= self.spent { other } else { self }
     }
 
-    /// Adds what a value of `len` bytes may cost.
-    pub(super) const fn add(&mut self, len: usize) {
-        self.limit += RATE * len;
+    /// With what a value of `len` bytes may cost as well.
+    #[must_use]
+    pub const fn with(self, len: usize) -> Self {
+        Self { limit: self.limit + RATE * len, ..self }
+    }
+
+    /// Whether more has been spent than may be.
+    pub const fn is_exceeded(self) -> bool {
+        self.spent > self.limit
     }
 }
 
@@ -207,6 +213,7 @@ mod tests {
     }
 
     fn rule_within(value: &[u8], classes: ClassSet, excluded: &RuleSet, effort: &mut Effort) -> Option<&'static str> {
+        *effort = effort.with(value.len());
         scan_within(value, classes, excluded, effort).map(|finding| finding.rule)
     }
 

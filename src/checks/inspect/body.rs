@@ -431,7 +431,7 @@ mod tests {
                     let mut findings = Findings::default();
                     let item = Item { name, value, kind: Kind::Value, irregular: false };
                     let _ = inspector.item(Place::Body, item, &mut findings);
-                    let mut effort = crate::injection::Effort::default();
+                    let mut effort = crate::injection::Effort::default().with(value.len());
                     crate::injection::scan_within(value, both, &RuleSet::default(), &mut effort);
                     assert_eq!(findings.effort, effort, "{} {}", name.escape_ascii(), value.escape_ascii());
                 }

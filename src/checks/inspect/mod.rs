@@ -73,6 +73,13 @@ pub struct Findings {
 }
 
 impl Findings {
+    /// Notes what a first reading leaves of the effort where that is nothing: the value is not read to its end again.
+    const fn note_cost(&mut self, effort: Effort) {
+        if effort.is_exceeded() {
+            self.effort = effort;
+        }
+    }
+
     /// The check's word on what was found.
     pub fn step(self) -> Step {
         match (self.enforced, self.monitored) {
@@ -96,6 +103,7 @@ impl Inspector {
 
     /// Looks at one name or value. Breaks off when the request is to be refused.
     fn item(&self, place: Place, item: Item<'_>, findings: &mut Findings) -> ControlFlow<()> {
+        findings.effort = findings.effort.with(item.value.len());
         if !self.patterns.is_empty() {
             return self.suspect(place, item, None, findings);
         }
@@ -103,6 +111,7 @@ impl Inspector {
         let mut effort = findings.effort;
         // Most values are harmless in every respect: one look, and no more.
         let found = scan_within(item.value, wanted, &RuleSet::default(), &mut effort);
+        findings.note_cost(effort);
         let flow = match found {
             Some(found) => self.suspect(place, item, Some((wanted, found)), findings),
             None => ControlFlow::Continue(()),
@@ -119,11 +128,14 @@ impl Inspector {
         known: &mut KnownHarmless,
         findings: &mut Findings,
     ) -> ControlFlow<()> {
+        findings.effort = findings.effort.with(item.value.len());
         if !self.patterns.is_empty() {
             return self.suspect(place, item, None, findings);
         }
         let mut effort = findings.effort;
-        let flow = match known.is_harmless(item.value, self.wanted(findings), &mut effort) {
+        let harmless = known.is_harmless(item.value, self.wanted(findings), &mut effort);
+        findings.note_cost(effort);
+        let flow = match harmless {
             true => ControlFlow::Continue(()),
             false => self.suspect(place, item, None, findings),
         };
