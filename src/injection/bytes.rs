@@ -83,10 +83,10 @@ pub(super) fn next_of(one: u8, other: u8, text: &[u8]) -> Option<usize> {
     let near = u64::from_le_bytes(*near);
     // The lowest of the highest bits stands in the first byte that is the same.
     let same = |byte: u8| {
-        let differs = near ^ EACH * u64::from(byte);
+        let differs = near ^ (EACH * u64::from(byte));
         differs.wrapping_sub(EACH) & !differs
     };
-    let places = (same(one) | same(other)) & EACH * 0x80;
+    let places = (same(one) | same(other)) & (EACH * 0x80);
     if places != 0 {
         return Some(places.trailing_zeros() as usize / 8);
     }
