@@ -7,6 +7,9 @@ use vector as backend;
 #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
 use scalar as backend;
 
+/// Whether sixteen bytes are classified at once, and not one after the other.
+pub(crate) const CLASSIFY_FAST: bool = cfg!(all(target_arch = "wasm32", target_feature = "simd128"));
+
 /// Sixteen bytes, or sixteen answers of all bits or none.
 #[derive(Clone, Copy)]
 pub(crate) struct Lanes(backend::Sixteen);

@@ -52,12 +52,9 @@ pub(super) fn starts_at(text: &[u8], i: usize, lower: &[u8]) -> bool {
 }
 
 #[inline(never)]
-fn equals_at(text: &[u8], i: usize, lower: &[u8]) -> bool {
+pub(super) fn equals_at(text: &[u8], i: usize, lower: &[u8]) -> bool {
     look(lower.len());
-    match text.get(i..i.saturating_add(lower.len())) {
-        Some(part) => part.eq_ignore_ascii_case(lower),
-        None => false,
-    }
+    text.get(i..i.saturating_add(lower.len())).is_some_and(|part| part.eq_ignore_ascii_case(lower))
 }
 
 /// The first place at or after `i` where `lower` (in lower case) stands, in either case.
@@ -67,7 +64,7 @@ pub(super) fn find(text: &[u8], i: usize, lower: &[u8]) -> Option<usize> {
     let mut pos = i;
     loop {
         let rest = text.get(pos..)?;
-        let skipped = memchr::memchr2(first, first.to_ascii_uppercase(), rest);
+        let skipped = next_of(first, first.to_ascii_uppercase(), rest);
         // Vector instructions pass many bytes at a time.
         spend(skipped.unwrap_or(rest.len()) / 8);
         pos += skipped?;
@@ -78,105 +75,28 @@ pub(super) fn find(text: &[u8], i: usize, lower: &[u8]) -> Option<usize> {
     }
 }
 
+/// The first place of either in `text`: often near, where a look costs less than the call that finds what is far.
+#[inline]
+pub(super) fn next_of(one: u8, other: u8, text: &[u8]) -> Option<usize> {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let Some((near, far)) = text.split_first_chunk() else { return memchr::memchr2(one, other, text) };
+    let near = u64::from_le_bytes(*near);
+    // The lowest of the highest bits stands in the first byte that is the same.
+    let same = |byte: u8| {
+        let differs = near ^ (EACH * u64::from(byte));
+        differs.wrapping_sub(EACH) & !differs
+    };
+    let places = (same(one) | same(other)) & (EACH * 0x80);
+    if places != 0 {
+        return Some(places.trailing_zeros() as usize / 8);
+    }
+    memchr::memchr2(one, other, far).map(|place| 8 + place)
+}
+
 /// Whether `lower` (in lower case) stands anywhere in `text`, in either case.
 #[inline(never)]
 pub(super) fn contains(text: &[u8], lower: &[u8]) -> bool {
     find(text, 0, lower).is_some()
-}
-
-/// Strings to look for all at once, in lower case; at most 64.
-pub(super) struct Needles {
-    needles: &'static [&'static [u8]],
-    /// For each byte that begins a needle, by its sort, the sorts of those that follow it.
-    pairs: [u64; 64],
-    /// For each sort of byte in the first two places, which needles have it there: few are left to be compared.
-    places: [[u64; 64]; 2],
-}
-
-/// Sixty-four sorts of bytes: few are told apart from few others.
-#[inline]
-const fn sort(byte: u8) -> usize {
-    (byte & 63) as usize
-}
-
-/// The sort of the byte at `i` of `needle`, in lower case or in upper.
-#[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
-const fn in_case(needle: &[u8], i: usize, upper: usize) -> usize {
-    sort(if upper == 0 { needle[i] } else { needle[i].to_ascii_uppercase() })
-}
-
-impl Needles {
-    /// Prepares `needles`, evaluated by the compiler.
-    #[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
-    pub(super) const fn new(needles: &'static [&'static [u8]]) -> Self {
-        let (mut pairs, mut places) = ([0; 64], [[0; 64]; 2]);
-        let mut i = 0;
-        while i < needles.len() {
-            let mut case = 0;
-            while case < 4 {
-                let first = in_case(needles[i], 0, case & 1);
-                places[0][first] |= 1 << i;
-                let mut second = 0;
-                while second < 64 {
-                    if needles[i].len() == 1 || second == in_case(needles[i], 1, case >> 1) {
-                        pairs[first] |= 1 << second;
-                        places[1][second] |= 1 << i;
-                    }
-                    second += 1;
-                }
-                case += 1;
-            }
-            i += 1;
-        }
-        Self { needles, pairs, places }
-    }
-
-    /// Whether any of them may begin with these two bytes.
-    #[inline]
-    fn may_begin(&self, first: u8, second: u8) -> bool {
-        self.pairs.get(sort(first)).is_some_and(|seconds| seconds >> sort(second) & 1 != 0)
-    }
-
-    /// Those at `i` that `text` goes on with, but for what is `found` already.
-    #[inline(never)]
-    fn at(&self, text: &[u8], i: usize, found: u64) -> u64 {
-        let [first, second] = &self.places;
-        let in_place = |place: &[u64; 64], i: usize| place.get(sort(at(text, i))).copied().unwrap_or(0);
-        let mut candidates = in_place(first, i) & in_place(second, i + 1) & !found;
-        let mut here = 0;
-        while candidates != 0 {
-            let index = candidates.trailing_zeros();
-            candidates &= candidates - 1;
-            if self.needles.get(index as usize).is_some_and(|needle| equals_at(text, i, needle)) {
-                here |= 1 << index;
-            }
-        }
-        here
-    }
-
-    /// Which of them stand in `text`, in either case, or are `found` already: a bit for each, in their order.
-    #[inline(never)]
-    pub(super) fn found_in(&self, text: &[u8], mut found: u64) -> u64 {
-        let mut before = 0;
-        for (i, &byte) in text.iter().enumerate() {
-            if self.may_begin(before, byte) {
-                found |= self.at(text, i.saturating_sub(1), found);
-            }
-            before = byte;
-        }
-        found | self.at(text, text.len().saturating_sub(1), found)
-    }
-
-    /// Whether any of them stands in `text`.
-    pub(super) fn any_in(&self, text: &[u8]) -> bool {
-        (0..text.len()).any(|i| self.any_at(text, i))
-    }
-
-    /// Whether `text` begins with any of them.
-    #[inline]
-    pub(super) fn any_at(&self, text: &[u8], i: usize) -> bool {
-        self.may_begin(at(text, i), at(text, i + 1)) && self.at(text, i, 0) != 0
-    }
 }
 
 /// The first place at or after `i` that is not white space or another control character.
@@ -275,10 +195,14 @@ mod tests {
     }
 
     #[test]
-    fn needles_are_found_wherever_they_stand() {
-        static SOME: Needles = Needles::new(&[b"`", b"ex(", b"sam", b"same"]);
-        assert_eq!(SOME.found_in(b"a SAME", 0), 0b1100);
-        assert_eq!(SOME.found_in("é`é EX(".as_bytes(), 0), 0b11);
-        assert!(SOME.any_at(b"`", 0) && !SOME.any_at(b"sa", 0) && !SOME.any_in(b"s a m"));
+    fn the_next_of_two_is_found_wherever_it_stands() {
+        for len in 0..40 {
+            for place in 0..len {
+                let mut text = vec![b'.'; len];
+                text[place] = b'%';
+                assert_eq!(next_of(b'x', b'%', &text), Some(place));
+                assert_eq!(next_of(b'x', b'y', &text), None);
+            }
+        }
     }
 }

@@ -13,6 +13,7 @@ mod fast;
 mod html;
 mod known;
 mod ldap;
+mod needles;
 mod nosql;
 mod path;
 mod rules;

@@ -1,7 +1,8 @@
 //! File names that leave their place: steps upwards in every disguise, files of the system, wrappers that open files.
 
-use super::bytes::{Needles, at, contains, cut, from, is_word, starts_at};
+use super::bytes::{at, contains, cut, from, is_word, starts_at};
 use super::decode::OBSCURED;
+use super::needles::Needles;
 use super::rules::{Findings, Rule};
 use super::triggers::{Bytes, Trigger};
 use super::work::spend;

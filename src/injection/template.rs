@@ -1,6 +1,7 @@
 //! Template engines, expression languages and naming lookups: what runs between their delimiters.
 
-use super::bytes::{Needles, at, cut, find, from, skip_space, starts_at};
+use super::bytes::{at, cut, find, from, next_of, skip_space, starts_at};
+use super::needles::Needles;
 use super::rules::{Findings, Rule};
 use super::triggers::{Bytes, Trigger};
 use super::work::spend;
@@ -269,8 +270,7 @@ impl<'a> Template<'a> {
         let place = match self.colon {
             Some((since, place)) if since <= start && start <= place => place,
             _ => {
-                let place =
-                    memchr::memchr2(b':', b'}', from(self.view, start)).map_or(self.view.len(), |len| start + len);
+                let place = next_of(b':', b'}', from(self.view, start)).map_or(self.view.len(), |len| start + len);
                 spend((place - start) / 8);
                 self.colon = Some((start, place));
                 place

@@ -1,7 +1,8 @@
 //! What has been read of a page and is remembered, so that tags inside tags and signs of script do not cost their square.
 
 use super::super::LONG;
-use super::super::bytes::{Needles, at, cut, from, is_word};
+use super::super::bytes::{at, cut, from, is_word, next_of};
+use super::super::needles::Needles;
 use super::super::work::look;
 use super::TAG_REACH;
 use super::words::SINKS;
@@ -55,7 +56,7 @@ impl Attributes {
         let end = match self.end {
             Some((from, end)) if from <= start && start <= end => end,
             _ => {
-                let end = memchr::memchr(b'>', from(view, start)).map_or(view.len(), |len| start + len);
+                let end = next_of(b'>', b'>', from(view, start)).map_or(view.len(), |len| start + len);
                 self.end = Some((start, end));
                 end
             }

@@ -1,6 +1,7 @@
 //! Calls, tags and command lines that hand a command to a shell or an interpreter.
 
-use super::super::bytes::{Needles, at, contains, cut, from, is_word, skip_space, starts_at};
+use super::super::bytes::{at, contains, cut, from, is_word, skip_space, starts_at};
+use super::super::needles::Needles;
 use super::super::rules::{Findings, Rule};
 use super::super::work::spend;
 use super::Passed;

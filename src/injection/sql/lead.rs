@@ -114,6 +114,29 @@ impl Lead {
         (is, wants)
     }
 
+    /// What is known of a token by its code.
+    #[inline]
+    pub(super) fn of_code(code: u8) -> Self {
+        match code.checked_sub(codes::WORDS) {
+            Some(word) => WORD_LEADS.get(usize::from(word)).copied().unwrap_or(Self(0)),
+            None => first_of(code),
+        }
+    }
+
+    /// The same behind a token that wants this: a name or a number by itself is no condition yet.
+    #[inline]
+    pub(super) const fn behind(self, wanted: u32) -> Self {
+        if wanted & next::CONDITION == 0 {
+            self
+        } else if self.is() & next::NAME != 0 {
+            self.wanting(next::BEHIND_NAME)
+        } else if self.is() & next::NUMBER != 0 {
+            self.wanting(next::BEHIND_NUMBER)
+        } else {
+            self
+        }
+    }
+
     /// The same, where this must follow.
     pub(super) const fn wanting(self, wants: u32) -> Self {
         Self(self.0 & !0xFFFF_F000 | (wants as u64) << 12)
@@ -165,7 +188,7 @@ pub(super) mod role {
     pub(in super::super) const LAST_QUOTE: u8 = QUOTE + 2;
 }
 
-/// What the first byte of a token says.
+/// What the first byte of a token says, or its code.
 static FIRST: [Lead; 256] = firsts();
 
 #[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
@@ -175,11 +198,15 @@ const fn firsts() -> [Lead; 256] {
     while i < 256 {
         let byte = i as u8;
         let (role, kind) = match byte {
+            // Codes of tokens that no single byte begins.
+            codes::DASHES => (role::BLANK, Kind::Dashes),
+            codes::OPEN_COMMENT => (role::BLANK, Kind::OpenComment),
             0..=b' ' => (role::BLANK, Kind::End),
             b'/' | b'*' | b'-' => (role::COMMENT, Kind::Arith(byte)),
             b'#' => (role::HASH, Kind::Hash),
             b'!' => (role::BANG, Kind::Bang),
-            0xA0 | b'@' => (role::MORE, Kind::Other(byte)),
+            codes::VARIABLE => (role::MORE, Kind::Variable),
+            0xA0 => (role::MORE, Kind::Other(byte)),
             b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0x80.. => (role::WORD, Kind::Word(Word::Name)),
             b'0'..=b'9' => (role::NUMBER, Kind::Number),
             b'\'' | b'"' | b'`' => (role::QUOTE + quote_slot(byte) as u8, Kind::Quote(byte)),

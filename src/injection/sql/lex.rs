@@ -3,7 +3,7 @@
 //! Most tokens cannot begin an attack with the one that follows them; the tables of [`super::lead`] say so while they are
 //! cut, so that the grammar is asked about the rest alone.
 
-use super::super::bytes::{at, bitmap, find, from};
+use super::super::bytes::{at, bitmap, find, from, next_of};
 use super::super::work::look;
 use super::lead::{Lead, WORD_LEADS, first_of, next, role};
 use super::token::{Cut, Kind, Room, Token, codes};
@@ -156,9 +156,14 @@ pub(super) fn last_line(text: &[u8]) -> usize {
 #[inline]
 fn note(leads: &mut [u16], led: &mut usize, count: usize, wanted: u32) {
     if let Some(slot) = leads.get_mut(*led) {
-        *slot = place(count - 1 - usize::from(wanted & next::BEHIND != 0));
+        *slot = lead_place(count, wanted);
     }
     *led += 1;
+}
+
+/// The place of the token that leads somewhere, if the one before `count` wants this.
+pub(super) const fn lead_place(count: usize, wanted: u32) -> u16 {
+    place(count - 1 - (wanted & next::BEHIND != 0) as usize)
 }
 
 /// Whether a comment begins or ends with these.
@@ -260,7 +265,7 @@ impl Space {
         if pos >= self.last_line {
             return None;
         }
-        memchr::memchr(b'\n', from(text, pos)).map(|len| pos + len)
+        next_of(b'\n', b'\n', from(text, pos)).map(|len| pos + len)
     }
 }
 

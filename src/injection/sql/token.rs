@@ -7,7 +7,7 @@ use super::super::bytes::{cut, from};
 use super::super::work::spend;
 use super::comments;
 use super::grammar::{LINKS, Link};
-use super::lead::quote_slot;
+use super::lead::{Lead, quote_slot};
 use super::lex;
 use super::words::Word;
 use std::cell::Cell;
@@ -127,6 +127,13 @@ impl Token {
     pub(super) fn kind(self) -> Kind {
         let [code, ..] = self.0.to_le_bytes();
         KINDS.get(usize::from(code)).copied().unwrap_or(Kind::End)
+    }
+
+    /// What is known of it by its kind.
+    #[inline]
+    pub(super) fn lead(self) -> Lead {
+        let [code, ..] = self.0.to_le_bytes();
+        Lead::of_code(code)
     }
 
     pub(super) const fn start(self) -> usize {
