@@ -3,6 +3,7 @@
 use super::super::bytes::{at, from, is_word};
 use super::super::rules::{Findings, Rule};
 use super::Inspection;
+use super::lead::next;
 use super::token::{Kind, NO_TWIN};
 use super::words::Word;
 
@@ -39,9 +40,9 @@ const MAX_BEFORE: usize = 16;
 
 impl Inspection<'_> {
     /// A quote that may close the value's string.
-    pub(super) fn quote(&self, i: usize, findings: &mut Findings) {
+    #[inline]
+    pub(super) fn quote(&self, i: usize, quote: u8, findings: &mut Findings) {
         let tokens = &self.tokens;
-        let Kind::Quote(quote) = tokens.kind(i) else { return };
         // What is reported leads to a comment, to a string that nothing closes or to a query.
         let leads = match tokens.kind(i + 1) {
             Kind::Close | Kind::Word(Word::Select) => true,
@@ -59,34 +60,11 @@ impl Inspection<'_> {
                     tokens.before(i),
                     Kind::Compare | Kind::Open | Kind::Comma | Kind::Other(b'[' | b'{' | b':')
                 ));
-        let mut j = i + 1;
-        while matches!(tokens.kind(j), Kind::Close)
-            || j == i + 1 && tokens.kind(j) == Kind::Quote(quote) && tokens.at(j).twin() == NO_TWIN
-        {
-            j += 1;
-        }
+        let ended = tokens.kind(i + 1) == Kind::Quote(quote) && tokens.at(i + 1).twin() == NO_TWIN;
+        let j = tokens.after_brackets(i + 1 + usize::from(ended));
         // Only these lead anywhere.
-        if !matches!(
-            tokens.kind(j),
-            Kind::Dashes
-                | Kind::Hash
-                | Kind::OpenComment
-                | Kind::Semicolon
-                | Kind::Close
-                | Kind::Compare
-                | Kind::Logic(_)
-                | Kind::Arith(_)
-                | Kind::Word(
-                    Word::Select
-                        | Word::Not
-                        | Word::Match
-                        | Word::In
-                        | Word::Between
-                        | Word::Is
-                        | Word::Logic
-                        | Word::Arith
-                )
-        ) {
+        let sets = tokens.sets(j);
+        if sets & next::CLOSED & !next::QUOTE == 0 {
             return;
         }
         if self.is_quoted_mark(i) || i >= 2 && self.is_quoted_mark(i - 2) {
@@ -103,12 +81,15 @@ impl Inspection<'_> {
             findings.report(Rule::SqlComment);
             return;
         }
-        let quoted = tokens.kind(j + 1) == Kind::Quote(quote) && !tokens.at(j + 1).spaced();
-        if !opening && !quoted && !token.odd() && tokens.word(j) == Some(Word::Select) && self.whole_select(j, false) {
-            findings.report(Rule::SqlSubquery);
+        if sets & next::SELECT != 0 && !opening && !token.odd() {
+            let quoted = tokens.kind(j + 1) == Kind::Quote(quote) && !tokens.at(j + 1).spaced();
+            if !quoted && self.whole_select(j, false) {
+                findings.report(Rule::SqlSubquery);
+            }
         }
-        // What is reported leads to a comment, or to a string that nothing closes.
-        if !tokens.comments_follow(j) && (opening || !tokens.opens_soon(i, quote)) {
+        // What is reported has an operator and leads to a comment, or to a string that nothing closes.
+        let operates = sets & (next::COMPARE | next::LOGIC | next::SIGN | next::ARITH | next::OPERATOR) != 0;
+        if !operates || !tokens.comments_follow(j) && (opening || !tokens.opens_soon(i, quote)) {
             return;
         }
         let chain = tokens.chain(j);
@@ -142,12 +123,20 @@ impl Inspection<'_> {
     /// it closes a string and opens another.
     pub(super) fn is_quoted_mark(&self, i: usize) -> bool {
         let tokens = &self.tokens;
-        let marked = matches!(tokens.kind(i + 1), Kind::Compare | Kind::Arith(_) | Kind::Logic(_))
-            && matches!(tokens.kind(i), Kind::Quote(_))
-            && tokens.kind(i + 2) == tokens.kind(i)
+        // Most quotes have none of their kind behind the next token.
+        tokens.code(i) == tokens.code(i + 2)
+            && tokens.sets(i) & next::QUOTE != 0
+            && tokens.sets(i + 1) & (next::COMPARE | next::SIGN | next::ARITH | next::LOGIC) != 0
             && !tokens.at(i + 1).spaced()
-            && !tokens.at(i + 2).spaced();
-        if !marked || tokens.commented_out(i + 3) {
+            && !tokens.at(i + 2).spaced()
+            && self.is_mark_alone(i)
+    }
+
+    /// Whether the operator in quotes at `i` stands where a program or a text would name it.
+    #[inline(never)]
+    fn is_mark_alone(&self, i: usize) -> bool {
+        let tokens = &self.tokens;
+        if tokens.commented_out(i + 3) {
             return false;
         }
         let (text, start, end) = (tokens.text, tokens.at(i).start(), tokens.at(i + 2).end());
