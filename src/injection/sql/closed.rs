@@ -33,6 +33,8 @@ const STATEMENTS: [&[u8]; 23] = [
     b"with",
     b"load",
 ];
+/// Operators of one token, by the sets that they are of.
+const OPERATORS: u32 = next::COMPARE | next::LOGIC | next::SIGN | next::ARITH;
 /// The most bytes between the quote that closes a string and the comment that ends the value.
 const MAX_REST: usize = 1024;
 /// The most tokens before the semicolon behind which another statement stands.
@@ -64,7 +66,7 @@ impl Inspection<'_> {
         let j = tokens.after_brackets(i + 1 + usize::from(ended));
         // Only these lead anywhere.
         let sets = tokens.sets(j);
-        if sets & next::CLOSED & !next::QUOTE == 0 {
+        if sets & next::CLOSED & !next::QUOTE == 0 || sets & OPERATORS != 0 && self.ends_at_once(j + 1) {
             return;
         }
         if self.is_quoted_mark(i) || i >= 2 && self.is_quoted_mark(i - 2) {
@@ -88,7 +90,7 @@ impl Inspection<'_> {
             }
         }
         // What is reported has an operator and leads to a comment, or to a string that nothing closes.
-        let operates = sets & (next::COMPARE | next::LOGIC | next::SIGN | next::ARITH | next::OPERATOR) != 0;
+        let operates = sets & (OPERATORS | next::OPERATOR) != 0;
         if !operates || !tokens.comments_follow(j) && (opening || !tokens.opens_soon(i, quote)) {
             return;
         }
@@ -119,6 +121,16 @@ impl Inspection<'_> {
         }
     }
 
+    /// Whether the operand at `i` is a bare name or number behind which no chain goes on and nothing is commented out, as in
+    /// the text and the next tag behind an attribute: `">text</a>`.
+    #[inline]
+    fn ends_at_once(&self, i: usize) -> bool {
+        let behind = |i: usize| self.tokens.sets(i);
+        behind(i) & (next::NAME | next::NUMBER) != 0
+            && (behind(i + 1) & (OPERATORS | next::BEHIND_NAME) == 0
+                || behind(i + 1) & next::COMPARE != 0 && behind(i + 2) & next::ARITH != 0)
+    }
+
     /// Whether the quote at `i` begins an operator in quotes, as text and programs name one: `'+' or '-'`, `b'/'`. By itself
     /// it closes a string and opens another.
     pub(super) fn is_quoted_mark(&self, i: usize) -> bool {
@@ -126,7 +138,7 @@ impl Inspection<'_> {
         // Most quotes have none of their kind behind the next token.
         tokens.code(i) == tokens.code(i + 2)
             && tokens.sets(i) & next::QUOTE != 0
-            && tokens.sets(i + 1) & (next::COMPARE | next::SIGN | next::ARITH | next::LOGIC) != 0
+            && tokens.sets(i + 1) & OPERATORS != 0
             && !tokens.at(i + 1).spaced()
             && !tokens.at(i + 2).spaced()
             && self.is_mark_alone(i)
