@@ -15,7 +15,7 @@ pub(super) struct Needles {
 /// How many bytes tell whether any needle may begin at the first sixteen of them.
 const WINDOW: usize = 18;
 /// Shorter texts are read sooner byte by byte.
-const LONG: usize = 48;
+const LONG: usize = 64;
 
 /// Sixty-four sorts of bytes: no letter is of the sort of a digit or of most marks, and the case makes no difference.
 #[inline]

@@ -3,6 +3,7 @@
 use super::super::bytes::{at, from, is_word};
 use super::super::rules::{Findings, Rule};
 use super::Inspection;
+use super::lead::next;
 use super::token::{Kind, NO_TWIN};
 use super::words::Word;
 
@@ -32,6 +33,8 @@ const STATEMENTS: [&[u8]; 23] = [
     b"with",
     b"load",
 ];
+/// Operators of one token, by the sets that they are of.
+const OPERATORS: u32 = next::COMPARE | next::LOGIC | next::SIGN | next::ARITH;
 /// The most bytes between the quote that closes a string and the comment that ends the value.
 const MAX_REST: usize = 1024;
 /// The most tokens before the semicolon behind which another statement stands.
@@ -39,9 +42,9 @@ const MAX_BEFORE: usize = 16;
 
 impl Inspection<'_> {
     /// A quote that may close the value's string.
-    pub(super) fn quote(&self, i: usize, findings: &mut Findings) {
+    #[inline]
+    pub(super) fn quote(&self, i: usize, quote: u8, findings: &mut Findings) {
         let tokens = &self.tokens;
-        let Kind::Quote(quote) = tokens.kind(i) else { return };
         // What is reported leads to a comment, to a string that nothing closes or to a query.
         let leads = match tokens.kind(i + 1) {
             Kind::Close | Kind::Word(Word::Select) => true,
@@ -59,34 +62,11 @@ impl Inspection<'_> {
                     tokens.before(i),
                     Kind::Compare | Kind::Open | Kind::Comma | Kind::Other(b'[' | b'{' | b':')
                 ));
-        let mut j = i + 1;
-        while matches!(tokens.kind(j), Kind::Close)
-            || j == i + 1 && tokens.kind(j) == Kind::Quote(quote) && tokens.at(j).twin() == NO_TWIN
-        {
-            j += 1;
-        }
+        let ended = tokens.kind(i + 1) == Kind::Quote(quote) && tokens.at(i + 1).twin() == NO_TWIN;
+        let j = tokens.after_brackets(i + 1 + usize::from(ended));
         // Only these lead anywhere.
-        if !matches!(
-            tokens.kind(j),
-            Kind::Dashes
-                | Kind::Hash
-                | Kind::OpenComment
-                | Kind::Semicolon
-                | Kind::Close
-                | Kind::Compare
-                | Kind::Logic(_)
-                | Kind::Arith(_)
-                | Kind::Word(
-                    Word::Select
-                        | Word::Not
-                        | Word::Match
-                        | Word::In
-                        | Word::Between
-                        | Word::Is
-                        | Word::Logic
-                        | Word::Arith
-                )
-        ) {
+        let sets = tokens.sets(j);
+        if sets & next::CLOSED & !next::QUOTE == 0 || sets & OPERATORS != 0 && self.ends_at_once(j + 1) {
             return;
         }
         if self.is_quoted_mark(i) || i >= 2 && self.is_quoted_mark(i - 2) {
@@ -103,12 +83,15 @@ impl Inspection<'_> {
             findings.report(Rule::SqlComment);
             return;
         }
-        let quoted = tokens.kind(j + 1) == Kind::Quote(quote) && !tokens.at(j + 1).spaced();
-        if !opening && !quoted && !token.odd() && tokens.word(j) == Some(Word::Select) && self.whole_select(j, false) {
-            findings.report(Rule::SqlSubquery);
+        if sets & next::SELECT != 0 && !opening && !token.odd() {
+            let quoted = tokens.kind(j + 1) == Kind::Quote(quote) && !tokens.at(j + 1).spaced();
+            if !quoted && self.whole_select(j, false) {
+                findings.report(Rule::SqlSubquery);
+            }
         }
-        // What is reported leads to a comment, or to a string that nothing closes.
-        if !tokens.comments_follow(j) && (opening || !tokens.opens_soon(i, quote)) {
+        // What is reported has an operator and leads to a comment, or to a string that nothing closes.
+        let operates = sets & (OPERATORS | next::OPERATOR) != 0;
+        if !operates || !tokens.comments_follow(j) && (opening || !tokens.opens_soon(i, quote)) {
             return;
         }
         let chain = tokens.chain(j);
@@ -138,16 +121,34 @@ impl Inspection<'_> {
         }
     }
 
+    /// Whether the operand at `i` is a bare name or number behind which no chain goes on and nothing is commented out, as in
+    /// the text and the next tag behind an attribute: `">text</a>`.
+    #[inline]
+    fn ends_at_once(&self, i: usize) -> bool {
+        let behind = |i: usize| self.tokens.sets(i);
+        behind(i) & (next::NAME | next::NUMBER) != 0
+            && (behind(i + 1) & (OPERATORS | next::BEHIND_NAME) == 0
+                || behind(i + 1) & next::COMPARE != 0 && behind(i + 2) & next::ARITH != 0)
+    }
+
     /// Whether the quote at `i` begins an operator in quotes, as text and programs name one: `'+' or '-'`, `b'/'`. By itself
     /// it closes a string and opens another.
     pub(super) fn is_quoted_mark(&self, i: usize) -> bool {
         let tokens = &self.tokens;
-        let marked = matches!(tokens.kind(i + 1), Kind::Compare | Kind::Arith(_) | Kind::Logic(_))
-            && matches!(tokens.kind(i), Kind::Quote(_))
-            && tokens.kind(i + 2) == tokens.kind(i)
+        // Most quotes have none of their kind behind the next token.
+        tokens.code(i) == tokens.code(i + 2)
+            && tokens.sets(i) & next::QUOTE != 0
+            && tokens.sets(i + 1) & OPERATORS != 0
             && !tokens.at(i + 1).spaced()
-            && !tokens.at(i + 2).spaced();
-        if !marked || tokens.commented_out(i + 3) {
+            && !tokens.at(i + 2).spaced()
+            && self.is_mark_alone(i)
+    }
+
+    /// Whether the operator in quotes at `i` stands where a program or a text would name it.
+    #[inline(never)]
+    fn is_mark_alone(&self, i: usize) -> bool {
+        let tokens = &self.tokens;
+        if tokens.commented_out(i + 3) {
             return false;
         }
         let (text, start, end) = (tokens.text, tokens.at(i).start(), tokens.at(i + 2).end());

@@ -159,7 +159,7 @@ mod tests {
             let cut = lex::cut(text.as_bytes(), false, &mut room);
             let left = leave_out(text.as_bytes(), cut, &mut room);
             let without = lex::cut(text.as_bytes(), true, &mut other);
-            let comments = [2 * before, 2 * before + 15 * NEAR];
+            let comments = [2 * before, 2 * before + 15 * NEAR, 5 * before + 15 * NEAR + 1];
             let near = |lead: &u16| {
                 comments.iter().any(|&at| usize::from(*lead) + NEAR >= at && usize::from(*lead) < at + NEAR)
             };

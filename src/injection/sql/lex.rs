@@ -112,6 +112,7 @@ pub(super) fn cut(text: &[u8], line_comments: bool, room: &mut Room) -> Cut {
             }
             role::DOT if !at(text, end).is_ascii_digit() => {}
             role::COMMENT if !makes_comment(byte, at(text, end)) => {}
+            role::MORE if byte == b'@' && is_nameless(at(text, end)) => {}
             _ => match space.or_token(text, start) {
                 Unusual::Space { after, commented } => {
                     flags |= Token::SPACED | if commented { Token::COMMENTED } else { 0 };
@@ -307,6 +308,12 @@ const fn is_name(byte: u8) -> bool {
     let letter = (byte | 0x20).wrapping_sub(b'a') <= 25;
     let other = (byte.wrapping_sub(b'0') <= 9) | (byte == b'_') | (byte == b'$') | (byte >= 0x80);
     (letter | other) & (byte != NO_BREAK)
+}
+
+/// Whether the variable that goes on with `byte` has neither a name nor another `@`.
+#[inline]
+const fn is_nameless(byte: u8) -> bool {
+    !is_name(byte) & (byte != NO_BREAK) & (byte != b'@')
 }
 
 /// Whether a byte is one of a name.

@@ -76,7 +76,7 @@ impl Inspection<'_> {
         }
         for i in self.tokens.leads().iter().map(|&i| usize::from(i)) {
             match self.tokens.kind(i) {
-                Kind::Quote(_) => self.quote(i, findings),
+                Kind::Quote(quote) => self.quote(i, quote, findings),
                 Kind::Semicolon => self.statement(i + 1, true, findings),
                 Kind::Logic(_) | Kind::Word(Word::Logic | Word::Where | Word::Having) => self.condition(i, findings),
                 Kind::Close => self.bracket(i, findings),

@@ -125,15 +125,18 @@ impl Token {
 
     #[inline]
     pub(super) fn kind(self) -> Kind {
-        let [code, ..] = self.0.to_le_bytes();
-        KINDS.get(usize::from(code)).copied().unwrap_or(Kind::End)
+        KINDS.get(usize::from(self.code())).copied().unwrap_or(Kind::End)
+    }
+
+    #[inline]
+    const fn code(self) -> u8 {
+        self.0 as u8
     }
 
     /// What is known of it by its kind.
     #[inline]
     pub(super) fn lead(self) -> Lead {
-        let [code, ..] = self.0.to_le_bytes();
-        Lead::of_code(code)
+        Lead::of_code(self.code())
     }
 
     pub(super) const fn start(self) -> usize {
@@ -300,6 +303,20 @@ impl<'a> Tokens<'a> {
     pub(super) fn kind(&self, i: usize) -> Kind {
         spend(LOOK);
         self.tokens.get(i).map_or(Kind::End, |token| token.kind())
+    }
+
+    /// The code of the token at `i`, or NUL past the last.
+    #[inline]
+    pub(super) fn code(&self, i: usize) -> u8 {
+        spend(LOOK);
+        self.tokens.get(i).map_or(0, |token| token.code())
+    }
+
+    /// The sets of [`next`](super::lead::next) that the token at `i` is of; of none past the last.
+    #[inline]
+    pub(super) fn sets(&self, i: usize) -> u32 {
+        spend(LOOK);
+        self.tokens.get(i).map_or(0, |token| token.lead().is())
     }
 
     /// The token before `i`; an `End` before the first.
