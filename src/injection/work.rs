@@ -9,7 +9,7 @@ use std::cell::Cell;
 /// The looks that a request may cost before any of its bytes, and what each byte of its values adds: more than twice what the
 /// dearest harmless text known needs, see `benches/README.md`.
 const ALLOWANCE: usize = 256 << 10;
-const RATE: usize = 21;
+const RATE: usize = 19;
 
 /// What the values of one request may cost together, and what they have cost: at most [`ALLOWANCE`] looks and [`RATE`] for each
 /// byte, and what one more mark leads to.

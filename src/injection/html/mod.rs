@@ -20,9 +20,9 @@ const SET_REACH: usize = 64;
 /// The most bytes that close a tag at the beginning of a value.
 const MAX_CLOSED: usize = 8;
 /// What a tag costs with the signs of its attributes, a declaration, the name of an attribute or of a scheme, and a URL of data.
-const MARKUP: usize = 28;
+const MARKUP: usize = 22;
 const DECLARATION: usize = 64;
-const NAME: usize = 8;
+const NAME: usize = 5;
 const DATA: usize = 96;
 /// What a URL costs that runs script.
 const SCRIPT: usize = 96;
