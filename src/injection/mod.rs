@@ -227,6 +227,7 @@ fn inspect(view: &[u8], room: &mut sql::Room, findings: &mut Findings) {
 #[inline]
 fn walk(view: &[u8], everywhere: bool, findings: &mut Findings) {
     let wanted = TRIGGERS.of(findings.wanted());
+    let usual = wanted & !USUAL == 0;
     let mut readers = Readers {
         view,
         page: html::Page::new(view),
@@ -235,7 +236,7 @@ fn walk(view: &[u8], everywhere: bool, findings: &mut Findings) {
         template: template::Template::new(view),
     };
     for (block, marks) in view.chunks(64).enumerate() {
-        let mut left = bytes::bits(marks, may_be_mark);
+        let mut left = if usual { bytes::bits(marks, is_usual_mark) } else { bytes::bits(marks, may_be_mark) };
         while left != 0 {
             let i = block * 64 + left.trailing_zeros() as usize;
             left &= left - 1;
@@ -287,6 +288,21 @@ const fn may_be_mark(byte: u8) -> bool {
     !text | (byte == b'j')
 }
 
+/// Whether any of the usual classes looks around at `byte`. Without a branch.
+#[inline]
+fn is_usual_mark(byte: u8) -> bool {
+    let within = |first: u8, last: u8| byte.wrapping_sub(first) <= last - first;
+    let ranges = within(b':', b'>') | within(b'.', b'0') | within(b'{', b'|') | within(b'#', b'$');
+    let brackets = (byte == b'(') | (byte == b'[') | (byte == b'&') | (byte == b'`');
+    ranges | brackets | (byte == b'j') | (byte == b'\n') | (byte == decode::OBSCURED)
+}
+
+/// The triggers of the usual classes.
+const USUAL: u32 = TABLES.of_class(Class::Xss)
+    | TABLES.of_class(Class::Path)
+    | TABLES.of_class(Class::Command)
+    | TABLES.of_class(Class::Template);
+
 /// Those that read a view from mark to mark.
 struct Readers<'a> {
     view: &'a [u8],
@@ -315,7 +331,7 @@ impl Readers<'_> {
         if fired & TEMPLATE != 0 {
             self.template.read(i, byte, findings);
         }
-        if fired & !(XSS | PATH | COMMAND | TEMPLATE) != 0 {
+        if fired & !USUAL != 0 {
             self.read_others(i, fired, findings);
         }
     }

@@ -14,7 +14,7 @@ pub(super) struct Needles {
 
 /// How many bytes tell whether any needle may begin at the first sixteen of them.
 const WINDOW: usize = 18;
-/// Shorter texts are read sooner byte by byte.
+/// A text that is long enough to be read by windows even for many needles.
 const LONG: usize = 64;
 
 /// Sixty-four sorts of bytes: no letter is of the sort of a digit or of most marks, and the case makes no difference.
@@ -98,15 +98,6 @@ impl Needles {
 
     /// Which of them stand in `text` or are `found` already; where one is `enough`, no more than the first.
     #[inline]
-    fn look(&self, text: &[u8], found: u64, enough: bool) -> u64 {
-        if lanes::CLASSIFY_FAST && text.len() >= LONG {
-            self.look_by_windows(text, found, enough)
-        } else {
-            self.look_by_pairs(text, found, enough)
-        }
-    }
-
-    #[inline]
     fn look_by_windows(&self, text: &[u8], mut found: u64, enough: bool) -> u64 {
         let last = text.len().saturating_sub(WINDOW);
         let mut start = 0;
@@ -127,6 +118,7 @@ impl Needles {
         }
     }
 
+    /// The same by two bytes after the other.
     #[inline]
     fn look_by_pairs(&self, text: &[u8], mut found: u64, enough: bool) -> u64 {
         let mut before = sort(0);
@@ -147,13 +139,28 @@ impl Needles {
     /// Which of them stand in `text`, in either case, or are `found` already: a bit for each, in their order.
     #[inline(never)]
     pub(super) fn found_in(&self, text: &[u8], found: u64) -> u64 {
-        self.look(text, found, false)
+        if lanes::CLASSIFY_FAST && text.len() >= WINDOW {
+            self.look_by_windows(text, found, false)
+        } else {
+            self.look_by_pairs(text, found, false)
+        }
     }
 
     /// Whether any of them stands in `text`.
     #[inline(never)]
     pub(super) fn any_in(&self, text: &[u8]) -> bool {
-        self.look(text, 0, true) != 0
+        // Those that are looked for alike are many, so that a window tells little of a short text.
+        if lanes::CLASSIFY_FAST && text.len() >= LONG {
+            self.look_by_windows(text, 0, true) != 0
+        } else {
+            self.look_by_pairs(text, 0, true) != 0
+        }
+    }
+
+    /// The length of the longest.
+    #[cfg(test)]
+    pub(super) fn longest(&self) -> usize {
+        self.needles.iter().map(|needle| needle.len()).max().unwrap_or(0)
     }
 
     /// Whether `text` goes on with any of them at `i`.

@@ -20,6 +20,7 @@ fn assert_found(class: Class, values: &[&str]) {
 fn every_byte_that_a_class_looks_around_at_is_a_mark() {
     for byte in 0..=255 {
         assert!(may_be_mark(byte) || TRIGGERS.at(byte, u32::MAX) == 0, "{}", byte.escape_ascii());
+        assert_eq!(is_usual_mark(byte), TRIGGERS.at(byte, USUAL) != 0, "{}", byte.escape_ascii());
     }
 }
 

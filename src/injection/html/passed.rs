@@ -33,6 +33,8 @@ static SIGNS: Needles = Needles::new(&[
     b"@im\\port",
     b"ession(",
 ]);
+/// The length of the longest of them.
+const MAX_SIGN: usize = 16;
 pub(super) const META: u64 = 0b1_1111;
 pub(super) const HREF: u64 = 1 << 5;
 pub(super) const SHEET: u64 = 0b11 << 6;
@@ -69,7 +71,7 @@ impl Attributes {
         if start >= self.read {
             self.signs = 0;
         }
-        let unread = start.max(self.read.saturating_sub(20));
+        let unread = start.max(self.read.saturating_sub(MAX_SIGN - 1));
         if self.read < end {
             // What is far from any end is read in long pieces, of which little is read twice.
             let ahead = match self.end {
@@ -145,5 +147,15 @@ impl Sign {
             }
         }
         Self { start: i, end: i, script: false }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_sign_is_longer_than_what_is_read_again() {
+        assert_eq!(SIGNS.longest(), MAX_SIGN);
     }
 }
