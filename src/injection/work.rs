@@ -182,6 +182,7 @@ mod tests {
         "%27<<<<or.0x", ".0x<%{ls,a;;ls+a\u{2018}or 0x", "<?php /bin/'||or ((((((((((((1%25<a or ((((((((((((1", ";id :+ADw-",
         "&who b &a`&amp;amp;amp;", "'||socket.socket(\u{ff05}41<%| a | b |&a<a href=data:,0x2e0x2f='", "&a\"<<<<<<!doctype &a.0x&amp;amp;amp;;''<%",
         "1|who \0", "data:..;on=%25<%<a data:.0x${,", "<%<<!doctype <%%2541<%<!doctype ", "\0.0x)<%alert(;{ls ",
+        "<style >;if(0x#or &\n%27", "\"%27<style \n`-->|\n",
         ";id+a", "'&", "='", "'||", "or(", "a='b'&", "--\n<%'-<%\u{ff05}41'|if(", ";&&`=%2541$(", "#a\n'-'or 1=1",
     ];
 
