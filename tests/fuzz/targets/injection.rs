@@ -13,8 +13,10 @@ fuzz_target!(|value: &[u8]| {
     let (careful, looks) = scan_carefully(value, ClassSet::ALL);
     assert!(looks <= LOOKS * value.len() + AT_LEAST, "{looks} looks at {} bytes", value.len());
     assert_eq!(scan(value, ClassSet::ALL).is_some(), careful.is_some());
+    // What all classes cost together may be too much where no class alone does.
+    let is_costly = careful.is_some_and(|found| found.rule.ends_with("-cost"));
     let alone = Class::ALL.into_iter().any(|class| scan(value, ClassSet::NONE.with(class)).is_some());
-    assert_eq!(alone, careful.is_some());
+    assert!(alone == careful.is_some() || is_costly);
     let mut known = KnownHarmless::new(7);
     for _ in 0..2 {
         assert_eq!(known.is_harmless(value, ClassSet::ALL, &mut Effort::default().with(value.len())), careful.is_none());
