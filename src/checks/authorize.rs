@@ -124,9 +124,7 @@ impl Entry {
         let met = |condition: &Condition| condition.holds(exchange);
         self.conditions.iter().all(met) && (self.except.is_empty() || !self.except.iter().all(met))
     }
-}
 
-impl Entry {
     /// Whether a token with its scopes, of the same caller, would meet it.
     fn lacks_scopes(&self, exchange: &Exchange) -> bool {
         let bears_token = exchange.caller.as_deref().is_some_and(|caller| caller.method.is_token());
