@@ -13,7 +13,8 @@ export ENVOY := $(CURDIR)/target/python/envoy/_bin/envoy
 # What the tests in Envoy hold the module's decisions against.
 export PORTCULLIS := $(abspath $(CARGO_OUT))/debug/portcullis
 PYTHON := PYTHONPATH=$(CURDIR)/target/python PYTHONDONTWRITEBYTECODE=1 python3
-PYTEST := $(PYTHON) -m pytest -p no:cacheprovider -ra
+# A test that hangs fails with the stack of each of its threads, instead of keeping everything waiting.
+PYTEST := $(PYTHON) -m pytest -p no:cacheprovider -ra --timeout 600
 
 .PHONY: help
 help: ## Lists what make can do here

@@ -67,7 +67,10 @@ class Client:
             if name.lower() == b"content-length":
                 length = int(value)
         while len(body) < length:
-            body += self.socket.recv(65536)
+            received = self.socket.recv(65536)
+            if not received:
+                raise ConnectionError("closed")
+            body += received
         return int(answer[9:12]), body
 
     def close(self):

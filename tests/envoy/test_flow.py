@@ -377,10 +377,8 @@ def test_a_websocket_goes_through_in_both_directions(holding, upstream):
         connection.send(client.head("GET", "/socket", [
             ("host", HOST), ("connection", "upgrade"), ("upgrade", "websocket"), ("sec-websocket-version", "13"),
             ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")]))
-        assert connection.reader.readline().startswith(b"HTTP/1.1 101")
-        while connection.reader.readline() != b"\r\n":
-            pass
-        assert connection.reader.read(5) == b"hello"
+        head = connection.read_until(b"hello")
+        assert head.startswith(b"HTTP/1.1 101") and head.endswith(b"\r\n\r\nhello"), head
         for number in range(50):
             # Frames that would be an attack in any body.
             connection.send(b"' OR 1=1 --")

@@ -186,7 +186,9 @@ def test_http2_connections_are_told_their_limits(edge):
     with http2(edge) as (secured, protocol):
         changed = []
         while not changed:
-            changed = [event.changed_settings for event in protocol.receive_data(secured.recv(65536))
+            received = secured.recv(65536)
+            assert received, "closed before it said anything"
+            changed = [event.changed_settings for event in protocol.receive_data(received)
                        if isinstance(event, h2.events.RemoteSettingsChanged)]
     codes = h2.settings.SettingCodes
     assert changed[0][codes.MAX_CONCURRENT_STREAMS].new_value == 100

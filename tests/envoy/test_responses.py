@@ -3,6 +3,7 @@
 import gzip
 import itertools
 import json
+import threading
 import time
 
 import pytest
@@ -327,24 +328,18 @@ def test_a_stream_on_a_route_without_rules_passes_piece_by_piece(gateway, serve)
     def events(seen, send):
         send(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
         send(b"b\r\ndata: one\n\n\r\n")
-        waiting.append(seen)
-        while waiting:
-            time.sleep(0.01)
+        assert first_arrived.wait(10)
         send(b"b\r\ndata: two\n\n\r\n0\r\n\r\n")
         return True
 
-    waiting = []
+    first_arrived = threading.Event()
     target = serve("plain")
     gateway.upstream.scripted[target.encode()] = events
     with client.Connection(gateway.port) as connection:
         connection.send(client.head("GET", target, [("host", HOST)]))
-        got = b""
-        while b"one" not in got:
-            got += connection.socket.recv(4096)
-        assert b"two" not in got
-        waiting.clear()
-        while b"two" not in got:
-            got += connection.socket.recv(4096)
+        assert b"two" not in connection.read_until(b"one")
+        first_arrived.set()
+        connection.read_until(b"two")
 
 
 @pytest.mark.parametrize("how", ["length", "chunked", "trailers"])

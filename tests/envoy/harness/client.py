@@ -82,6 +82,16 @@ class Connection:
         except (BrokenPipeError, ConnectionResetError):
             pass  # answered and closed before all was sent; the answer says why
 
+    def read_until(self, part):
+        """Everything that arrives until `part` is in it, whatever it belongs to."""
+        got = b""
+        while part not in got:
+            received = self.reader.read1(4096)
+            if not received:
+                raise ConnectionError(f"closed after {got!r}")
+            got += received
+        return got
+
     def read(self, method="GET"):
         line = self.reader.readline()
         if not line:
