@@ -32,8 +32,8 @@ impl Lanes {
 
     /// Of each byte as a number with a sign.
     #[inline(always)]
-    pub(crate) fn is_positive(self) -> Self {
-        Self(backend::is_positive(self.0))
+    pub(crate) fn exceeds(self, byte: u8) -> Self {
+        Self(backend::exceeds(self.0, byte))
     }
 
     #[inline(always)]
@@ -50,6 +50,12 @@ impl Lanes {
     #[inline(always)]
     pub(crate) fn classify(self, low: &[u8; 16], high: &[u8; 16]) -> Self {
         Self(backend::classify(self.0, low, high))
+    }
+
+    /// What `low` has for the lower half of each byte.
+    #[inline(always)]
+    pub(crate) fn classify_lower(self, low: &[u8; 16]) -> Self {
+        Self(backend::classify_lower(self.0, low))
     }
 
     /// The highest bit of each byte, the first byte's lowest.
@@ -92,8 +98,8 @@ mod vector {
     }
 
     #[inline(always)]
-    pub(super) fn is_positive(bytes: Sixteen) -> Sixteen {
-        i8x16_gt(bytes, splat(0))
+    pub(super) fn exceeds(bytes: Sixteen, byte: u8) -> Sixteen {
+        i8x16_gt(bytes, splat(byte))
     }
 
     #[inline(always)]
@@ -108,8 +114,12 @@ mod vector {
 
     #[inline(always)]
     pub(super) fn classify(bytes: Sixteen, low: &[u8; 16], high: &[u8; 16]) -> Sixteen {
-        let lower = i8x16_swizzle(load(low), v128_and(bytes, splat(0x0F)));
-        v128_and(lower, i8x16_swizzle(load(high), u8x16_shr(bytes, 4)))
+        v128_and(classify_lower(bytes, low), i8x16_swizzle(load(high), u8x16_shr(bytes, 4)))
+    }
+
+    #[inline(always)]
+    pub(super) fn classify_lower(bytes: Sixteen, low: &[u8; 16]) -> Sixteen {
+        i8x16_swizzle(load(low), v128_and(bytes, splat(0x0F)))
     }
 
     #[inline(always)]
@@ -145,8 +155,8 @@ mod scalar {
     }
 
     #[inline(always)]
-    pub(super) fn is_positive(bytes: Sixteen) -> Sixteen {
-        bytes.map(|byte| u8::from(byte.cast_signed() > 0).wrapping_neg())
+    pub(super) fn exceeds(bytes: Sixteen, least: u8) -> Sixteen {
+        bytes.map(|byte| u8::from(byte.cast_signed() > least.cast_signed()).wrapping_neg())
     }
 
     #[inline(always)]
@@ -163,6 +173,11 @@ mod scalar {
     pub(super) fn classify(bytes: Sixteen, low: &[u8; 16], high: &[u8; 16]) -> Sixteen {
         let half = |table: &[u8; 16], half: u8| table.get(usize::from(half)).copied().unwrap_or_default();
         bytes.map(|byte| half(low, byte & 0x0F) & half(high, byte >> 4))
+    }
+
+    #[inline(always)]
+    pub(super) fn classify_lower(bytes: Sixteen, low: &[u8; 16]) -> Sixteen {
+        bytes.map(|byte| low.get(usize::from(byte & 0x0F)).copied().unwrap_or_default())
     }
 
     #[inline(always)]

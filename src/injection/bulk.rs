@@ -36,7 +36,7 @@ fn suspect_sixteen(a: Lanes, b: Lanes) -> u64 {
     let kind = a.classify(&PLAIN_LOW, &PLAIN_HIGH);
     // No other kind has the highest bit.
     let doubled = a.equals(b).and(kind);
-    let completed = kind.and(b.classify(&SECOND_LOW, &SECOND_HIGH)).is_positive();
+    let completed = kind.and(b.classify_lower(&SECOND_OF_LETTERS)).and(b.exceeds(b'@')).exceeds(0);
     kind.equals(Lanes::splat(0)).or(doubled).or(completed).bits()
 }
 
@@ -77,12 +77,8 @@ const PLAIN_HIGH: [u8; 16] = {
     const LATTER: u8 = MORE_LETTERS | UNION;
     [0, 0, MARK | FILE, DIGITS, LETTERS, LATTER | UNDERSCORE | HISTORY, LETTERS, LATTER, 0, 0, 0, 0, 0, 0, 0, 0]
 };
-/// What a byte completes: `h`, `i` and `n` in either case.
-const SECOND_LOW: [u8; 16] = [0, 0, 0, 0, 0, 0, 0, 0, HISTORY, FILE, 0, 0, 0, 0, UNION, 0];
-const SECOND_HIGH: [u8; 16] = {
-    const ANY: u8 = UNION | FILE | HISTORY;
-    [0, 0, 0, 0, ANY, 0, ANY, 0, 0, 0, 0, 0, 0, 0, 0, 0]
-};
+/// What a letter completes by its lower half: `h`, `i` and `n` in either case, and as it happens `x` and `y`.
+const SECOND_OF_LETTERS: [u8; 16] = [0, 0, 0, 0, 0, 0, 0, 0, HISTORY, FILE, 0, 0, 0, 0, UNION, 0];
 
 /// Whether [`super::scan`] finds nothing in `value`, in which no byte is marked, and none is a control character.
 #[inline]

@@ -495,6 +495,8 @@ impl Visitor for &mut Reading<'_> {
         true
     }
 
+    const HEEDS_SCALARS: bool = true;
+
     #[inline]
     fn repeated(&mut self, scalars: &[Scalar<'_>]) {
         let known = Reading::repeated(self, scalars);

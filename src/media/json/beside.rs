@@ -84,6 +84,8 @@ impl<A: Visitor, B: Visitor> Visitor for Beside<A, B> {
         self.0.would_pass_over_number(written)
     }
 
+    const HEEDS_SCALARS: bool = A::HEEDS_SCALARS || B::HEEDS_SCALARS;
+
     #[inline]
     fn repeated(&mut self, scalars: &[Scalar<'_>]) {
         self.0.repeated(scalars);

@@ -228,6 +228,9 @@ pub trait Visitor {
         self.passes_over_bare(written)
     }
 
+    /// Whether [`Visitor::repeated`] looks at the scalars; they are not kept otherwise.
+    const HEEDS_SCALARS: bool = false;
+
     /// A record like the one learnt was passed over.
     #[inline]
     fn repeated(&mut self, _scalars: &[Scalar<'_>]) {}

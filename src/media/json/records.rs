@@ -47,7 +47,8 @@ struct Slot {
 #[derive(Debug)]
 struct Verbatim {
     /// Where it stands in the model.
-    place: Range<usize>,
+    start: usize,
+    length: usize,
     /// Its first eight bytes, those that it has of them, and its last eight if it has more.
     first: u64,
     mask: u64,
@@ -142,10 +143,11 @@ impl<'a> Model<'a> {
     fn scalars_of<V: Visitor>(&mut self, walker: &mut Walker<'a, V>, start: usize) -> Option<usize> {
         let mut at = start;
         for (Slot { before, is_string }, scalar) in self.slots.iter().zip(&mut self.scalars) {
-            at = before.end_at(walker.document, at)?;
-            let written = if *is_string { walker.plain_at(at) } else { walker.bare_at(at) }?;
-            at += written.len();
-            *scalar = Scalar { written, is_string: *is_string };
+            let start = before.end_at(walker.document, at)?;
+            at = if *is_string { walker.plain_at(start) } else { walker.bare_at(start) }?;
+            if V::HEEDS_SCALARS {
+                *scalar = Scalar { written: walker.document.get(start..at)?, is_string: *is_string };
+            }
         }
         Some(at)
     }
@@ -158,19 +160,19 @@ impl Verbatim {
         let mask = u64::MAX.checked_shr(u32::try_from(64_usize.saturating_sub(8 * length)).ok()?)?;
         let last = if length > 8 { eight(document, place.end - 8)? } else { 0 };
         let first = eight(document, place.start)? & mask;
-        Some(Self { place, first, mask, last })
+        Some(Self { start: place.start, length, first, mask, last })
     }
 
     /// Where it ends, if it stands at `at`.
     #[inline(always)]
     fn end_at(&self, document: &[u8], at: usize) -> Option<usize> {
-        let length = self.place.len();
+        let end = at + self.length;
         let begins = eight(document, at)? & self.mask == self.first;
         let is_here = begins
-            && (length <= 8
-                || eight(document, at + length - 8)? == self.last
-                    && (length <= 16 || document.get(at..at + length) == document.get(self.place.clone())));
-        is_here.then_some(at + length)
+            && (self.length <= 8
+                || eight(document, end - 8)? == self.last
+                    && (self.length <= 16 || document.get(at..end) == document.get(self.start..self.start + self.length)));
+        is_here.then_some(end)
     }
 }
 
@@ -247,33 +249,33 @@ impl<'a, V: Visitor> Walker<'a, V> {
         Repeated { at, stands: Stands::BeforeValue, begun }
     }
 
-    /// The string whose first byte is at `start`, if it need not be shown.
+    /// Where the string ends whose first byte is at `start`, if it need not be shown.
     #[inline(always)]
-    fn plain_at(&mut self, start: usize) -> Option<&'a [u8]> {
+    fn plain_at(&mut self, start: usize) -> Option<usize> {
         let end = self.window.plain::<V>(self.document, start)?;
         let text = self.document.get(start..end)?;
-        (text.len() <= self.limits.string_length && self.visit.would_pass_over(text)).then_some(text)
+        (text.len() <= self.limits.string_length && self.visit.would_pass_over(text)).then_some(end)
     }
 
-    /// The number or literal that begins at `start`, if it need not be shown.
+    /// Where the number or literal ends that begins at `start`, if it need not be shown.
     #[inline(always)]
-    fn bare_at(&mut self, start: usize) -> Option<&'a [u8]> {
+    fn bare_at(&mut self, start: usize) -> Option<usize> {
         let rest = self.document.get(start..)?;
         let length = match rest.first()? {
             b't' => literal(rest, b"true"),
             b'f' => literal(rest, b"false"),
             b'n' => literal(rest, b"null"),
-            _ => return self.number_at(rest),
+            _ => return self.number_at(start, rest),
         };
-        rest.get(..length).filter(|written| !written.is_empty())
+        (length > 0).then_some(start + length)
     }
 
     #[inline(always)]
-    fn number_at(&mut self, rest: &'a [u8]) -> Option<&'a [u8]> {
+    fn number_at(&mut self, start: usize, rest: &[u8]) -> Option<usize> {
         let length = integer(rest).unwrap_or_else(|| number(rest));
         let written = rest.get(..length)?;
         let passes = length > 0 && length <= self.limits.number_length && self.visit.would_pass_over_number(written);
-        passes.then_some(written)
+        passes.then_some(start + length)
     }
 }
 
