@@ -29,6 +29,12 @@ pub trait Check {
     fn resume(&self, _exchange: &mut Exchange, _arrival: Arrival<'_>, _env: &mut Env<'_>) -> Step {
         Step::Fail(Failure::UnexpectedArrival)
     }
+
+    /// Whether it may want to know the client's address. To read it costs more than many a check, so that one which never
+    /// asks says so.
+    fn asks_for_client(&self) -> bool {
+        true
+    }
 }
 
 /// One decision about the upstream's response, with its whole body.

@@ -29,8 +29,8 @@ pub struct Exchange {
     pub ends_with_head: bool,
     /// What was decided on and what the upstream receives.
     pub target: Target,
-    /// The client's address after trusted proxies.
-    pub client: IpAddr,
+    /// Where it comes from; `None` where nothing asked for it.
+    pub origin: Option<Origin>,
     /// The connection comes from a trusted proxy, which may forward the certificates of its clients.
     pub forwarded: bool,
     /// Who holds the certificate that was validated; only looked at where something of the route needs it.
@@ -79,7 +79,7 @@ impl Exchange {
             head,
             ends_with_head: false,
             target: Target::default(),
-            client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            origin: None,
             forwarded: false,
             peer: Err(CertificateReason::Missing),
             peer_digest: None,
@@ -102,6 +102,12 @@ impl Exchange {
         }
     }
 
+    /// The client's address after trusted proxies: for checks that ask for it ([`crate::check::Check::asks_for_client`]).
+    pub fn client(&self) -> IpAddr {
+        debug_assert!(self.origin.is_some(), "nothing asked for the client's address");
+        self.origin.unwrap_or_default().client
+    }
+
     /// A stream that ends when the connection does. A request with content stays a request although it asks for an upgrade:
     /// who does not know the protocol answers it as if it did not.
     pub fn is_tunnel(&self) -> bool {
@@ -122,6 +128,22 @@ impl Exchange {
     /// Envoy's request id, for events and problem documents; empty when there is none.
     pub fn request_id(&self) -> Cow<'_, str> {
         self.head.first("x-request-id").map(String::from_utf8_lossy).unwrap_or_default()
+    }
+}
+
+/// Where a request comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The client's address after trusted proxies. Peers whose address is none, behind a Unix socket, count as one client.
+    pub client: IpAddr,
+    /// The connection itself comes from a trusted proxy.
+    pub proxied: bool,
+}
+
+/// A peer whose address is none.
+impl Default for Origin {
+    fn default() -> Self {
+        Self { client: IpAddr::V4(Ipv4Addr::UNSPECIFIED), proxied: false }
     }
 }
 

@@ -224,7 +224,7 @@ impl Pipeline {
     /// Whoever was blocked since the head came gets no further with the body, nor with what somebody else answers.
     fn shut_out_meanwhile(&self, exchange: &Exchange, env: &mut Env<'_>) -> Option<Denial> {
         let intrusion = self.intrusion.as_ref().filter(|intrusion| intrusion.mode == Mode::Enforce)?;
-        intrusion.refusal(exchange.client, env)
+        intrusion.refusal(exchange.client(), env)
     }
 
     /// Goes on with what the exchange waited for.

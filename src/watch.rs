@@ -38,4 +38,9 @@ impl Check for Watched {
         self.watcher.said(self.step, self.mode, &word, exchange);
         word
     }
+
+    /// Whoever looks wants to know.
+    fn asks_for_client(&self) -> bool {
+        true
+    }
 }

@@ -99,6 +99,10 @@ impl Check for Authorize {
             self.allow.iter().find(|entry| entry.lacks_scopes(exchange)).and_then(|entry| entry.challenge.clone());
         Step::Deny(Denial::Forbidden { rule: self.allow_rule.clone(), challenge })
     }
+
+    fn asks_for_client(&self) -> bool {
+        self.conditions().any(|condition| matches!(condition, Condition::Client(_)))
+    }
 }
 
 /// Refuses what no route matches.
@@ -109,13 +113,21 @@ impl Check for RefuseUnmatched {
     fn start(&self, _exchange: &mut Exchange, _env: &mut Env<'_>) -> Step {
         Step::Deny(Denial::Unmatched)
     }
+
+    fn asks_for_client(&self) -> bool {
+        false
+    }
 }
 
 impl Authorize {
     /// Whether a decision needs to know the peer.
     pub fn asks_for_peer(&self) -> bool {
+        self.conditions().any(Condition::asks_for_peer)
+    }
+
+    fn conditions(&self) -> impl Iterator<Item = &Condition> {
         let entries = self.deny.iter().chain(&self.allow);
-        entries.flat_map(|entry| entry.conditions.iter().chain(&entry.except)).any(Condition::asks_for_peer)
+        entries.flat_map(|entry| entry.conditions.iter().chain(&entry.except))
     }
 }
 
@@ -143,7 +155,7 @@ impl Condition {
         let caller = exchange.caller.as_deref();
         let claims = caller.and_then(|caller| caller.claims.as_ref());
         match self {
-            Self::Client(networks) => networks.contains(exchange.client),
+            Self::Client(networks) => networks.contains(exchange.client()),
             Self::Roles(roles) => caller.is_some_and(|caller| caller.roles.intersects(*roles)),
             Self::Principals(principals) => principals.iter().any(|principal| principal.is(exchange)),
             Self::Scopes(scopes) => {

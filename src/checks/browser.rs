@@ -22,6 +22,10 @@ impl Check for HttpsOnly {
         let location = format!("https://{}{}", exchange.target.host, exchange.target.path_and_query());
         Step::Deny(Denial::HttpsRequired { location })
     }
+
+    fn asks_for_client(&self) -> bool {
+        false
+    }
 }
 
 /// The request came over HTTPS, says the proxy.
@@ -67,6 +71,10 @@ impl Check for SecurityHeaders {
             exchange.response_headers.push(HSTS);
         }
         Step::Pass
+    }
+
+    fn asks_for_client(&self) -> bool {
+        false
     }
 }
 
@@ -122,6 +130,10 @@ impl Check for Cors {
             }
         }
         if preflight_method(&exchange.head).is_some() { Step::Answer(self.preflight(origin)) } else { Step::Pass }
+    }
+
+    fn asks_for_client(&self) -> bool {
+        false
     }
 }
 

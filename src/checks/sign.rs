@@ -131,6 +131,10 @@ impl Check for SignRequests {
             Arrival::Body(BodyArrival::OverLimit(_)) => Step::Refuse(Denial::Body(BodyRejection::TooLarge)),
         }
     }
+
+    fn asks_for_client(&self) -> bool {
+        false
+    }
 }
 
 fn unsigned(failure: Failure) -> Step {

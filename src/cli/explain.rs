@@ -235,7 +235,8 @@ fn taken(pipeline: &Pipeline, passage: &Passage) -> String {
     }
     let route = pipeline.route_name(exchange);
     let lot = if passage.monitored() { ", by lot in monitor mode: what refuses only reports" } else { "" };
-    format!("{}{} from {}: {route}{lot}", exchange.target.host, exchange.target.path(), exchange.client)
+    let client = exchange.origin.map(|origin| format!(" from {}", origin.client)).unwrap_or_default();
+    format!("{}{}{client}: {route}{lot}", exchange.target.host, exchange.target.path())
 }
 
 fn edits(exchange: &Exchange) -> impl Iterator<Item = String> {

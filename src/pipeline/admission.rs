@@ -1,6 +1,5 @@
 //! What becomes of a head before any guard: who sends it, its one canonical form, its route, and what it may not say.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 
 use super::{Pipeline, Route};
@@ -13,7 +12,7 @@ use crate::check::Env;
 use crate::checks::browser::preflight_method;
 use crate::config::{Mode, Verdict};
 use crate::denial::Denial;
-use crate::exchange::{Exchange, HeaderEdit, Target};
+use crate::exchange::{Exchange, HeaderEdit, Origin, Target};
 use crate::head::Head;
 use crate::peer::xfcc;
 use crate::policy::route_table::{Matched, RouteRequest};
@@ -21,11 +20,17 @@ use crate::policy::route_table::{Matched, RouteRequest};
 impl Pipeline {
     /// Steps 1 to 4: neither `monitor` nor `off` ever disables them, but for blocks.
     pub(super) fn admit(&self, exchange: &mut Exchange, env: &mut Env<'_>) -> Result<Rc<Route>, Denial> {
-        let source = self.locate(exchange, env).ok_or(Denial::Unavailable { what: "source_address" })?;
+        if self.intrusion.is_some() {
+            self.locate(exchange, env)?;
+        }
         self.canonicalise(exchange).map_err(Denial::Malformed)?;
         self.shut_out(exchange, env)?;
-        self.strip(exchange, &source);
-        Ok(self.route(exchange))
+        self.strip(exchange, env)?;
+        let route = self.route(exchange);
+        if route.guards.iter().any(|guard| guard.check.asks_for_client()) {
+            self.locate(exchange, env)?;
+        }
+        Ok(route)
     }
 
     /// The one form of method, host and path; what two recipients would read in two ways is refused.
@@ -81,7 +86,7 @@ impl Pipeline {
 
     fn shut_out(&self, exchange: &mut Exchange, env: &mut Env<'_>) -> Result<(), Denial> {
         let Some(intrusion) = &self.intrusion else { return Ok(()) };
-        match intrusion.refusal(exchange.client, env) {
+        match intrusion.refusal(exchange.client(), env) {
             Some(denial) if intrusion.mode == Mode::Monitor => self.report(exchange, &denial, "monitor", env),
             Some(denial) => return Err(denial),
             None => {}
@@ -89,30 +94,37 @@ impl Pipeline {
         Ok(())
     }
 
-    /// The client's address, and whether a trusted proxy speaks for it; returns the connection's. `None` when the host does
-    /// not say where the connection comes from: rules about addresses could not be decided.
+    /// Where the request comes from: asked once, and only where something depends on it.
     ///
-    /// Peers whose address is none, behind a Unix socket, count as one client.
-    fn locate(&self, exchange: &mut Exchange, env: &Env<'_>) -> Option<Vec<u8>> {
-        let source = env.host.source_address()?;
+    /// # Errors
+    /// The host does not say where the connection comes from: rules about addresses could not be decided.
+    pub(super) fn locate(&self, exchange: &mut Exchange, env: &Env<'_>) -> Result<Origin, Denial> {
+        if let Some(origin) = exchange.origin {
+            return Ok(origin);
+        }
+        let source = env.host.source_address().ok_or(Denial::Unavailable { what: "source_address" })?;
         let client = ClientAddress::of(&source, &exchange.head, &self.trusted_proxies);
-        exchange.client = client.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), ClientAddress::ip);
-        exchange.forwarded = self.forwarded_certificates == Verdict::Allow
-            && comes_from_a_proxy(&source, &exchange.head, &self.trusted_proxies);
-        Some(source)
+        let proxied = comes_from_a_proxy(&source, &exchange.head, &self.trusted_proxies);
+        let origin = Origin { client: client.map_or(Origin::default().client, ClientAddress::ip), proxied };
+        exchange.origin = Some(origin);
+        Ok(origin)
     }
 
     /// Takes out what only the proxy may say, or a trusted one in front, and of that only in the one spelling that is read:
     /// any other that an upstream takes for it goes.
-    fn strip(&self, exchange: &mut Exchange, source: &[u8]) {
-        let head = &exchange.head;
+    fn strip(&self, exchange: &mut Exchange, env: &Env<'_>) -> Result<(), Denial> {
+        let proxied = self.says_what_a_proxy_may(&exchange.head) && self.locate(exchange, env)?.proxied;
+        exchange.forwarded = proxied && self.forwarded_certificates == Verdict::Allow;
         let certificate = |name: &[u8]| exchange.forwarded && name == xfcc::HEADER.as_bytes();
-        let host = |name: &[u8]| {
-            FORWARDED_HOSTS.iter().any(|known| name == known.as_bytes())
-                && comes_from_a_proxy(source, head, &self.trusted_proxies)
-        };
-        let stripped = self.strip.found_in(head).filter(|name| !certificate(name) && !host(name));
+        let host = |name: &[u8]| proxied && FORWARDED_HOSTS.iter().any(|known| name == known.as_bytes());
+        let stripped = self.strip.found_in(&exchange.head).filter(|name| !certificate(name) && !host(name));
         exchange.request_edits.extend(stripped.map(|name| HeaderEdit::Remove(name.to_vec())));
+        Ok(())
+    }
+
+    fn says_what_a_proxy_may(&self, head: &Head) -> bool {
+        !self.trusted_proxies.is_empty()
+            && (head.contains(xfcc::HEADER) || FORWARDED_HOSTS.iter().any(|name| head.contains(name)))
     }
 }
 

@@ -8,7 +8,7 @@ use crate::checks::intrusion;
 use crate::config;
 use crate::denial::{AuthReason, Denial, Place};
 use crate::event::{self, Details, EventType, Sample};
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, Origin};
 use crate::head::Head;
 use crate::metrics::Counter;
 use crate::traceparent::trace_id;
@@ -29,7 +29,7 @@ impl Pipeline {
     pub(super) fn tell_left(&self, env: &mut Env<'_>) {
         for (client, reason) in std::mem::take(&mut env.worker.left_logins.failed) {
             let mut exchange = Exchange::new(Head::default(), env.now);
-            exchange.client = client;
+            exchange.origin = Some(Origin { client, proxied: false });
             let denial = Denial::Unauthenticated { reason: AuthReason::Login(reason), challenge: Rc::from("") };
             self.report(&mut exchange, &denial, "", env);
         }
@@ -109,7 +109,9 @@ impl Pipeline {
         let mut details = details;
         env.host.count(Counter::SecurityEvents(event), 1);
         let Sample::Print { left_out } = env.worker.events.take(event, details.reason, env.now) else { return };
-        let address = exchange.client.to_string();
+        // An event tells it also where nothing that decided has asked; there is no more to be done where the host does not.
+        let _ = self.locate(exchange, env);
+        let address = exchange.origin.unwrap_or_default().client.to_string();
         let request_id = exchange.request_id();
         let user_agent = exchange.head.first("user-agent").map(String::from_utf8_lossy).unwrap_or_default();
         let method = exchange.head.method().map(String::from_utf8_lossy).unwrap_or_default();

@@ -160,7 +160,7 @@ impl Pipeline {
             env.worker.sessions.see(caller.fingerprint, passage.exchange.received);
         }
         if let Issuance::Login(login) = &passage.exchange.issuance {
-            env.worker.left_logins.leave(login.clone(), passage.exchange.client);
+            env.worker.left_logins.leave(login.clone(), passage.exchange.client());
         }
         if !self.records_time(passage) {
             return;

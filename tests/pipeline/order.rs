@@ -263,6 +263,21 @@ fn use_of_a_sensitive_path_is_told_with_its_outcome_refused_or_not() {
 }
 
 #[test]
+fn every_event_tells_the_address_also_where_nothing_decides_by_it() {
+    let mut gate =
+        Gate::new("events: { sensitive_paths: ['/s/**'] }\nroutes: [{ match: { path: '/**' }, authenticate: none }]");
+    let from = |path: &str| get(path).from("198.51.100.9");
+    let mut events: Vec<_> = ["/a/%00", "/a?q=1'%20OR%20'1'='1"].map(|path| gate.send(from(path)).events).concat();
+    for (path, status) in [("/s/a", 200), ("/a", 401)] {
+        let mut outcome = gate.send(from(path));
+        events.append(&mut gate.finish(&mut outcome, status));
+    }
+    let kinds = ["SUSPICIOUS_REQUEST", "SUSPICIOUS_REQUEST", "SENSITIVE_ACCESS", "AUTH_FAILURE"];
+    assert_eq!(events.iter().map(|event| &event["event_type"]).collect::<Vec<_>>(), kinds);
+    assert!(events.iter().all(|event| event["details"]["ip_address"] == "198.51.100.9"), "{events:?}");
+}
+
+#[test]
 fn nothing_that_arrives_unasked_lets_a_request_go_on() {
     let mut gate = Gate::new("routes: [{ match: { path: /a }, authenticate: none }]");
     for request in [

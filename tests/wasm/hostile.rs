@@ -137,6 +137,24 @@ fn a_source_address_that_is_none_is_survived_and_one_that_is_withheld_refuses() 
 }
 
 #[test]
+fn the_source_address_is_asked_for_once_and_only_where_something_depends_on_it() {
+    let mut vm = Vm::serving(&plain());
+    let asked = |vm: &mut Vm| vm.host().calls.get("proxy_get_property").copied().unwrap_or_default();
+    let attack = "/health?q=1'%20UNION%20SELECT%20a%20FROM%20b--";
+    for (request, times) in [
+        (Request::get("/health"), 0),
+        (Request::get(attack), 1),
+        (Request::get("/api/a").by("ada"), 1),
+        (Request::get("/api/a"), 1),
+        (Request::get("/nowhere"), 1),
+    ] {
+        let before = asked(&mut vm);
+        vm.request(&request);
+        assert_eq!(asked(&mut vm) - before, times, "{:?}", request.headers);
+    }
+}
+
+#[test]
 fn bodies_of_every_shape_are_survived() {
     let mut vm = Vm::serving(&plain());
     let deep = "[".repeat(100_000);

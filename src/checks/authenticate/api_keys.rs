@@ -69,7 +69,7 @@ impl ApiKeys {
     }
 
     fn judge(&self, shown: &[u8], exchange: &Exchange, env: &mut Env<'_>) -> Attempt {
-        if let Some(stopped) = stopped(self.unverified.as_deref(), exchange.client, env) {
+        if let Some(stopped) = stopped(self.unverified.as_deref(), exchange.client(), env) {
             return stopped;
         }
         match self.caller(shown) {

@@ -138,7 +138,7 @@ impl BearerTokens {
         let known = match known {
             Some(known) => known,
             None => {
-                if let Some(stopped) = stopped(self.unverified.as_deref(), exchange.client, env) {
+                if let Some(stopped) = stopped(self.unverified.as_deref(), exchange.client(), env) {
                     return stopped;
                 }
                 let waited = arrived.is_some_and(|(errand, _)| errand == Errand::KeySet);

@@ -272,6 +272,10 @@ impl Check for Withhold {
         self.misspelt.strip(exchange);
         Step::Pass
     }
+
+    fn asks_for_client(&self) -> bool {
+        false
+    }
 }
 
 /// Which headers tell the upstream who is calling. `None`: it is not told.

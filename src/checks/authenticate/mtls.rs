@@ -54,6 +54,10 @@ impl Check for ReadPeer {
         (exchange.peer, exchange.peer_digest) = (peer, digest);
         Step::Pass
     }
+
+    fn asks_for_client(&self) -> bool {
+        false
+    }
 }
 
 impl Credential for ClientCertificate {

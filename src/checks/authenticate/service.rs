@@ -173,7 +173,7 @@ impl Credential for ServiceSignatures {
             Ok(None) => return Attempt::Absent,
             Err(reason) => return Attempt::Refused(reason),
         };
-        if let Some(stopped) = stopped(self.unverified.as_deref(), exchange.client, env) {
+        if let Some(stopped) = stopped(self.unverified.as_deref(), exchange.client(), env) {
             return stopped;
         }
         let good = match self.verify(&signature, env.now) {
@@ -181,7 +181,7 @@ impl Credential for ServiceSignatures {
             Err(reason) => {
                 let judged = matches!(reason, ServiceReason::BadServiceSignature | ServiceReason::UnknownService);
                 return match self.missing(signature.name).filter(|_| judged) {
-                    Some(slot) => self.unjudged(slot, &signature, exchange.client, env),
+                    Some(slot) => self.unjudged(slot, &signature, exchange.client(), env),
                     None => Attempt::Refused(AuthReason::Service(reason)),
                 };
             }

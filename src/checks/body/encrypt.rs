@@ -81,6 +81,10 @@ impl Check for EncryptWhole {
         exchange.rewritten_body = Some(token.into_bytes());
         Step::Pass
     }
+
+    fn asks_for_client(&self) -> bool {
+        false
+    }
 }
 
 /// The secret of the key that encrypts has not arrived.

@@ -63,6 +63,10 @@ impl Check for TransformBody {
             Arrival::Reply(_) => Step::Fail(Failure::UnexpectedArrival),
         }
     }
+
+    fn asks_for_client(&self) -> bool {
+        false
+    }
 }
 
 impl TransformBody {
@@ -171,6 +175,10 @@ impl Check for WithdrawDigests {
         let edits: Vec<_> = told.map(|name| HeaderEdit::Remove(name.as_bytes().to_vec())).collect();
         exchange.request_edits.extend(edits);
         Step::Pass
+    }
+
+    fn asks_for_client(&self) -> bool {
+        false
     }
 }
 

@@ -148,6 +148,10 @@ impl Check for AskForPlain {
         exchange.request_edits.extend([plain].into_iter().chain(removed));
         Step::Pass
     }
+
+    fn asks_for_client(&self) -> bool {
+        false
+    }
 }
 
 /// Headers that ask for a part of a response, which is no document.

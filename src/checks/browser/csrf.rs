@@ -56,6 +56,10 @@ impl Check for FromOurPages {
             Err(why) => Step::Deny(Denial::CrossSite(why)),
         }
     }
+
+    fn asks_for_client(&self) -> bool {
+        false
+    }
 }
 
 impl FromOurPages {

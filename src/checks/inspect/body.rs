@@ -91,6 +91,10 @@ impl Check for InspectBody {
             Arrival::Reply(_) => Step::Fail(Failure::UnexpectedArrival),
         }
     }
+
+    fn asks_for_client(&self) -> bool {
+        false
+    }
 }
 
 impl InspectBody {

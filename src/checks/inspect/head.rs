@@ -34,6 +34,10 @@ impl Check for InspectHead {
             Ok(()) | Err(Stop::Found) => findings.step(),
         }
     }
+
+    fn asks_for_client(&self) -> bool {
+        false
+    }
 }
 
 impl InspectHead {

@@ -58,12 +58,12 @@ impl Intrusion {
     /// Counts a failure of this exchange, unless one was counted already, and notes what it led to.
     pub fn record(&self, exchange: &mut Exchange, failure: Failure, enforced: bool, env: &Env<'_>) {
         let counts = self.counted.contains(&failure) && (enforced || self.mode == Mode::Monitor);
-        if !counts || exchange.failed || self.spares(exchange.client) {
+        if !counts || exchange.failed || self.spares(exchange.client()) {
             return;
         }
         exchange.failed = true;
         let mode = if self.mode == Mode::Monitor { "monitor" } else { "" };
-        let notices = match self.count(exchange.client, env) {
+        let notices = match self.count(exchange.client(), env) {
             Ok(Some(recorded)) => notices(recorded),
             Ok(None) => return,
             Err(_) => vec![Notice::new(EventType::Degraded, check::Failure::Store.as_str())],

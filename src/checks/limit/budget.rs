@@ -36,12 +36,12 @@ impl AddressBudget {
         if exchange.charged.is_some() {
             return Ok(());
         }
-        let decision = env.worker.limiter.decide(env.host.store(), env.now, &[self.demand(exchange.client)]);
+        let decision = env.worker.limiter.decide(env.host.store(), env.now, &[self.demand(exchange.client())]);
         let Verdict::Refused { retry_after, .. } = decision.map_err(|_| Step::Fail(Failure::Store))?.verdict else {
             exchange.charged = Some(env.now);
             return Ok(());
         };
-        let retry_after = self.note_spent(exchange.client, retry_after, env);
+        let retry_after = self.note_spent(exchange.client(), retry_after, env);
         Err(Step::Deny(Denial::UnverifiedCredentials { retry_after }))
     }
 
@@ -49,8 +49,8 @@ impl AddressBudget {
     /// is given back.
     pub fn judged(&self, is_bad: bool, exchange: &mut Exchange, env: &mut Env<'_>) {
         match exchange.charged.take() {
-            None if is_bad => self.charge(exchange.client, env),
-            Some(then) if !is_bad => self.give_back(exchange.client, then, env),
+            None if is_bad => self.charge(exchange.client(), env),
+            Some(then) if !is_bad => self.give_back(exchange.client(), then, env),
             _ => {}
         }
     }

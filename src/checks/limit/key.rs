@@ -35,7 +35,7 @@ impl KeyPart {
     fn bytes(&self, exchange: &Exchange) -> Vec<u8> {
         let caller = || exchange.caller.as_ref().map(|caller| caller.limit_key.clone()).unwrap_or_default();
         match self.found(exchange) {
-            Found::Address => [&b"ip"[..], &Prefix::of(exchange.client).to_bytes()].concat(),
+            Found::Address => [&b"ip"[..], &Prefix::of(exchange.client()).to_bytes()].concat(),
             Found::Subject => [&b"subject"[..], &caller()].concat(),
             Found::Service => [&b"service"[..], &caller()].concat(),
             Found::Header(_, value) => [&b"header"[..], value].concat(),
@@ -46,7 +46,7 @@ impl KeyPart {
     /// may hold one, so its value is hashed.
     fn text(&self, exchange: &Exchange) -> String {
         match self.found(exchange) {
-            Found::Address => address(exchange.client),
+            Found::Address => address(exchange.client()),
             Found::Subject | Found::Service => {
                 let caller = exchange.caller.as_deref();
                 let named = |caller: &Identity| [caller.method.as_str(), &caller.provider, &caller.subject].join("/");
@@ -89,7 +89,7 @@ impl Owned {
     /// The key of `parts`.
     pub(super) fn of(parts: &[KeyPart], exchange: &Exchange) -> Self {
         match parts {
-            [part] if matches!(part.found(exchange), Found::Address) => Self::Address(exchange.client),
+            [part] if matches!(part.found(exchange), Found::Address) => Self::Address(exchange.client()),
             parts => Self::Named(parts.iter().map(|part| part.bytes(exchange)).collect()),
         }
     }
@@ -158,6 +158,7 @@ fn digest(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exchange::Origin;
     use crate::head::Head;
     use crate::time::Timestamp;
 
@@ -167,6 +168,7 @@ mod tests {
 
     fn sent(headers: &[(&str, &str)], caller: Option<Identity>) -> Exchange {
         let mut exchange = Exchange::new(Head::from_pairs(headers.iter().copied()), Timestamp::default());
+        exchange.origin = Some(Origin::default());
         exchange.caller = caller.map(Rc::new);
         exchange
     }
@@ -208,7 +210,7 @@ mod tests {
     #[test]
     fn a_service_outside_is_told_who_but_no_header_and_no_host() {
         let mut exchange = exchange(caller(Method::Jwt, "users", "a|b%\n"));
-        exchange.client = "2001:db8:1:2:3:4:5:6".parse().unwrap();
+        exchange.origin = Some(Origin { client: "2001:db8:1:2:3:4:5:6".parse().unwrap(), proxied: false });
         let value = |parts: &[KeyPart]| descriptor_value(parts, &exchange).to_string();
         assert_eq!(value(&[KeyPart::Subject]), "jwt/users/a%7Cb%25%0A");
         assert_eq!(value(&[KeyPart::ClientIp]), "2001:db8:1:2::/64");
@@ -228,8 +230,8 @@ mod tests {
             [&[], &[("x-tenant", "")], &[("x-tenant", "a"), ("x-tenant", "a")], &[("x-tenant", ""), ("X-Tenant", "a")]];
         for headers in several {
             let mut exchange = sent(headers, caller(Method::Jwt, "users", "1"));
-            exchange.client = "192.0.2.1".parse().unwrap();
-            assert!(matches!(Owned::of(&[header()], &exchange), Owned::Address(client) if client == exchange.client));
+            exchange.origin = Some(Origin { client: "192.0.2.1".parse().unwrap(), proxied: false });
+            assert!(matches!(Owned::of(&[header()], &exchange), Owned::Address(client) if client == exchange.client()));
             assert_eq!(&*descriptor_value(&[header()], &exchange), "192.0.2.1");
             assert_eq!(&*descriptor_value(&[KeyPart::Subject, header()], &exchange), "jwt/users/1|192.0.2.1");
             assert_eq!(header().bytes(&exchange), KeyPart::ClientIp.bytes(&exchange));

@@ -101,7 +101,7 @@ impl Check for TokenForm {
 
 impl Check for TokenEndpoint {
     fn start(&self, exchange: &mut Exchange, env: &mut Env<'_>) -> Step {
-        match self.unverified.as_ref().map_or(Ok(None), |budget| budget.spent(exchange.client, env)) {
+        match self.unverified.as_ref().map_or(Ok(None), |budget| budget.spent(exchange.client(), env)) {
             Ok(None) => self.await_body(exchange, env),
             Ok(Some(retry_after)) => Step::Deny(Denial::UnverifiedCredentials { retry_after }),
             Err(failure) => Step::Fail(failure),

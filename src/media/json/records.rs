@@ -171,7 +171,8 @@ impl Verbatim {
         let is_here = begins
             && (self.length <= 8
                 || eight(document, end - 8)? == self.last
-                    && (self.length <= 16 || document.get(at..end) == document.get(self.start..self.start + self.length)));
+                    && (self.length <= 16
+                        || document.get(at..end) == document.get(self.start..self.start + self.length)));
         is_here.then_some(end)
     }
 }

@@ -84,7 +84,7 @@ impl OpaqueTokens {
         if let Some(identity) = asked.as_ref().ok().and_then(|asked| asked.known(env)) {
             return Attempt::Verified(identity);
         }
-        if let Some(stopped) = stopped(self.unverified.as_deref(), exchange.client, env) {
+        if let Some(stopped) = stopped(self.unverified.as_deref(), exchange.client(), env) {
             return stopped;
         }
         match asked {
