@@ -1,14 +1,15 @@
 """Chromium against the module: what pages of other origins make it send, what reaches the upstream, what they may read."""
 
-import html
 import json
-import re
 import subprocess
+import threading
 
 import pytest
 from counterpart import INTEROP
 from harness.configuration import plugin
 from harness.credentials import token
+from harness.dependency import eventually
+from harness.gateway import die_with_the_parent, end
 
 PLUGIN = plugin("""
 headers:
@@ -24,8 +25,8 @@ routes:
   - { match: { path: "/**" } }
 """)
 
-# Logs in, so that the browser holds the cookie, then does as `steps` says and shows what it saw of each.
-PAGE = """<!doctype html><meta name="referrer" content="REFERRER"><pre id="seen"></pre><script>
+# Logs in, so that the browser holds the cookie, then does as `steps` says and tells its own site what it saw of each.
+PAGE = """<!doctype html><meta name="referrer" content="REFERRER"><body><script>
 const api = "https://api.example.com:PORT", seen = {};
 async function read(name, path, options) {
   try {
@@ -56,7 +57,7 @@ function connect(name, path) {
 (async () => {
   await fetch(api + "/public/login", {mode: "no-cors", credentials: "include"});
   STEPS
-  document.getElementById("seen").textContent = JSON.stringify(seen);
+  await fetch("/public/seen", {method: "POST", body: JSON.stringify(seen)});
 })();
 </script>"""
 
@@ -84,18 +85,28 @@ def visit(gateway, upstream, tmp_path):
             send(b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: %d\r\n\r\n%s" % (len(text), text))
             return True
 
-        upstream.scripted[b"/public/page"] = page
-        before = len(upstream.seen)
-        browser = subprocess.run(
+        told, done = [], threading.Event()
+
+        def tell(seen, send):
+            told.append(json.loads(seen.body))
+            send(b"HTTP/1.1 204 No Content\r\n\r\n")
+            done.set()
+            return True
+
+        upstream.scripted[b"/public/page"], upstream.scripted[b"/public/seen"] = page, tell
+        before, log = len(upstream.seen), tmp_path / "log"
+        browser = subprocess.Popen(
             [INTEROP / "chromium" / "chromium", "--no-sandbox", "--disable-gpu", "--ignore-certificate-errors",
-             "--host-resolver-rules=MAP * 127.0.0.1", "--virtual-time-budget=20000", f"--user-data-dir={tmp_path}",
-             "--dump-dom", f"https://{host}:{gateway.port}/public/page"],
-            stdin=subprocess.DEVNULL, capture_output=True, timeout=60,
+             "--host-resolver-rules=MAP * 127.0.0.1", f"--user-data-dir={tmp_path}", "--remote-debugging-port=0",
+             f"https://{host}:{gateway.port}/public/page"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log.open("wb"), preexec_fn=die_with_the_parent,
         )
-        shown = re.search(r'<pre id="seen">(.*?)</pre>', browser.stdout.decode(), re.DOTALL)
-        assert shown and shown[1], (browser.stdout.decode()[-2000:], browser.stderr.decode()[-2000:])
+        try:
+            assert eventually(lambda: done.is_set() or browser.poll() is not None, 120) and done.is_set(), log.read_text()[-2000:]
+        finally:
+            end(browser)
         reached = [seen for seen in upstream.seen[before:] if not seen.target.startswith((b"/public/", b"/favicon"))]
-        return json.loads(html.unescape(shown[1])), [(seen.method.decode(), seen.target.decode()) for seen in reached]
+        return told[0], [(seen.method.decode(), seen.target.decode()) for seen in reached]
 
     return visit
 
