@@ -27,11 +27,40 @@ fn says_how_it_is_called_and_which_version_it_is() {
 }
 
 #[test]
-fn exits_2_with_the_usage_when_it_is_called_wrongly() {
-    for args in [&[][..], &["chekc"], &["check"], &["check", "a", "b"], &["schema", "x"], &["--what"]] {
+fn exits_2_with_what_is_wrong_and_the_usage_when_it_is_called_wrongly() {
+    for (args, problem) in [
+        (&[][..], "a command is missing"),
+        (&["chekc"], "there is no command chekc"),
+        (&["check"], "check takes one file"),
+        (&["check", "a", "b"], "check takes one file"),
+        (&["check", "-x"], "check has no option -x"),
+        (&["schema", "x"], "schema takes nothing"),
+        (&["--what"], "there is no command --what"),
+        (&["explain"], "explain takes a file"),
+        (&["explain", "a"], "--request is missing"),
+        (&["explain", "a", "-X", "GET"], "unknown option -X"),
+        (&["replay"], "takes one file"),
+        (&["replay", "a"], "--log is missing"),
+        (&["convert"], "takes one file"),
+        (&["convert", "-x"], "unknown option -x"),
+        (&["scan", "-x"], "unknown option -x"),
+        (&["token", "-x"], "unknown option -x"),
+        (&["sign", "-x"], "unknown option -x"),
+    ] {
         let (code, out, err) = portcullis(args, "");
         assert_eq!((code, out.as_str()), (2, ""), "{args:?}");
-        assert!(err.contains("usage: portcullis"), "{args:?}");
+        let first = err.lines().next().unwrap();
+        assert!(first.ends_with(problem) && err.contains("\nusage: portcullis"), "{args:?} {err}");
+    }
+}
+
+#[test]
+fn every_command_says_how_it_is_called() {
+    for command in ["check", "explain", "convert", "scan", "replay", "sign", "token", "schema", "encrypt", "decrypt"] {
+        for help in ["--help", "-h"] {
+            let (code, out, err) = portcullis(&[command, help], "");
+            assert!((code, err.as_str()) == (0, "") && out.starts_with("usage: portcullis"), "{command} {help} {err}");
+        }
     }
 }
 

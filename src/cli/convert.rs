@@ -9,6 +9,7 @@ use std::io::{self, Write};
 
 use serde_json::{Map, Value, json};
 
+use super::options::{asks_for_help, is_option};
 use super::{check, input};
 
 /// How the command is called.
@@ -30,14 +31,22 @@ const NOTHING: u8 = 2;
 /// # Errors
 /// What the writers say.
 pub fn run(args: &[String], out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
-    let [file] = args else { return writeln!(err, "{USAGE}").map(|()| NOTHING) };
-    if file == "--help" {
+    if asks_for_help(args) {
         return writeln!(out, "{USAGE}").map(|()| WHOLE);
     }
+    let file = match args {
+        [file] if !is_option(file) => file,
+        [option] => return misused(&format!("unknown option {option}"), err),
+        _ => return misused("takes one file", err),
+    };
     match input::text(file) {
         Ok(text) => convert(file, &text, out, err),
         Err(error) => writeln!(err, "{file}: {error}").map(|()| NOTHING),
     }
+}
+
+fn misused(problem: &str, err: &mut dyn Write) -> io::Result<u8> {
+    writeln!(err, "portcullis convert: {problem}\n\n{USAGE}").map(|()| NOTHING)
 }
 
 /// Converts the text of a file that is called `name`.

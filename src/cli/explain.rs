@@ -9,6 +9,7 @@ use std::time::SystemTime;
 
 use super::document;
 use super::input;
+use super::options::{asks_for_help, is_option};
 use portcullis::check::{Arrival, Await, BodyArrival, Env, Step};
 use portcullis::denial::Denial;
 use portcullis::exchange::{Exchange, HeaderEdit};
@@ -42,7 +43,7 @@ const WRONG: u8 = 2;
 /// # Errors
 /// What the writers say.
 pub fn run(args: &[String], out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
-    if args.iter().any(|arg| arg == "--help") {
+    if asks_for_help(args) {
         writeln!(out, "{USAGE}")?;
         return Ok(REACHES);
     }
@@ -78,12 +79,13 @@ impl Request {
                 "--response" => once(arg, &mut response, value()?)?,
                 "--status" => once(arg, &mut status, self::status(value()?)?)?,
                 "--client" => once(arg, &mut client, value()?.clone())?,
-                option if option.starts_with("--") => return Err(format!("unknown option {option}\n\n{USAGE}")),
+                option if is_option(option) => return Err(format!("unknown option {option}\n\n{USAGE}")),
                 _ if file.is_none() => file = Some(arg.clone()),
                 _ => return Err(format!("explain takes one file\n\n{USAGE}")),
             }
         }
-        let (Some(file), Some(line)) = (file, line) else { return Err(USAGE.to_owned()) };
+        let Some(file) = file else { return Err(format!("explain takes a file\n\n{USAGE}")) };
+        let Some(line) = line else { return Err(format!("--request is missing\n\n{USAGE}")) };
         let client = client.unwrap_or_else(|| "127.0.0.1".to_owned());
         if client.parse::<std::net::IpAddr>().is_err() {
             return Err(format!("--client: expected an IP address, found {client}"));

@@ -3,6 +3,7 @@
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::process::ExitCode;
 
+use portcullis_cli::options::is_option;
 use portcullis_cli::seal::{self, Direction};
 use portcullis_cli::{check, convert, explain, replay, scan, schema, sign, token};
 
@@ -72,8 +73,8 @@ fn run(args: &[String], out: &mut dyn Write) -> io::Result<ExitCode> {
     match args.as_slice() {
         ["--help" | "-h" | "help"] => writeln!(out, "{USAGE}").map(|()| ExitCode::SUCCESS),
         ["--version" | "-V"] => writeln!(out, "portcullis {}", env!("CARGO_PKG_VERSION")).map(|()| ExitCode::SUCCESS),
-        ["check", "--help"] | ["schema", "--help"] => writeln!(out, "{USAGE}").map(|()| ExitCode::SUCCESS),
-        ["check", file] => check::run(file, out, &mut Errors).map(ExitCode::from),
+        ["check" | "schema", "--help" | "-h"] => writeln!(out, "{USAGE}").map(|()| ExitCode::SUCCESS),
+        ["check", file] if !is_option(file) => check::run(file, out, &mut Errors).map(ExitCode::from),
         ["schema"] => schema::run(out).map(ExitCode::from),
         ["convert", ..] => convert::run(rest, out, &mut Errors).map(ExitCode::from),
         ["explain", ..] => explain::run(rest, out, &mut Errors).map(ExitCode::from),
@@ -84,6 +85,7 @@ fn run(args: &[String], out: &mut dyn Write) -> io::Result<ExitCode> {
         ["decrypt", ..] => seal::run(Direction::Decrypt, rest, out, &mut Errors).map(ExitCode::from),
         ["scan", ..] => scan::run(rest, io::stdin().lock(), out, &mut Errors).map(ExitCode::from),
         [] => misused("a command is missing"),
+        ["check", option] => misused(&format!("check has no option {option}")),
         ["check", ..] => misused("check takes one file"),
         ["schema", ..] => misused("schema takes nothing"),
         [command, ..] => misused(&format!("there is no command {command}")),

@@ -16,7 +16,7 @@ pub mod convert;
 pub mod document;
 pub mod explain;
 mod input;
-mod options;
+pub mod options;
 pub mod replay;
 pub mod scan;
 pub mod schema;

@@ -25,7 +25,7 @@ impl<'a> Options<'a> {
                 options.values.push((arg, args.next().ok_or_else(|| format!("{arg} needs a value"))?));
             } else if flags.contains(&arg) {
                 options.flags.push(arg);
-            } else if arg.starts_with("--") {
+            } else if is_option(arg) {
                 return Err(format!("unknown option {arg}"));
             } else {
                 options.rest.push(arg);
@@ -51,6 +51,16 @@ impl<'a> Options<'a> {
     pub fn has(&self, flag: &str) -> bool {
         self.flags.contains(&flag)
     }
+}
+
+/// Whether it is an option, known or not; `-` alone is the standard input.
+pub fn is_option(arg: &str) -> bool {
+    arg.len() > 1 && arg.starts_with('-')
+}
+
+/// Whether somebody asks how the command is called.
+pub fn asks_for_help(args: &[String]) -> bool {
+    args.iter().any(|arg| arg == "--help" || arg == "-h")
 }
 
 /// The value of an environment variable that holds a secret: on a command line everybody on the machine could read it.

@@ -14,7 +14,7 @@ use std::rc::Rc;
 
 use super::document;
 use super::input;
-use super::options::Options;
+use super::options::{Options, asks_for_help};
 use portcullis::check::{Arrival, CalloutReply, Env, Step};
 use portcullis::denial::Denial;
 use portcullis::exchange::Exchange;
@@ -32,16 +32,16 @@ use entry::Entry;
 pub const USAGE: &str = "usage: portcullis replay FILE --log ACCESS_LOG [--each]
 
 Says what the configuration in FILE would have refused of the requests in ACCESS_LOG (- for the standard input, for one of
-both): Envoy's default format, or JSON
-lines with its usual field names. Credentials and bodies are not in a log: what needs them is not decided here. With
---each, a line for each line of the log comes first: passed, refused (step, reason, rule), undecided (step), unreadable.";
+both): Envoy's default format, or JSON lines with its usual field names. Credentials and bodies are not in a log: what
+needs them is not decided here. With --each, a line for each line of the log comes first: passed, refused (step, reason,
+rule), undecided (step), unreadable. Exits 0, 2 when the command, the configuration or every line of the log is wrong.";
 
 /// Replays one log and returns the exit code; `args` are what follows `replay`.
 ///
 /// # Errors
 /// What the writers say.
 pub fn run(args: &[String], out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
-    if args.iter().any(|arg| arg == "--help") {
+    if asks_for_help(args) {
         return writeln!(out, "{USAGE}").map(|()| 0);
     }
     match replay(args, out) {
@@ -52,7 +52,8 @@ pub fn run(args: &[String], out: &mut dyn Write, err: &mut dyn Write) -> io::Res
 
 fn replay(args: &[String], out: &mut dyn Write) -> Result<Tally, String> {
     let options = Options::parse(args, &["--log"], &["--each"]).map_err(|problem| format!("{problem}\n\n{USAGE}"))?;
-    let ([file], Some(log)) = (options.rest.as_slice(), options.value("--log")) else { return Err(USAGE.to_owned()) };
+    let [file] = options.rest.as_slice() else { return Err(format!("takes one file\n\n{USAGE}")) };
+    let log = options.required("--log").map_err(|problem| format!("{problem}\n\n{USAGE}"))?;
     if (*file, log) == ("-", "-") {
         return Err("only one of FILE and --log can be the standard input".to_owned());
     }

@@ -1,6 +1,6 @@
 //! `portcullis scan`: the injection filter's verdict on values from standard input.
 
-use super::options::Options;
+use super::options::{Options, asks_for_help};
 use portcullis::injection::{self, Class, ClassSet, Finding};
 use std::io::{self, BufRead, Write};
 
@@ -23,7 +23,7 @@ const WRONG: u8 = 2;
 /// # Errors
 /// Those of `input` and of the writers.
 pub fn run(args: &[String], input: impl BufRead, output: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
-    if args.iter().any(|arg| arg == "--help") {
+    if asks_for_help(args) {
         return writeln!(output, "{USAGE}").map(|()| DONE);
     }
     let order = match Order::parse(args) {

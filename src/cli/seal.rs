@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::time::{Duration, SystemTime};
 
 use super::input;
+use super::options::{asks_for_help, is_option};
 use portcullis::fernet::{Freshness, Key, Keys};
 use portcullis::time::Timestamp;
 
@@ -45,7 +46,7 @@ struct Order<'a> {
 /// # Errors
 /// What the writers say.
 pub fn run(direction: Direction, args: &[String], out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
-    if args.iter().any(|arg| arg == "--help") {
+    if asks_for_help(args) {
         return writeln!(out, "{USAGE}").map(|()| DONE);
     }
     let variable = |name: &str| std::env::var(name).ok();
@@ -93,7 +94,7 @@ fn order(direction: Direction, args: &[String]) -> Result<Order<'_>, String> {
                 let seconds = args.next().and_then(|text| text.parse().ok()).ok_or("--ttl takes seconds")?;
                 order.ttl = Some(Duration::from_secs(seconds));
             }
-            option if option.starts_with("--") => return Err(format!("there is no option {option} here")),
+            option if is_option(option) => return Err(format!("there is no option {option} here")),
             file if order.file.is_empty() => order.file = file,
             _ => return Err("expected one file".to_owned()),
         }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{self, Write};
 
-use super::options::{Options, now, random, secret};
+use super::options::{Options, asks_for_help, now, random, secret};
 use portcullis::canonical::path::{CanonicalPath, PathOptions};
 use portcullis::signature::request::SignedRequest;
 use portcullis::signature::{self, Key, V2_MARK, digest, format_timestamp, hex, parse_timestamp};
@@ -21,7 +21,7 @@ needs --request. Token and key come from environment variables.";
 /// # Errors
 /// What the writers say.
 pub fn run(args: &[String], out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
-    if args.iter().any(|arg| arg == "--help") {
+    if asks_for_help(args) {
         return writeln!(out, "{USAGE}").map(|()| 0);
     }
     match signed(args) {

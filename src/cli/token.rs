@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::document;
 use super::input;
-use super::options::{Options, now, random, secret};
+use super::options::{Options, asks_for_help, now, random, secret};
 use portcullis::jose::algorithm::Algorithm;
 use portcullis::jose::key::Secret;
 use portcullis::jose::sign::sign;
@@ -25,7 +25,7 @@ With --provider, issuer, audience, type, algorithm and the key's variable are th
 /// # Errors
 /// What the writers say.
 pub fn run(args: &[String], out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
-    if args.iter().any(|arg| arg == "--help") {
+    if asks_for_help(args) {
         return writeln!(out, "{USAGE}").map(|()| 0);
     }
     match token(args) {
