@@ -39,6 +39,8 @@ pub enum DocumentError {
     NotYaml(String),
     /// No document with a plugin in it.
     NoConfiguration,
+    /// No document at all: nothing, or comments.
+    Empty,
 }
 
 impl fmt::Display for DocumentError {
@@ -46,6 +48,7 @@ impl fmt::Display for DocumentError {
         match self {
             Self::NotYaml(problem) => write!(formatter, "expected YAML or JSON: {problem}"),
             Self::NoConfiguration => formatter.write_str("holds no configuration of the plugin"),
+            Self::Empty => formatter.write_str("is empty; a configuration that sets nothing is {}"),
         }
     }
 }
@@ -65,6 +68,9 @@ pub fn configurations(text: &str) -> Result<Vec<Found>, DocumentError> {
         return chosen(plugins("", &value, || text.as_bytes().to_vec()));
     }
     let mut documents = values(text, serde_saphyr::options! { with_snippet: false })?;
+    if documents.is_empty() {
+        return Err(DocumentError::Empty);
+    }
     if documents.iter().any(is_for_envoy) {
         let literal = serde_saphyr::options! {
             with_snippet: false,
@@ -84,6 +90,22 @@ pub fn configurations(text: &str) -> Result<Vec<Found>, DocumentError> {
         plugins(&place, value, || value.to_string().into_bytes())
     });
     chosen(found.collect())
+}
+
+/// The one configuration in `text`, as the plugin receives it.
+///
+/// # Errors
+/// As [`configurations`]; and where there are several, where they stand.
+pub fn only(text: &str) -> Result<Vec<u8>, String> {
+    let mut found = configurations(text).map_err(|error| error.to_string())?;
+    match (found.pop(), found.as_slice()) {
+        (Some(only), []) => only.json.map_err(|unreadable| unreadable.to_string()),
+        (last, others) => {
+            let places: Vec<_> = others.iter().chain(&last).map(|found| found.place.as_str()).collect();
+            let (number, places) = (places.len(), places.join(", "));
+            Err(format!("expected one configuration, found {number} ({places}): put one of them into a file"))
+        }
+    }
 }
 
 fn values(text: &str, options: serde_saphyr::Options) -> Result<Vec<Value>, DocumentError> {

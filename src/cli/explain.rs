@@ -142,15 +142,11 @@ fn pseudo_headers(line: &str) -> Result<Vec<(String, String)>, String> {
 
 fn explain(request: &Request) -> Result<(u8, String), String> {
     let text = input::text(&request.file).map_err(|error| format!("{}: {error}", request.file))?;
-    let found = document::configurations(&text).map_err(|error| format!("{}: {error}", request.file))?;
-    let [only] = found.as_slice() else {
-        return Err(format!("{}: expected one configuration, found {}", request.file, found.len()));
-    };
-    let json = only.json.as_ref().map_err(|unreadable| format!("{}: {unreadable}", request.file))?;
+    let json = document::only(&text).map_err(|problem| format!("{}: {problem}", request.file))?;
     let host = NativeHost { source_address: Some(with_port(&request.client)), ..NativeHost::default() };
     let variable = |name: &str| std::env::var(name).ok();
     let surroundings = Surroundings { store: &host.store, variable: &variable, random: [1, 2, 3, 4] };
-    let assembled = assemble(json, &surroundings).map_err(|errors| {
+    let assembled = assemble(&json, &surroundings).map_err(|errors| {
         let lines: Vec<String> = errors.iter().map(|error| format!("{}: {error}", request.file)).collect();
         lines.join("\n")
     })?;

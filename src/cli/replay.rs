@@ -58,12 +58,8 @@ fn replay(args: &[String], out: &mut dyn Write) -> Result<Tally, String> {
         return Err("only one of FILE and --log can be the standard input".to_owned());
     }
     let text = input::text(file).map_err(|error| format!("{file}: {error}"))?;
-    let found = document::configurations(&text).map_err(|error| format!("{file}: {error}"))?;
-    let [only] = found.as_slice() else {
-        return Err(format!("{file}: expected one configuration, found {}", found.len()));
-    };
-    let json = only.json.as_ref().map_err(|unreadable| format!("{file}: {unreadable}"))?;
-    let mut replayed = Replayed::new(json).map_err(|problem| format!("{file}: {problem}"))?;
+    let json = document::only(&text).map_err(|problem| format!("{file}: {problem}"))?;
+    let mut replayed = Replayed::new(&json).map_err(|problem| format!("{file}: {problem}"))?;
     let mut reader = open(log).map_err(|error| format!("{log}: {error}"))?;
     let mut line = Vec::new();
     while read_line(&mut reader, &mut line).map_err(|error| format!("{log}: {error}"))? {

@@ -99,12 +99,8 @@ struct Provider {
 impl Provider {
     fn read(file: &str, name: &str) -> Result<Self, String> {
         let text = input::text(file).map_err(|error| format!("{file}: {error}"))?;
-        let found = document::configurations(&text).map_err(|error| format!("{file}: {error}"))?;
-        let [only] = found.as_slice() else {
-            return Err(format!("{file}: expected one configuration, found {}", found.len()));
-        };
-        let json = only.json.as_ref().map_err(|unreadable| format!("{file}: {unreadable}"))?;
-        let config = Config::from_json(json).map_err(|error| format!("{file}: {error}"))?;
+        let json = document::only(&text).map_err(|problem| format!("{file}: {problem}"))?;
+        let config = Config::from_json(&json).map_err(|error| format!("{file}: {error}"))?;
         let provider = config.authentication.jwt.get(name);
         let provider = provider.ok_or_else(|| format!("{file}: no provider of authentication.jwt is called {name}"))?;
         let mut algorithms = provider.algorithms.iter().filter_map(|algorithm| match algorithm {

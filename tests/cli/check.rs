@@ -141,6 +141,14 @@ routes:
 }
 
 #[test]
+fn check_says_that_a_file_is_empty() {
+    for text in ["", "\n", "# a comment\n"] {
+        let (code, _, err) = check("empty.yaml", text);
+        assert_eq!((code, err.as_str()), (2, "is empty; a configuration that sets nothing is {}\n"), "{text:?}");
+    }
+}
+
+#[test]
 fn check_exits_2_for_a_file_that_is_not_there() {
     let (code, out, err) = portcullis(&["check", "/nowhere/portcullis.yaml"], "");
     assert_eq!((code, out.as_str()), (2, ""));

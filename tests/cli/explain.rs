@@ -43,6 +43,13 @@ routes:
 }
 
 #[test]
+fn explain_says_where_the_configurations_of_a_file_are_if_there_are_several() {
+    let (code, _, err) = portcullis(&["explain", "-", "--request", "GET /"], "mode: off\n---\nmode: monitor\n");
+    assert_eq!(code, 2);
+    assert_eq!(err, "-: expected one configuration, found 2 (document 1, document 2): put one of them into a file\n");
+}
+
+#[test]
 fn explain_takes_each_option_once_and_no_header_that_cannot_arrive() {
     let text = "routes: [{ match: { path: /plain }, authenticate: none }]";
     let explain = |args: &[&str]| portcullis(&[&["explain", "-"], args].concat(), text);
