@@ -92,7 +92,7 @@ impl Request {
         }
         let read = |path: &String| fs::read(path).map_err(|error| format!("{path}: {error}"));
         let (body, response) = (body.map(read).transpose()?, response.map(read).transpose()?);
-        let mut pairs = pseudo_headers(line)?;
+        let mut pairs = pseudo_headers(line, &mut headers)?;
         pairs.extend(headers);
         Ok(Self { file, pairs, body, client, response, status: status.unwrap_or(200) })
     }
@@ -121,8 +121,8 @@ fn header(text: &str) -> Result<(String, String), String> {
     pair.filter(is_sound).ok_or_else(|| format!("--header: expected 'NAME: VALUE', found {text:?}"))
 }
 
-/// `GET https://host/path?query`; without scheme and host, `https` and `localhost`.
-fn pseudo_headers(line: &str) -> Result<Vec<(String, String)>, String> {
+/// `GET https://host/path?query`; without scheme and host, `https` and what `Host` says, else `localhost`.
+fn pseudo_headers(line: &str, headers: &mut Vec<(String, String)>) -> Result<Vec<(String, String)>, String> {
     let (method, url) =
         line.split_once(' ').ok_or_else(|| format!("--request: expected 'METHOD URL', found {line:?}"))?;
     // In a target that is a path the address of another may stand in the query.
@@ -130,14 +130,22 @@ fn pseudo_headers(line: &str) -> Result<Vec<(String, String)>, String> {
     let (scheme, host, path) = match absolute {
         Some((scheme, rest)) => {
             let (host, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-            (scheme, host, path)
+            (scheme, host.to_owned(), path)
         }
-        None => ("https", "localhost", url),
+        None => ("https", only_host(headers).unwrap_or_else(|| "localhost".to_owned()), url),
     };
     let root = if path.is_empty() || absolute.is_some() && path.starts_with('?') { "/" } else { "" };
     let path = &format!("{root}{path}");
-    let pairs = [(":method", method), (":scheme", scheme), (":authority", host), (":path", path)];
+    let pairs = [(":method", method), (":scheme", scheme), (":authority", &host), (":path", path)];
     Ok(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec())
+}
+
+/// Takes the one `Host` out, as Envoy does: it is the authority.
+fn only_host(headers: &mut Vec<(String, String)>) -> Option<String> {
+    let is_host = |(name, _): &(String, String)| name.eq_ignore_ascii_case("host");
+    let at =
+        headers.iter().position(is_host).filter(|_| headers.iter().filter(|&header| is_host(header)).count() == 1)?;
+    Some(headers.remove(at).1)
 }
 
 fn explain(request: &Request) -> Result<(u8, String), String> {
@@ -176,6 +184,8 @@ fn walk(assembled: Assembled, request: &Request, host: &NativeHost) -> (u8, Stri
         Next::Continue => {
             lines.push(line("upstream", &format!("receives {}", passage.exchange.target.path_and_query())));
             lines.extend(edits(&passage.exchange).map(|edit| line("", &edit)));
+            let body = passage.exchange.rewritten_body.as_deref().map(String::from_utf8_lossy);
+            lines.extend(body.map(|body| line("", &format!("with another body: {body}"))));
             lines.extend(response(&pipeline, &mut passage, request, &mut env));
             REACHES
         }

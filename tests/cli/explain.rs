@@ -43,6 +43,38 @@ routes:
 }
 
 #[test]
+fn explain_says_which_body_the_upstream_receives() {
+    let text = r#"
+routes:
+  - match: { path: /bio }
+    authenticate: none
+    body: { sanitize_html: { fields: [bio] } }"#;
+    let (file, body) = (File::new("bodies.yaml", text), File::new("bio.json", r#"{"bio":"<p id=a>b</p>"}"#));
+    let args = ["explain", file.path(), "--request", "POST /bio", "--body", body.path()];
+    let (code, out, err) = portcullis(&args, "");
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(out.contains(r#"with another body: {"bio":"<p>b</p>"}"#), "{out}");
+}
+
+#[test]
+fn explain_takes_the_host_for_the_authority_as_envoy_does() {
+    let text = "routes: [{ match: { path: /a, hosts: [a.example] }, authenticate: none }]";
+    for (request, hosts, code) in [
+        ("GET /a", &[][..], 1),
+        ("GET /a", &["a.example:8443"], 0),
+        ("GET /a", &["b.example"], 1),
+        ("GET /a", &["a.example", "a.example"], 1),
+        ("GET https://a.example/a", &["a.example"], 0),
+        ("GET https://a.example/a", &["b.example"], 1),
+    ] {
+        let headers: Vec<_> = hosts.iter().map(|host| format!("Host: {host}")).collect();
+        let mut args = vec!["explain", "-", "--request", request];
+        args.extend(headers.iter().flat_map(|header| ["--header", header]));
+        assert_eq!(portcullis(&args, text).0, code, "{request} {hosts:?}");
+    }
+}
+
+#[test]
 fn explain_says_where_the_configurations_of_a_file_are_if_there_are_several() {
     let (code, _, err) = portcullis(&["explain", "-", "--request", "GET /"], "mode: off\n---\nmode: monitor\n");
     assert_eq!(code, 2);
