@@ -20,7 +20,7 @@ use portcullis::checks::secrets::RefreshSecrets;
 use portcullis::checks::sign::SignRequests;
 use portcullis::checks::tokens::TokenForm;
 use portcullis::pipeline::{Guard, ResponseGuards, Route};
-use portcullis::policy::route_table::{HeaderCondition, RouteMatch, RouteTable};
+use portcullis::policy::route_table::{HeaderCondition, RouteError, RouteMatch, RouteTable};
 use portcullis_config::{self as config, Config, Hold, Mode, Verdict};
 
 /// Every part that a route's guards are made of.
@@ -59,8 +59,14 @@ impl Parts<'_> {
             None => format!("routes[{}].match", index - ours.len()),
         };
         shadowed::warn(routes.iter().map(|(matching, _)| matching), field, findings);
-        let table =
-            RouteTable::new(routes).map_err(|error| findings.error(field(error.index), error.to_string())).ok()?;
+        let wrong = |error: RouteError| {
+            let setting = match ours.get(error.index) {
+                Some(_) => field(error.index),
+                None => format!("{}.{}", field(error.index), error.field()),
+            };
+            findings.error(setting, error.to_string());
+        };
+        let table = RouteTable::new(routes).map_err(wrong).ok()?;
         Some((table, ours, unmatched))
     }
 

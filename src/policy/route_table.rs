@@ -299,18 +299,30 @@ impl PathPatterns {
 }
 
 impl fmt::Display for RouteError {
+impl RouteError {
+    /// The field that is wrong, such as `hosts[1]`.
+    pub fn field(&self) -> String {
+        match &self.reason {
+            RouteErrorReason::Path(_) | RouteErrorReason::TooManyOverlaps(_) => "path".to_owned(),
+            RouteErrorReason::Host(at, _) => format!("hosts[{at}]"),
+            RouteErrorReason::Method(at, _) => format!("methods[{at}]"),
+            RouteErrorReason::Header(_) => "headers".to_owned(),
+        }
+    }
+}
+
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.reason {
-            RouteErrorReason::Path(error) => write!(formatter, "path: {error}"),
-            RouteErrorReason::Host(at, error) => write!(formatter, "hosts[{at}]: {error}"),
-            RouteErrorReason::Method(at, text) => {
-                write!(formatter, "methods[{at}]: `{text}`: expected a method in upper case, like GET")
+            RouteErrorReason::Path(error) => error.fmt(formatter),
+            RouteErrorReason::Host(_, error) => error.fmt(formatter),
+            RouteErrorReason::Method(_, text) => {
+                write!(formatter, "`{text}`: expected a method in upper case, like GET")
             }
-            RouteErrorReason::Header(name) => write!(formatter, "headers: `{name}`: expected a header name"),
+            RouteErrorReason::Header(name) => write!(formatter, "`{name}`: expected a header name"),
             RouteErrorReason::TooManyOverlaps(visits) => write!(
                 formatter,
-                "path: one request could match {visits} combinations of literal and wildcard segments: expected at \
-                 most {MAX_VISITS}"
+                "one request could match {visits} combinations of literal and wildcard segments: expected at most \
+                 {MAX_VISITS}"
             ),
         }
     }

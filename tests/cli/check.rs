@@ -74,7 +74,8 @@ fn check_names_the_field_of_what_only_compiling_finds() {
             "routes: [{ match: { path: /a }, inspection: { exclude: [{ rule: sql-comet }] } }]",
             "routes[0].inspection.exclude[0].rule: there is no rule or pattern \"sql-comet\"",
         ),
-        ("routes: [{ match: { path: '/{a}/{a}' } }]", "routes[0].match"),
+        ("routes: [{ match: { path: '/{a}/{a}' } }]", "routes[0].match.path: `{a}`: expected each name once"),
+        ("routes: [{ match: { hosts: [a, 'b.*'] } }]", "routes[0].match.hosts[1]: expected a host"),
         ("roles: { a: [b] }\nlimits: { l: { key: [client_ip], rate: 1/400d } }", "limits.l.rate: "),
         (
             "secrets: { k: { env: K } }

@@ -170,7 +170,7 @@ fn names_the_route_and_the_field_that_is_wrong() {
         (RouteMatch { headers: vec![header], ..route("/") }, "headers: `a b`: expected a header name"),
     ] {
         let error = RouteTable::new([(route("/ok"), ()), (wrong, ())]).unwrap_err();
-        assert_eq!((error.index, error.to_string().as_str()), (1, expected));
+        assert_eq!((error.index, format!("{}: {error}", error.field()).as_str()), (1, expected));
     }
 }
 
