@@ -33,6 +33,8 @@ mod strip;
 mod tokens;
 mod validation;
 
+pub use routes::route_match;
+
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;

@@ -51,7 +51,7 @@ impl Parts<'_> {
         }
         for (at, route) in self.config.routes.iter().enumerate() {
             let compiled = self.route(Some(route), &format!("routes[{at}]"), findings);
-            routes.push((matching(&route.matching), Rc::new(compiled)));
+            routes.push((route_match(&route.matching), Rc::new(compiled)));
         }
         let unmatched = Rc::new(self.route(None, "defaults", findings));
         let field = |index: usize| match ours.get(index) {
@@ -310,7 +310,8 @@ fn shared(step: &'static str, check: Rc<dyn Check>, mode: Mode) -> Guard {
     Guard { step, check, mode, on_error: Verdict::Deny }
 }
 
-fn matching(matching: &config::Match) -> RouteMatch {
+/// Which requests a route takes.
+pub fn route_match(matching: &config::Match) -> RouteMatch {
     RouteMatch {
         path: matching.path.as_ref().map_or("/**", config::PathTemplate::as_str).to_owned(),
         hosts: matching.hosts.iter().map(|host| host.as_str().to_owned()).collect(),

@@ -1,11 +1,13 @@
 //! `portcullis check FILE`: every error of every configuration in a file, with the path of its field.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use super::document::{self, Found};
 use super::input;
+use portcullis::policy::route_table::reach::Reach;
 use portcullis::store::MemoryStore;
-use portcullis_assembly::{Assembled, Surroundings, assemble};
+use portcullis_assembly::{Assembled, Surroundings, assemble, route_match};
 use portcullis_config::{Config, ConfigError, SecretSource};
 
 /// The configuration is good.
@@ -54,7 +56,7 @@ pub fn check(name: &str, text: &str, out: &mut dyn Write, err: &mut dyn Write) -
         };
         match assembled(json) {
             Ok(assembled) => {
-                for warning in &assembled.warnings {
+                for warning in assembled.warnings.iter().chain(&covered(json)) {
                     writeln!(err, "{place}: warning: {warning}")?;
                 }
                 writeln!(out, "{place}: good, routes: {}", assembled.pipeline.routes())?;
@@ -68,6 +70,25 @@ pub fn check(name: &str, text: &str, out: &mut dyn Write, err: &mut dyn Write) -
         }
     }
     Ok(code)
+}
+
+/// Routes that are never taken, because one that comes before them takes more than all of their requests; those with the
+/// same requests are warned of by whoever assembles.
+fn covered(json: &[u8]) -> Vec<ConfigError> {
+    let Ok(config) = Config::from_json(json) else { return Vec::new() };
+    let matches: Vec<_> = config.routes.iter().map(|route| route_match(&route.matching)).collect();
+    let (mut known, mut before, mut found) = (BTreeSet::new(), Vec::new(), Vec::new());
+    for (at, route) in matches.iter().enumerate() {
+        let (Some(reach), Some(key)) = (Reach::new(route), route.key()) else { continue };
+        let first = before.iter().find(|(_, earlier): &&(usize, Reach)| earlier.covers(&reach));
+        if let (true, Some((first, _))) = (known.insert(key), first) {
+            let message =
+                format!("is never taken: routes[{first}].match comes before it and takes all of its requests");
+            found.push(ConfigError { path: format!("routes[{at}].match"), message });
+        }
+        before.push((at, reach));
+    }
+    found
 }
 
 /// Compiles a configuration as the module does, so that patterns, keys, claims and rates are looked into as well. The

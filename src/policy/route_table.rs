@@ -1,6 +1,7 @@
 //! The first route, in the order of the configuration, whose conditions a request meets.
 
 mod conditions;
+pub mod reach;
 mod template;
 
 use std::{borrow::Cow, fmt, ops::Range};
@@ -298,7 +299,6 @@ impl PathPatterns {
     }
 }
 
-impl fmt::Display for RouteError {
 impl RouteError {
     /// The field that is wrong, such as `hosts[1]`.
     pub fn field(&self) -> String {
@@ -311,6 +311,7 @@ impl RouteError {
     }
 }
 
+impl fmt::Display for RouteError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.reason {
             RouteErrorReason::Path(error) => error.fmt(formatter),

@@ -142,6 +142,21 @@ routes:
 }
 
 #[test]
+fn check_warns_of_a_route_that_an_earlier_one_leaves_nothing() {
+    let text = r#"
+routes:
+  - { match: { path: /a, methods: [GET] } }
+  - { match: { path: /a, methods: [PUT] } }
+  - { match: { path: "/**", hosts: ["*.example"] }, authenticate: none }
+  - { match: { path: "/admin/**", hosts: [a.example], methods: [GET] } }
+  - { match: { path: "/admin/**", hosts: [a.example, b.test] } }
+  - { match: { path: /a, methods: [PUT, GET] } }"#;
+    let expected =
+        "warning: routes[3].match: is never taken: routes[2].match comes before it and takes all of its requests\n";
+    assert_eq!(check("covered.yaml", text), (0, "good, routes: 6\n".into(), expected.into()));
+}
+
+#[test]
 fn check_says_that_a_file_is_empty() {
     for text in ["", "\n", "# a comment\n"] {
         let (code, _, err) = check("empty.yaml", text);
