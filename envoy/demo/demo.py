@@ -162,6 +162,8 @@ def variable(name):
 def port_or_free(port):
     for candidate in (port, 0):
         with socket.socket() as probe:
+            # As Envoy does: what an earlier run left in TIME_WAIT keeps no port.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", candidate))
             except OSError:
