@@ -72,6 +72,8 @@ class Registry:
                 sys.exit(f"push: {method} {url}: {error.code} {error.read(300).decode(errors='replace')}")
             self.authorization = self.authorize(error.headers.get("WWW-Authenticate", ""))
             return self.call(method, path, body, content_type, retry=False)
+        except OSError as error:
+            sys.exit(f"push: {method} {url}: {getattr(error, 'reason', error)}")
 
     @staticmethod
     def authorize(challenge):
@@ -85,8 +87,11 @@ class Registry:
         realm = parts.get("realm", "")
         if not realm.startswith("https://") and not is_local(urllib.parse.urlsplit(realm).netloc):
             sys.exit("push: the registry sends its credentials' check to an address without TLS")
-        with urllib.request.urlopen(urllib.request.Request(f"{realm}?{query}", headers=headers), timeout=60) as response:
-            answer = json.load(response)
+        try:
+            with urllib.request.urlopen(urllib.request.Request(f"{realm}?{query}", headers=headers), timeout=60) as response:
+                answer = json.load(response)
+        except OSError as error:
+            sys.exit(f"push: {realm}, where the registry has credentials checked: {error}")
         return "Bearer " + (answer.get("token") or answer["access_token"])
 
     def put_blob(self, blob):

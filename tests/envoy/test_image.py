@@ -131,6 +131,12 @@ def test_what_is_pulled_back_is_what_was_pushed(images, registry, pushed, kind, 
         assert blob == Path(os.environ["PORTCULLIS_WASM"]).read_bytes()
 
 
+def test_a_registry_that_is_not_there_is_said_in_one_line(images):
+    nowhere = run(sys.executable, ".ci/push", images / "compat", f"127.0.0.1:{free_port()}/team/portcullis", env=NO_SKOPEO)
+    assert nowhere.returncode and nowhere.stderr.startswith("push: HEAD http://127.0.0.1:")
+    assert nowhere.stderr.endswith("Connection refused\n") and nowhere.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize("kind", ["compat", "artifact"])
 def test_the_bill_of_materials_is_found_from_the_image(images, registry, pushed, kind):
     index = json.loads(get(registry, f"manifests/{digest_of(images, kind).replace(':', '-')}"))
