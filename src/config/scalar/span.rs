@@ -55,9 +55,9 @@ impl Blank for RateText {
 }
 
 impl Text for RateText {
-    const FORM: &'static str = "a rate: a count of at least 1, a slash and a window, such as 100/hour, 20/s or 100/15m";
-    const PATTERN: &'static str =
-        "^[1-9][0-9]{0,9}/([0-9]{0,8}(s|m|h|d)|sec|second|min|minute|hour|day|seconds|minutes|hours|days)$";
+    const FORM: &'static str =
+        "a rate: a count of at least 1, a slash and a window of 1s to 366d, such as 100/hour, 20/s or 100/15m";
+    const PATTERN: &'static str = "^[1-9][0-9]{0,9}/([0-9]{0,8}(s|m|h|d)|sec|second|min|minute|hour|day)$";
 
     fn parse(text: &str) -> Option<Self> {
         let (limit, window) = text.split_once('/')?;
@@ -114,6 +114,9 @@ mod tests {
             ("/s", None),
             ("10 / s", None),
             ("1.5/s", None),
+            ("1/hours", None),
+            ("1/2hour", None),
+            ("1/1500ms", None),
             ("-1/s", None),
         ];
         for (text, expected) in cases {
