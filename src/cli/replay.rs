@@ -4,6 +4,7 @@
 //! never as refused. One pass over the log; memory does not grow with it.
 
 mod entry;
+mod routes;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,14 +28,16 @@ use portcullis_assembly::{Assembled, Surroundings, assemble};
 use portcullis_config::{Condition, Config, ConfigError, DenyEntry, LimitKey, Mode};
 
 use entry::Entry;
+use routes::Routes;
 
 /// How the command is called.
 pub const USAGE: &str = "usage: portcullis replay FILE --log ACCESS_LOG [--each]
 
 Says what the configuration in FILE would have refused of the requests in ACCESS_LOG (- for the standard input, for one of
-both): Envoy's default format, or JSON lines with its usual field names. Credentials and bodies are not in a log: what
-needs them is not decided here. With --each, a line for each line of the log comes first: passed, refused (step, reason,
-rule), undecided (step), unreadable. Exits 0, 2 when the command, the configuration or every line of the log is wrong.";
+both): Envoy's default format, or JSON lines with its usual field names. Credentials, bodies and most headers are not in
+a log: what needs them is not decided here. With --each, a line for each line of the log comes first: passed, refused
+(step, reason, rule), undecided (step), unreadable. Exits 0, 2 when the command, the configuration or every line of the
+log is wrong.";
 
 /// Replays one log and returns the exit code; `args` are what follows `replay`.
 ///
@@ -102,6 +105,7 @@ struct Replayed {
     worker: Worker,
     host: NativeHost,
     words: Rc<Words>,
+    routes: Option<Routes>,
     now: Timestamp,
     tally: Tally,
 }
@@ -122,7 +126,8 @@ impl Replayed {
         // Every step is heard, whatever those before it said.
         pipeline.monitor_all();
         pipeline.watch(&(words.clone() as Rc<dyn Watcher>));
-        Ok(Self { pipeline, worker, host, words, now: Timestamp::default(), tally: Tally::default() })
+        let routes = Routes::new(&config);
+        Ok(Self { pipeline, worker, host, words, routes, now: Timestamp::default(), tally: Tally::default() })
     }
 
     fn take(&mut self, line: &[u8]) -> Word {
@@ -152,6 +157,11 @@ impl Replayed {
             next = self.pipeline.resume(&mut passage, Arrival::Reply(&CalloutReply::Lost), &mut env);
         }
         let said = self.words.said.take();
+        let exchange = &passage.exchange;
+        let has_form = !exchange.target.host.is_empty();
+        if has_form && self.routes.as_ref().is_some_and(|routes| routes.are_open(exchange, entry.names_a_host())) {
+            return Word::Undecided("route");
+        }
         if let Some(refused) = said.refused {
             return Word::Refused(refused);
         }

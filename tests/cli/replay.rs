@@ -83,6 +83,39 @@ fn replay_says_what_would_have_been_refused_and_what_a_log_cannot_tell() {
 }
 
 #[test]
+fn replay_decides_nothing_where_the_route_hangs_on_what_a_log_does_not_hold() {
+    let file = File::new(
+        "replayed-routes.yaml",
+        r#"
+routes:
+  - { match: { path: /beta, headers: { x-beta: "1" } } }
+  - { match: { path: /agent, headers: { user-agent: curl } } }
+  - { match: { path: /host, hosts: [a.example] } }
+  - { match: { path: "/open/**" } }
+  - { match: { path: "/open/x", headers: { x-beta: "1" } } }"#,
+    );
+    let line = |path: &str, more: &str| {
+        format!(r#"{{"start_time":"2026-01-31T12:00:00Z","method":"GET","path":"{path}"{more}}}"#)
+    };
+    let host = |name: &str| format!(r#","authority":"{name}""#);
+    let cases = [
+        (line("/beta", &host("a.example")), "undecided route"),
+        (line("/other", &host("a.example")), "refused unmatched no_route unmatched"),
+        (line("/agent", &(host("a.example") + r#","user_agent":"curl""#)), "passed"),
+        (line("/agent", &host("a.example")), "refused unmatched no_route unmatched"),
+        (line("/host", &host("a.example")), "passed"),
+        (line("/host", &host("b.example")), "refused unmatched no_route unmatched"),
+        (line("/host", ""), "undecided route"),
+        (line("/open/x", &host("a.example")), "passed"),
+        (line("/a%2fb", ""), "refused request path_encoded_slash"),
+    ];
+    let log = cases.iter().map(|(line, _)| format!("{line}\n")).collect::<String>();
+    let (code, out, err) = portcullis(&["replay", file.path(), "--log", "-", "--each"], &log);
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert_eq!(out.lines().take(cases.len()).collect::<Vec<_>>(), cases.each_ref().map(|(_, expected)| *expected));
+}
+
+#[test]
 fn replay_needs_a_configuration_and_a_log() {
     let file = File::new("replay-good.yaml", REPLAYED);
     for (args, problem) in [

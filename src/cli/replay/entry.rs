@@ -94,6 +94,11 @@ impl Entry {
         Head::from_pairs(pairs.into_iter().filter(|(_, value)| !value.is_empty()))
     }
 
+    /// Whether the line says which host was asked for.
+    pub fn names_a_host(&self) -> bool {
+        !self.authority.is_empty()
+    }
+
     /// Who was connected: as the line says; else who is last in X-Forwarded-For, where Envoy put it.
     pub fn source_address(&self) -> String {
         let ip = |text: &str| {
