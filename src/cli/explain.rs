@@ -28,8 +28,9 @@ pub const USAGE: &str =
                          [--client ADDRESS] [--response BODY_FILE] [--status STATUS]
 
 Says what every step makes of one request, now, and why; with --response also what becomes of the upstream's response,
-200 unless --status says otherwise. Secrets come from this process's environment. Exits 0 when the
-request reaches the upstream, 1 when it is answered before, 2 when the command or the configuration is wrong.";
+200 unless --status says otherwise. Secrets come from this process's environment. No other service is asked: what hangs on key
+sets, accounts, stores of secrets or a feed of revocations ends at the question, or is decided as where none has answered.
+Exits 0 when the request reaches the upstream, 1 when it does not, 2 when the command or the configuration is wrong.";
 
 /// The request reaches the upstream.
 const REACHES: u8 = 0;
