@@ -186,6 +186,7 @@ fn form_items<R: Reader>(body: &[u8], limits: &Limits, reader: &mut R) -> Shown<
     }
     for pair in query::pairs(body, limits.pairs) {
         let query::Pair { name: field, value: content, malformed } = pair.map_err(|_| Error::TooManyPairs)?;
+        heed_charset(&field, &content)?;
         proceed!(reader.item(name(&field, malformed)));
         proceed!(reader.item(value(&field, &content, malformed)));
     }
@@ -219,6 +220,7 @@ const LEVELS: usize = 3;
 fn multipart_items<R: Reader>(body: &[u8], boundary: &Boundary<'_>, limits: &Limits, reader: &mut R) -> Shown<R> {
     for part in multipart::parts(body, boundary, &limits.multipart) {
         let part = part.map_err(Error::Multipart)?;
+        heed_charset(&part.name, part.body)?;
         proceed!(reader.item(name(&part.name, false)));
         for filename in [&part.filename, &part.filename_extended].into_iter().flatten() {
             proceed!(reader.item(value(&part.name, filename, false)));
@@ -226,6 +228,13 @@ fn multipart_items<R: Reader>(body: &[u8], boundary: &Boundary<'_>, limits: &Lim
         proceed!(part_items(&part, limits, reader)?);
     }
     Ok(ControlFlow::Continue(()))
+}
+
+/// A field of this name says how the other values of its form are written (RFC 7578 section 4.6), and some servers take it at
+/// its word. Left empty it says nothing.
+fn heed_charset(field: &[u8], charset: &[u8]) -> Result<(), Error> {
+    let hides = field == b"_charset_" && !charset.is_empty() && Charset::named(charset.trim_ascii()) == Charset::Other;
+    if hides { Err(Error::Charset) } else { Ok(()) }
 }
 
 fn part_items<R: Reader>(part: &Part<'_>, limits: &Limits, reader: &mut R) -> Shown<R> {

@@ -117,6 +117,27 @@ fn a_charset_that_hides_the_bytes_is_refused_whatever_is_written_in_it() {
 }
 
 #[test]
+fn a_field_that_names_the_charset_of_its_form_is_taken_at_its_word() {
+    let mut gate = gate();
+    let field =
+        |name: &str, value: &str| format!("--b\r\nContent-Disposition: form-data; name={name}\r\n\r\n{value}\r\n");
+    let forms = |charset: &str| {
+        let parts = [field("q", "x"), field("_charset_", charset), "--b--\r\n".to_owned()].concat();
+        [(FORM, format!("q=x&_charset_={charset}")), ("multipart/form-data; boundary=b", parts)]
+    };
+    for hiding in ["ibm037", "UTF-16", "utf-7", "unknown"] {
+        for (content_type, form) in forms(hiding) {
+            refused(&mut gate, content_type, form, (400, "charset"));
+        }
+    }
+    for harmless in ["", "UTF-8", "windows-1251", "Shift_JIS"] {
+        for (content_type, form) in forms(harmless) {
+            passes(&mut gate, content_type, form);
+        }
+    }
+}
+
+#[test]
 fn a_charset_in_which_ascii_stands_for_itself_hides_nothing() {
     let mut gate = gate();
     for charset in [
