@@ -259,7 +259,7 @@ fn a_json_patch_does_not_carry_a_field_past_its_encryption() {
 }
 
 #[test]
-fn an_answer_to_head_says_nothing_of_an_object_whose_owner_it_does_not_show() {
+fn an_answer_without_a_body_says_nothing_of_an_object_whose_owner_it_does_not_show() {
     let mut gate = gate(
         "routes: [{ match: { path: /o }, response: { owner: { field: user_id, claim: user_id, unless: { roles: [admin] } } } }]
 defaults: { authenticate: [jwt] }",
@@ -268,6 +268,9 @@ defaults: { authenticate: [jwt] }",
         (&["user"][..], "HEAD", 200, Err(403)),
         (&["admin"], "HEAD", 200, Ok(String::new())),
         (&["user"], "HEAD", 404, Ok(String::new())),
+        (&["user"], "HEAD", 304, Err(403)),
+        (&["user"], "GET", 304, Err(403)),
+        (&["admin"], "GET", 304, Ok(String::new())),
         (&["user"], "DELETE", 204, Ok(String::new())),
     ] {
         let request = crate::gate::Request::new(method, "/o")

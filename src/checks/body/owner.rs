@@ -26,9 +26,10 @@ impl OwnedByCaller {
         exchange.caller.as_ref().is_some_and(|caller| caller.roles.intersects(self.unless))
     }
 
-    /// A success that speaks of an object and does not show it: the answer to HEAD.
+    /// A success that speaks of an object and does not show it: the answer to HEAD, and 304, which is one by whatever the
+    /// upstream took for a condition.
     pub(super) fn conceals(&self, status: u16, exchange: &Exchange) -> bool {
-        exchange.head.method() == Some(b"HEAD") && !(300..600).contains(&status)
+        status == 304 || exchange.head.method() == Some(b"HEAD") && !(300..600).contains(&status)
     }
 
     /// Every object in the document is the caller's. An answer that is no success (a status that is not known is one) and says of nothing whose it is holds

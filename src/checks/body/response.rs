@@ -13,7 +13,7 @@ use crate::exchange::{Exchange, HeaderEdit};
 use crate::response::Response;
 
 /// The rules about one route's responses. One without a body (204, 304, to HEAD) has nothing to hide, and goes out; but
-/// an answer to HEAD speaks of an object without saying whose it is.
+/// an answer to HEAD, and 304, speak of an object without saying whose it is.
 #[derive(Default)]
 pub struct TransformResponse {
     /// Decrypts all of it, before its fields are looked at.
