@@ -35,6 +35,12 @@ impl Response {
         self.rewritten.then_some(self.body)
     }
 
+    /// It is some bytes of a document (RFC 9110 section 14.4): they may look like another one, with none of its names.
+    pub fn is_range_of_bytes(&self) -> bool {
+        let of_bytes = |range: &[u8]| range.get(..5).is_some_and(|unit| unit.eq_ignore_ascii_case(b"bytes"));
+        self.status == 206 && self.head.all("content-range").any(of_bytes)
+    }
+
     /// It is compressed: its fields cannot be read here.
     pub fn is_encoded(&self) -> bool {
         self.head.all("content-encoding").any(|coding| !coding.eq_ignore_ascii_case(b"identity"))

@@ -281,3 +281,13 @@ defaults: { authenticate: [jwt] }",
         assert_eq!(shown(&gate.respond(&mut outcome, status, "").0, ""), expected, "{method} {roles:?} {status}");
     }
 }
+
+#[test]
+fn the_upstream_is_asked_for_no_part_of_a_document() {
+    let mut gate =
+        gate("routes: [{ match: { path: /a }, authenticate: none, response: { fields: { deny: [password] } } }]");
+    for part in ["range", "request-range"] {
+        let outcome = gate.send(get("/a").header(part, "bytes=12-19").header("if-range", "\"1\""));
+        assert_eq!((outcome.upstream(part), outcome.upstream("if-range")), (None, None));
+    }
+}

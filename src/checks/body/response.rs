@@ -89,6 +89,9 @@ impl TransformResponse {
         if response.is_encoded() {
             return Err(ResponseRejection::Encoded);
         }
+        if response.is_range_of_bytes() {
+            return Err(ResponseRejection::Malformed);
+        }
         let parsed = Document::parse(response.body(), &self.limits);
         let mut document = parsed.map_err(|_| ResponseRejection::Malformed)?;
         let word = self.owned(&document, response.status, exchange);
@@ -154,8 +157,9 @@ impl Check for AskForPlain {
     }
 }
 
-/// Headers that ask for a part of a response, which is no document.
-const PARTS: [&str; 2] = ["range", "if-range"];
+/// Headers that ask for a part of a response, which is no document. `Request-Range` is what the first drafts called `Range`,
+/// and Apache's server still heeds it.
+const PARTS: [&str; 3] = ["range", "request-range", "if-range"];
 
 /// Headers that ask for nothing but 304 where an object is as the caller says: `*` is whatever it is.
 const CONDITIONS: [&str; 2] = ["if-none-match", "if-modified-since"];

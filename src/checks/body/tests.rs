@@ -143,6 +143,24 @@ fn what_cannot_be_read_does_not_go_out_and_what_is_empty_does() {
 }
 
 #[test]
+fn a_range_of_bytes_is_no_document_although_it_may_look_like_one() {
+    let range = |status, range: &str, body: &str| {
+        let head = Head::from_pairs([("content-range", range)]);
+        let mut response = Response::new(status, head, body.as_bytes().to_vec());
+        let check = projection(&["password"], None);
+        within(&[], &NativeHost::default(), |exchange, env| check.decide(&mut response, exchange, env))
+    };
+    // Of {"password":"s3cret"}.
+    for unit in ["bytes 12-19/21", "Bytes 12-19/*"] {
+        let refused = Step::Refuse(Denial::Response(ResponseRejection::Malformed));
+        assert_eq!(range(206, unit, "\"s3cret\""), refused, "{unit}");
+    }
+    // Pages of a list are documents, and so is what says that there is no such range.
+    assert_eq!(range(206, "orders 0-1/7", "[{\"id\":1}]"), Step::Pass);
+    assert_eq!(range(416, "bytes */21", "{\"title\":\"Range Not Satisfiable\"}"), Step::Pass);
+}
+
+#[test]
 fn what_was_encrypted_field_by_field_is_decrypted_field_by_field() {
     let sent = r#"{"ssn":"078-05-1120","list":[{"ssn":"\u00e9"},{"ssn":null}],"n":5.0,"all":{"a":true,"b":["x",[1e3]]},"open":"o"}"#;
     let fields = ["ssn", "list.*.ssn", "n", "all"];
