@@ -105,8 +105,8 @@ type Shown<R> = Result<ControlFlow<<R as Reader>::Break>, Error>;
 
 /// Shows `reader` every name and value of `body`. A body that no reader knows is one value without a name.
 ///
-/// Each part of a multipart body is a value as sent; a JSON or XML part is read as well, as far as it is well-formed. A form
-/// that holds what no encoder leaves is read as what else it could be, too.
+/// Each part of a multipart body is a value as sent, and so is what it says of itself; a JSON or XML part is read as well, as
+/// far as it is well-formed. A form that holds what no encoder leaves is read as what else it could be, too.
 ///
 /// # Errors
 /// The first [`Error`]; items before it have been visited.
@@ -222,8 +222,9 @@ fn multipart_items<R: Reader>(body: &[u8], boundary: &Boundary<'_>, limits: &Lim
         let part = part.map_err(Error::Multipart)?;
         heed_charset(&part.name, part.body)?;
         proceed!(reader.item(name(&part.name, false)));
-        for filename in [&part.filename, &part.filename_extended].into_iter().flatten() {
-            proceed!(reader.item(value(&part.name, filename, false)));
+        let described = [part.filename.as_deref(), part.filename_extended.as_deref(), part.content_type];
+        for description in described.into_iter().flatten() {
+            proceed!(reader.item(value(&part.name, description, false)));
         }
         proceed!(part_items(&part, limits, reader)?);
     }
@@ -394,7 +395,11 @@ mod tests {
         for (content_type, body, expected) in [
             ("application/json", "{\"a\":[\"x\",1,true]}", &["a", "a=x", "a=1"][..]),
             ("application/x-www-form-urlencoded", "a=%41&b=%", &["a", "a=A", "b!", "b=%!"]),
-            ("multipart/form-data; boundary=b", form, &["f", "f=x", "f={\"k\":\"\\u003c\"}", "k", "k=<"]),
+            (
+                "multipart/form-data; boundary=b",
+                form,
+                &["f", "f=x", "f=application/json", "f={\"k\":\"\\u003c\"}", "k", "k=<"],
+            ),
             ("text/xml", "<!DOCTYPE a><a b='c'>d</a>", &["=DOCTYPE a!", "a", "b", "b=c", "a=d"]),
             ("text/plain", "a=b", &["=a=b"]),
             ("application/octet-stream", "", &["="]),
@@ -406,11 +411,12 @@ mod tests {
     #[test]
     fn a_broken_part_is_still_visited_as_sent() {
         let form = "--b\r\nContent-Disposition: form-data; name=f\r\nContent-Type: application/json\r\n\r\n{]\r\n--b--";
-        assert_eq!(read("multipart/form-data; boundary=b", form).unwrap(), ["f", "f={]"]);
+        assert_eq!(read("multipart/form-data; boundary=b", form).unwrap(), ["f", "f=application/json", "f={]"]);
         for hidden in ["/json; charset=utf-16", "/json; charset=utf-8; charset=utf-16", "; Charset*=utf-16"] {
             assert_eq!(read("multipart/form-data; boundary=b", &form.replace("/json", hidden)), Err(Error::Charset));
         }
-        assert_eq!(read("multipart/form-data; boundary=b", &form.replace("/json", "")).unwrap(), ["f", "f={]"]);
+        let untyped = read("multipart/form-data; boundary=b", &form.replace("/json", ""));
+        assert_eq!(untyped.unwrap(), ["f", "f=application", "f={]"]);
     }
 
     #[test]

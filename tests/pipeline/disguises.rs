@@ -234,6 +234,28 @@ fn every_multipart_body_is_read_by_its_parts() {
 }
 
 #[test]
+fn what_a_part_of_a_form_says_it_is_is_read_as_well() {
+    let mut gate = gate();
+    let form = |content_type: &str| {
+        let head = format!("Content-Disposition: form-data; name=f; filename=a.png\r\nContent-Type: {content_type}");
+        parts(&[(&head, PICTURE)])
+    };
+    for attack in [SQL, SCRIPT, "image/png' OR 'a'='a"] {
+        refused(&mut gate, "multipart/form-data; boundary=b", form(attack), INJECTION);
+    }
+    for honest in [
+        "image/svg+xml",
+        "text/plain; charset=utf-8",
+        "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+        "audio/ogg; codecs=\"opus, vorbis\"",
+        "image/png; name=\"a b.png\"",
+        "*/*",
+    ] {
+        passes(&mut gate, "multipart/form-data; boundary=b", form(honest));
+    }
+}
+
+#[test]
 fn a_document_is_read_in_whatever_unicode_it_is_written() {
     for text in [
         format!("{{\"q\": \"{SQL}\"}}"),
