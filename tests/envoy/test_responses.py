@@ -199,6 +199,11 @@ def test_a_condition_does_not_reach_an_upstream_whose_objects_have_owners(gatewa
         for send in (gateway.send, gateway.send2):
             answer = send("GET", serve(base, b'{"user_id":"42"}'), [bearer(), ("if-none-match", "*")])
             assert answer.upstream.header("if-none-match") == expected
+    # Nor does what the upstream took for one: 304 shows no owner.
+    for send in (gateway.send, gateway.send2):
+        for roles, status in [(["user"], 403), (["admin"], 304)]:
+            answer = send("GET", serve("orders", status=304, headers=VOUCHED), [bearer(roles=roles)])
+            assert (answer.status, answer.body) == (status, b"")
 
 
 @pytest.mark.parametrize("how", ["chunked", "trailers"])
@@ -267,11 +272,17 @@ def test_a_response_that_breaks_off_shows_nothing(gateway, serve):
 
 
 def test_the_upstream_is_asked_for_what_can_be_read(gateway, serve):
-    asked = [("accept-encoding", "gzip, br"), ("range", "bytes=0-1"), ("if-range", '"1"')]
-    for base, expected in [("users", ["identity", None, None]), ("plain", ["gzip, br", "bytes=0-1", '"1"'])]:
+    asked = [("accept-encoding", "gzip, br"), ("range", "bytes=0-1"), ("request-range", "bytes=0-1"), ("if-range", '"1"')]
+    for base, expected in [("users", ["identity", None, None, None]), ("plain", [value for _, value in asked])]:
         for send in (gateway.send, gateway.send2):
             answer = send("GET", serve(base, b"{}"), asked)
             assert [answer.upstream.header(name) for name, _ in asked] == expected, base
+
+
+def test_a_range_of_bytes_does_not_go_out_although_it_may_look_like_a_document(gateway, serve):
+    part = [JSON, ("content-range", "bytes 12-19/21")]
+    for how in ("length", "chunked"):
+        withheld(gateway, gateway.get(serve("denied", b'"s3cret"', 206, part, how)), "response_malformed")
 
 
 def test_no_shared_cache_may_keep_what_depends_on_who_asks(gateway, behind, serve):
