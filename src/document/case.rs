@@ -1,9 +1,24 @@
-//! Names that are the same to recipients that pass over the case of letters, as Go's encoding/json and the web defaults of
-//! System.Text.Json do.
+//! Names that are the same to some recipients. Some pass over the case of letters, as Go's encoding/json and the web defaults of
+//! System.Text.Json do; some take `phoneNumber` for `phone_number`, as the JSON of Protocol Buffers does.
+
+/// Whether some recipient takes two names for that of one field.
+pub(crate) fn is_same_field(name: &[u8], other: &[u8]) -> bool {
+    same_but_for_case(name, other) || in_camel_case(name).eq(in_camel_case(other))
+}
+
+/// The name as the JSON mapping of Protocol Buffers writes it: without underscores, and the letters behind them large.
+fn in_camel_case(name: &[u8]) -> impl Iterator<Item = u8> {
+    let mut large = false;
+    name.iter().filter_map(move |byte| match (byte, std::mem::replace(&mut large, *byte == b'_')) {
+        (b'_', _) => None,
+        (letter, true) => Some(letter.to_ascii_uppercase()),
+        (letter, false) => Some(*letter),
+    })
+}
 
 /// Whether two names differ at most in the case of their letters from A to Z, and in characters that become one of these in
 /// another case.
-pub(crate) fn same_but_for_case(mut name: &[u8], mut other: &[u8]) -> bool {
+fn same_but_for_case(mut name: &[u8], mut other: &[u8]) -> bool {
     loop {
         match (next(&mut name), next(&mut other)) {
             (None, None) => return true,
@@ -29,10 +44,10 @@ fn next(text: &mut &[u8]) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::same_but_for_case;
+    use super::is_same_field;
 
     #[test]
-    fn names_are_the_same_to_whoever_passes_over_case() {
+    fn names_are_the_same_where_some_recipient_takes_them_so() {
         for (name, other, same) in [
             ("ssn", "SSN", true),
             ("ssn", "\u{17f}\u{17f}n", true),
@@ -40,14 +55,21 @@ mod tests {
             ("is_admin", "\u{131}S_adm\u{130}n", true),
             ("key", "\u{212a}EY", true),
             ("", "", true),
-            ("ssn", "ssn_", false),
+            ("ssn", "ssn2", false),
+            ("ssn", "ssn_", true),
             ("ssn", "ss", false),
             ("ssn", "s_n", false),
+            ("phone_number", "phoneNumber", true),
+            ("phone_number", "PHONE_Number", true),
+            ("line_2_b", "line2B", true),
+            ("_a__b", "AB", true),
+            ("phone_number", "phonenumber", false),
+            ("phone_number", "PhoneNumber", false),
             ("größe", "GRößE", true),
             ("größe", "GRÖßE", false),
         ] {
-            assert_eq!(same_but_for_case(name.as_bytes(), other.as_bytes()), same, "{name} {other}");
-            assert_eq!(same_but_for_case(other.as_bytes(), name.as_bytes()), same, "{name} {other}");
+            assert_eq!(is_same_field(name.as_bytes(), other.as_bytes()), same, "{name} {other}");
+            assert_eq!(is_same_field(other.as_bytes(), name.as_bytes()), same, "{name} {other}");
         }
     }
 }

@@ -14,7 +14,7 @@ use std::borrow::Cow;
 
 pub use crate::media::json::Limits;
 use crate::media::json::{self, Container};
-pub(crate) use case::same_but_for_case;
+pub(crate) use case::is_same_field;
 pub(crate) use path::Word;
 pub use path::{FieldPath, PathError, PathSet, Reading};
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::case::same_but_for_case;
+use super::case::is_same_field;
 use super::{Content, Document, Place};
 use crate::media::json::Container;
 
@@ -91,7 +91,7 @@ impl FieldPath {
         }
     }
 
-    /// The path that tells the fields apart whose names are its own but for case: `others` says which there are beside each
+    /// The path that tells the fields apart whose names some recipient takes for its own: `others` says which there are beside each
     /// of its names in turn, and is shown `*` as `None`.
     pub(crate) fn told_apart(mut self, mut others: impl FnMut(Option<&str>) -> Vec<Box<str>>) -> Self {
         for step in &mut self.steps {
@@ -109,7 +109,7 @@ impl FieldPath {
 pub enum Reading {
     /// Names letter by letter; every element.
     Narrow,
-    /// Names in any case, as some recipients take them. Every element, and also every element's every member: whoever wrote
+    /// Names as any recipient takes them. Every element, and also every element's every member: whoever wrote
     /// the path may have thought of the object alone. For rules that had better say too much than too little.
     Wide,
 }
@@ -118,7 +118,7 @@ impl Reading {
     fn takes(self, key: &str, name: &str, apart: &[Box<str>]) -> bool {
         key == name
             || self == Self::Wide
-                && same_but_for_case(key.as_bytes(), name.as_bytes())
+                && is_same_field(key.as_bytes(), name.as_bytes())
                 && !apart.iter().any(|other| **other == *key)
     }
 }
@@ -152,16 +152,16 @@ impl PathSet {
         self.0.is_empty()
     }
 
-    /// What the places are called that they name, but for case: each is a member by one of these names. `None`: one ends in
-    /// `*`.
+    /// What the places are called that they name: each is a member by one of these names, as some recipient takes it. `None`:
+    /// one ends in `*`.
     pub fn names(&self) -> Option<Vec<&str>> {
         self.0.iter().map(FieldPath::name).collect()
     }
 
-    /// Whether some path has this name, in whatever case.
+    /// Whether some path has this name, as some recipient takes it.
     pub fn mentions(&self, name: &str) -> bool {
         let same = |step: &Step| match step {
-            Step::Name { name: own, .. } => same_but_for_case(own.as_bytes(), name.as_bytes()),
+            Step::Name { name: own, .. } => is_same_field(own.as_bytes(), name.as_bytes()),
             Step::Every => false,
         };
         self.0.iter().flat_map(|path| &path.steps).any(same)

@@ -9,7 +9,7 @@ use super::canonical;
 use super::node::{Keyword, Node, NodeId, Types};
 use super::scalar::{self, Budget};
 use super::validate::MOST;
-use crate::document::{PathSet, Value, same_but_for_case};
+use crate::document::{PathSet, Value, is_same_field};
 use crate::media::json::{self, Container, Limits, Location, Scalar, Token, Visitor};
 
 /// What a schema asks, as far as that can be told while a document is read.
@@ -20,8 +20,8 @@ pub(super) struct Plan {
     root: NodeId,
     /// Where there is no schema.
     nothing: Asked,
-    /// What the fields are called that no request can set: wherever one of these names stands, in whatever case, the whole
-    /// document tells.
+    /// What the fields are called that no request can set: wherever one of these names stands, as some recipient takes
+    /// it, the whole document tells.
     unset: Box<[Box<[u8]>]>,
 }
 
@@ -297,7 +297,7 @@ impl<'s> Reading<'s> {
     }
 
     fn key(&mut self, key: &[u8]) -> Option<()> {
-        if self.plan.unset.iter().any(|name| same_but_for_case(name, key)) {
+        if self.plan.unset.iter().any(|name| is_same_field(name, key)) {
             return None;
         }
         let open = self.open.last_mut()?;

@@ -1,11 +1,11 @@
-//! Properties whose names differ only in case, told apart where a path is read in any case.
+//! Properties whose names some recipient takes for one, told apart where a path is read as any recipient does.
 
 use super::Schema;
 use super::node::{Keyword, NodeId, Properties};
-use crate::document::{FieldPath, same_but_for_case};
+use crate::document::{FieldPath, is_same_field};
 
 impl Schema {
-    /// `path`, which names no property that the schema lists beside its own in another case.
+    /// `path`, which names no property that the schema lists beside its own in another spelling.
     pub fn told_apart(&self, path: FieldPath) -> FieldPath {
         let mut at = vec![self.root];
         path.told_apart(|name| {
@@ -17,7 +17,7 @@ impl Schema {
             let lists = reached.iter().flat_map(|id| self.keywords(*id)).filter_map(properties);
             let same = lists.flat_map(|list| list.named.iter());
             let (own, others): (Vec<_>, Vec<_>) = same
-                .filter(|(one, _)| same_but_for_case(one.as_bytes(), name.as_bytes()))
+                .filter(|(one, _)| is_same_field(one.as_bytes(), name.as_bytes()))
                 .partition(|(one, _)| **one == *name);
             at = own.iter().map(|(_, schema)| *schema).collect();
             if own.is_empty() { Vec::new() } else { others.into_iter().map(|(one, _)| one.clone()).collect() }

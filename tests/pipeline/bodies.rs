@@ -209,6 +209,25 @@ routes:
 }
 
 #[test]
+fn a_name_with_underscores_and_the_same_in_camel_case_are_one_field() {
+    let mut gate = gate(
+        "
+routes:
+  - match: { path: /u, methods: [PUT] }
+    authenticate: none
+    body: { encrypt: [phone_number, taxId] }
+  - { match: { path: /u }, authenticate: none, response: { decrypt: [phone_number, taxId], fields: { deny: [pin_code] } } }",
+    );
+    let sent = r#"{"phone_number":"1","phoneNumber":"2","tax_id":"3","taxId":"4","phonenumber":"5"}"#;
+    let outcome = gate.send(crate::gate::Request::new("PUT", "/u").body("application/json", sent));
+    let stored = String::from_utf8(outcome.passage.exchange.rewritten_body.clone().unwrap()).unwrap();
+    assert_eq!((stored.matches("gAAAAA").count(), stored.contains(r#""phonenumber":"5""#)), (4, true), "{stored}");
+    let stored = stored.replacen('{', r#"{"pinCode":"x","#, 1);
+    let mut read = gate.send(get("/u"));
+    assert_eq!(shown(&gate.respond(&mut read, 200, &stored).0, ""), Ok(sent.to_owned()));
+}
+
+#[test]
 fn many_short_values_and_tokens_coded_twice_can_be_read_back() {
     let mut gate = gate(
         "inspection: { body_limit: 64KiB }

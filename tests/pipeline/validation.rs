@@ -216,7 +216,7 @@ routes:
       sanitize_html: { fields: [bio, in.bio] }",
     );
     for (sent, expected) in [
-        (r#"{"Is_Admin":1,"i\u017f_admin":1,"IS_ADMIN":true,"x":1}"#, r#"{"x":1}"#),
+        (r#"{"Is_Admin":1,"i\u017f_admin":1,"IS_ADMIN":true,"isAdmin":1,"x":1}"#, r#"{"x":1}"#),
         (r#"{"ID":1,"Id":2,"iD":3,"id":4}"#, r#"{"ID":1}"#),
         (r#"{"IN":{"At":1,"ID":"x"}}"#, r#"{"IN":{"ID":"x"}}"#),
         (
