@@ -126,6 +126,7 @@ fn a_body_that_cannot_be_looked_at_is_refused() {
             post("/a").header("content-encoding", "identity").header("content-encoding", "br").body("", "x"),
             (415, "  body_encoded"),
         ),
+        (post("/a").header("content_encoding", "gzip").body("text/plain", "x"), (415, "  body_encoded")),
         (post("/a").body("application/json", "{"), (400, "  json")),
         (post("/a").body("application/json; charset=utf-16", "{}"), (400, "  charset")),
         (post("/a").body("application/json, text/plain", "{}"), (400, "  content_type")),

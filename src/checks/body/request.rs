@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use crate::canonical::strip::is_same_folded;
 use crate::check::{Arrival, Await, BodyArrival, Check, Env, Failure, Step};
 use crate::denial::{BodyRejection, Denial};
 use crate::document::{Document, Error, Limits};
@@ -149,9 +150,11 @@ fn rejection(error: Error) -> BodyRejection {
     }
 }
 
-/// It is compressed: neither are its fields there to be found, nor does a coding fit what is made of it.
-pub(super) fn is_encoded(exchange: &Exchange) -> bool {
-    exchange.head.all("content-encoding").any(|coding| !coding.eq_ignore_ascii_case(b"identity"))
+/// It is compressed: neither are its fields there to be found, nor does a coding fit what is made of it. To many applications
+/// `Content_Encoding` is the same (RFC 3875 section 4.1.18).
+pub(crate) fn is_encoded(exchange: &Exchange) -> bool {
+    let mut fields = exchange.head.iter();
+    fields.any(|(name, coding)| is_same_folded(name, b"content-encoding") && !coding.eq_ignore_ascii_case(b"identity"))
 }
 
 /// A form that happens to be JSON as well would have other fields for the upstream than it has here.

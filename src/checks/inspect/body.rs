@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::rc::Rc;
 
 use crate::check::{Arrival, Await, BodyArrival, Check, Env, Failure, Step};
-use crate::checks::body::request::may_be_json;
+use crate::checks::body::request::{is_encoded, may_be_json};
 use crate::checks::inspect::{Findings, Inspector};
 use crate::config::Verdict;
 use crate::denial::{BodyRejection, Denial, Place};
@@ -103,8 +103,7 @@ impl InspectBody {
     }
 
     fn inspect(&self, exchange: &mut Exchange, body: &[u8], findings: &mut Findings) -> Result<(), Stop> {
-        let encoded = exchange.head.all("content-encoding").any(|coding| !coding.eq_ignore_ascii_case(b"identity"));
-        if encoded {
+        if is_encoded(exchange) {
             return Err(Stop::Rejected(BodyRejection::Encoded));
         }
         let inspector = self.inspector_for(exchange);
