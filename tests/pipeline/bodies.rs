@@ -278,6 +278,18 @@ fn a_json_patch_does_not_carry_a_field_past_its_encryption() {
 }
 
 #[test]
+fn a_form_that_is_json_as_well_does_not_carry_a_field_past_its_encryption() {
+    let mut gate =
+        gate("routes: [{ match: { path: /u }, authenticate: none, mode: monitor, body: { encrypt: [ssn] } }]");
+    let both = r#"{"a":"&ssn=078-05-1120&"}"#;
+    let form = "application/x-www-form-urlencoded";
+    assert_eq!(gate.status(post("/u").body(form, both)), Some(400));
+    // Unicorn takes the one header for the other.
+    assert_eq!(gate.status(post("/u").header("content_type", form).body("", both)), Some(400));
+    assert_eq!(gate.status(post("/u").body("", both)), None);
+}
+
+#[test]
 fn an_answer_without_a_body_says_nothing_of_an_object_whose_owner_it_does_not_show() {
     let mut gate = gate(
         "routes: [{ match: { path: /o }, response: { owner: { field: user_id, claim: user_id, unless: { roles: [admin] } } } }]

@@ -130,6 +130,7 @@ fn a_body_that_cannot_be_looked_at_is_refused() {
         (post("/a").body("application/json", "{"), (400, "  json")),
         (post("/a").body("application/json; charset=utf-16", "{}"), (400, "  charset")),
         (post("/a").body("application/json, text/plain", "{}"), (400, "  content_type")),
+        (post("/a").header("content_type", "multipart/mixed").body("text/plain", "x"), (400, "  content_type")),
         (post("/a").body("multipart/form-data; boundary=b", "x"), (400, "  multipart")),
         (post("/a").body("application/json", "[".repeat(40)), (413, "  json_limits")),
         (post("/a").body("text/plain", "x".repeat(65)), (413, "  body_too_large")),

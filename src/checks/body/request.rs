@@ -161,10 +161,19 @@ pub(crate) fn is_encoded(exchange: &Exchange) -> bool {
 ///
 /// So has a JSON Patch (RFC 6902): its operations name fields of another document in their values.
 pub(crate) fn may_be_json(exchange: &Exchange) -> bool {
+    if is_typed_otherwise(exchange) {
+        return false;
+    }
     let Some(sent) = exchange.head.first("content-type") else { return true };
     let essence = sent.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
     let is_json = |declared: ContentType<'_>| declared.media == Media::Json && declared.charset.has_grammar();
     !essence.eq_ignore_ascii_case(b"application/json-patch+json") && ContentType::parse(sent).is_ok_and(is_json)
+}
+
+/// Whether a header says what the body is that only some servers take for `Content-Type`: `Content_Type`, say.
+pub(crate) fn is_typed_otherwise(exchange: &Exchange) -> bool {
+    let mut names = exchange.head.iter().map(|(name, _)| name);
+    names.any(|name| name != b"content-type" && is_same_folded(name, b"content-type"))
 }
 
 /// Takes out what vouches for the bytes that were sent: it does not for those that are received. A check of its own,

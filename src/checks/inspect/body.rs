@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::rc::Rc;
 
 use crate::check::{Arrival, Await, BodyArrival, Check, Env, Failure, Step};
-use crate::checks::body::request::{is_encoded, may_be_json};
+use crate::checks::body::request::{is_encoded, is_typed_otherwise, may_be_json};
 use crate::checks::inspect::{Findings, Inspector};
 use crate::config::Verdict;
 use crate::denial::{BodyRejection, Denial, Place};
@@ -105,6 +105,9 @@ impl InspectBody {
     fn inspect(&self, exchange: &mut Exchange, body: &[u8], findings: &mut Findings) -> Result<(), Stop> {
         if is_encoded(exchange) {
             return Err(Stop::Rejected(BodyRejection::Encoded));
+        }
+        if is_typed_otherwise(exchange) {
+            return Err(malformed("content_type"));
         }
         let inspector = self.inspector_for(exchange);
         let declared = exchange.head.first("content-type").map(ContentType::parse);
