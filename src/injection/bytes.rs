@@ -57,6 +57,12 @@ pub(super) fn equals_at(text: &[u8], i: usize, lower: &[u8]) -> bool {
     text.get(i..i.saturating_add(lower.len())).is_some_and(|part| part.eq_ignore_ascii_case(lower))
 }
 
+/// Whether `text` is one of `words`, in any case.
+#[inline(never)]
+pub(super) fn is_one_of(text: &[u8], words: &[&[u8]]) -> bool {
+    words.iter().any(|word| word.len() == text.len() && equals_at(text, 0, word))
+}
+
 /// The first place at or after `i` where `lower` (in lower case) stands, in either case.
 #[inline(never)]
 pub(super) fn find(text: &[u8], i: usize, lower: &[u8]) -> Option<usize> {

@@ -1,6 +1,6 @@
 //! Calls, tags and command lines that hand a command to a shell or an interpreter.
 
-use super::super::bytes::{at, contains, cut, from, is_word, skip_space, starts_at};
+use super::super::bytes::{at, contains, cut, equals_at, from, is_one_of, is_word, skip_space, starts_at};
 use super::super::needles::Needles;
 use super::super::rules::{Findings, Rule};
 use super::super::work::spend;
@@ -41,11 +41,11 @@ pub(super) fn called(view: &[u8], i: usize, passed: &mut Passed, findings: &mut 
         start -= 1;
     }
     let name = cut(view, start, i);
-    if name.len() < 4 {
+    if name.len() < 3 {
         return;
     }
     spend(MARKS);
-    if (name.eq_ignore_ascii_case(b"phpinfo") || name.eq_ignore_ascii_case(b"phpversion")) && at(view, i + 1) == b')' {
+    if is_one_of(name, &[b"phpinfo", b"phpversion"]) && at(view, i + 1) == b')' {
         findings.report(Rule::CommandCall);
         return;
     }
@@ -64,9 +64,11 @@ pub(super) fn called(view: &[u8], i: usize, passed: &mut Passed, findings: &mut 
         return;
     }
     let quote = skip_space(cut(view, 0, i + 64), i + 1);
-    if !matches!(at(view, quote), b'"' | b'\'' | b'`' | b'$')
-        || !CALLS.iter().any(|call| name.eq_ignore_ascii_case(call))
-    {
+    if hands_over(view, start, name, quote) {
+        findings.report(Rule::CommandCall);
+        return;
+    }
+    if !matches!(at(view, quote), b'"' | b'\'' | b'`' | b'$') || !is_one_of(name, CALLS) {
         return;
     }
     let quoted = matches!(at(view, quote), b'"' | b'\'' | b'`');
@@ -81,6 +83,37 @@ pub(super) fn called(view: &[u8], i: usize, passed: &mut Passed, findings: &mut 
         findings.report(Rule::CommandCall);
     }
 }
+
+/// Whether the call of `name`, which begins at `start` and whose argument at `argument`, runs what is decoded or named by a text:
+/// `eval(base64_decode(`, `call_user_func('system'`, `Process.Start("cmd"`.
+#[inline(never)]
+fn hands_over(view: &[u8], start: usize, name: &[u8], argument: usize) -> bool {
+    let text = matches!(at(view, argument), b'"' | b'\'');
+    if is_one_of(name, &[b"eval", b"assert", b"exec", b"system"]) {
+        let code = argument + usize::from(text);
+        return DECODERS.iter().any(|decoder| equals_at(view, code, decoder));
+    }
+    if text && starts_at(name, 0, b"call_user_func") {
+        let named = from(view, argument + 1).iter().take(MAX_CALL).take_while(|&&byte| is_word(byte)).count();
+        return is_one_of(cut(view, argument + 1, argument + 1 + named), CALLS);
+    }
+    text && is_one_of(name, &[b"start"]) && start >= 8 && starts_at(view, start - 8, b"process.")
+}
+
+/// What makes code of a text that does not look like it.
+const DECODERS: [&[u8]; 8] = [
+    b"__import__(",
+    b"base64_decode(",
+    b"base64.b64decode(",
+    b"gzinflate(",
+    b"gzuncompress(",
+    b"hex2bin(",
+    b"import ",
+    b"str_rot13(",
+];
+
+/// The longest name of a function that is named by a text.
+const MAX_CALL: usize = 16;
 
 /// Whether `text` is a string in quotes.
 fn is_quoted(text: &[u8]) -> bool {
@@ -139,10 +172,10 @@ pub(in super::super) fn whole(view: &[u8], findings: &mut Findings) {
         b'"' | b'\'' => return concatenated(view, start, findings),
         _ => {}
     }
-    if !matches!(at(view, start) | 0x20, b'n' | b'b' | b's' | b'p' | b'c' | b'r' | b'i' | b'/') {
+    if !matches!(at(view, start) | 0x20, b'n' | b'b' | b's' | b'p' | b'c' | b'r' | b'i' | b'm' | b'w' | b'l' | b'/') {
         return;
     }
-    let interpreters: [(&[u8], &[u8]); 13] = [
+    let interpreters: [(&[u8], &[u8]); 32] = [
         (b"nc ", b"-e"),
         (b"nc ", b"-c"),
         (b"nc ", b"-l"),
@@ -156,6 +189,26 @@ pub(in super::super) fn whole(view: &[u8], findings: &mut Findings) {
         (b"cmd ", b"/c"),
         (b"perl ", b"-e"),
         (b"python ", b"-c"),
+        (b"python3 ", b"-c"),
+        (b"pwsh ", b"-"),
+        (b"ruby ", b"-e "),
+        (b"lua ", b"-e "),
+        (b"node ", b"-e "),
+        (b"php ", b"-r "),
+        (b"sh ", b"-i"),
+        // Programs of Windows that fetch, decode or run what they are given.
+        (b"bitsadmin ", b"/"),
+        (b"certutil", b" -"),
+        (b"cmd ", b"/k"),
+        (b"cmd.exe ", b"/k"),
+        (b"msiexec", b" /"),
+        (b"mshta ", b":"),
+        (b"reg ", b" hk"),
+        (b"regsvr32 ", b"/"),
+        (b"rundll32 ", b"script:"),
+        (b"rundll32.exe ", b"script:"),
+        (b"schtasks ", b"/"),
+        (b"wmic ", b"process "),
     ];
     for (name, option) in interpreters {
         if starts_at(view, start, name) && contains(cut(view, start + name.len() - 1, start + name.len() + 12), option)
@@ -168,8 +221,9 @@ pub(in super::super) fn whole(view: &[u8], findings: &mut Findings) {
     if shows && (contains(line, b"/etc/") || contains(line, b"/proc/")) {
         findings.report(Rule::CommandShell);
     }
-    let loads = starts_at(view, start, b"iex") || starts_at(view, start, b"powershell");
-    if loads && contains(line, b".downloadstring(") || starts_at(view, start, b"socat ") && contains(line, b"exec:") {
+    let loads = [&b"iex"[..], b"invoke-expression", b"powershell"].iter().any(|name| starts_at(view, start, name));
+    let fetches = [&b".downloadstring("[..], b"(iwr ", b"invoke-webrequest"].iter().any(|call| contains(line, call));
+    if loads && fetches || starts_at(view, start, b"socat ") && contains(line, b"exec:") {
         findings.report(Rule::CommandShell);
     }
     let pings =

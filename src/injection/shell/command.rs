@@ -1,7 +1,7 @@
 //! A word as a command, with what disguises it and what follows it.
 
 use super::super::LONG;
-use super::super::bytes::{Words, at, contains, cut, from, is_word, skip_space, starts_at};
+use super::super::bytes::{Words, at, contains, cut, from, is_one_of, is_word, skip_space, starts_at};
 use super::super::triggers::Bytes;
 use super::super::work::spend;
 use super::words::{self, STRONG};
@@ -11,6 +11,8 @@ use super::words::{self, STRONG};
 pub(super) enum Known {
     Strong,
     Weak,
+    /// Nothing by itself: it runs what follows it.
+    Prefix,
 }
 
 /// The longest number that is an option: `kill -9`, `head -20`.
@@ -46,11 +48,12 @@ pub(super) struct Command {
 /// The command at `i`, after space, an opening quote or bracket and a directory.
 #[inline(never)]
 pub(super) fn command(view: &[u8], i: usize) -> Option<Command> {
-    match look(view, i) {
+    let command = match look(view, i) {
         Look::Nothing | Look::Assigned(_) => None,
         Look::Plain(end) => plain_command(view, i, end),
         Look::Unclear => unclear_command(view, i),
-    }
+    };
+    command.filter(|command| command.known != Known::Prefix)
 }
 
 /// The same where the first look leaves it open.
@@ -154,7 +157,20 @@ fn unset_len(view: &[u8], i: usize) -> Option<usize> {
 fn known(name: &[u8]) -> Option<Known> {
     static COMMANDS: Words = words::COMMANDS;
     let place = if COMMANDS.may_contain(name) { COMMANDS.position(name) } else { None };
-    place.map(|place| if place < STRONG { Known::Strong } else { Known::Weak })
+    match place {
+        Some(place) if place < STRONG => Some(Known::Strong),
+        Some(_) => Some(Known::Weak),
+        None => known_otherwise(name),
+    }
+}
+
+#[inline(never)]
+fn known_otherwise(name: &[u8]) -> Option<Known> {
+    static TOOLS: Words = words::TOOLS;
+    if TOOLS.contains(name) {
+        return Some(Known::Strong);
+    }
+    is_one_of(name, words::PREFIXES).then_some(Known::Prefix)
 }
 
 /// What a first look at a word tells.
@@ -224,9 +240,9 @@ fn word_start(view: &[u8], i: usize) -> usize {
     i + usize::from(view.get(i) == Some(&b' '))
 }
 
-/// Commands are written in one case; `Touch` and `OpenSSL` are names.
+/// Commands are written in one case but for those of PowerShell, which have a hyphen; `Touch` and `OpenSSL` are names.
 fn is_mixed(written: &[u8]) -> bool {
-    written.iter().any(u8::is_ascii_uppercase) && written.iter().any(u8::is_ascii_lowercase)
+    written.iter().any(u8::is_ascii_uppercase) && written.iter().any(u8::is_ascii_lowercase) && !written.contains(&b'-')
 }
 
 /// The longest name of a command.

@@ -35,6 +35,9 @@ const COMMAND: usize = 64;
 /// The longest name of a command with the separator before it.
 const MAX_GLUED: usize = 16;
 
+/// The longest name of a variable that is run.
+const MAX_NAME: usize = 16;
+
 /// What no command begins with.
 const NO_COMMAND: Bytes = Bytes::of(b")<>=,[]#:}");
 
@@ -203,6 +206,7 @@ fn is_run(view: &[u8], command: &Command, tail: Tail) -> bool {
     match command.known {
         // `!global || !top)` is code.
         Known::Weak if matches!(at(view, command.end), b')' | b'}') => false,
+        Known::Prefix => false,
         // In Markdown a block of code begins with a backquote.
         Known::Strong => {
             tail != Tail::Other
@@ -298,10 +302,49 @@ fn is_globbed(view: &[u8], i: usize) -> bool {
     let path = cut(view, i, i + MAX_GLOB);
     let names = path.iter().take_while(|&&byte| is_word(byte) || matches!(byte, b'?' | b'*' | b'/' | b'-')).count();
     let path = cut(path, 0, names);
+    let binary = [&b"/bin/"[..], b"/usr/bin/", b"/usr/sbin/"].iter().any(|place| starts_at(path, 0, place));
+    if binary && (from(path, 4).iter().any(|byte| matches!(byte, b'?' | b'*')) || at(view, i + names) == b'[') {
+        return true;
+    }
     // The path of another file follows that of the command: `/bin/c?t /etc/hosts`.
     let given = at(view, i + names) == b' ' && at(view, i + names + 1) == b'/' && is_word(at(view, i + names + 2));
     at(path, 0) == b'/'
         && path.iter().position(|&byte| byte == b'?').is_some_and(|mark| given || from(path, mark).contains(&b'/'))
+}
+
+/// Whether right behind the separator at `i`, at `after`, a file is run by its path, or what a variable holds.
+fn runs_file(view: &[u8], i: usize, after: usize) -> bool {
+    match at(view, after) {
+        b'$' => runs_variable(view, i, after + 1),
+        b'.' if at(view, i) == b';' || after > i + 1 => {
+            at(view, after + 1) == b'/' && is_word(at(view, after + 2)) && at(view, i.wrapping_sub(1)) != b'.'
+        }
+        b'/' => DROPS.iter().any(|place| starts_at(view, after, place)),
+        _ => false,
+    }
+}
+
+/// Where anybody may leave a file to be run.
+const DROPS: [&[u8]; 3] = [b"/tmp/", b"/var/tmp/", b"/dev/shm/"];
+
+/// Whether the variable at `start`, behind the separator at `i`, holds a shell (`$0 -c id`) or was set in front of it
+/// (`a=id;$a`).
+fn runs_variable(view: &[u8], i: usize, start: usize) -> bool {
+    let start = start + usize::from(at(view, start) == b'{');
+    let len = cut(view, start, start + MAX_NAME).iter().take_while(|&&byte| is_word(byte)).count();
+    let name = cut(view, start, start + len);
+    let end = start + len + usize::from(at(view, start + len) == b'}');
+    if len == 0 || !matches!(at(view, end), 0..=b' ' | b';' | b'|' | b'&') {
+        return false;
+    }
+    let before = cut(view, i.saturating_sub(MAX_VALUE), i);
+    spend(before.len());
+    let set = |place: usize| {
+        at(before, place + len) == b'='
+            && starts_at(before, place, name)
+            && !(is_word(at(before, place.wrapping_sub(1))) || at(before, place.wrapping_sub(1)) == b'$')
+    };
+    starts_at(view, end, b" -c ") || (0..before.len().saturating_sub(len)).any(set)
 }
 
 /// The separator at `i`, perhaps doubled, with marks or nothing behind it.
@@ -322,8 +365,12 @@ fn before_marks(view: &[u8], i: usize, passed: &mut Passed, findings: &mut Findi
     spend(MARKS);
     let command = if after > i + 1 { command(view, after) } else { unclear_command(view, after) };
     match command {
+        // Its name goes on behind what looks like one.
+        Some(_) if at(view, after) == b'/' && is_globbed(view, after) => findings.report(Rule::CommandSeparator),
         Some(command) => parted(view, i, after, &command, passed, findings),
-        None if is_globbed(view, skip_space(view, after)) => findings.report(Rule::CommandSeparator),
+        None if is_globbed(view, skip_space(view, after)) || runs_file(view, i, after) => {
+            findings.report(Rule::CommandSeparator);
+        }
         None if after >= view.len() => ended(view, i, passed, findings),
         None => {}
     }
@@ -349,8 +396,21 @@ fn parted(view: &[u8], i: usize, after: usize, command: &Command, passed: &mut P
     if parameter || closure {
         return;
     }
+    if command.known == Known::Prefix {
+        // A program of several lines has a space before it.
+        if at(view, after) > b' ' && runs_another(view, command, passed) {
+            findings.report(Rule::CommandSeparator);
+        }
+        return;
+    }
     let leading = i <= 2 && command.known == Known::Strong;
     let tail = tail(view, command.end, &mut passed.ahead);
+    // `=IF(A1>5;"yes";"no")`
+    let opening = at(view, skip_space(view, after));
+    let text = matches!(opening, b'"' | b'\'') && at(view, command.end.saturating_sub(1)) == opening;
+    if text && command.known == Known::Weak && !command.disguised && tail == Tail::End {
+        return;
+    }
     let sub = has_subcommand(view, command, after);
     if !(sub || is_echo(view, command)) && is_listed(view, command, tail, passed) {
         return;
@@ -405,7 +465,7 @@ fn prose(view: &[u8], i: usize, after: usize, command: &Command, tail: Tail, pas
 fn runs_another(view: &[u8], command: &Command, passed: &mut Passed) -> bool {
     const CARRIERS: [&[u8]; 6] = [b"env", b"exec", b"nice", b"nohup", b"time", b"timeout"];
     let name = cut(view, command.end.saturating_sub(7), command.end);
-    CARRIERS.iter().any(|carrier| ends_with(name, carrier))
+    (command.known == Known::Prefix || CARRIERS.iter().any(|carrier| ends_with(name, carrier)))
         && carried(view, command.end).is_some_and(|inner| match tail(view, inner.end, &mut passed.ahead) {
             Tail::Argument => true,
             Tail::End => inner.known == Known::Strong || ends_with(cut(view, 0, inner.end), b" id"),

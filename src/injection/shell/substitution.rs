@@ -27,7 +27,10 @@ pub(super) fn backquoted(view: &[u8], i: usize, passed: &mut Passed, findings: &
     spend(MARKS);
     let Some(command) = command(view, i + 1) else { return };
     let closed = memchr::memchr(b'`', from(view, i + 1)).map(|len| i + 1 + len);
-    let ends = closed.is_none_or(|close| skip_space(view, close + 1) >= view.len() || before != 0);
+    // The name of a host that tells what the command said: `whoami`.evil.example
+    let named =
+        |close: usize| command.known == Known::Strong && at(view, close + 1) == b'.' && is_word(at(view, close + 2));
+    let ends = closed.is_none_or(|close| skip_space(view, close + 1) >= view.len() || before != 0 || named(close));
     if ends && matches!(tail(view, command.end, &mut passed.ahead), Tail::End | Tail::Argument) {
         findings.report(Rule::CommandSubstitution);
     }
@@ -61,7 +64,7 @@ pub(super) fn substituted(view: &[u8], i: usize, passed: &mut Passed, findings: 
     if at(view, i + 1) != b'(' || at(view, i + 2) == b'(' {
         return;
     }
-    if at(view, i + 2) == b'`' {
+    if at(view, i + 2) == b'`' || is_read(view, i + 2) {
         findings.report(Rule::CommandSubstitution);
         return;
     }
@@ -77,6 +80,15 @@ pub(super) fn substituted(view: &[u8], i: usize, passed: &mut Passed, findings: 
             findings.report(Rule::CommandSubstitution);
         }
     }
+}
+
+/// Whether a file is read into the line at `i`: `$(<.env)`.
+fn is_read(view: &[u8], i: usize) -> bool {
+    let part = |byte: u8| is_word(byte) || matches!(byte, b'.' | b'/' | b'-' | b'~');
+    let len = cut(view, i + 1, i + 1 + MAX_NAME).iter().take_while(|&&byte| part(byte)).count();
+    at(view, i) == b'<'
+        && cut(view, i, i + 1 + len).iter().any(|&byte| matches!(byte, b'.' | b'/'))
+        && at(view, i + 1 + len) == b')'
 }
 
 /// Whether `text` is one plain word behind a space.

