@@ -174,6 +174,7 @@ pub(super) const FIRST_WORDS: &[&str] = &[
     "bulk",
     "cat",
     "certutil",
+    "class",
     "cmd",
     "create",
     "declare",

@@ -1,6 +1,6 @@
 //! Template engines, expression languages and naming lookups: what runs between their delimiters.
 
-use super::bytes::{at, cut, find, from, next_of, skip_space, starts_at};
+use super::bytes::{at, contains, cut, equals_at, find, from, is_word, next_of, skip_space, starts_at};
 use super::needles::Needles;
 use super::rules::{Findings, Rule};
 use super::triggers::{Bytes, Trigger};
@@ -12,7 +12,7 @@ pub(super) const TRIGGERS: [Trigger; 8] = [
     Trigger::new(Bytes::ANY, b"{<", Bytes::of(b"%#$")),
     Trigger::new(Bytes::ANY, b"[", Bytes::of(b"#")),
     Trigger::new(Bytes::ANY, b"j", Bytes::of(b"aA")),
-    Trigger::new(Bytes::ANY, b"#", Bytes::of(b"_")),
+    Trigger::new(Bytes::ANY, b"#", Bytes::of(b"_sSeE")),
     Trigger::new(Bytes::of(b"rR_"), b"[", Bytes::ANY),
     Trigger::new(Bytes::of(b"rR"), b".", Bytes::ANY),
     Trigger::new(Bytes::of(b"eE"), b"(", Bytes::of(b")")),
@@ -43,8 +43,14 @@ static LOOKUPS: Needles = Needles::new(&[
     b"ctx:",
     b"::-",
     b"base64:",
+    b"bundle:",
     b"dns:address",
+    b"docker:",
+    b"k8s:",
+    b"log4j:config",
+    b"script:",
     b"url:utf",
+    b"web:rootdir",
 ]);
 
 /// What an expression reaches for to leave its template.
@@ -57,7 +63,6 @@ static REACHES: Needles = Needles::new(&[
     b"__mro__",
     b"__subclasses__",
     b"__base__",
-    b"_mmarker",
     b"_templatereference",
     b".mro(",
     b"subclasses()",
@@ -68,6 +73,8 @@ static REACHES: Needles = Needles::new(&[
     b"t(java",
     b"java.lang",
     b".constructor",
+    b"\"constructor\"",
+    b"'constructor'",
     b"system(",
     b"popen(",
     b"|filter('",
@@ -76,15 +83,16 @@ static REACHES: Needles = Needles::new(&[
     b"?new()",
     b"file.open",
     b"file.read",
+    b"dir.entries",
+    b"%x(",
     b"getenv",
     b"new java.",
-    b"os.system",
     b"_memberaccess",
     b"#context",
     b"#request",
     b"#application",
+    b"facescontext",
     b"registerundefinedfiltercallback",
-    b"getfilter(",
     b".server.all",
     b"request.application",
     b"exec(",
@@ -113,8 +121,20 @@ static REACHES: Needles = Needles::new(&[
     b"|reduce('",
 ]);
 
-/// Directives of FreeMarker and Smarty that load, assign or show what no client should.
-static DIRECTIVES: Needles = Needles::new(&[b"<#assign ", b"<#list ", b"<#include ", b"<#import ", b"{$smarty"]);
+/// Directives of FreeMarker, Smarty, Jinja and Velocity that load, assign or show what no client should.
+static DIRECTIVES: Needles = Needles::new(&[
+    b"<#assign ",
+    b"<#list ",
+    b"<#include ",
+    b"<#import ",
+    b"{$smarty",
+    b"{%print(",
+    b"{% print(",
+    b"#set($",
+    b"#set ($",
+    b"#set( $",
+    b"#evaluate(",
+]);
 
 /// Those of [`REACHES`] that no text between distant delimiters holds by chance.
 static FAR: Needles = Needles::new(&[
@@ -182,7 +202,7 @@ impl<'a> Template<'a> {
     #[inline(never)]
     pub(super) fn read(&mut self, i: usize, byte: u8, findings: &mut Findings) {
         let view = self.view;
-        if matches!(at(view, i + 1), b'#' | b'$') && DIRECTIVES.any_at(view, i) {
+        if (byte == b'#' || matches!(at(view, i + 1), b'#' | b'$' | b'%')) && DIRECTIVES.any_at(view, i) {
             findings.report(Rule::TemplateExpression);
         }
         match byte {
@@ -195,6 +215,9 @@ impl<'a> Template<'a> {
         self.internals |= match byte {
             b'[' => joins(view, i, b"constructor", b"[prototype]") || joins(view, i, b"__proto__", b"["),
             b'.' => {
+                if leads_to_loader(view, i) {
+                    findings.report(Rule::TemplateObject);
+                }
                 joins(view, i, b"constructor", b".prototype") || joins(view, i, b"freemarker", b".template.utility")
             }
             b'(' => joins(view, i, b"getruntime", b"().exec"),
@@ -206,6 +229,10 @@ impl<'a> Template<'a> {
     pub(super) fn finish(&self, findings: &mut Findings) {
         if starts_at(self.view, 0, b"@(") && arithmetic(cut(self.view, 2, 64)) {
             findings.report(Rule::TemplateExpression);
+        }
+        let inner = self.view.trim_ascii().strip_prefix(b"{{").and_then(|rest| rest.strip_suffix(b"}}"));
+        if inner.is_some_and(|name| [&b"config"[..], b"self"].contains(&name.trim_ascii())) {
+            findings.report(Rule::TemplateObject);
         }
         // A bracket or another sign of code.
         if self.internals && self.view.iter().any(|byte| b"{<[(#".contains(byte)) {
@@ -225,7 +252,11 @@ impl<'a> Template<'a> {
                 if nested || LOOKUPS.any_at(view, name) || self.parts_name(i, name) {
                     findings.report(Rule::TemplateLookup);
                 }
-                if before == b'$' && at(view, i + 1) == b'@' {
+                // A call of PHP, a variable of FreeMarker's own, one that OGNL sets.
+                let special = before == b'$' && at(view, i + 1) == b'@'
+                    || at(view, i + 1) == b'.' && at(view, i + 2).is_ascii_alphabetic()
+                    || starts_at(view, i + 1, b"(#");
+                if special {
                     findings.report(Rule::TemplateExpression);
                 }
                 self.expression(i + 1, Close::Brace, findings);
@@ -262,7 +293,7 @@ impl<'a> Template<'a> {
         part > 0
             && before.get(..before.len() - part).is_some_and(|outer| outer.ends_with(b"${"))
             && self.has_colon(name)
-            && self.colon.is_some_and(|(_, colon)| at(view, colon + 1) == b'-')
+            && self.colon.is_some_and(|(_, colon)| contains(cut(view, colon, colon + MAX_NAME), b":-"))
     }
 
     /// Whether a colon stands between `start` and the next `}`.
@@ -287,6 +318,20 @@ impl<'a> Template<'a> {
         }
         slot.1
     }
+}
+
+/// Whether the name of a property before the dot at `i` leads from an object to what loads its class: `class.module.classLoader.x`.
+#[inline(never)]
+fn leads_to_loader(view: &[u8], i: usize) -> bool {
+    const WAYS: [&[u8]; 2] = [b"class.classloader", b"class.module.classloader"];
+    if at(view, i.wrapping_sub(1)) | 0x20 != b'r' || at(view, i.wrapping_sub(2)) | 0x20 != b'e' {
+        return false;
+    }
+    WAYS.iter().any(|way| {
+        let before = i.wrapping_sub(way.len() + 1);
+        (i == way.len() || i > way.len() && !(is_word(at(view, before)) || at(view, before) == b'.'))
+            && equals_at(view, i - way.len(), way)
+    })
 }
 
 /// `7*7`, `7*'7'`, `= 7 + 7`.

