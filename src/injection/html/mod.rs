@@ -17,6 +17,10 @@ use words::{ACTIVE, BY_ATTRIBUTE, EVENTS, SCRIPT_SCHEMES};
 
 /// How far an element that sets an attribute is read for its name; others of this name set what a program knows.
 const SET_REACH: usize = 64;
+/// The most space before the place of a link.
+const MAX_SPACE: usize = 8;
+/// The longest name of an attribute of a framework.
+const MAX_DIRECTIVE: usize = 44;
 /// The most bytes that close a tag at the beginning of a value.
 const MAX_CLOSED: usize = 8;
 /// What a tag costs with the signs of its attributes, a declaration, the name of an attribute or of a scheme, and a URL of data.
@@ -224,6 +228,10 @@ impl<'a> Page<'a> {
             }
             return;
         }
+        if self.hands_on(start, name, i + 1) {
+            findings.report(Rule::XssScriptBreakout);
+            return;
+        }
         if name.len() < 5 || !starts_at(name, 0, b"on") {
             return;
         }
@@ -259,17 +267,16 @@ impl<'a> Page<'a> {
     /// `x-init`, `ng-focus`.
     fn is_directive(&self, start: usize) -> bool {
         let view = self.view;
-        let behind = |prefix: &[u8]| {
-            start > prefix.len()
-                && starts_at(view, start - prefix.len(), prefix)
-                && matches!(at(view, start - prefix.len() - 1), 0..=b' ' | b'/' | b'"' | b'\'')
-        };
-        match at(view, start.wrapping_sub(1)) {
-            b'@' => behind(b"@"),
-            b':' => [&b"v-on:"[..], b"x-on:", b"hx-on:", b"hx-on::"].iter().any(|prefix| behind(prefix)),
-            b'-' => behind(b"x-") || behind(b"ng-"),
-            _ => false,
+        if !matches!(at(view, start.wrapping_sub(1)), b'@' | b':' | b'-') {
+            return false;
         }
+        let before = cut(view, start.saturating_sub(MAX_DIRECTIVE), start);
+        let named = |&&byte: &&u8| is_word(byte) || matches!(byte, b'@' | b':' | b'-');
+        let len = before.iter().rev().take_while(named).count();
+        spend(len);
+        let parted = before.len() > len && matches!(at(before, before.len() - len - 1), 0..=b' ' | b'/' | b'"' | b'\'');
+        let prefixes: [&[u8]; 8] = [b"@", b"v-on:", b"x-", b"ng-", b"hx-on:", b"hx-on-", b"data-hx-on", b"data-ng-"];
+        parted && prefixes.iter().any(|prefix| starts_at(view, start - len, prefix))
     }
 
     /// Whether a quote before `i` closes an attribute's value: nothing but what ends one stands between.
@@ -308,7 +315,7 @@ impl<'a> Page<'a> {
             || self.tag.is_some()
             || self.quote_before(i).is_some()
             || matches!(at(view, start.wrapping_sub(1)), b'=' | b'(' | b':' | b'/')
-            || at(view, start.wrapping_sub(1)) == b' ' && at(view, start.wrapping_sub(2)) == b'(';
+            || is_link(view, start);
         if SCRIPT_SCHEMES.iter().any(|scheme| name == scheme.as_bytes()) {
             spend(SCRIPT);
             let bare = self.tag.is_some() && at(view, start.wrapping_sub(1)) == b'=';
@@ -332,6 +339,14 @@ impl<'a> Page<'a> {
     }
 }
 
+/// Whether space and before it what begins the place of a link in Markdown stands before `i`: `[a]( b)`, `[a]: b`.
+#[inline(never)]
+fn is_link(view: &[u8], i: usize) -> bool {
+    let before = cut(view, i.saturating_sub(MAX_SPACE), i);
+    let text = before.trim_ascii_end();
+    text.len() < before.len() && (text.ends_with(b"(") || text.ends_with(b"]:"))
+}
+
 /// Whether the name at `i` is one that a program declares.
 fn is_declared(view: &[u8], i: usize) -> bool {
     [&b"const "[..], b"let ", b"var "].iter().any(|word| i >= word.len() && starts_at(view, i - word.len(), word))
@@ -350,10 +365,6 @@ fn imports_only(sheet: &[u8]) -> bool {
 
 fn match_name(name: &[u8], lower: &[u8]) -> bool {
     name.eq_ignore_ascii_case(lower)
-}
-
-fn matches_any(name: &[u8], lowers: &[&[u8]]) -> bool {
-    lowers.iter().any(|lower| name.eq_ignore_ascii_case(lower))
 }
 
 /// Whether the script of a URL is the one that links of pages have where there is nothing to go to: `void(0)`. A `>` ends one

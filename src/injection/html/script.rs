@@ -1,9 +1,9 @@
 //! Script by its calls and objects: what shows that a string of it is closed, and what is called then.
 
-use super::super::bytes::{Words, at, contains, cut, from, is_word, starts_at};
+use super::super::bytes::{Words, at, contains, cut, equals_at, from, is_one_of, is_word, starts_at};
 use super::super::rules::{Findings, Rule};
 use super::super::work::spend;
-use super::{Page, matches_any};
+use super::Page;
 
 /// What the name of a call costs, and that of an object.
 const CALL: usize = 24;
@@ -29,16 +29,21 @@ static GLOBALS: Words = Words::new(&[
     "location",
     "navigator",
     "parent",
+    "reflect",
     "self",
     "this",
     "top",
     "window",
 ]);
+/// What a script makes to send or to load something.
+const MAKES: &[&[u8]] = &[b"eventsource", b"image", b"websocket", b"worker", b"xmlhttprequest"];
+/// The longest name of a call that is looked at.
+const MAX_NAME: usize = 14;
 
 impl Page<'_> {
     /// `(` or a backquote at `i`: a call that shows injected script?
     #[inline(never)]
-    pub(super) fn call(&self, i: usize, findings: &mut Findings) {
+    pub(super) fn call(&mut self, i: usize, findings: &mut Findings) {
         let view = self.view;
         let mut end = i;
         while end > 0 && matches!(at(view, end - 1), b' ' | b')' | b'\t' | b'\n') {
@@ -49,14 +54,14 @@ impl Page<'_> {
         let end = indirect.unwrap_or(end);
         let start = word_start(view, end);
         let name = cut(view, start, end);
-        if indirect.is_some() && matches_any(name, SHOWS) {
+        if indirect.is_some() && is_one_of(name, SHOWS) {
             findings.report(Rule::XssScriptAccess);
             return;
         }
-        if !(4..=12).contains(&name.len()) {
+        if !(4..=MAX_NAME).contains(&name.len()) {
             return;
         }
-        if !matches_any(name, CALLS) {
+        if !is_one_of(name, CALLS) {
             self.other_call(i, name, start, findings);
             return;
         }
@@ -66,7 +71,7 @@ impl Page<'_> {
             return;
         }
         // The usual proof of concept as the whole value, and code that is decoded before it runs.
-        let shows = matches_any(name, SHOWS) && end == i && self.begins_script(start);
+        let shows = is_one_of(name, SHOWS) && end == i && (self.begins_script(start) || is_global(view, start));
         let argument = cut(view, i + 1, i + 16);
         let decodes =
             [&b"atob("[..], b"unescape(", b"string.from", b"location"].iter().any(|call| starts_at(argument, 0, call));
@@ -77,19 +82,48 @@ impl Page<'_> {
     }
 
     /// A call of none of [`CALLS`].
-    fn other_call(&self, i: usize, name: &[u8], start: usize, findings: &mut Findings) {
+    fn other_call(&mut self, i: usize, name: &[u8], start: usize, findings: &mut Findings) {
         if name.eq_ignore_ascii_case(b"expression") && self.styled(start) {
             findings.report(Rule::XssStyle);
         }
-        let constructs = matches_any(name, &[b"constructor", b"function"]) && is_assembled(self.view, i);
+        let constructs = is_one_of(name, &[b"constructor", b"function"]) && is_assembled(self.view, i)
+            || name.eq_ignore_ascii_case(b"constructor")
+                && at(self.view, start.wrapping_sub(1)) == b'.'
+                && shows_in(self.view, i);
         if constructs || name.eq_ignore_ascii_case(b"fromcharcode") {
             findings.report(Rule::XssScriptAccess);
         }
         let created = if starts_at(self.view, start.wrapping_sub(4), b"new ") { start - 4 } else { start };
         let runs = name == b"Function" || name == b"import" && at(self.view, i) == b'(';
-        if runs && (self.breaks_script(created, false) || created > 0 && self.begins_script(created)) {
+        let makes = at(self.view, i) == b'('
+            && (name.eq_ignore_ascii_case(b"open") || created < start && is_one_of(name, MAKES));
+        if runs && (self.breaks_script(created, false) || created > 0 && self.begins_script(created))
+            || makes && self.breaks_first(created)
+        {
             findings.report(Rule::XssScriptBreakout);
         }
+    }
+
+    /// Whether the first quote of the value closes a script's string before `i`, on the same line. A program has another before it,
+    /// which opens the string.
+    #[inline(never)]
+    fn breaks_first(&mut self, i: usize) -> bool {
+        let closing = self.closing_quote(i, true);
+        closing.is_some() && closing == self.quote_before(i)
+    }
+
+    /// Whether a script's string is closed, and what shows an attack given another name or the page another place by the `name` at
+    /// `start` and the value at `i`: `';a=alert;a(7)//`, `';location=name//`.
+    #[inline(never)]
+    pub(super) fn hands_on(&mut self, start: usize, name: &[u8], i: usize) -> bool {
+        let view = self.view;
+        let shows = |show: &&[u8]| equals_at(view, i, show) && matches!(at(view, i + show.len()), b';' | b',');
+        let shown = matches!(at(view, i) | 0x20, b'a' | b'c' | b'p') && SHOWS.iter().any(shows);
+        if !(shown || name.eq_ignore_ascii_case(b"location") && at(view, i) != b'=') {
+            return false;
+        }
+        let declared = [&b"let "[..], b"var "].iter().any(|word| start >= 4 && starts_at(view, start - 4, word));
+        self.breaks_first(if declared { start - 4 } else { start })
     }
 
     /// Where the name of a call ends that is not made by its name alone: `alert?.(`, `(alert)(`, `alert.call(`, `alert/**/(`,
@@ -124,6 +158,12 @@ impl Page<'_> {
     /// Whether a script's string is closed before `i`: a quote and operators or statement ends, and nothing else; on the same
     /// line where it must be.
     fn breaks_script(&self, i: usize, same_line: bool) -> bool {
+        self.closing_quote(i, same_line).is_some()
+    }
+
+    /// The quote that closes a script's string so before `i`.
+    #[inline(never)]
+    fn closing_quote(&self, i: usize, same_line: bool) -> Option<usize> {
         let view = self.view;
         let mut pos = i;
         let mut marks = 0;
@@ -133,17 +173,18 @@ impl Page<'_> {
             match at(view, pos - 1) {
                 b';' | b'-' | b'+' | b'*' | b'/' | b'^' | b'%' | b'|' | b'&' | b',' | b'?' | b':' | b'<' | b'>'
                 | b'=' | b'!' | b'~' => marks += 1,
-                b'\n' if same_line => return false,
+                b'\n' if same_line => return None,
                 b'(' | b')' | b'}' | b'{' | b'[' | b']' | b' ' | b'\n' | b'\r' | b'\t' => {}
                 b'\'' | b'"' | b'`' => {
                     let before = at(view, pos.wrapping_sub(2));
-                    return marks > 0 && (pos == 1 || before > b' ' && before != b'(' && before != b',');
+                    let closes = marks > 0 && (pos == 1 || before > b' ' && before != b'(' && before != b',');
+                    return closes.then_some(pos - 1);
                 }
-                _ => return false,
+                _ => return None,
             }
             pos -= 1;
         }
-        false
+        None
     }
 
     fn styled(&self, i: usize) -> bool {
@@ -181,8 +222,15 @@ impl Page<'_> {
         if dollar || GLOBALS.contains(object) {
             let start = start - usize::from(dollar);
             // These begin many a line of a program.
-            let usual = dollar || matches_any(object, &[b"this", b"jquery", b"document", b"self", b"parent"]);
-            if self.acts(i) && (self.breaks_script(start, usual) || start > 0 && self.begins_script(start)) {
+            let usual = dollar || is_one_of(object, &[b"this", b"jquery", b"document", b"self", b"parent"]);
+            let reflects = object.eq_ignore_ascii_case(b"reflect");
+            let named = reflects || at(view, i) == b'[' && matches!(at(view, i + 1), b'"' | b'\'');
+            if named && self.breaks_first(start) {
+                findings.report(Rule::XssScriptBreakout);
+                return;
+            }
+            if !reflects && self.acts(i) && (self.breaks_script(start, usual) || start > 0 && self.begins_script(start))
+            {
                 findings.report(Rule::XssScriptBreakout);
                 return;
             }
@@ -191,8 +239,8 @@ impl Page<'_> {
             return;
         }
         let computes: [&[u8]; 3] = [b"frames", b"globalthis", b"parent"];
-        let reaches = matches_any(object, &[b"document", b"window", b"self", b"top", b"location", b"constructor"]);
-        if !(reaches || at(view, i) == b'[' && matches_any(object, &computes)) {
+        let reaches = is_one_of(object, &[b"document", b"window", b"self", b"top", b"location", b"constructor"]);
+        if !(reaches || at(view, i) == b'[' && is_one_of(object, &computes)) {
             return;
         }
         let rest = cut(view, i + 1, i + 24);
@@ -221,6 +269,19 @@ impl Page<'_> {
             findings.report(Rule::XssScriptAccess);
         }
     }
+}
+
+/// Whether the text that the call at `i` is given calls what shows an attack: `.constructor('alert(7)')`.
+#[inline(never)]
+fn shows_in(view: &[u8], i: usize) -> bool {
+    let quoted = at(view, i) == b'`' || matches!(at(view, i + 1), b'"' | b'\'' | b'`');
+    let start = i + 1 + usize::from(at(view, i) == b'(');
+    quoted && SHOWS.iter().any(|show| equals_at(view, start, show))
+}
+
+/// Whether the value begins with an object of the browser whose member begins at `start`: `window.alert(7)`.
+fn is_global(view: &[u8], start: usize) -> bool {
+    (1..=MAX_NAME).contains(&start) && at(view, start - 1) == b'.' && GLOBALS.contains(cut(view, 0, start - 1))
 }
 
 /// Whether the call at `i` is given a string that is put together of pieces, so that none of them names what it does.

@@ -346,3 +346,41 @@ fn finds_names_of_lookups_in_parts_and_what_templates_reach_otherwise() {
         assert_eq!(rule_of(value), None, "{value}");
     }
 }
+
+#[test]
+fn finds_script_that_hands_its_calls_on_or_goes_to_another_place() {
+    assert_found(
+        Class::Xss,
+        &[
+            "';a=alert;a(7)//",
+            "';let a=confirm,b=7//",
+            "';location=name//",
+            "';open('//evil.example')//",
+            "';new WebSocket('//evil.example')//",
+            "';Reflect.apply(alert,null,[7])//",
+            "';document['cookie']//",
+            "window.alert(7)",
+            "<div :a=\"_c.constructor('alert(7)')()\">",
+            "<div hx-on:htmx:load=\"f(7)\">",
+            "<div hx-on::after-request=f(7)>",
+            "<div hx-on-click=f(7)>",
+            "<div data-ng-init=f(7)>",
+            "<div x-bind:a=\"f(7)\">",
+            "[a](   javascript:f(7))",
+            "[a]: javascript:f(7)",
+        ],
+    );
+    for value in [
+        "`:open` (a mode)",
+        "var a='b';open('c')",
+        "\"use strict\";Reflect.apply(a,b)",
+        "\"use strict\";new Image().src=a",
+        "let a='b';location=c",
+        "a list: javascript, html",
+        "see this: javascript (a language)",
+        "open('a') and location='b'",
+        "x.constructor('a')",
+    ] {
+        assert_eq!(rule_of(value), None, "{value}");
+    }
+}
