@@ -78,7 +78,9 @@ impl Inspection<'_> {
             && i == 0
             && !tokens.at(i + 1).spaced()
             && tokens.kind(i + 2) == Kind::Number
-            && matches!(tokens.kind(i + 3), Kind::Close | Kind::Comma);
+            && matches!(tokens.kind(i + 3), Kind::Close | Kind::Comma)
+            // A sentence about it goes on.
+            && tokens.kind(i + 4) != Kind::Word(Word::Name);
         if argument && (self.in_expression(i) || whole) {
             findings.report(Rule::SqlTimeDelay);
         }

@@ -200,6 +200,9 @@ impl Inspection<'_> {
     /// a statement.
     pub(super) fn cut_off(&self, findings: &mut Findings) {
         let tokens = &self.tokens;
+        if self.sets_another() {
+            findings.report(Rule::SqlComment);
+        }
         // `-- -` and `--+`
         let signed =
             tokens.before(tokens.len()) == Kind::Arith(b'-') || tokens.before(tokens.len()) == Kind::Arith(b'+');
@@ -218,6 +221,19 @@ impl Inspection<'_> {
         if (1..comment.min(MAX_BEFORE)).any(restarts) {
             findings.report(Rule::SqlStackedQuery);
         }
+    }
+
+    /// Whether the first of two quotes closes a string and the second opens that of another column: `x', role='admin`.
+    fn sets_another(&self) -> bool {
+        let tokens = &self.tokens;
+        let Some((quote, last)) = tokens.two_quotes() else { return false };
+        quote > 0
+            && last == quote + 4
+            && last + 1 < tokens.len()
+            && !tokens.at(quote).spaced()
+            && tokens.kind(quote + 1) == Kind::Comma
+            && matches!(tokens.kind(quote + 2), Kind::Word(_))
+            && tokens.text_of(quote + 3) == b"="
     }
 
     /// Whether a list, a clause or a statement follows the `quote`, up to the `comment` that ends the value.

@@ -236,6 +236,8 @@ impl Inspection<'_> {
                 0
             }
             What::Call(Word::TimeFn | Word::DangerFn) => 4,
+            // `database() and version() are functions`
+            What::Call(Word::InfoFn) if self.tokens.kind(operand.next) == Kind::Word(Word::Name) => 0,
             What::Call(Word::InfoFn)
                 if self.tokens.kind(operand.start + 1) == Kind::Open && !self.tokens.at(operand.start + 1).spaced() =>
             {

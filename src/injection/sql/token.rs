@@ -284,6 +284,18 @@ impl<'a> Tokens<'a> {
         (first == Some(quote)).then_some(quote)
     }
 
+    /// The first and the last quote of the only kind there is, where they are near.
+    pub(super) fn two_quotes(&self) -> Option<(usize, usize)> {
+        let [single, double, back] = self.cut.last_quotes;
+        let last = match (single, double, back) {
+            (quote, NO_PLACE, NO_PLACE) | (NO_PLACE, quote, NO_PLACE) if quote != NO_PLACE => usize::from(quote),
+            _ => return None,
+        };
+        let first = (0..last).rev().take(4).find(|&i| matches!(self.kind(i), Kind::Quote(_)))?;
+        let another = self.tokens.iter().take(first).any(|token| matches!(token.kind(), Kind::Quote(_)));
+        (!another).then_some((first, last))
+    }
+
     pub(super) fn len(&self) -> usize {
         self.tokens.len()
     }

@@ -384,3 +384,18 @@ fn finds_script_that_hands_its_calls_on_or_goes_to_another_place() {
         assert_eq!(rule_of(value), None, "{value}");
     }
 }
+
+#[test]
+fn finds_columns_that_are_set_behind_a_closed_string() {
+    assert_found(Class::Sqli, &["a', role='admin", "x',is_admin='1"]);
+    for value in [
+        "name='Ann', role='admin'",
+        "'a', b='c",
+        "the boys', and so on",
+        "sleep(5) hangs the thread",
+        "database() and version() are functions",
+    ] {
+        assert_eq!(rule_of(value), None, "{value}");
+    }
+    assert_found(Class::Sqli, &["sleep(5)", "7 and version()", "7 and version() --"]);
+}
