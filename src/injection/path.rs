@@ -69,7 +69,10 @@ impl<'a> Traversal<'a> {
         spend(RUN + 2 * run.end.saturating_sub(start));
         self.pos = run.end.max(start + 1);
         let target = from(view, run.end);
-        if run.is_attack(target) || start == 0 && run.leads_out(view) {
+        if run.is_attack(target)
+            || start == 0 && (run.leads_out(view) || run.parametered)
+            || start > 0 && run.leaves_alias(view, start, target)
+        {
             findings.report(Rule::PathTraversal);
         }
     }
@@ -121,7 +124,8 @@ impl Run {
                     } else if let Some(len) = separator_len(from(view, i)) {
                         run.separators += 1;
                         run.odd += usize::from(len > 1 || byte == OBSCURED);
-                        run.parametered |= byte == b';' && dots == 2;
+                        // A value that begins so is a path: `/.;/admin`.
+                        run.parametered |= byte == b';' && (dots == 2 || dots == 1 && start == 0 && run.separators > 0);
                         run.dots += dots;
                         run.close(dots);
                         dots = 0;
@@ -161,7 +165,7 @@ impl Run {
         if self.odd > 0 && (self.steps > 1 || !target.is_empty() && self.separators > 1) || sensitive(target) {
             return true;
         }
-        if self.separators >= 8 && self.dots >= 8 || self.parametered {
+        if self.separators >= 8 && self.dots >= 8 || self.parametered && self.steps > 0 {
             return true;
         }
         self.steps >= 3 || self.steps >= 2 && (self.backslashes > 0 || self.inner || at(target, 0) == b'{')
@@ -180,6 +184,18 @@ impl Run {
         }
         let rooted = matches!(at(view, 0), b'/' | b'\\') && (self.steps >= 2 || self.odd > 0 || alone);
         rooted || SUFFIXES.any_in(from(view, self.end.saturating_sub(1)))
+    }
+}
+
+impl Run {
+    /// Whether this run, at `start` of a path from the root, leaves the directory whose name a server puts another for: `/static../a`.
+    fn leaves_alias(&self, view: &[u8], start: usize, target: &[u8]) -> bool {
+        at(view, 0) == b'/'
+            && self.steps == 1
+            && (self.dots, self.separators) == (2, 1)
+            && is_word(at(view, start - 1))
+            && is_word(at(target, 0))
+            && !view.contains(&b' ')
     }
 }
 
@@ -328,7 +344,9 @@ fn system_files(view: &[u8], findings: &mut Findings) {
         at(view, 1) == b':' && (matches!(at(view, 2), b'/' | b'\\' | b'.') || at(view, 2).is_ascii_alphabetic());
     let begins = matches!(at(view, 0), b'/' | b'\\' | b'.') || drive;
     if !begins {
-        let named: [&[u8]; 11] = [
+        let named: [&[u8]; 13] = [
+            b".aws/credentials",
+            b".git-credentials",
             b"web-inf/",
             b"meta-inf/",
             // The contents of a file for Windows, whose name leads to its script.
@@ -349,7 +367,18 @@ fn system_files(view: &[u8], findings: &mut Findings) {
     }
     // Of several separators one counts.
     let root = view.iter().take_while(|&&byte| matches!(byte, b'/' | b'\\')).count().saturating_sub(1);
-    let places = [&b"/etc/"[..], b"\\etc\\", b"/proc/", b"/var/log/", b"/usr/local/etc/", b".git/"];
+    let places = [
+        &b"/etc/"[..],
+        b"\\etc\\",
+        b"/proc/",
+        b"/var/log/",
+        b"/usr/local/etc/",
+        b".git/",
+        b"/root/.",
+        b"/dev/fd/",
+        b"/var/lib/mysql/",
+        b"/var/run/docker.sock",
+    ];
     if places.iter().any(|place| starts_at(view, root, place)) && !view.contains(&b' ') {
         findings.report(Rule::PathSystemFile);
     }
@@ -385,6 +414,7 @@ static WRAPPERS: Needles = Needles::new(&[
     b"gopher://",
     b"dict://",
     b"ldap://",
+    b"ldaps://",
     b"tftp://",
 ]);
 

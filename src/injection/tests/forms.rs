@@ -399,3 +399,22 @@ fn finds_columns_that_are_set_behind_a_closed_string() {
     }
     assert_found(Class::Sqli, &["sleep(5)", "7 and version()", "7 and version() --"]);
 }
+
+#[test]
+fn finds_paths_that_leave_the_place_of_an_alias_or_pass_by_a_guard() {
+    assert_found(
+        Class::Path,
+        &[
+            "/static../app/settings.py",
+            "/.;/admin",
+            "/%2e;/admin",
+            "/root/.bashrc",
+            "/dev/fd/0",
+            "~/.aws/credentials",
+            "ldaps://evil.example/a",
+        ],
+    );
+    for value in ["wait../see", "/a b../c", "/a.../b", "x.split(/.;/)", "main../dev", "/dev/a", "/root"] {
+        assert_eq!(rule_of(value), None, "{value}");
+    }
+}
