@@ -35,6 +35,8 @@ const COMMAND: usize = 64;
 /// The longest name of a command with the separator before it.
 const MAX_GLUED: usize = 16;
 
+/// How far a loop is read for its variable.
+const LOOP_REACH: usize = 64;
 /// The longest name of a variable that is run.
 const MAX_NAME: usize = 16;
 
@@ -312,6 +314,23 @@ fn is_globbed(view: &[u8], i: usize) -> bool {
         && path.iter().position(|&byte| byte == b'?').is_some_and(|mark| given || from(path, mark).contains(&b'/'))
 }
 
+/// Whether the word that ends at `end` begins a loop of the command line of Windows: `for /f "delims=" %i in`, `for %i in`.
+fn is_loop(view: &[u8], end: usize) -> bool {
+    if !starts_at(view, end.saturating_sub(3), b"for") || at(view, end) != b' ' {
+        return false;
+    }
+    let start = skip_space(view, end);
+    let option = matches!(at(view, start + 1) | 0x20, b'f' | b'l' | b'r' | b'd') && at(view, start + 2) <= b' ';
+    match at(view, start) {
+        b'/' => option && memchr::memchr(b'%', cut(view, start, start + LOOP_REACH)).is_some(),
+        b'%' => {
+            let name = start + 1 + usize::from(at(view, start + 1) == b'%');
+            starts_at(view, skip_space(view, name + 1), b"in") && at(view, name + 1) <= b' '
+        }
+        _ => false,
+    }
+}
+
 /// Whether right behind the separator at `i`, at `after`, a file is run by its path, or what a variable holds.
 fn runs_file(view: &[u8], i: usize, after: usize) -> bool {
     match at(view, after) {
@@ -319,6 +338,7 @@ fn runs_file(view: &[u8], i: usize, after: usize) -> bool {
         b'.' if at(view, i) == b';' || after > i + 1 => {
             at(view, after + 1) == b'/' && is_word(at(view, after + 2)) && at(view, i.wrapping_sub(1)) != b'.'
         }
+        b' ' => starts_at(view, after + 1, b"%comspec%"),
         b'/' => DROPS.iter().any(|place| starts_at(view, after, place)),
         _ => false,
     }
@@ -398,7 +418,7 @@ fn parted(view: &[u8], i: usize, after: usize, command: &Command, passed: &mut P
     }
     if command.known == Known::Prefix {
         // A program of several lines has a space before it.
-        if at(view, after) > b' ' && runs_another(view, command, passed) {
+        if is_loop(view, command.end) || at(view, after) > b' ' && runs_another(view, command, passed) {
             findings.report(Rule::CommandSeparator);
         }
         return;

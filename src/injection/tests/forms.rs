@@ -418,3 +418,28 @@ fn finds_paths_that_leave_the_place_of_an_alias_or_pass_by_a_guard() {
         assert_eq!(rule_of(value), None, "{value}");
     }
 }
+
+#[test]
+fn finds_loops_and_the_interpreter_of_the_command_line_of_windows() {
+    assert_found(
+        Class::Command,
+        &[
+            "7 & for /f \"delims=\" %i in ('whoami') do echo %i",
+            "7|for /F %i in ('dir') do @echo %i",
+            "7& FOR %a IN (1 2) DO cmd",
+            "7 & FOR %%a IN (1 2) DO cmd",
+            "7 & %COMSPEC% /c dir",
+        ],
+    );
+    for value in [
+        "bed & breakfast & for free",
+        "5 & for %5 of it",
+        "R&D; for /f/ and /v/",
+        "a; for i in 1 2; do",
+        "a|for|b",
+        "x; for /d in a list",
+        "a & %PATH%",
+    ] {
+        assert_eq!(rule_of(value), None, "{value}");
+    }
+}
