@@ -7,7 +7,7 @@ mod command;
 mod substitution;
 mod words;
 
-use super::bytes::{at, cut, find, from, is_word, skip_space, starts_at};
+use super::bytes::{at, cut, equals_at, find, from, is_word, skip_space, starts_at};
 use super::rules::{Findings, Rule};
 use super::triggers::{Bytes, Trigger};
 use super::work::spend;
@@ -357,14 +357,14 @@ fn runs_variable(view: &[u8], i: usize, start: usize) -> bool {
     if len == 0 || !matches!(at(view, end), 0..=b' ' | b';' | b'|' | b'&') {
         return false;
     }
+    spend(MARKS);
+    // The last that was set: what the shells of attacks are given is short.
     let before = cut(view, i.saturating_sub(MAX_VALUE), i);
-    spend(before.len());
-    let set = |place: usize| {
-        at(before, place + len) == b'='
-            && starts_at(before, place, name)
-            && !(is_word(at(before, place.wrapping_sub(1))) || at(before, place.wrapping_sub(1)) == b'$')
-    };
-    starts_at(view, end, b" -c ") || (0..before.len().saturating_sub(len)).any(set)
+    let set = memchr::memrchr(b'=', before).filter(|&equals| equals >= len).is_some_and(|equals| {
+        let outside = at(before, (equals - len).wrapping_sub(1));
+        equals_at(before, equals - len, name) && !(is_word(outside) || outside == b'$')
+    });
+    set || starts_at(view, end, b" -c ")
 }
 
 /// The separator at `i`, perhaps doubled, with marks or nothing behind it.
