@@ -185,27 +185,40 @@ class Order:
     that is tried is one in which the workers may have written.
     """
 
+    # Orders that are tried at most.
+    MOST = 400
+
     def __init__(self, decided, replayed):
         self.requests = sorted(decided, key=lambda each: (each.at, each.answered))
-        self.replayed, self.changed = replayed, 0
+        self.replayed, self.changed, self.tried = replayed, 0, 0
 
     def difference(self):
-        """The first request of which the native limiter says something else, in whatever possible order; None: none."""
-        at = self.first(self.requests)
-        while at is not None:
-            found = next(((order, then) for order in self.others(at) if (then := self.first(order)) is None or then > at), None)
-            if found is None:
-                return self.requests[at]
-            (self.requests, at), self.changed = found, self.changed + 1
-        return None
+        """The request that the native limiter says something else of, in whatever possible order, and those around it: of the
+        order in which it comes last. None: there is an order without."""
+        # Each way leads on from an order that goes further than the one before; where none does, the one before was wrong.
+        ways, reached, furthest = [iter([self.requests])], [-1], (-1, [])
+        while ways and self.tried < self.MOST:
+            order = next(ways[-1], None)
+            if order is None:
+                ways.pop(), reached.pop()
+                continue
+            self.tried += 1
+            at = self.first(order)
+            if at is None:
+                self.changed = len(ways) - 1
+                return None
+            if at > reached[-1]:
+                furthest = max(furthest, (at, order), key=lambda found: found[0])
+                ways.append(self.others(order, at)), reached.append(at)
+        at, order = furthest
+        return {"this": order[at], "around": order[max(0, at - 40):at + 5], "tried": self.tried}
 
     def first(self, order):
         words = self.replayed(order)
         return next((at for at, (each, word) in enumerate(zip(order, words)) if each.admitted != word), None)
 
-    def others(self, at):
-        """Orders that could say otherwise of the request at this place."""
-        order = self.requests
+    def others(self, order, at):
+        """Orders that could say otherwise of the request at this place of this one."""
         # Another wrote first, and took the permit or found none.
         for later in range(at + 1, len(order)):
             if not all(may_precede(order[later], each) for each in order[at:later]):
@@ -215,10 +228,10 @@ class Order:
         # One that was admitted wrote after another whose clock stood in a later fiftieth, and is counted there.
         for early in range(at - 1, -1, -1):
             if order[early].admitted:
-                yield from self.delayed(early)
+                yield from self.delayed(order, early)
 
-    def delayed(self, early):
-        order = self.requests
+    @staticmethod
+    def delayed(order, early):
         for later in range(early + 1, len(order)):
             if not may_precede(order[later], order[early]):
                 return
