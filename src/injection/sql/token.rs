@@ -274,11 +274,7 @@ impl<'a> Tokens<'a> {
 
     /// The quote of the value, if it has no other of any kind; a backquote marks a name.
     pub(super) fn only_quote(&self) -> Option<usize> {
-        let [single, double, back] = self.cut.last_quotes;
-        let quote = match (single, double, back) {
-            (quote, NO_PLACE, NO_PLACE) | (NO_PLACE, quote, NO_PLACE) if quote != NO_PLACE => usize::from(quote),
-            _ => return None,
-        };
+        let quote = self.last_of_only_kind()?;
         // The first of its kind is the last.
         let first = self.tokens.iter().position(|token| matches!(token.kind(), Kind::Quote(_)));
         (first == Some(quote)).then_some(quote)
@@ -286,14 +282,18 @@ impl<'a> Tokens<'a> {
 
     /// The first and the last quote of the only kind there is, where they are near.
     pub(super) fn two_quotes(&self) -> Option<(usize, usize)> {
-        let [single, double, back] = self.cut.last_quotes;
-        let last = match (single, double, back) {
-            (quote, NO_PLACE, NO_PLACE) | (NO_PLACE, quote, NO_PLACE) if quote != NO_PLACE => usize::from(quote),
-            _ => return None,
-        };
+        let last = self.last_of_only_kind()?;
         let first = (0..last).rev().take(4).find(|&i| matches!(self.kind(i), Kind::Quote(_)))?;
         let another = self.tokens.iter().take(first).any(|token| matches!(token.kind(), Kind::Quote(_)));
         (!another).then_some((first, last))
+    }
+
+    /// The last quote, where those of the value are of one kind.
+    fn last_of_only_kind(&self) -> Option<usize> {
+        match self.cut.last_quotes {
+            [quote, NO_PLACE, NO_PLACE] | [NO_PLACE, quote, NO_PLACE] if quote != NO_PLACE => Some(usize::from(quote)),
+            _ => None,
+        }
     }
 
     pub(super) fn len(&self) -> usize {

@@ -408,7 +408,7 @@ fn finds_paths_that_leave_the_place_of_an_alias_or_pass_by_a_guard() {
             "/static../app/settings.py",
             "/.;/admin",
             "/%2e;/admin",
-            "//root/.bashrc",
+            "/%72oot/.bashrc",
             "/dev/fd/0",
             "~/.aws/credentials",
             "ldaps://evil.example/a",
