@@ -6,6 +6,7 @@ import time
 import pytest
 from harness.configuration import merged, plugin
 from harness.credentials import bearer
+from harness.dependency import eventually
 from harness.expect import passed, refused
 
 PLUGIN = plugin("""
@@ -44,6 +45,16 @@ def test_a_bad_configuration_leaves_the_good_one_in_force_and_says_which_field(g
         passed(gateway.get("/old/1"))
         refused(gateway.get("/things/1"), 401)
         passed(gateway.get("/things/1", [bearer()]))
+
+
+def test_a_plugin_without_a_configuration_leaves_the_good_one_in_force(gateway):
+    assert not gateway.push(None)
+    for _ in range(6):
+        passed(gateway.get("/old/1"))
+        refused(gateway.get("/things/1"), 401)
+    assert gateway.push(with_route("/after/**")), "and the next good one is taken"
+    assert eventually(lambda: gateway.get("/after/1").status == 200)
+    refused(gateway.get("/things/1"), 401)
 
 
 def test_a_good_configuration_takes_over_after_a_bad_one_and_counts_go_on(gateway):

@@ -38,7 +38,8 @@ _ports = set()
 
 
 class Gateway:
-    """Starts Envoy at once and waits until it serves; `close` ends it. `plugin` may be a function of the port.
+    """Starts Envoy at once and waits until it serves; `close` ends it. `plugin` may be a function of the port; None is a
+    plugin without a configuration.
 
     `clusters` are the services that the module may call, name: port of the loopback; those in `grpc` speak HTTP/2.
     `environment` are further variables that the module may read.
@@ -334,7 +335,7 @@ class Gateway:
 
     def _module(self, plugin):
         # Envoy 1.40 hands a Struct over as protobuf, whatever its documentation says; a string arrives as it is.
-        configuration = {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": json.dumps(plugin)}
+        string = {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": json.dumps(plugin)}
         return typed("envoy.filters.http.wasm", "envoy.extensions.filters.http.wasm.v3.Wasm", {"config": {
             "name": "portcullis",
             "failure_policy": "FAIL_RELOAD",
@@ -345,7 +346,7 @@ class Gateway:
                 "code": {"local": {"filename": os.environ["PORTCULLIS_WASM"]}},
                 "environment_variables": {"host_env_keys": sorted(self.environment)},
             },
-            "configuration": configuration,
+            **({} if plugin is None else {"configuration": string}),
         }})
 
 
