@@ -35,6 +35,12 @@ pub trait Check {
     fn asks_for_client(&self) -> bool {
         true
     }
+
+    /// Whether it may wait for the body of `exchange`, before which others still wait for something else. A check that never
+    /// does keeps the default; one that says no and does is refused.
+    fn may_await_body(&self, _exchange: &Exchange) -> bool {
+        false
+    }
 }
 
 /// One decision about the upstream's response, with its whole body.

@@ -277,7 +277,10 @@ impl Pipeline {
                 passage.at += 1;
                 return None;
             }
-            Step::Await(Await::Body { limit }) => return Some(Next::AwaitBody { limit }),
+            Step::Await(Await::Body { limit }) => {
+                debug_assert!(guard.check.may_await_body(&passage.exchange), "{} did not say so", guard.step);
+                return Some(Next::AwaitBody { limit });
+            }
             Step::Await(Await::Callout(callout)) => return Some(Next::Call(callout)),
             Step::Answer(reply) => return Some(Next::Reply(passage.answer(reply))),
             Step::Refuse(denial) => return Some(self.refuse(passage, denial, env)),
@@ -358,6 +361,12 @@ impl Passage {
     /// The head goes on as it is now, while the guards wait for the body.
     pub fn head_goes_on(&mut self) {
         self.gone_with = Some(self.exchange.request_edits.len());
+    }
+
+    /// Whether what is still to decide may wait for the body.
+    pub fn may_await_body(&self) -> bool {
+        let left = self.guards.get(self.at..).unwrap_or_default();
+        left.iter().any(|guard| guard.check.may_await_body(&self.exchange))
     }
 
     /// What is done with the response, and whether refusals of it count, for people.

@@ -43,4 +43,8 @@ impl Check for Watched {
     fn asks_for_client(&self) -> bool {
         true
     }
+
+    fn may_await_body(&self, exchange: &Exchange) -> bool {
+        self.check.may_await_body(exchange)
+    }
 }

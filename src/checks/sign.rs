@@ -135,6 +135,10 @@ impl Check for SignRequests {
     fn asks_for_client(&self) -> bool {
         false
     }
+
+    fn may_await_body(&self, _exchange: &Exchange) -> bool {
+        matches!(self.form, Form::V2 { .. })
+    }
 }
 
 fn unsigned(failure: Failure) -> Step {

@@ -28,6 +28,8 @@ pub enum Action {
     Continue = 0,
     /// It waits.
     Pause = 1,
+    /// The head waits, and whatever follows it with it: the host takes no more of that than it has room for.
+    PauseAll = 4,
 }
 
 /// One request and its response.
@@ -53,6 +55,8 @@ struct Body {
     size: usize,
     /// There is no more.
     ended: bool,
+    /// The host shows nothing of it before the head goes on.
+    behind_head: bool,
 }
 
 /// Where the request stands with the host.
@@ -191,6 +195,9 @@ impl Stream {
         if self.body.ended || self.body.size > limit {
             return self.body_arrived(limit);
         }
+        if self.body.behind_head {
+            return self.refuse();
+        }
         self.stopwatch.pause();
         if self.head == HeadIs::Released || !self.behind_buffer_filter() {
             return Action::Pause;
@@ -210,6 +217,14 @@ impl Stream {
     fn forget_length(&self) -> bool {
         let rewrites = self.passage.as_ref().is_some_and(Passage::rewrites_body);
         !rewrites || abi::remove_header(Map::RequestHeaders, b"content-length").is_ok()
+    }
+
+    /// The request waits for an answer, and after that nobody waits for its body: one that is longer than the host's buffers
+    /// must not be refused for the time that the answer takes.
+    fn body_may_wait(&self) -> bool {
+        let awaits_reply = matches!(self.phase, Phase::AwaitingReply { .. });
+        let needed = || self.passage.as_ref().is_none_or(Passage::may_await_body);
+        awaits_reply && !self.body.ended && !self.behind_buffer_filter() && !needed()
     }
 
     fn behind_buffer_filter(&self) -> bool {
@@ -302,12 +317,18 @@ impl Stream {
         }
         self.passage = Some(passage);
         self.body.ended = end_of_stream;
-        self.apply(next)
+        match self.apply(next) {
+            Action::Pause if self.body_may_wait() => {
+                self.body.behind_head = true;
+                Action::PauseAll
+            }
+            action => action,
+        }
     }
 
     /// Some of the request's body: `size` bytes are held.
     pub fn on_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
-        self.body = Body { size, ended: end_of_stream };
+        self.body = Body { size, ended: end_of_stream, ..self.body };
         self.body_progressed()
     }
 

@@ -126,6 +126,10 @@ impl Check for SetsLate {
         exchange.request_edits.push(HeaderEdit::Set(Rc::from("x-late"), b"1".to_vec()));
         Step::Pass
     }
+
+    fn may_await_body(&self, _exchange: &Exchange) -> bool {
+        true
+    }
 }
 
 #[test]

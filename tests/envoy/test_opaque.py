@@ -58,6 +58,9 @@ routes:
     allow: [{ owner: { path: name, claim: username } }]
   - match: { path: "/public/**" }
     authenticate: none
+  - match: { path: "/files/**" }
+    authenticate: [oauth2]
+    inspection: { mode: "off" }
   - match: { path: "/**" }
     authenticate: [oauth2]
 """)
@@ -302,6 +305,21 @@ def test_a_body_waits_for_the_answer(gateway, idp):
     assert seen.body == body
     answer = gateway.post("/x", body, "text/plain", [bearer("inactive-body")])
     refused(answer, 401)
+
+
+@pytest.mark.parametrize("protocol", ["HTTP/1.1", "HTTP/2"])
+def test_a_long_body_that_no_rule_looks_at_waits_for_the_answer_as_well(gateway, idp, protocol):
+    idp.fault, idp.delay = "slow", 0.3
+    # Longer than what the proxy buffers.
+    body = b"x" * (6 << 20)
+
+    def put(shown):
+        if protocol == "HTTP/2":
+            return gateway.send2("PUT", "/files/1", [bearer(shown)], [body])
+        return gateway.send("PUT", "/files/1", [bearer(shown)], body)
+
+    assert passed(put(f"good-long-{protocol}")).body == body
+    refused(put(f"inactive-long-{protocol}"), 401)
 
 
 def test_no_token_and_no_secret_in_any_log(gateway):

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use crate::check::{Arrival, Await, BodyArrival, Check, Env, Failure, Step};
 use crate::denial::{AuthReason, BodyRejection, Denial, ServiceReason};
 use crate::exchange::{Exchange, SignedBody};
-use crate::signature::digest;
+use crate::signature::{SIGNATURE, digest};
 
 /// Compares the body with what was signed of it. Who is not who the signature says is nobody: a wrong body takes the
 /// caller's identity away, and where it is too late for that, the request is refused whatever the mode.
@@ -37,6 +37,10 @@ impl Check for CheckSignedBody {
             Step::Deny(denial) if self.head_goes_first => Step::Refuse(denial),
             step => step,
         }
+    }
+
+    fn may_await_body(&self, exchange: &Exchange) -> bool {
+        exchange.head.contains(SIGNATURE)
     }
 }
 

@@ -85,6 +85,10 @@ impl Check for EncryptWhole {
     fn asks_for_client(&self) -> bool {
         false
     }
+
+    fn may_await_body(&self, _exchange: &Exchange) -> bool {
+        true
+    }
 }
 
 /// The secret of the key that encrypts has not arrived.

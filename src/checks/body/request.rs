@@ -68,6 +68,10 @@ impl Check for TransformBody {
     fn asks_for_client(&self) -> bool {
         false
     }
+
+    fn may_await_body(&self, _exchange: &Exchange) -> bool {
+        true
+    }
 }
 
 impl TransformBody {

@@ -95,6 +95,10 @@ impl Check for InspectBody {
     fn asks_for_client(&self) -> bool {
         false
     }
+
+    fn may_await_body(&self, exchange: &Exchange) -> bool {
+        !exchange.is_tunnel()
+    }
 }
 
 impl InspectBody {

@@ -97,6 +97,10 @@ impl Check for TokenForm {
             Arrival::Reply(_) => Step::Fail(Failure::UnexpectedArrival),
         }
     }
+
+    fn may_await_body(&self, _exchange: &Exchange) -> bool {
+        true
+    }
 }
 
 impl Check for TokenEndpoint {
@@ -120,6 +124,10 @@ impl Check for TokenEndpoint {
             (Arrival::Reply(reply), asked) => self.service.answered(reply, &self.issuer, asked, env),
         };
         self.conclude(outcome, exchange, env)
+    }
+
+    fn may_await_body(&self, _exchange: &Exchange) -> bool {
+        true
     }
 }
 
