@@ -341,13 +341,14 @@ impl Stream {
 
     /// The exchange is over.
     pub fn on_log(&mut self) {
+        let status = self.status_told();
         let (Some(serving), Some(passage)) = (self.serving.clone(), self.passage.as_mut()) else { return };
         let Ok(mut worker) = serving.worker.try_borrow_mut() else { return };
         // Asking for the time is a host call, and few exchanges are recorded with it.
         let timed = serving.pipeline.records_time(passage).then(now).flatten();
         let now = timed.unwrap_or(passage.exchange.received);
         let mut env = Env { now, host: &serving.environment, worker: &mut worker };
-        serving.pipeline.record(passage, self.status, &mut env);
+        serving.pipeline.record(passage, status, &mut env);
         if !passage.exchange.lines.is_empty() {
             abi::set_property(b"portcullis", passage.exchange.lines.join("\n").as_bytes());
         }

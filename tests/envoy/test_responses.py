@@ -10,6 +10,7 @@ import pytest
 from harness import client
 from harness.configuration import plugin
 from harness.credentials import bearer
+from harness.dependency import eventually
 from harness.expect import counted
 from harness.gateway import HOST
 
@@ -17,6 +18,7 @@ LIMIT = 2 << 20
 
 ROUTES = """
 inspection: { body_limit: 2MiB }
+events: { sensitive_paths: ["/users/watched/*"] }
 routes:
   - match: { path: "/users/**" }
     authenticate: { optional: [jwt] }
@@ -269,6 +271,26 @@ def test_a_response_that_breaks_off_shows_nothing(gateway, serve):
                 got = b""
         assert SECRET not in got and b"password" not in got
     shown(gateway.get(serve("users", b'{"id":1}')), {"id": 1})
+
+
+def test_an_access_is_told_with_the_status_that_the_client_got(gateway, serve):
+    """Envoy's own, past the filters, where the upstream breaks off what is held; none where the client does not wait."""
+    def told(path):
+        told = lambda: [event for event in gateway.logged_events() if event["details"]["path"] == path]
+        assert eventually(told)
+        return [(event["event_type"], event["details"].get("status")) for event in told()]
+
+    path = serve("users/watched", b'{"id":1,', how="reset")
+    assert gateway.get(path).status == 502
+    assert told(path) == [("SENSITIVE_ACCESS", 502)]
+    path = serve("users/watched", b'{"id":1}', how="trailers", pause=1)
+    with client.Connection(gateway.port) as connection:
+        connection.send(client.head("GET", path, [("host", HOST)]))
+        time.sleep(0.3)
+    assert told(path) == [("SENSITIVE_ACCESS", None)]
+    path = serve("users/watched", b'{"id":1}')
+    shown(gateway.get(path), {"id": 1})
+    assert told(path) == [("SENSITIVE_ACCESS", 200)]
 
 
 def test_the_upstream_is_asked_for_what_can_be_read(gateway, serve):

@@ -158,6 +158,17 @@ impl Stream {
         Action::Continue
     }
 
+    /// The status that the client got. Where the exchange ends while the response is held, none of that went out: the proxy
+    /// answered in its place, past the filters, or nobody did.
+    pub(super) fn status_told(&self) -> Option<u16> {
+        match self.response {
+            ResponseIs::Awaited { .. } if self.response_head == HeadIs::Held => {
+                status_by_host().filter(|status| Some(*status) != self.status)
+            }
+            _ => self.status,
+        }
+    }
+
     fn response_arrived(&mut self) -> Action {
         let ResponseIs::Awaited { limit, head, size } = std::mem::replace(&mut self.response, NOTHING) else {
             return Action::Continue;
@@ -241,6 +252,12 @@ impl Stream {
     fn calls_grpc(&self) -> bool {
         self.passage.as_ref().and_then(|passage| passage.exchange.head.first("content-type")).is_some_and(is_grpc)
     }
+}
+
+/// The status of the response as the host knows it, a number of 64 bits.
+fn status_by_host() -> Option<u16> {
+    let code = abi::property(b"response\0code")?;
+    code.first_chunk().copied().map(u16::from_le_bytes)
 }
 
 /// Nothing of the response goes on, and nothing takes its place.
