@@ -82,9 +82,10 @@ pub fn is_the_proxys_own() -> bool {
 }
 
 /// Up to the first character that is neither letter, digit nor `_`.
-const OWN_ANSWERS: [&[u8]; 24] = [
+const OWN_ANSWERS: [&[u8]; 27] = [
     b"admission_control_denied",
     b"cluster_not_found",
+    b"csrf_origin_mismatch",
     b"direct_response",
     b"ext_authz_denied",
     b"ext_authz_error",
@@ -92,10 +93,12 @@ const OWN_ANSWERS: [&[u8]; 24] = [
     b"jwt_authn_access_denied",
     b"local_rate_limited",
     b"maintenance_mode",
+    b"max_duration_timeout",
     b"no_healthy_upstream",
     b"overload",
     b"rate_limited_by_quota",
     b"rbac_access_denied_matched_policy",
+    b"reached_concurrency_limit",
     b"request_overall_timeout",
     b"request_payload_too_large",
     b"request_rate_limited",

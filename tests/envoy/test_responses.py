@@ -35,6 +35,9 @@ routes:
     authenticate: none
     enforce_percent: 0
     response: { fields: { deny: [password] }, owner: { field: user_id, claim: user_id } }
+  - match: { path: "/brief/**" }
+    authenticate: none
+    response: { fields: { deny: [password] } }
   - match: { path: "/**" }
     authenticate: none
 """
@@ -244,6 +247,13 @@ def test_the_proxys_own_answers_pass_the_rules_about_responses(gateway, behind, 
             upstream.scripted[target.encode()] = lambda seen, send: False
             answer = at.get(target, [bearer()])
             assert (answer.status, answer.body[:17]) == (503, b"upstream connect "), (answer.status, answer.body)
+
+
+def test_a_stream_that_took_too_long_for_the_proxy_is_no_fault_of_the_upstreams_document(gateway, upstream):
+    target = f"/brief/{next(_numbers)}"
+    upstream.scripted[target.encode()] = lambda seen, send: time.sleep(3)
+    answer = gateway.get(target)
+    assert (answer.status, answer.header("content-type")) == (504, "text/plain"), (answer.status, answer.body)
 
 
 def test_error_messages_are_projected_too(gateway, serve):

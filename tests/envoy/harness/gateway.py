@@ -329,6 +329,9 @@ class Gateway:
             "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [
                 # Floods are answered behind the module without an upstream.
                 {"match": {"prefix": "/direct"}, "direct_response": {"status": 200}},
+                # Here the proxy itself answers for an upstream that takes longer.
+                {"match": {"prefix": "/brief"},
+                 "route": {"cluster": "upstream", "max_stream_duration": {"max_stream_duration": "0.5s"}}},
                 {"match": {"prefix": ""}, "route": {"cluster": "upstream"}},
             ]}]},
         }
