@@ -52,6 +52,11 @@ pub trait ResponseCheck {
     /// What it does, for people.
     fn steps(&self) -> Vec<&'static str>;
 
+    /// It shows nothing but documents, so that a stream of events need not end to be refused.
+    fn withholds_streams(&self) -> bool {
+        false
+    }
+
     /// Decides about a response whose body it will not see.
     fn unreadable(&self, why: ResponseRejection) -> Step {
         Step::Refuse(Denial::Response(why))

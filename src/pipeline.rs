@@ -379,6 +379,11 @@ impl Passage {
         self.rewrites_body
     }
 
+    /// Something about the response shows nothing but documents.
+    pub fn withholds_streams(&self) -> bool {
+        self.response.guards.iter().any(|guard| guard.check.withholds_streams())
+    }
+
     /// What goes out is for its caller alone: no shared cache may keep it.
     pub fn is_private(&self) -> bool {
         self.response.is_private

@@ -1,6 +1,7 @@
 //! The upstream's response as the checks see it.
 
 use crate::head::Head;
+use crate::media::content_type::{ContentType, Media};
 
 /// One response, whole.
 #[derive(Debug, Default)]
@@ -39,6 +40,12 @@ impl Response {
     pub fn is_range_of_bytes(&self) -> bool {
         let of_bytes = |range: &[u8]| range.get(..5).is_some_and(|unit| unit.eq_ignore_ascii_case(b"bytes"));
         self.status == 206 && self.head.all("content-range").any(of_bytes)
+    }
+
+    /// A response with this head is a stream of events (the HTML standard, server-sent events), which may have no end.
+    pub fn streams_events(head: &Head) -> bool {
+        let declared = head.first("content-type").and_then(|value| ContentType::parse(value).ok());
+        declared.is_some_and(|declared| declared.media == Media::EventStream)
     }
 
     /// It is compressed: its fields cannot be read here.

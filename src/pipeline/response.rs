@@ -60,6 +60,8 @@ pub enum ResponseArrival {
     Whole(Response),
     /// More than the limit that was asked for.
     OverLimit,
+    /// A stream of events, which may have no end.
+    Stream,
 }
 
 impl Pipeline {
@@ -95,8 +97,10 @@ impl Pipeline {
 
     /// Decides about a response that was held.
     pub fn response_body(&self, passage: &mut Passage, arrival: ResponseArrival, env: &mut Env<'_>) -> ResponseNext {
-        let ResponseArrival::Whole(mut response) = arrival else {
-            return self.unreadable(passage, ResponseRejection::TooLarge, env);
+        let mut response = match arrival {
+            ResponseArrival::Whole(response) => response,
+            ResponseArrival::OverLimit => return self.unreadable(passage, ResponseRejection::TooLarge, env),
+            ResponseArrival::Stream => return self.unreadable(passage, ResponseRejection::Malformed, env),
         };
         let guards = passage.response.guards.clone();
         for guard in guards.iter() {

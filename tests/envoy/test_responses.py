@@ -179,6 +179,31 @@ def test_a_response_over_the_limit_is_withheld_and_one_at_the_limit_is_not(gatew
         withheld(gateway, gateway.get(serve("denied", b" " * LIMIT + b"{}", how=how)), "response_too_large")
 
 
+@pytest.mark.parametrize("kind", ["text/event-stream", "application/x-ndjson"])
+def test_a_response_without_an_end_is_refused_at_once_and_its_upstream_let_go(gateway, upstream, kind):
+    """Events by the head; others when they exceed the limit. The connection is free for the next request."""
+    let_go = threading.Event()
+
+    def answer(seen, send):
+        send(b"HTTP/1.1 200 OK\r\ncontent-type: %s\r\ntransfer-encoding: chunked\r\n\r\n" % kind.encode())
+        piece = b"data: s3cret\n\n" if "event" in kind else b"x" * 65536
+        try:
+            while True:
+                send(b"%x\r\n%s\r\n" % (len(piece), piece))
+                time.sleep(0.02)
+        finally:
+            let_go.set()
+
+    target = f"/denied/{next(_numbers)}"
+    upstream.scripted[target.encode()] = answer
+    with client.Connection(gateway.port) as connection:
+        connection.send(client.head("GET", target, [("host", HOST)]))
+        withheld(gateway, connection.read(), "response_malformed" if "event" in kind else "response_too_large")
+        connection.send(client.head("GET", "/any", [("host", HOST)]))
+        assert connection.read().status == 200
+    assert let_go.wait(10)
+
+
 def test_an_empty_response_goes_out(gateway, serve):
     for status in (200, 204, 304, 404):
         answer = gateway.get(serve("users", b"", status))

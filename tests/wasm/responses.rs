@@ -64,11 +64,8 @@ fn a_response_goes_out_projected_with_its_length_however_it_arrives() {
 fn what_is_not_the_callers_or_cannot_be_read_is_replaced() {
     let mut vm = rules("headers");
     let theirs = String::from_utf8_lossy(ORDER).replace("ada", "bob");
-    let long = format!("{}{}", String::from_utf8_lossy(ORDER), " ".repeat(128 << 10));
-    for (body, status) in [(theirs.as_str(), "403"), ("{\"password\":\"s3cret\"", "502"), (&long, "502")] {
-        let requests =
-            if body.len() > 1000 { arrivals(body.as_bytes())[..2].to_vec() } else { arrivals(body.as_bytes()) };
-        for request in requests {
+    for (body, status) in [(theirs.as_str(), "403"), ("{\"password\":\"s3cret\"", "502")] {
+        for request in arrivals(body.as_bytes()) {
             let outcome = vm.request(&request);
             assert_eq!(header(&outcome, ":status").as_deref(), Some(status));
             let problem: Value = serde_json::from_slice(&outcome.client_body).unwrap();
@@ -103,12 +100,34 @@ fn a_length_over_the_limit_is_refused_while_the_head_is_here() {
             (b"content-length".to_vec(), b"131073".to_vec()),
             (b"cache-control".to_vec(), b"public".to_vec()),
         ]);
-        let outcome = rules(hold).request(&request);
-        assert_eq!(header(&outcome, ":status").as_deref(), Some("502"), "{hold}");
-        assert_eq!((header(&outcome, "cache-control"), header(&outcome, "content-length")), (None, None));
-        let problem: Value = serde_json::from_slice(&outcome.client_body).unwrap();
-        assert_eq!(problem["status"], 502);
+        assert_answered(&rules(hold).request(&request), hold);
     }
+}
+
+#[test]
+fn a_stream_of_events_is_refused_while_the_head_is_here() {
+    for hold in ["headers", "buffer_filter"] {
+        let mut request = Request::get("/api/a").by("ada").answered(&[ORDER, ORDER]);
+        request.response_headers = vec![(b"content-type".to_vec(), b"text/event-stream; charset=utf-8".to_vec())];
+        assert_answered(&rules(hold).request(&request), hold);
+    }
+}
+
+/// What takes the place of a body ends with it, and some have no end.
+#[test]
+fn a_response_that_grows_over_the_limit_is_answered_without_waiting_for_its_end() {
+    let long = [ORDER, " ".repeat(128 << 10).as_bytes()].concat();
+    for request in &arrivals(&long)[..2] {
+        assert_answered(&rules("headers").request(request), "headers");
+    }
+}
+
+/// The client got a problem document of its own, and nothing of the upstream's.
+fn assert_answered(outcome: &Outcome, hold: &str) {
+    let reply = outcome.reply.as_ref().unwrap_or_else(|| panic!("{hold}: {outcome:?}"));
+    let problem: Value = serde_json::from_str(&reply.body).unwrap();
+    assert_eq!((reply.status, &problem["status"]), (502, &json!(502)), "{hold}");
+    assert!(outcome.client_body.is_empty(), "{hold}");
 }
 
 #[test]

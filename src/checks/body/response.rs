@@ -65,6 +65,11 @@ impl ResponseCheck for TransformResponse {
         steps.into_iter().filter(|(_, does)| *does).map(|(step, _)| step).collect()
     }
 
+    /// What is decrypted may be a document, whatever it is called.
+    fn withholds_streams(&self) -> bool {
+        self.fields.is_some() && self.whole.is_none()
+    }
+
     fn unreadable(&self, why: ResponseRejection) -> Step {
         let denial = Denial::Response(why);
         // Who only asks whose it is may do so in monitor mode.

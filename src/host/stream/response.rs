@@ -23,6 +23,8 @@ pub(super) enum ResponseIs {
     Awaited { limit: usize, head: Head, size: usize },
     /// It went to the client with another body.
     Rewritten,
+    /// The client was answered here: nothing that still comes of it, or is held, goes on.
+    Answered,
     /// Something else goes to the client: what still comes of it is dropped.
     Replaced {
         /// Takes the place of what comes next of the body.
@@ -77,6 +79,7 @@ impl Stream {
     pub fn on_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
         match &mut self.response {
             ResponseIs::Passing | ResponseIs::Rewritten => Action::Continue,
+            ResponseIs::Answered => Action::Pause,
             // What cannot be dropped is kept.
             ResponseIs::Replaced { document, .. } => {
                 match abi::replace_buffer(Buffer::ResponseBody, &std::mem::take(document)) {
@@ -96,10 +99,11 @@ impl Stream {
     pub fn on_response_trailers(&mut self) -> Action {
         let action = match self.response {
             ResponseIs::Awaited { .. } => self.response_arrived(),
+            ResponseIs::Answered => Action::Pause,
             ResponseIs::Passing | ResponseIs::Rewritten | ResponseIs::Replaced { .. } => Action::Continue,
         };
         let clean = match self.response {
-            ResponseIs::Passing | ResponseIs::Awaited { .. } => true,
+            ResponseIs::Passing | ResponseIs::Awaited { .. } | ResponseIs::Answered => true,
             ResponseIs::Rewritten => remove_trailers(vouches),
             ResponseIs::Replaced { grpc_status, .. } => {
                 let clean = remove_trailers(|_| true);
@@ -122,7 +126,10 @@ impl Stream {
             keep_from_shared_caches(&head);
         }
         if !ends_with_head && self.announces_more_than(limit, &head) {
-            return self.refuse_by_head();
+            return self.refuse_by_head(ResponseArrival::OverLimit);
+        }
+        if !ends_with_head && self.withholds_streams() && Response::streams_events(&head) {
+            return self.refuse_by_head(ResponseArrival::Stream);
         }
         self.response = ResponseIs::Awaited { limit, head, size: 0 };
         if ends_with_head {
@@ -145,11 +152,15 @@ impl Stream {
             && self.passage.as_ref().is_some_and(|passage| passage.exchange.head.method() != Some(b"HEAD"))
     }
 
-    fn refuse_by_head(&mut self) -> Action {
-        let ResponseNext::Replace(reply) = self.response_decided(ResponseArrival::OverLimit) else {
+    fn withholds_streams(&self) -> bool {
+        self.passage.as_ref().is_some_and(Passage::withholds_streams)
+    }
+
+    fn refuse_by_head(&mut self, arrival: ResponseArrival) -> Action {
+        let ResponseNext::Replace(reply) = self.response_decided(arrival) else {
             return Action::Continue;
         };
-        if self.answer_grpc(&reply) {
+        if self.answer(&reply) {
             return Action::Pause;
         }
         self.status = Some(reply.status);
@@ -184,7 +195,14 @@ impl Stream {
                 ResponseArrival::Whole(Response::new(self.status.unwrap_or_default(), head, body))
             }
         };
+        let unread = matches!(arrival, ResponseArrival::OverLimit);
         let next = self.response_decided(arrival);
+        if let ResponseNext::Replace(reply) = &next
+            && unread
+            && self.answer(reply)
+        {
+            return Action::Pause;
+        }
         // A response without a body, to HEAD say, tells nothing of the one that is held back or changed.
         if size == 0 && next == ResponseNext::Continue {
             forget_absent_body();
@@ -241,11 +259,17 @@ impl Stream {
     /// Answers a gRPC caller in the words of gRPC, where the response's head still is here. False where it is not, where
     /// the caller speaks something else, or where the host refuses.
     fn answer_grpc(&mut self, reply: &LocalReply) -> bool {
-        if self.response_head == HeadIs::Released || !self.calls_grpc() || !send(reply) {
+        self.calls_grpc() && self.answer(reply)
+    }
+
+    /// Answers in the upstream's place, where the response's head still is here; the upstream need not send the rest, which
+    /// may have no end: what takes the place of a body ends with it. False where the head is gone, or the host refuses.
+    fn answer(&mut self, reply: &LocalReply) -> bool {
+        if self.response_head == HeadIs::Released || !send(reply) {
             return false;
         }
         self.status = Some(reply.status);
-        self.response = NOTHING;
+        self.response = ResponseIs::Answered;
         true
     }
 
