@@ -12,7 +12,7 @@ import pytest
 from harness.configuration import merged, plugin
 from harness.credentials import service_headers
 from harness.expect import counted, passed, refused, unauthenticated
-from harness.gateway import ENVIRONMENT
+from harness.gateway import ENVIRONMENT, Gateway, typed
 
 KEY, TOKEN = ENVIRONMENT["SERVICE_SECRET_KEY"], ENVIRONMENT["ORDER_SERVICE_TOKEN"]
 OLD_KEY = "the-key-before-the-rotation-0123456789"
@@ -230,6 +230,49 @@ def test_the_filter_accepts_what_the_filter_signed_with_its_body(signs_second, g
 def test_every_nonce_that_leaves_is_new(signs_second):
     nonces = {of_signature(passed(signs_second.get("/orders/7")))["x-nonce"] for _ in range(20)}
     assert len(nonces) == 20
+
+
+class SignsEachTry(Gateway):
+    """With the module among the filters of the upstream's cluster, behind the router, which tries again."""
+
+    def _connection_manager(self, plugin):
+        manager = super()._connection_manager(plugin)
+        router = manager["http_filters"][-1]
+        return {**manager, "http_filters": [router], "upgrade_configs": [], "route_config": {"virtual_hosts": [{
+            "name": "all", "domains": ["*"], "routes": [{"match": {"prefix": ""}, "route": {
+                "cluster": "upstream", "retry_policy": {"retry_on": "5xx", "num_retries": 1}}}],
+        }]}}
+
+    def _bootstrap(self):
+        bootstrap = super()._bootstrap()
+        codec = typed("envoy.filters.http.upstream_codec",
+                      "envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec", {})
+        (options,) = bootstrap["static_resources"]["clusters"][0]["typed_extension_protocol_options"].values()
+        options["http_filters"] = [self._module(egress("v2")), codec]
+        return bootstrap
+
+
+def test_as_a_filter_of_the_upstreams_cluster_the_module_signs_each_try(gateway, upstream):
+    tries = []
+
+    def answer(seen, send):
+        tries.append(of_signature(seen))
+        send(b"HTTP/1.1 %d Status\r\ncontent-length: 0\r\n\r\n" % (503 if len(tries) % 2 else 200))
+        return True
+
+    upstream.scripted[b"/orders/7?page=2"] = answer
+    proxy = SignsEachTry(egress("v2"), upstream)
+    try:
+        for how in ({}, {"chunk": 3}):
+            assert post(proxy, dict(FORGED), **how).status == 200
+        refused(post(proxy, {}, body=b'"' + b"x" * 300_000 + b'"'), 413)
+        assert not proxy.trapped()
+    finally:
+        proxy.close()
+    upstream.scripted.clear()
+    assert len(tries) == 4 and len({one["x-nonce"] for one in tries}) == 4
+    for one in tries:
+        passed(post(gateway, one))
 
 
 def test_what_cannot_be_signed_does_not_leave(signs_second):
