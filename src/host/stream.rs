@@ -350,7 +350,7 @@ impl Stream {
         let mut env = Env { now, host: &serving.environment, worker: &mut worker };
         serving.pipeline.record(passage, status, &mut env);
         if !passage.exchange.lines.is_empty() {
-            abi::set_property(b"portcullis", passage.exchange.lines.join("\n").as_bytes());
+            tell(&passage.exchange.lines);
         }
     }
 }
@@ -372,6 +372,19 @@ impl Stream {
 fn send(reply: &LocalReply) -> bool {
     let headers = abi::serialise(reply.headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())));
     abi::send_local_response(reply.status, reply.details, &headers, reply.body.as_bytes(), reply.grpc_status).is_ok()
+}
+
+/// Shows the access log the event lines of an exchange, after those of another plugin in its filter chain.
+fn tell(lines: &[String]) {
+    const NAME: &[u8] = b"portcullis";
+    let mut told = abi::property(NAME).unwrap_or_default();
+    for line in lines {
+        if !told.is_empty() {
+            told.push(b'\n');
+        }
+        told.extend_from_slice(line.as_bytes());
+    }
+    abi::set_property(NAME, &told);
 }
 
 /// Without a clock no credential can be judged: at the epoch none has expired.

@@ -10,7 +10,7 @@ from harness.configuration import merged, plugin
 from harness.credentials import bearer, service_headers, token
 from harness.dependency import Said, eventually
 from harness.expect import passed, refused
-from harness.gateway import ENVIRONMENT
+from harness.gateway import ENVIRONMENT, Gateway
 
 PLUGIN = plugin("""
 service: order-service
@@ -237,3 +237,25 @@ def test_no_secret_and_no_token_is_ever_told(gateway):
     signatures = [dict(forged)["X-Signature"], good.split(".")[2], expired.split(".")[2]]
     for secret in (*ENVIRONMENT.values(), *signatures, good.split(".")[1], expired.split(".")[1]):
         assert secret not in told
+
+
+class TwoPlugins(Gateway):
+    """With another plugin of the module before it in the filter chain, which reports only."""
+
+    def _connection_manager(self, plugin):
+        manager = super()._connection_manager(plugin)
+        before = self._module(merged(SESSIONS, {"service": "edge", "mode": "monitor"}))
+        before["typed_config"]["config"]["name"] = "edge"
+        return {**manager, "http_filters": [before, *manager["http_filters"]]}
+
+
+def test_the_access_log_has_the_events_of_every_plugin_in_the_chain(upstream):
+    proxy = TwoPlugins(SESSIONS, upstream)
+    try:
+        refused(proxy.get("/things/1"), 401)
+        told = lambda events: sorted((event["service"], event["details"]["reason"]) for event in events)
+        assert eventually(lambda: len(proxy.access_logged_events()) > 2)
+        assert told(proxy.access_logged_events()) == told(proxy.logged_events())
+        assert {service for service, _ in told(proxy.access_logged_events())} == {"edge", "sessions"}
+    finally:
+        proxy.close()
