@@ -313,8 +313,10 @@ impl Stream {
 
     /// With trailers the body's callback never sees the end of the stream.
     pub fn on_request_trailers(&mut self) -> Action {
-        self.strip_trailers();
         self.body.ended = true;
+        if self.phase != Phase::Answered && !self.strip_trailers() {
+            return self.refuse();
+        }
         self.body_progressed()
     }
 
@@ -334,15 +336,17 @@ impl Stream {
 }
 
 impl Stream {
-    /// Trailers say nothing that only the proxy may say, either, and vouch for no body that the upstream may not get.
-    fn strip_trailers(&self) {
-        let Some(serving) = &self.serving else { return };
-        let Some(trailers) = abi::header_map(Map::RequestTrailers).ok().and_then(Head::from_host_map) else { return };
+    /// Trailers say nothing that belongs in the head, either, and vouch for no body that the upstream may not get. False when
+    /// the host refuses to show or to change them.
+    fn strip_trailers(&self) -> bool {
+        let Some(serving) = &self.serving else { return false };
+        let Some(trailers) = abi::header_map(Map::RequestTrailers).ok().and_then(Head::from_host_map) else {
+            return false;
+        };
         let rewrites = self.passage.as_ref().is_some_and(Passage::rewrites_body);
-        let goes = |name: &[u8]| serving.pipeline.strips(name) || rewrites && vouches(name);
-        for (name, _) in trailers.iter().filter(|(name, _)| goes(name)) {
-            let _ = abi::remove_header(Map::RequestTrailers, name);
-        }
+        let goes = |name: &[u8]| serving.pipeline.strips_trailer(name) || rewrites && vouches(name);
+        let mut going = trailers.iter().map(|(name, _)| name).filter(|name| goes(name));
+        going.all(|name| abi::remove_header(Map::RequestTrailers, name).is_ok())
     }
 }
 
