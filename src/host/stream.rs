@@ -40,6 +40,8 @@ pub struct Stream {
     body: Body,
     /// The body as it was shown to the first check that waited for it.
     kept: Option<Kept>,
+    /// The trailers, until they are judged.
+    trailers: Option<Head>,
     status: Option<u16>,
     response: ResponseIs,
     response_head: HeadIs,
@@ -90,6 +92,7 @@ impl Stream {
             head: HeadIs::Held,
             body: Body::default(),
             kept: None,
+            trailers: None,
             status: None,
             response: ResponseIs::Passing,
             response_head: HeadIs::Held,
@@ -141,6 +144,11 @@ impl Stream {
     }
 
     fn release(&mut self) -> Action {
+        if self.trailers.is_some()
+            && let Some(action) = self.refuse_trailers()
+        {
+            return action;
+        }
         if (self.head == HeadIs::Held && !self.edit_head()) || !self.replace_body() {
             return self.refuse();
         }
@@ -314,10 +322,18 @@ impl Stream {
     /// With trailers the body's callback never sees the end of the stream.
     pub fn on_request_trailers(&mut self) -> Action {
         self.body.ended = true;
-        if self.phase != Phase::Answered && !self.strip_trailers() {
+        if self.phase == Phase::Answered {
+            return Action::Pause;
+        }
+        self.trailers = self.stripped_trailers();
+        if self.trailers.is_none() {
             return self.refuse();
         }
-        self.body_progressed()
+        match self.phase {
+            // A body that nobody waited for is on its way: without its end, it is no request yet.
+            Phase::Released => self.refuse_trailers().unwrap_or(Action::Continue),
+            _ => self.body_progressed(),
+        }
     }
 
     /// The exchange is over.
@@ -336,17 +352,36 @@ impl Stream {
 }
 
 impl Stream {
-    /// Trailers say nothing that belongs in the head, either, and vouch for no body that the upstream may not get. False when
-    /// the host refuses to show or to change them.
-    fn strip_trailers(&self) -> bool {
-        let Some(serving) = &self.serving else { return false };
-        let Some(trailers) = abi::header_map(Map::RequestTrailers).ok().and_then(Head::from_host_map) else {
-            return false;
-        };
+    /// Trailers say nothing that belongs in the head, either, and vouch for no body that the upstream may not get. `None`: the
+    /// host refuses to show or to change them.
+    fn stripped_trailers(&self) -> Option<Head> {
+        let serving = self.serving.as_ref()?;
+        let trailers = abi::header_map(Map::RequestTrailers).ok().and_then(Head::from_host_map)?;
         let rewrites = self.passage.as_ref().is_some_and(Passage::rewrites_body);
         let goes = |name: &[u8]| serving.pipeline.strips_trailer(name) || rewrites && vouches(name);
         let mut going = trailers.iter().map(|(name, _)| name).filter(|name| goes(name));
-        going.all(|name| abi::remove_header(Map::RequestTrailers, name).is_ok())
+        let gone = going.all(|name| abi::remove_header(Map::RequestTrailers, name).is_ok());
+        drop(going);
+        gone.then_some(trailers)
+    }
+
+    /// Trailers are judged last: nothing is said of them to whom the request is refused for another reason. `None`: they go on.
+    fn refuse_trailers(&mut self) -> Option<Action> {
+        match self.judge_trailers() {
+            Some(None) => None,
+            Some(Some(reply)) => Some(self.reply(&reply)),
+            None => Some(self.refuse()),
+        }
+    }
+
+    /// `None`: they cannot be judged. Else the reply that refuses them, if one does.
+    fn judge_trailers(&mut self) -> Option<Option<LocalReply>> {
+        let trailers = self.trailers.take()?;
+        let serving = self.serving.clone()?;
+        let passage = self.passage.as_mut()?;
+        let mut worker = serving.worker.try_borrow_mut().ok()?;
+        let mut env = Env { now: now()?, host: &serving.environment, worker: &mut worker };
+        Some(serving.pipeline.trailers(passage, &trailers, &mut env))
     }
 }
 

@@ -2,11 +2,17 @@
 
 use serde_json::json;
 
-use crate::requests::{Request, configuration, plain};
+use crate::requests::{End, Request, configuration, plain};
 use crate::vm::Vm;
 
 fn with(trailers: &[(&str, &str)]) -> Request {
     Request::post("/api/a", &["{}"]).by("ada").trailers(trailers)
+}
+
+/// A call whose head and messages go on before its trailers come.
+fn grpc(path: &str) -> Request {
+    let request = Request::new("POST", path).header("content-type", "application/grpc");
+    Request { chunks: vec![b"\0\0\0\0\x01a".to_vec(), b"\0\0\0\0\x01b".to_vec()], end: End::Body, ..request }
 }
 
 #[test]
@@ -53,10 +59,8 @@ fn trailers_lose_what_only_a_head_may_say_in_every_spelling() {
 
 #[test]
 fn trailers_that_the_host_does_not_show_or_change_do_not_go_on() {
-    // Nothing else of this request asks for a change: its head goes on as it came, before its body.
-    let request = Request::new("POST", "/health").header("content-type", "application/grpc");
-    let request = Request { chunks: vec![b"\0\0\0\0\x01a".to_vec()], ..request };
-    let request = request.trailers(&[("x-auth-subject", "root")]);
+    // Nothing else of this request asks for a change.
+    let request = grpc("/health").trailers(&[("x-auth-subject", "root")]);
     let mut vm = Vm::serving(&plain());
     let outcome = vm.request(&request);
     assert!(outcome.passed && outcome.trailers.is_empty());
@@ -65,4 +69,42 @@ fn trailers_that_the_host_does_not_show_or_change_do_not_go_on() {
         let outcome = vm.request(&request);
         assert!(!outcome.passed && outcome.status() == 503, "{status}");
     }
+}
+
+const INJECTION: &str = "1' UNION SELECT secret FROM staff--";
+
+#[test]
+fn an_injection_in_a_trailer_is_refused_as_in_a_header() {
+    let mut vm = Vm::serving(&plain());
+    for (request, leaked) in [(with(&[("x-note", INJECTION)]), 0), (grpc("/api/a").by("ada"), 12)] {
+        let outcome = vm.request(&request.trailers(&[("x-checksum", "1"), ("x-note", INJECTION)]));
+        assert_eq!((outcome.status(), outcome.passed, outcome.leaked), (403, false, leaked));
+        for part in [r#""rule":"sql-union-select""#, r#""parameter":"x-note""#, r#""in":"header""#] {
+            assert!(outcome.property.contains(part), "{part}: {}", outcome.property);
+        }
+    }
+}
+
+#[test]
+fn who_is_refused_for_another_reason_hears_nothing_of_its_trailers() {
+    let mut vm = Vm::serving(&plain());
+    let outcome = vm.request(&Request::post("/api/a", &["{}"]).trailers(&[("x-note", INJECTION)]));
+    assert_eq!(outcome.status(), 401);
+    let outcome = vm.request(&Request::post("/api/a", &["{"]).by("ada").trailers(&[("x-note", INJECTION)]));
+    assert_eq!(outcome.status(), 400);
+}
+
+#[test]
+fn trailers_follow_the_mode_and_the_exclusions_of_the_inspection() {
+    let mut configuration = configuration();
+    configuration["inspection"]["classes"] = json!({ "sqli": "monitor" });
+    let outcome = Vm::serving(&configuration.to_string()).request(&with(&[("x-note", INJECTION)]));
+    assert!(outcome.passed && outcome.property.contains(r#""mode":"monitor""#), "{}", outcome.property);
+    configuration["inspection"] = json!({});
+    configuration["routes"][1]["inspection"] = json!({ "exclude": [{ "parameter": "x-note" }] });
+    let mut vm = Vm::serving(&configuration.to_string());
+    assert!(vm.request(&with(&[("x-note", INJECTION)])).passed);
+    assert_eq!(vm.request(&with(&[("x-other", INJECTION)])).status(), 403);
+    configuration["routes"][1]["inspection"] = json!({ "mode": "off" });
+    assert!(Vm::serving(&configuration.to_string()).request(&with(&[("x-note", INJECTION)])).passed);
 }
