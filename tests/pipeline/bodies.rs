@@ -314,6 +314,36 @@ defaults: { authenticate: [jwt] }",
 }
 
 #[test]
+fn an_object_whose_owner_is_an_empty_list_is_nobodys() {
+    let mut gate = gate(
+        "defaults: { authenticate: [jwt] }
+routes:
+  - { match: { path: /o }, response: { owner: { field: owner.id, claim: user_id } } }
+  - { match: { path: /list }, response: { owner: { field: results.*.id, claim: user_id } } }",
+    );
+    for (path, body, expected) in [
+        // What PHP writes where an object has no members.
+        ("/o", r#"{"owner":[],"total":99}"#, Err(403)),
+        ("/o", r#"{"owner":{},"total":99}"#, Err(403)),
+        ("/o", r#"{"owner":{"id":[]},"total":99}"#, Err(403)),
+        ("/o", r#"{"owner":{"id":{}},"total":99}"#, Err(403)),
+        ("/o", r#"[{"owner":{"id":"ada"}},{"owner":[]}]"#, Err(403)),
+        ("/o", r#"{"owner":[{"id":"ada"},[]]}"#, Err(403)),
+        ("/o", "[]", Ok(())),
+        ("/o", "{}", Err(403)),
+        ("/list", r#"{"results":[],"count":0}"#, Ok(())),
+        ("/list", r#"{"results":{},"count":0}"#, Ok(())),
+        ("/list", r#"{"results":[[]],"count":0}"#, Err(403)),
+        ("/list", r#"{"count":0}"#, Err(403)),
+        ("/list", "[]", Ok(())),
+    ] {
+        let mut outcome = gate.send(get(path).bearer(&user(json!({ "user_id": "ada" }))));
+        let went = shown(&gate.respond(&mut outcome, 200, body).0, body).map(drop);
+        assert_eq!(went, expected, "{path} {body}");
+    }
+}
+
+#[test]
 fn the_upstream_is_asked_for_no_part_of_a_document() {
     let mut gate =
         gate("routes: [{ match: { path: /a }, authenticate: none, response: { fields: { deny: [password] } } }]");
