@@ -278,6 +278,50 @@ fn a_json_patch_does_not_carry_a_field_past_its_encryption() {
 }
 
 #[test]
+fn a_patch_by_another_name_carries_no_field_past_its_encryption_either() {
+    let mut gate = gate(
+        "defaults: { authenticate: none }
+routes:
+  - { match: { path: /u }, mode: monitor, body: { encrypt: [ssn] } }
+  - { match: { path: /html }, mode: monitor, body: { sanitize_html: { fields: [bio] } } }
+  - { match: { path: /patch }, body: { encrypt: [value, operations.value] } }
+  - { match: { path: /schema }, body: { schema: { minProperties: 0 } } }",
+    );
+    let patch = r#"[{"op":"replace","path":"/ssn","value":"078-05-1120"}]"#;
+    let scim = r#"{"schemas":["urn:ietf:params:scim:api:messages:2.0:PatchOp"],"Operations":[{"op":"Replace","value":{"ssn":"078-05-1120"}}]}"#;
+    for (kind, body) in [
+        ("application/json", patch),
+        ("", patch),
+        ("application/vnd.api+json", r#"[{},{"Path":"/ssn","OP":"add","value":"078-05-1120"}]"#),
+        ("application/scim+json", scim),
+        ("application/json", r#"{"operations":[{"op":"add","path":"ssn","value":"078-05-1120"}]}"#),
+    ] {
+        for path in ["/u", "/html"] {
+            let outcome = gate.send(post(path).body(kind, body));
+            assert_eq!(
+                (outcome.status, told(&outcome.events)),
+                (Some(400), vec!["SUSPICIOUS_REQUEST json_patch".into()]),
+                "{path} {body}"
+            );
+        }
+        // Who names what the operations hold finds it there.
+        let rewritten = gate.send(post("/patch").body(kind, body)).passage.exchange.rewritten_body;
+        let rewritten = String::from_utf8(rewritten.unwrap()).unwrap();
+        assert!(rewritten.contains("gAAAAA") && !rewritten.contains("078-05"), "{rewritten}");
+        assert_eq!(gate.status(post("/schema").body(kind, body)), None, "{body}");
+    }
+    for body in [
+        r#"[{"op":"sum","value":1,"ssn":"1"}]"#,
+        r#"[{"op":"add","of":1}]"#,
+        r#"{"op":"add","path":"/a","value":1}"#,
+        r#"{"a":{"op":"add","path":"/a","value":1}}"#,
+        r#"{"operations":3}"#,
+    ] {
+        assert_eq!(gate.status(post("/u").body("application/json", body)), None, "{body}");
+    }
+}
+
+#[test]
 fn a_form_that_is_json_as_well_does_not_carry_a_field_past_its_encryption() {
     let mut gate =
         gate("routes: [{ match: { path: /u }, authenticate: none, mode: monitor, body: { encrypt: [ssn] } }]");
