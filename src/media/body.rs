@@ -223,7 +223,7 @@ fn multipart_items<R: Reader>(body: &[u8], boundary: &Boundary<'_>, limits: &Lim
         heed_charset(&part.name, part.body)?;
         proceed!(reader.item(name(&part.name, false)));
         let described = [part.filename.as_deref(), part.filename_extended.as_deref(), part.content_type];
-        for description in described.into_iter().flatten() {
+        for description in described.into_iter().flatten().chain(part.others.iter().map(|other| &**other)) {
             proceed!(reader.item(value(&part.name, description, false)));
         }
         proceed!(part_items(&part, limits, reader)?);
