@@ -10,6 +10,7 @@ use crate::denial::{Denial, Place};
 use crate::exchange::Exchange;
 use crate::head::Head;
 use crate::injection::KnownHarmless;
+use crate::media::body::names_hiding_charset;
 use crate::media::{Item, Kind, cookie, percent, query};
 
 /// Pairs of a query, and cookies, beyond which a request is malformed: no honest client sends that many.
@@ -24,14 +25,16 @@ pub struct InspectHead(pub Rc<Inspector>);
 /// Why the inspection of a head ends early.
 enum Stop {
     Found,
-    TooMany,
+    Malformed(Rejection),
 }
+
+const TOO_MANY: Stop = Stop::Malformed(Rejection::TooManyParameters);
 
 impl Check for InspectHead {
     fn start(&self, exchange: &mut Exchange, env: &mut Env<'_>) -> Step {
         let mut look = self.look(env);
         match look.at_head(exchange) {
-            Err(Stop::TooMany) => Step::Deny(Denial::Malformed(Rejection::TooManyParameters)),
+            Err(Stop::Malformed(rejection)) => Step::Deny(Denial::Malformed(rejection)),
             Ok(()) | Err(Stop::Found) => look.findings.step(),
         }
     }
@@ -75,13 +78,16 @@ impl Look<'_> {
             self.at(Place::Path, b"", &percent::decode(segment.as_bytes()).bytes, Kind::Value)?;
         }
         for pair in query::pairs(exchange.target.query.as_deref().unwrap_or_default().as_bytes(), MOST_PAIRS) {
-            let pair = pair.map_err(|_| Stop::TooMany)?;
+            let pair = pair.map_err(|_| TOO_MANY)?;
+            if names_hiding_charset(&pair.name, &pair.value) {
+                return Err(Stop::Malformed(Rejection::QueryCharset));
+            }
             self.at(Place::Query, &pair.name, &pair.name, Kind::Name)?;
             self.at(Place::Query, &pair.name, &pair.value, Kind::Value)?;
         }
         self.at_fields(&exchange.head)?;
         for pair in cookie::pairs(exchange.head.all("cookie"), MOST_PAIRS) {
-            let pair = pair.map_err(|_| Stop::TooMany)?;
+            let pair = pair.map_err(|_| TOO_MANY)?;
             self.at(Place::Cookie, pair.name, pair.name, Kind::Name)?;
             self.at(Place::Cookie, pair.name, &pair.value, Kind::Value)?;
         }
