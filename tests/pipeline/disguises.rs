@@ -116,6 +116,18 @@ fn a_charset_that_hides_the_bytes_is_refused_whatever_is_written_in_it() {
     }
 }
 
+/// Whoever reads such a sequence passes over what is no JSON in it (RFC 7464 section 2.1).
+#[test]
+fn a_sequence_of_json_texts_is_not_hidden_by_what_its_readers_pass_over() {
+    let mut gate = gate();
+    let filler = b"\x1e\n\x1e\xff\n".repeat(40);
+    let sequence = |text: &str| [b"\x1e1\n", &*filler, b"\x1e", text.as_bytes(), b"\n"].concat();
+    for kind in ["application/json-seq", "application/geo+json-seq"] {
+        refused(&mut gate, kind, sequence(r#"{"q":"1' UNION SELECT secret FROM staff--"}"#), (403, "injection"));
+        passes(&mut gate, kind, sequence(r#"{"q":"it's fine"}"#));
+    }
+}
+
 #[test]
 fn every_header_of_a_part_is_looked_at() {
     let mut gate = gate();
