@@ -285,7 +285,8 @@ routes:
   - { match: { path: /u }, mode: monitor, body: { encrypt: [ssn] } }
   - { match: { path: /html }, mode: monitor, body: { sanitize_html: { fields: [bio] } } }
   - { match: { path: /patch }, body: { encrypt: [value, operations.value] } }
-  - { match: { path: /schema }, body: { schema: { minProperties: 0 } } }",
+  - { match: { path: /schema }, body: { schema: { properties: { id: { readOnly: true } } } } }
+  - { match: { path: /object }, body: { schema: { type: object, properties: { id: { readOnly: true } }, additionalProperties: false } } }",
     );
     let patch = r#"[{"op":"replace","path":"/ssn","value":"078-05-1120"}]"#;
     let scim = r#"{"schemas":["urn:ietf:params:scim:api:messages:2.0:PatchOp"],"Operations":[{"op":"Replace","value":{"ssn":"078-05-1120"}}]}"#;
@@ -309,6 +310,7 @@ routes:
         let rewritten = String::from_utf8(rewritten.unwrap()).unwrap();
         assert!(rewritten.contains("gAAAAA") && !rewritten.contains("078-05"), "{rewritten}");
         assert_eq!(gate.status(post("/schema").body(kind, body)), None, "{body}");
+        assert_eq!(gate.status(post("/object").body(kind, body)), Some(422), "{body}");
     }
     for body in [
         r#"[{"op":"sum","value":1,"ssn":"1"}]"#,

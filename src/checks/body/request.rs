@@ -27,9 +27,10 @@ pub trait BodyStep {
         false
     }
 
-    /// Whether it names what stands in `value` of the operations of a patch, of which this is one; who changes nothing need not.
+    /// Whether it names what stands in `value` of the operations of a patch, of which this is one. What the schema says of the
+    /// whole document it says of a patch as well.
     fn reaches(&self, _patch: &Document<'_>) -> bool {
-        !self.changes()
+        true
     }
 
     /// Whether it may change a document. Then a body whose fields cannot be found goes on in no mode: it would go on without
