@@ -312,14 +312,14 @@ def test_a_body_that_ends_with_trailers_is_judged_before_any_of_it_goes_on(holdi
 INJECTION = [("x-note", "1' UNION SELECT secret FROM staff--")]
 
 
-def test_an_injection_in_the_trailers_ends_a_request_that_was_held(gateway):
+def test_an_injection_in_the_trailers_ends_a_request_that_was_held(holding):
     for path in (target(), "/open"):
-        answer = gateway.send2("POST", path, [JSON], [document(500)], INJECTION)
+        answer = holding.send2("POST", path, [JSON], [document(500)], INJECTION)
         refused(answer, 403)
-        assert gateway.event(answer)["details"]["parameter"] == "x-note"
+        assert holding.event(answer)["details"]["parameter"] == "x-note"
     chunked = [("host", HOST), JSON, ("transfer-encoding", "chunked"), ("trailer", "x-note")]
     raw = client.head("POST", target(), chunked) + b"2\r\n{}\r\n0\r\nx-note: %s\r\n\r\n" % INJECTION[0][1].encode()
-    assert client.http1(gateway.port, raw, "POST").status == 403
+    assert client.http1(holding.port, raw, "POST").status == 403
 
 
 @pytest.mark.parametrize("answers_first", [False, True])
