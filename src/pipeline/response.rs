@@ -1,4 +1,5 @@
-//! The response's way back: counted, held and decided on where its route says so, and recorded.
+//! What comes when the guards are through: the request's trailers, and the response's way back, counted, held and decided on where its
+//! route says so, and recorded.
 
 use std::rc::Rc;
 
