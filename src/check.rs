@@ -13,6 +13,7 @@ use zeroize::Zeroize;
 use crate::denial::{Denial, LocalReply, ResponseRejection};
 use crate::event::Severity;
 use crate::exchange::Exchange;
+use crate::head::Head;
 use crate::jose::verify::HostVerifier;
 use crate::metrics::{Counter, Gauge};
 use crate::response::Response;
@@ -28,6 +29,12 @@ pub trait Check {
     /// Goes on with what it waited for. A check that never waits keeps the default.
     fn resume(&self, _exchange: &mut Exchange, _arrival: Arrival<'_>, _env: &mut Env<'_>) -> Step {
         Step::Fail(Failure::UnexpectedArrival)
+    }
+
+    /// Decides about the request's trailers, which come behind its body, if at all. [`Step::Await`] and [`Step::Answer`] are
+    /// no words for them.
+    fn trailers(&self, _trailers: &Head, _env: &mut Env<'_>) -> Step {
+        Step::Pass
     }
 
     /// Whether it may want to know the client's address. To read it costs more than many a check, so that one which never
@@ -283,8 +290,8 @@ pub enum Failure {
     UnexpectedArrival,
     /// A check asked more often than it may.
     TooManyCallouts,
-    /// A check of responses said what is no word for a response.
-    NoWordForAResponse,
+    /// A check of responses or trailers said what is no word for them.
+    NoWord,
     /// The head was changed after it had gone on.
     LateEdit,
 }
@@ -305,7 +312,7 @@ impl Failure {
             Self::Replay(ReplayFault::Unavailable) => "replay_table_unavailable",
             Self::Random => "no_randomness",
             Self::NoVerifier => "no_verifier",
-            Self::UnexpectedArrival | Self::TooManyCallouts | Self::NoWordForAResponse | Self::LateEdit => "internal",
+            Self::UnexpectedArrival | Self::TooManyCallouts | Self::NoWord | Self::LateEdit => "internal",
         }
     }
 }

@@ -5,6 +5,7 @@
 //! 2. `advance` walks the route's list of guards: preflight, HTTPS, authenticate, authorise, limit, inspect the head,
 //!    inspect the body. The list is the program, written in that order when a configuration is assembled.
 //! 3. A guard that waits for the body or for a callout stops the walk; [`Pipeline::resume`] goes on at the same guard.
+//!    [`Pipeline::trailers`] decides about trailers when all guards are through, if there are any.
 //! 4. [`Pipeline::response_head`] adds what the response must say; [`Pipeline::record`] closes the exchange.
 //!
 //! An exchange's place is one field: the position of the guard that decides next.
@@ -43,6 +44,8 @@ pub struct Pipeline {
     pub trusted_proxies: Networks,
     /// The headers that only the proxy may say.
     pub strip: StripSet,
+    /// What is for a head to say: what comes under these names in trailers goes no further.
+    pub head_only: StripSet,
     /// Whether trusted proxies may forward the certificates of their clients.
     pub forwarded_certificates: Verdict,
     /// `None`: nobody is blocked, nothing is counted.
@@ -179,9 +182,9 @@ impl Pipeline {
         self.tell_left(env);
     }
 
-    /// Whether a header of this name is only the proxy's to say.
-    pub fn strips(&self, name: &[u8]) -> bool {
-        self.strip.strips(name)
+    /// Whether a trailer of this name goes no further: it is only the proxy's to say, or belongs in the head.
+    pub fn strips_trailer(&self, name: &[u8]) -> bool {
+        [&self.strip, &self.head_only].into_iter().any(|set| set.strips(name))
     }
 
     /// What is measured beside the requests.

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use crate::check::{Arrival, Check, Env, Step};
 use crate::config::Mode;
 use crate::exchange::Exchange;
+use crate::head::Head;
 
 /// Who looks.
 pub trait Watcher {
@@ -37,6 +38,10 @@ impl Check for Watched {
         let word = self.check.resume(exchange, arrival, env);
         self.watcher.said(self.step, self.mode, &word, exchange);
         word
+    }
+
+    fn trailers(&self, trailers: &Head, env: &mut Env<'_>) -> Step {
+        self.check.trailers(trailers, env)
     }
 
     /// Whoever looks wants to know.

@@ -201,6 +201,7 @@ fn build(config: &Config, surroundings: &Surroundings<'_>, findings: &mut Findin
         paths: PathOptions { allow_parameters: config.paths.parameters == Verdict::Allow },
         trusted_proxies: networks(&config.client_ip.trusted_proxies),
         strip: strip::compile(config, findings),
+        head_only: strip::head_only(config),
         forwarded_certificates: config.authentication.mtls.as_ref().map_or(Verdict::Deny, |m| m.forwarded_client_cert),
         intrusion: intrusion.filter(|intrusion| intrusion.mode != Mode::Off),
         routes,

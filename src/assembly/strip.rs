@@ -3,7 +3,7 @@
 use super::Findings;
 use portcullis::canonical::strip::{FORWARDED_HOSTS, StripSet};
 use portcullis::signature;
-use portcullis_config::{Config, HeaderName, LimitKey, SignatureVersion};
+use portcullis_config::{Config, HeaderName, LimitKey, Place, SignatureVersion};
 
 /// What only the connection, or a proxy before us, can say about a certificate. The pipeline keeps the second where a
 /// trusted proxy may say it.
@@ -23,6 +23,59 @@ const OVERRIDES: [&str; 10] = [
     "x-method-override",
 ];
 
+/// What frames, types, addresses, conditions and authenticates a message. It is decided on, or set, in the head, so that it has no
+/// place in trailers (RFC 9110 section 6.5.1), which some servers read as if they were headers.
+const HEAD_ONLY: [&str; 33] = [
+    "accept-encoding",
+    "authorization",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-range",
+    "content-type",
+    "cookie",
+    "expect",
+    "host",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "keep-alive",
+    "origin",
+    "proxy-authorization",
+    "range",
+    "request-range",
+    "sec-fetch-site",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "x-envoy-external-address",
+    "x-forwarded-for",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "x-forwarded-proto",
+    "x-forwarded-scheme",
+    "x-real-ip",
+    "x-request-id",
+];
+
+/// What is for a head to say: those, the headers in which credentials are looked for, and those by which requests are told apart.
+pub(super) fn head_only(config: &Config) -> StripSet {
+    let known = &config.authentication;
+    let places = known.jwt.iter().flat_map(|(_, provider)| &provider.from);
+    let places = places.chain(known.api_keys.iter().flat_map(|keys| &keys.from));
+    let mut names = HEAD_ONLY.to_vec();
+    names.extend(asked(config).into_iter().map(|(_, name)| name.as_str()));
+    for place in places {
+        if let Place::Header { name, .. } = place {
+            names.push(name.as_str());
+        }
+    }
+    compiled(&mut names.into_iter())
+}
+
 /// The set, and what decides by one of its headers: it would decide by the client's word.
 pub(super) fn compile(config: &Config, findings: &mut Findings) -> StripSet {
     let set = set(config);
@@ -34,8 +87,8 @@ pub(super) fn compile(config: &Config, findings: &mut Findings) -> StripSet {
             );
         }
     };
-    asked(config).for_each(refuse);
-    let others = StripSet::new(others(config));
+    asked(config).into_iter().for_each(refuse);
+    let others = compiled(&mut others(config));
     for (path, name) in told(config).filter(|(_, name)| others.strips(name.as_str().as_bytes())) {
         findings.error(path, format!("expected a header that nothing else needs, not {}", name.as_str()));
     }
@@ -43,7 +96,12 @@ pub(super) fn compile(config: &Config, findings: &mut Findings) -> StripSet {
 }
 
 fn set(config: &Config) -> StripSet {
-    StripSet::new(told(config).map(|(_, name)| name.as_str()).chain(others(config)))
+    compiled(&mut told(config).map(|(_, name)| name.as_str()).chain(others(config)))
+}
+
+/// Once in the module, whatever the names come from.
+fn compiled(names: &mut dyn Iterator<Item = &str>) -> StripSet {
+    StripSet::new(names)
 }
 
 /// Headers that tell the upstream something of the caller, each with the path of its setting.
@@ -81,7 +139,7 @@ fn signatures(config: &Config) -> Vec<&'static str> {
 }
 
 /// The headers by which routes and limits tell requests apart, each with the path of its setting.
-fn asked(config: &Config) -> impl Iterator<Item = (String, &HeaderName)> {
+fn asked(config: &Config) -> Vec<(String, &HeaderName)> {
     let routes = config.routes.iter().enumerate().flat_map(|(at, route)| {
         route.matching.headers.keys().map(move |name| (format!("routes[{at}].match.headers"), name))
     });
@@ -95,5 +153,5 @@ fn asked(config: &Config) -> impl Iterator<Item = (String, &HeaderName)> {
             })
         })
     });
-    routes.chain(limits)
+    routes.chain(limits).collect()
 }

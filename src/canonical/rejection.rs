@@ -21,6 +21,8 @@ pub enum Rejection {
     NominatedHeader,
     /// More parameters or cookies than anyone needs.
     TooManyParameters,
+    /// The query says that it is written in characters that its bytes do not show.
+    QueryCharset,
 }
 
 impl Rejection {
@@ -37,6 +39,7 @@ impl Rejection {
             Self::PaddedHeader => "header_padded",
             Self::NominatedHeader => "header_nominated",
             Self::TooManyParameters => "too_many_parameters",
+            Self::QueryCharset => "query_charset",
         }
     }
 }

@@ -25,7 +25,11 @@ impl StripSet {
     /// The set of these names. An empty name is no name.
     pub fn new<N: AsRef<[u8]>>(names: impl IntoIterator<Item = N>) -> Self {
         let fold_all = |name: N| name.as_ref().iter().copied().map(fold).collect::<Box<[u8]>>();
-        let mut names: Vec<_> = names.into_iter().map(fold_all).filter(|name| !name.is_empty()).collect();
+        Self::of(names.into_iter().map(fold_all).filter(|name| !name.is_empty()).collect())
+    }
+
+    /// Once in the module, whatever the names come from.
+    fn of(mut names: Vec<Box<[u8]>>) -> Self {
         order::sort_by(&mut names, |a, b| (a.len(), a) < (b.len(), b));
         names.dedup();
         let mut tags = TagSet::default();

@@ -1,10 +1,12 @@
 //! `portcullis check FILE`: every error of every configuration in a file, with the path of its field.
 
+use std::cell::LazyCell;
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use super::document::{self, Found};
 use super::input;
+use super::lines::Lines;
 use portcullis::policy::route_table::reach::Reach;
 use portcullis::store::MemoryStore;
 use portcullis_assembly::{Assembled, Surroundings, assemble, route_match};
@@ -16,7 +18,7 @@ const GOOD: u8 = 0;
 const BAD: u8 = 2;
 
 /// Checks `file` (`-`: the standard input) and returns the exit code: 0 and a line to `out` for each good configuration, or 2 and a line to `err`
-/// for every error, `FILE: PATH: MESSAGE`.
+/// for every error, `FILE: PATH: MESSAGE (line N)`.
 ///
 /// # Errors
 /// What the writers say.
@@ -44,12 +46,14 @@ pub fn check(name: &str, text: &str, out: &mut dyn Write, err: &mut dyn Write) -
         }
     };
     let mut code = GOOD;
-    for Found { place, json } in &found {
-        let place = if place.is_empty() { name.to_owned() } else { format!("{name}: {place}") };
+    let lines = LazyCell::new(|| Lines::of(text));
+    for Found { place: within, json } in &found {
+        let line = |path: &str| lines.line(within, path).map(|line| format!(" (line {line})")).unwrap_or_default();
+        let place = if within.is_empty() { name.to_owned() } else { format!("{name}: {within}") };
         let json = match json {
             Ok(json) => json,
             Err(unreadable) => {
-                writeln!(err, "{place}: {unreadable}")?;
+                writeln!(err, "{place}: {unreadable}{}", line(""))?;
                 code = BAD;
                 continue;
             }
@@ -57,13 +61,13 @@ pub fn check(name: &str, text: &str, out: &mut dyn Write, err: &mut dyn Write) -
         match assembled(json) {
             Ok(assembled) => {
                 for warning in assembled.warnings.iter().chain(&covered(json)) {
-                    writeln!(err, "{place}: warning: {warning}")?;
+                    writeln!(err, "{place}: warning: {warning}{}", line(&warning.path))?;
                 }
                 writeln!(out, "{place}: good, routes: {}", assembled.pipeline.routes())?;
             }
             Err(errors) => {
                 for error in &errors {
-                    writeln!(err, "{place}: {error}")?;
+                    writeln!(err, "{place}: {error}{}", line(&error.path))?;
                 }
                 code = BAD;
             }

@@ -9,7 +9,7 @@ use portcullis_cli::{check, convert, explain, replay, scan, schema, sign, token}
 
 const USAGE: &str = "usage: portcullis COMMAND
 
-  check FILE              every error of a configuration, with the path of its field; exits 2 if there is one
+  check FILE              every error of a configuration, with path and line of its field; exits 2 if there is one
   explain FILE --request 'METHOD URL' [--header 'NAME: VALUE']... [--body BODY_FILE] [--client ADDRESS]
           [--response BODY_FILE] [--status STATUS]
                           what each step says of one request, and of its response, and why; exits 1 if it is answered

@@ -16,6 +16,7 @@ pub mod convert;
 pub mod document;
 pub mod explain;
 mod input;
+mod lines;
 pub mod options;
 pub mod replay;
 pub mod scan;

@@ -181,7 +181,8 @@ impl<'a> Document<'a> {
     }
 
     /// The places that `path` names, where it leads to its end everywhere: in every element of every array on its way;
-    /// `None` where it does not. An empty array is no place, and is no hindrance.
+    /// `None` where it does not. A document that is an empty array has no place, and so has what is empty where the path says
+    /// `*` of it.
     pub fn at_every(&self, path: &FieldPath) -> Option<Vec<Place>> {
         path::at_every(self, path)
     }

@@ -239,7 +239,12 @@ pub(super) fn at_every(document: &Document<'_>, path: &FieldPath) -> Option<Vec<
                 ahead.push((document.member(place, name)?, at + 1));
             }
             (Some(Step::Name { .. }), Some(Content::Container(Container::Array))) => {
+                let before = ahead.len();
                 ahead.extend(document.children(place).map(|child| (child, at)));
+                // It may be an object without members, as PHP writes one, and more stands beside it.
+                if ahead.len() == before && place != document.root() {
+                    return None;
+                }
             }
             (Some(Step::Every), Some(Content::Container(_))) => {
                 ahead.extend(document.children(place).map(|child| (child, at + 1)));

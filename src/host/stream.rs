@@ -42,6 +42,8 @@ pub struct Stream {
     body: Body,
     /// The body as it was shown to the first check that waited for it.
     kept: Option<Kept>,
+    /// The trailers, until they are judged.
+    trailers: Option<Head>,
     status: Option<u16>,
     response: ResponseIs,
     response_head: HeadIs,
@@ -94,6 +96,7 @@ impl Stream {
             head: HeadIs::Held,
             body: Body::default(),
             kept: None,
+            trailers: None,
             status: None,
             response: ResponseIs::Passing,
             response_head: HeadIs::Held,
@@ -145,6 +148,11 @@ impl Stream {
     }
 
     fn release(&mut self) -> Action {
+        if self.trailers.is_some()
+            && let Some(action) = self.refuse_trailers()
+        {
+            return action;
+        }
         if (self.head == HeadIs::Held && !self.edit_head()) || !self.replace_body() {
             return self.refuse();
         }
@@ -334,9 +342,19 @@ impl Stream {
 
     /// With trailers the body's callback never sees the end of the stream.
     pub fn on_request_trailers(&mut self) -> Action {
-        self.strip_trailers();
         self.body.ended = true;
-        self.body_progressed()
+        if self.phase == Phase::Answered {
+            return Action::Pause;
+        }
+        self.trailers = self.stripped_trailers();
+        if self.trailers.is_none() {
+            return self.refuse();
+        }
+        match self.phase {
+            // A body that nobody waited for is on its way: without its end, it is no request yet.
+            Phase::Released => self.refuse_trailers().unwrap_or(Action::Continue),
+            _ => self.body_progressed(),
+        }
     }
 
     /// The exchange is over.
@@ -356,15 +374,36 @@ impl Stream {
 }
 
 impl Stream {
-    /// Trailers say nothing that only the proxy may say, either, and vouch for no body that the upstream may not get.
-    fn strip_trailers(&self) {
-        let Some(serving) = &self.serving else { return };
-        let Some(trailers) = abi::header_map(Map::RequestTrailers).ok().and_then(Head::from_host_map) else { return };
+    /// Trailers say nothing that belongs in the head, either, and vouch for no body that the upstream may not get. `None`: the
+    /// host refuses to show or to change them.
+    fn stripped_trailers(&self) -> Option<Head> {
+        let serving = self.serving.as_ref()?;
+        let trailers = abi::header_map(Map::RequestTrailers).ok().and_then(Head::from_host_map)?;
         let rewrites = self.passage.as_ref().is_some_and(Passage::rewrites_body);
-        let goes = |name: &[u8]| serving.pipeline.strips(name) || rewrites && vouches(name);
-        for (name, _) in trailers.iter().filter(|(name, _)| goes(name)) {
-            let _ = abi::remove_header(Map::RequestTrailers, name);
+        let goes = |name: &[u8]| serving.pipeline.strips_trailer(name) || rewrites && vouches(name);
+        let mut going = trailers.iter().map(|(name, _)| name).filter(|name| goes(name));
+        let gone = going.all(|name| abi::remove_header(Map::RequestTrailers, name).is_ok());
+        drop(going);
+        gone.then_some(trailers)
+    }
+
+    /// Trailers are judged last: nothing is said of them to whom the request is refused for another reason. `None`: they go on.
+    fn refuse_trailers(&mut self) -> Option<Action> {
+        match self.judge_trailers() {
+            Some(None) => None,
+            Some(Some(reply)) => Some(self.reply(&reply)),
+            None => Some(self.refuse()),
         }
+    }
+
+    /// `None`: they cannot be judged. Else the reply that refuses them, if one does.
+    fn judge_trailers(&mut self) -> Option<Option<LocalReply>> {
+        let trailers = self.trailers.take()?;
+        let serving = self.serving.clone()?;
+        let passage = self.passage.as_mut()?;
+        let mut worker = serving.worker.try_borrow_mut().ok()?;
+        let mut env = Env { now: now()?, host: &serving.environment, worker: &mut worker };
+        Some(serving.pipeline.trailers(passage, &trailers, &mut env))
     }
 }
 

@@ -223,7 +223,7 @@ fn multipart_items<R: Reader>(body: &[u8], boundary: &Boundary<'_>, limits: &Lim
         heed_charset(&part.name, part.body)?;
         proceed!(reader.item(name(&part.name, false)));
         let described = [part.filename.as_deref(), part.filename_extended.as_deref(), part.content_type];
-        for description in described.into_iter().flatten() {
+        for description in described.into_iter().flatten().chain(part.others.iter().map(|other| &**other)) {
             proceed!(reader.item(value(&part.name, description, false)));
         }
         proceed!(part_items(&part, limits, reader)?);
@@ -231,11 +231,14 @@ fn multipart_items<R: Reader>(body: &[u8], boundary: &Boundary<'_>, limits: &Lim
     Ok(ControlFlow::Continue(()))
 }
 
-/// A field of this name says how the other values of its form are written (RFC 7578 section 4.6), and some servers take it at
-/// its word. Left empty it says nothing.
 fn heed_charset(field: &[u8], charset: &[u8]) -> Result<(), Error> {
-    let hides = field == b"_charset_" && !charset.is_empty() && Charset::named(charset.trim_ascii()) == Charset::Other;
-    if hides { Err(Error::Charset) } else { Ok(()) }
+    if names_hiding_charset(field, charset) { Err(Error::Charset) } else { Ok(()) }
+}
+
+/// A field of this name says how the other values of its form are written (RFC 7578 section 4.6), and some servers take it at
+/// its word, in a query too. Left empty it says nothing.
+pub fn names_hiding_charset(field: &[u8], charset: &[u8]) -> bool {
+    field == b"_charset_" && !charset.is_empty() && Charset::named(charset.trim_ascii()) == Charset::Other
 }
 
 fn part_items<R: Reader>(part: &Part<'_>, limits: &Limits, reader: &mut R) -> Shown<R> {

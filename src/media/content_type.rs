@@ -27,7 +27,7 @@ pub enum Media<'a> {
     Parts(Boundary<'a>),
     /// `application/xml`, `text/xml`, any `+xml` (HTML is text).
     Xml,
-    /// Any other `text/*`.
+    /// Any other `text/*`; `application/json-seq`, any `+json-seq`.
     Text,
     /// `application/grpc`, `application/grpc-web`, `application/connect`, each with or without `+...`: framed messages, never
     /// held.
@@ -186,6 +186,8 @@ fn media<'a>(kind: &[u8], subtype: &[u8], boundary: Option<Cow<'a, [u8]>>) -> Re
         (_, suffixed) if suffixed.ends_with(b"+json") => Media::Json,
         (_, suffixed) if suffixed.ends_with(b"+xml") => Media::Xml,
         (b"text", _) => Media::Text,
+        // Its readers pass over what is no JSON in it: no byte makes it binary (RFC 7464, RFC 8091).
+        (_, suffixed) if suffixed.ends_with(b"json-seq") => Media::Text,
         _ => Media::Other,
     })
 }
@@ -232,6 +234,8 @@ mod tests {
             ("application/connected+json", Media::Json),
             ("application/octet-stream", Media::Other),
             ("application/jsonp", Media::Other),
+            ("application/json-seq", Media::Text),
+            ("application/geo+json-seq", Media::Text),
         ] {
             assert_eq!(media_of(value), Ok(expected), "{value}");
         }

@@ -1,4 +1,5 @@
-//! The response's way back: counted, held and decided on where its route says so, and recorded.
+//! What comes when the guards are through: the request's trailers, and the response's way back, counted, held and decided on where its
+//! route says so, and recorded.
 
 use std::rc::Rc;
 
@@ -8,6 +9,7 @@ use crate::config::{self, Mode};
 use crate::denial::{AuthReason, BlockReason, Denial, LocalReply, ResponseRejection};
 use crate::event::{Details, EventType};
 use crate::exchange::Issuance;
+use crate::head::Head;
 use crate::metrics::Counter;
 use crate::response::Response;
 
@@ -105,7 +107,7 @@ impl Pipeline {
         let guards = passage.response.guards.clone();
         for guard in guards.iter() {
             let step = guard.check.decide(&mut response, &mut passage.exchange, env);
-            if let Some(denial) = self.settle_response(passage, guard, step, env) {
+            if let Some(denial) = self.settle_late(passage, guard.mode, step, env) {
                 return self.replace(passage, denial, env);
             }
         }
@@ -117,34 +119,38 @@ impl Pipeline {
         let guards = passage.response.guards.clone();
         for guard in guards.iter() {
             let step = guard.check.unreadable(why);
-            if let Some(denial) = self.settle_response(passage, guard, step, env) {
+            if let Some(denial) = self.settle_late(passage, guard.mode, step, env) {
                 return self.replace(passage, denial, env);
             }
         }
         ResponseNext::Continue
     }
 
-    /// Applies monitor mode to a check's word about a response. `None`: on to the next guard.
-    fn settle_response(
-        &self,
-        passage: &mut Passage,
-        guard: &ResponseGuard,
-        step: Step,
-        env: &mut Env<'_>,
-    ) -> Option<Denial> {
+    /// Decides about the request's trailers, when its guards have let it go on. `Some`: the client gets this instead.
+    pub fn trailers(&self, passage: &mut Passage, trailers: &Head, env: &mut Env<'_>) -> Option<LocalReply> {
+        let guards = passage.guards.clone();
+        for guard in guards.iter() {
+            let step = guard.check.trailers(trailers, env);
+            if let Some(denial) = self.settle_late(passage, guard.mode, step, env) {
+                return Some(self.refusal(passage, denial, env));
+            }
+        }
+        None
+    }
+
+    /// Applies monitor mode to a check's word about what comes late: trailers, a response. `None`: on to the next guard.
+    fn settle_late(&self, passage: &mut Passage, mode: Mode, step: Step, env: &mut Env<'_>) -> Option<Denial> {
         self.tell(&mut passage.exchange, env);
         match step {
             Step::Pass => None,
             Step::Refuse(denial) => Some(denial),
-            Step::Deny(denial) if guard.mode == Mode::Enforce && !passage.monitored => Some(denial),
+            Step::Deny(denial) if mode == Mode::Enforce && !passage.monitored => Some(denial),
             Step::Deny(denial) | Step::Observe(denial) => {
                 self.report(&mut passage.exchange, &denial, "monitor", env);
                 None
             }
             Step::Fail(failure) => Some(Denial::Unavailable { what: failure.as_str() }),
-            Step::Await(_) | Step::Answer(_) => {
-                Some(Denial::Unavailable { what: Failure::NoWordForAResponse.as_str() })
-            }
+            Step::Await(_) | Step::Answer(_) => Some(Denial::Unavailable { what: Failure::NoWord.as_str() }),
         }
     }
 

@@ -45,6 +45,7 @@ fn guarded(guards: Vec<Guard>, host: &NativeHost) -> Pipeline {
         paths: PathOptions::default(),
         trusted_proxies: Networks::default(),
         strip: StripSet::new([""; 0]),
+        head_only: StripSet::default(),
         forwarded_certificates: Verdict::Deny,
         intrusion: None,
         routes: RouteTable::new([(RouteMatch { path: "/a".to_owned(), ..RouteMatch::default() }, route.clone())])

@@ -23,8 +23,7 @@ fn check_exits_0_for_a_good_configuration_and_warns_of_an_inline_secret_once() {
 #[test]
 fn check_warns_of_a_burst_that_is_counted_for_longer_than_the_rate() {
     let limits = |rate: &str| format!("limits: {{ l: {{ key: [client_ip], {rate} }} }}");
-    let long =
-        "warning: limits.l.burst: its window is longer than that of the rate: a burst is what may come at once\n";
+    let long = "warning: limits.l.burst: its window is longer than that of the rate: a burst is what may come at once (line 1)\n";
     for (rate, expected) in [
         ("rate: 5/h, burst: 50/2h", long),
         ("tiers: [{ role: a, rate: 5/d }, { rate: 5/h }], burst: 50/2h", long),
@@ -135,8 +134,8 @@ routes:
     assert_eq!(
         warnings,
         [
-            "warning: routes[0].deny[0].roles: no method of authentication of this route says so: the entry refuses nobody",
-            "warning: routes[2].match: is never taken: routes[0].match matches the same requests",
+            "warning: routes[0].deny[0].roles: no method of authentication of this route says so: the entry refuses nobody (line 5)",
+            "warning: routes[2].match: is never taken: routes[0].match matches the same requests (line 8)",
         ]
     );
 }
@@ -151,8 +150,7 @@ routes:
   - { match: { path: "/admin/**", hosts: [a.example], methods: [GET] } }
   - { match: { path: "/admin/**", hosts: [a.example, b.test] } }
   - { match: { path: /a, methods: [PUT, GET] } }"#;
-    let expected =
-        "warning: routes[3].match: is never taken: routes[2].match comes before it and takes all of its requests\n";
+    let expected = "warning: routes[3].match: is never taken: routes[2].match comes before it and takes all of its requests (line 6)\n";
     assert_eq!(check("covered.yaml", text), (0, "good, routes: 6\n".into(), expected.into()));
 }
 

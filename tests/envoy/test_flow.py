@@ -11,7 +11,7 @@ import pytest
 from harness import client
 from harness.configuration import plugin
 from harness.dependency import eventually
-from harness.expect import TITLES
+from harness.expect import TITLES, refused
 from harness.gateway import HOST, WORKERS
 
 LIMIT = (1 << 20) + 1000
@@ -307,6 +307,52 @@ def test_a_body_that_ends_with_trailers_is_judged_before_any_of_it_goes_on(holdi
     chunked = [("host", HOST), JSON, ("transfer-encoding", "chunked"), ("trailer", "x-checksum")]
     raw = client.head("POST", target(), chunked) + b"".join(client.chunks(body, 7000)) + b"0\r\nx-checksum: 1\r\n\r\n"
     assert client.http1(holding.port, raw, "POST").status == (422 if bad else 200)
+
+
+INJECTION = [("x-note", "1' UNION SELECT secret FROM staff--")]
+
+
+def test_an_injection_in_the_trailers_ends_a_request_that_was_held(holding):
+    for path in (target(), "/open"):
+        answer = holding.send2("POST", path, [JSON], [document(500)], INJECTION)
+        refused(answer, 403)
+        assert holding.event(answer)["details"]["parameter"] == "x-note"
+    chunked = [("host", HOST), JSON, ("transfer-encoding", "chunked"), ("trailer", "x-note")]
+    raw = client.head("POST", target(), chunked) + b"2\r\n{}\r\n0\r\nx-note: %s\r\n\r\n" % INJECTION[0][1].encode()
+    assert client.http1(holding.port, raw, "POST").status == 403
+
+
+@pytest.mark.parametrize("answers_first", [False, True])
+def test_an_injection_in_the_trailers_ends_a_call_that_is_on_its_way(gateway, upstream, answers_first):
+    """The upstream had the messages and never hears that the call is whole."""
+    heard = threading.Semaphore(0)
+    ends = []
+
+    def answer(seen, wire):
+        if answers_first:
+            wire(b"HTTP/1.1 200 OK\r\ncontent-type: application/grpc\r\ntransfer-encoding: chunked\r\n\r\n")
+            wire(b"%x\r\n%s\r\n" % (len(MESSAGE), MESSAGE))
+        while line := wire.rfile.readline():
+            ends.append(line.strip() == b"0")
+            heard.release()
+        return False
+
+    path = f"/package.Service/Trailers{int(answers_first)}"
+    upstream.heads[path.encode()] = answer
+    fields = [("content-type", "application/grpc"), ("te", "trailers")]
+    with client.Connection2(gateway.port) as connection:
+        stream = connection.begin(pseudo("POST", path) + fields, end=False)
+        connection.send(stream, MESSAGE)
+        assert heard.acquire(timeout=10)
+        if answers_first:
+            connection.read_until(stream, lambda answer: answer.body == MESSAGE)
+        connection.end(stream, INJECTION)
+        answer = connection.read(stream)
+        assert dict(answer.trailers).get("grpc-status") != b"0"
+        if not answers_first:
+            assert answer.header("grpc-status") == "7"
+        served(gateway, connection)
+    assert not any(ends)
 
 
 MESSAGE = b"\0\0\0\0\5hello"

@@ -379,6 +379,16 @@ def test_only_what_is_the_callers_own_goes_out(gateway, serve, document, status)
     assert anonymous.status == (200 if document == [] else 403) or document == []
 
 
+def test_no_header_tells_of_an_object_that_is_somebody_elses(gateway, serve):
+    told = [("location", "/users/s3cret"), ("content-location", "/users/s3cret"), ("x-owner", "s3cret"), ("link", "<s3cret>")]
+    for status in (200, 201, 409):
+        answer = gateway.get(serve("orders", json.dumps(THEIRS).encode(), status, [JSON, *told]), [bearer()])
+        assert answer.status == 403
+        assert not [value for _, value in answer.headers if SECRET in value]
+    answer = gateway.get(serve("orders", json.dumps(MINE).encode(), headers=[JSON, *told]), [bearer()])
+    assert (answer.status, answer.header("location")) == (200, "/users/s3cret")
+
+
 def test_the_upstreams_own_refusals_pass_the_rule_about_owners_and_objects_in_them_do_not(gateway, serve):
     for status, document, expected in [(404, {"detail": "Not found"}, 404), (409, THEIRS, 403), (409, MINE, 409)]:
         assert gateway.get(serve("orders", json.dumps(document).encode(), status), [bearer()]).status == expected

@@ -61,6 +61,13 @@ def test_the_update_bot_looks_at_everything_that_is_pinned():
     assert watched == needed | {("github-actions", "")}
 
 
+def test_a_build_with_a_feature_that_there_is_not_says_which_there_are():
+    for asked in ("schemas", "schema encryptio", "schema,default", "--help"):
+        made = subprocess.run([ROOT / ".ci/module", asked, "/dev/null"], capture_output=True, text=True, check=False)
+        assert made.returncode == 2
+        assert made.stderr.endswith("there are: everything bodies schema sanitize encryption projection signatures\n")
+
+
 @pytest.mark.parametrize("secret", [
     "AKIA" + "ABCDEFGHIJKLMNOP", "ghp_" + "a1" * 18, "glpat-" + "a1" * 10, "xoxb-" + "1" * 24, "AIza" + "b" * 35,
     "npm_" + "a1" * 18, "hvs." + "c" * 24, "-----BEGIN EC " + "PRIVATE KEY-----", "postgres://ann:" + "correct-horse@db/x",

@@ -278,6 +278,52 @@ fn a_json_patch_does_not_carry_a_field_past_its_encryption() {
 }
 
 #[test]
+fn a_patch_by_another_name_carries_no_field_past_its_encryption_either() {
+    let mut gate = gate(
+        "defaults: { authenticate: none }
+routes:
+  - { match: { path: /u }, mode: monitor, body: { encrypt: [ssn] } }
+  - { match: { path: /html }, mode: monitor, body: { sanitize_html: { fields: [bio] } } }
+  - { match: { path: /patch }, body: { encrypt: [value, operations.value] } }
+  - { match: { path: /schema }, body: { schema: { properties: { id: { readOnly: true } } } } }
+  - { match: { path: /object }, body: { schema: { type: object, properties: { id: { readOnly: true } }, additionalProperties: false } } }",
+    );
+    let patch = r#"[{"op":"replace","path":"/ssn","value":"078-05-1120"}]"#;
+    let scim = r#"{"schemas":["urn:ietf:params:scim:api:messages:2.0:PatchOp"],"Operations":[{"op":"Replace","value":{"ssn":"078-05-1120"}}]}"#;
+    for (kind, body) in [
+        ("application/json", patch),
+        ("", patch),
+        ("application/vnd.api+json", r#"[{},{"Path":"/ssn","OP":"add","value":"078-05-1120"}]"#),
+        ("application/scim+json", scim),
+        ("application/json", r#"{"operations":[{"op":"add","path":"ssn","value":"078-05-1120"}]}"#),
+    ] {
+        for path in ["/u", "/html"] {
+            let outcome = gate.send(post(path).body(kind, body));
+            assert_eq!(
+                (outcome.status, told(&outcome.events)),
+                (Some(400), vec!["SUSPICIOUS_REQUEST json_patch".into()]),
+                "{path} {body}"
+            );
+        }
+        // Who names what the operations hold finds it there.
+        let rewritten = gate.send(post("/patch").body(kind, body)).passage.exchange.rewritten_body;
+        let rewritten = String::from_utf8(rewritten.unwrap()).unwrap();
+        assert!(rewritten.contains("gAAAAA") && !rewritten.contains("078-05"), "{rewritten}");
+        assert_eq!(gate.status(post("/schema").body(kind, body)), None, "{body}");
+        assert_eq!(gate.status(post("/object").body(kind, body)), Some(422), "{body}");
+    }
+    for body in [
+        r#"[{"op":"sum","value":1,"ssn":"1"}]"#,
+        r#"[{"op":"add","of":1}]"#,
+        r#"{"op":"add","path":"/a","value":1}"#,
+        r#"{"a":{"op":"add","path":"/a","value":1}}"#,
+        r#"{"operations":3}"#,
+    ] {
+        assert_eq!(gate.status(post("/u").body("application/json", body)), None, "{body}");
+    }
+}
+
+#[test]
 fn a_form_that_is_json_as_well_does_not_carry_a_field_past_its_encryption() {
     let mut gate =
         gate("routes: [{ match: { path: /u }, authenticate: none, mode: monitor, body: { encrypt: [ssn] } }]");
@@ -310,6 +356,36 @@ defaults: { authenticate: [jwt] }",
         let mut outcome = gate.send(request);
         assert_eq!((outcome.status, outcome.upstream("if-none-match")), (None, None));
         assert_eq!(shown(&gate.respond(&mut outcome, status, "").0, ""), expected, "{method} {roles:?} {status}");
+    }
+}
+
+#[test]
+fn an_object_whose_owner_is_an_empty_list_is_nobodys() {
+    let mut gate = gate(
+        "defaults: { authenticate: [jwt] }
+routes:
+  - { match: { path: /o }, response: { owner: { field: owner.id, claim: user_id } } }
+  - { match: { path: /list }, response: { owner: { field: results.*.id, claim: user_id } } }",
+    );
+    for (path, body, expected) in [
+        // What PHP writes where an object has no members.
+        ("/o", r#"{"owner":[],"total":99}"#, Err(403)),
+        ("/o", r#"{"owner":{},"total":99}"#, Err(403)),
+        ("/o", r#"{"owner":{"id":[]},"total":99}"#, Err(403)),
+        ("/o", r#"{"owner":{"id":{}},"total":99}"#, Err(403)),
+        ("/o", r#"[{"owner":{"id":"ada"}},{"owner":[]}]"#, Err(403)),
+        ("/o", r#"{"owner":[{"id":"ada"},[]]}"#, Err(403)),
+        ("/o", "[]", Ok(())),
+        ("/o", "{}", Err(403)),
+        ("/list", r#"{"results":[],"count":0}"#, Ok(())),
+        ("/list", r#"{"results":{},"count":0}"#, Ok(())),
+        ("/list", r#"{"results":[[]],"count":0}"#, Err(403)),
+        ("/list", r#"{"count":0}"#, Err(403)),
+        ("/list", "[]", Ok(())),
+    ] {
+        let mut outcome = gate.send(get(path).bearer(&user(json!({ "user_id": "ada" }))));
+        let went = shown(&gate.respond(&mut outcome, 200, body).0, body).map(drop);
+        assert_eq!(went, expected, "{path} {body}");
     }
 }
 

@@ -116,6 +116,42 @@ fn a_charset_that_hides_the_bytes_is_refused_whatever_is_written_in_it() {
     }
 }
 
+/// Whoever reads such a sequence passes over what is no JSON in it (RFC 7464 section 2.1).
+#[test]
+fn a_sequence_of_json_texts_is_not_hidden_by_what_its_readers_pass_over() {
+    let mut gate = gate();
+    let filler = b"\x1e\n\x1e\xff\n".repeat(40);
+    let sequence = |text: &str| [b"\x1e1\n", &*filler, b"\x1e", text.as_bytes(), b"\n"].concat();
+    for kind in ["application/json-seq", "application/geo+json-seq"] {
+        refused(&mut gate, kind, sequence(r#"{"q":"1' UNION SELECT secret FROM staff--"}"#), (403, "injection"));
+        passes(&mut gate, kind, sequence(r#"{"q":"it's fine"}"#));
+    }
+}
+
+#[test]
+fn every_header_of_a_part_is_looked_at() {
+    let mut gate = gate();
+    let form = |disposition: &str, headers: &str| {
+        format!("--b\r\nContent-Disposition: form-data; name=f{disposition}\r\n{headers}\r\nx\r\n--b--\r\n")
+    };
+    let content_type = "multipart/form-data; boundary=b";
+    let attack = "1' UNION SELECT secret FROM staff--";
+    for hidden in [
+        form("", &format!("X-Note: {attack}\r\n")),
+        form("", &format!("Content-ID: 1\r\nContent-Description: {attack}\r\n")),
+        form(&format!("; title=\"{attack}\""), ""),
+    ] {
+        refused(&mut gate, content_type, hidden, (403, "injection"));
+    }
+    for harmless in [
+        form("", ""),
+        form("; filename=a.pdf; size=17", "Content-Length: 17\r\nContent-Transfer-Encoding: binary\r\n"),
+        form("", "Content-ID: <part1.06090408.01060107@example.com>\r\nX-Note: it's fine\r\n"),
+    ] {
+        passes(&mut gate, content_type, harmless);
+    }
+}
+
 #[test]
 fn a_field_that_names_the_charset_of_its_form_is_taken_at_its_word() {
     let mut gate = gate();

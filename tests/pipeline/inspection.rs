@@ -51,6 +51,19 @@ fn looks_at_every_place_of_the_head() {
     assert_eq!(found(&mut gate, get(&format!("/a?{pairs}"))), Some((400, "  too_many_parameters".to_owned())));
 }
 
+#[test]
+fn a_query_that_names_its_charset_is_taken_at_its_word() {
+    let mut gate = gate("", "");
+    for hiding in ["ibm037", "UTF-16", "%75tf-7", "+utf-16"] {
+        let word = found(&mut gate, get(&format!("/a?q=x&_charset_={hiding}")));
+        assert_eq!(word, Some((400, "  query_charset".to_owned())), "{hiding}");
+    }
+    for harmless in ["", "UTF-8", "windows-1251", "Shift_JIS"] {
+        assert_eq!(found(&mut gate, get(&format!("/a?q=x&_charset_={harmless}"))), None, "{harmless}");
+    }
+    assert_eq!(found(&mut gate, get("/a?charset=utf-16")), None);
+}
+
 /// `=` and `&` take these apart where they are read as forms only.
 #[test]
 fn reads_a_document_that_is_called_a_form_as_both() {

@@ -85,16 +85,6 @@ fn a_request_that_ends_with_its_head_or_with_nothing_passes() {
 }
 
 #[test]
-fn trailers_lose_what_only_the_proxy_may_say() {
-    let mut vm = Vm::serving(&plain());
-    let request = Request::post("/api/a", &GOOD).by("ada");
-    let request = request.trailers(&[("x-auth-subject", "root"), ("x_auth_roles", "admin"), ("x-checksum", "1")]);
-    let outcome = vm.request(&request);
-    assert_eq!(answered(&outcome), (200, true, 0));
-    assert_eq!(outcome.trailers, [(b"x-checksum".to_vec(), b"1".to_vec())]);
-}
-
-#[test]
 fn behind_a_buffer_filter_the_head_goes_on_decided_and_the_body_waits() {
     let mut configuration = configuration();
     configuration["bodies"] = json!({ "hold": "buffer_filter" });

@@ -85,6 +85,21 @@ fn keys_come_before_requests_and_an_unknown_one_is_fetched_once_for_all_that_wai
 }
 
 #[test]
+fn trailers_that_come_while_an_answer_is_awaited_are_judged_when_it_is_there() {
+    for (note, status) in [("1' UNION SELECT secret FROM staff--", 403), ("fine", 200)] {
+        let mut vm = vm("deny");
+        sent(&mut vm);
+        let request = Request::post("/api/a", &["{}"]).by("ada").trailers(&[("x-note", note), ("cookie", "a=b")]);
+        let (context, outcome) = vm.open(1, &request);
+        let [callout] = &sent(&mut vm)[..] else { panic!("one callout") };
+        vm.answer(callout, Some((200, br#"{"is_active":true}"#)));
+        let outcome = vm.close(context, &request, outcome);
+        assert_eq!((outcome.status(), outcome.passed), (status, status == 200));
+        assert_eq!(outcome.trailers, [(b"x-note".to_vec(), note.as_bytes().to_vec())]);
+    }
+}
+
+#[test]
 fn the_answer_counts_although_the_client_that_asked_has_gone() {
     let mut vm = with_key();
     let (context, _) = vm.open(1, &by("b"));

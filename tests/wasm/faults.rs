@@ -30,6 +30,7 @@ fn never() -> Vec<(&'static str, Request)> {
         ),
         ("injection in the body", Request::post("/api/a", &[INJECTION]).by("ada")),
         ("the same before trailers", Request::post("/api/a", &[INJECTION]).by("ada").trailers(&[("x-a", "b")])),
+        ("injection in the trailers", Request::post("/api/a", &["{}"]).by("ada").trailers(&[("x-a", INJECTION)])),
         ("no route", Request::get("/elsewhere").by("ada")),
     ]
 }

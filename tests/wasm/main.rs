@@ -20,5 +20,6 @@ mod measures;
 mod requests;
 mod responses;
 mod serving;
+mod trailers;
 mod vm;
 mod workers;

@@ -37,6 +37,10 @@ impl BodyStep for EncryptFields {
         Step::Pass
     }
 
+    fn reaches(&self, patch: &Document<'_>) -> bool {
+        !self.fields.places(patch).is_empty()
+    }
+
     fn changes(&self) -> bool {
         true
     }

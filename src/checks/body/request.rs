@@ -5,7 +5,7 @@ use std::rc::Rc;
 use crate::canonical::strip::is_same_folded;
 use crate::check::{Arrival, Await, BodyArrival, Check, Env, Failure, Step};
 use crate::denial::{BodyRejection, Denial};
-use crate::document::{Document, Error, Limits};
+use crate::document::{Document, Error, Limits, Place, Value, is_same_field};
 use crate::exchange::{Exchange, HeaderEdit};
 use crate::media::content_type::{ContentType, Media};
 use crate::media::json;
@@ -25,6 +25,12 @@ pub trait BodyStep {
     /// There must be a JSON document: any other content is refused, and so is none where the method has content.
     fn requires_json(&self) -> bool {
         false
+    }
+
+    /// Whether it names what stands in `value` of the operations of a patch, of which this is one. What the schema says of the
+    /// whole document it says of a patch as well.
+    fn reaches(&self, _patch: &Document<'_>) -> bool {
+        true
     }
 
     /// Whether it may change a document. Then a body whose fields cannot be found goes on in no mode: it would go on without
@@ -96,9 +102,17 @@ impl TransformBody {
             return Step::Pass;
         }
         match Document::parse(body, &self.limits) {
+            Ok(document) if !self.reaches(&document) => self.unreadable(BodyRejection::Malformed("json_patch")),
             Ok(document) => self.apply(document, exchange, env),
             Err(error) => self.unreadable(rejection(error)),
         }
+    }
+
+    /// Whether every rule finds its fields in this document, should it be a patch.
+    fn reaches(&self, document: &Document<'_>) -> bool {
+        let Some(example) = patch_like(document) else { return true };
+        let reach = |patch: Document<'_>| self.steps.iter().all(|step| step.reaches(&patch));
+        Document::parse(example, &Limits::default()).is_ok_and(reach)
     }
 
     fn requires_json(&self) -> bool {
@@ -133,6 +147,48 @@ impl TransformBody {
         let denial = Denial::Body(why);
         if self.changes() { Step::Refuse(denial) } else { Step::Deny(denial) }
     }
+}
+
+/// A patch in the form of this document, if it is one by what stands in it: a JSON Patch (RFC 6902), which some servers take as plain
+/// JSON too, or a PATCH of SCIM (RFC 7644 section 3.5.2). Its operations name fields of another document.
+fn patch_like(document: &Document<'_>) -> Option<&'static [u8]> {
+    let root = document.root();
+    if holds_operations(document, root) {
+        return Some(br#"[{"value":0}]"#);
+    }
+    let mut members = document.children(root);
+    let found = members.any(|place| is_called(document, place, "operations") && holds_operations(document, place));
+    found.then_some(br#"{"Operations":[{"value":0}]}"#)
+}
+
+/// An array of which some element says what is to be done, and where or with what.
+fn holds_operations(document: &Document<'_>, place: Place) -> bool {
+    const WORDS: [&str; 6] = ["add", "remove", "replace", "move", "copy", "test"];
+    if document.value(place) != Value::Array {
+        return false;
+    }
+    let is_operation = |element: Place| {
+        let (mut says, mut holds) = (false, false);
+        for member in document.children(element) {
+            holds |= is_called(document, member, "path") || is_called(document, member, "value");
+            if let Value::String(word) = document.value(member) {
+                let mut known = WORDS.iter();
+                says |= known.any(|known| is_same(word, known)) && is_called(document, member, "op");
+            }
+        }
+        says && holds
+    };
+    document.children(place).any(is_operation)
+}
+
+fn is_called(document: &Document<'_>, place: Place, name: &str) -> bool {
+    document.key(place).is_some_and(|key| is_same(key, name))
+}
+
+/// Once in the module: SCIM passes over the case of names and of words alike.
+#[inline(never)]
+fn is_same(word: &str, known: &str) -> bool {
+    is_same_field(word.as_bytes(), known.as_bytes())
 }
 
 /// Methods whose requests need no content (RFC 9110 section 9.3).

@@ -36,6 +36,10 @@ impl BodyStep for SanitizeFields {
         true
     }
 
+    fn reaches(&self, patch: &Document<'_>) -> bool {
+        !self.fields.places(patch).is_empty()
+    }
+
     fn changes(&self) -> bool {
         true
     }

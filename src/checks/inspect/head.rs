@@ -1,4 +1,4 @@
-//! The head: segments of the path, names and values of the query, headers, cookies.
+//! The head: segments of the path, names and values of the query, headers, cookies. Trailers are headers that come late.
 
 use std::ops::ControlFlow;
 use std::rc::Rc;
@@ -8,7 +8,9 @@ use crate::check::{Check, Env, Step};
 use crate::checks::inspect::{Findings, Inspector};
 use crate::denial::{Denial, Place};
 use crate::exchange::Exchange;
+use crate::head::Head;
 use crate::injection::KnownHarmless;
+use crate::media::body::names_hiding_charset;
 use crate::media::{Item, Kind, cookie, percent, query};
 
 /// Pairs of a query, and cookies, beyond which a request is malformed: no honest client sends that many.
@@ -23,16 +25,25 @@ pub struct InspectHead(pub Rc<Inspector>);
 /// Why the inspection of a head ends early.
 enum Stop {
     Found,
-    TooMany,
+    Malformed(Rejection),
 }
+
+const TOO_MANY: Stop = Stop::Malformed(Rejection::TooManyParameters);
 
 impl Check for InspectHead {
     fn start(&self, exchange: &mut Exchange, env: &mut Env<'_>) -> Step {
-        let mut findings = Findings::default();
-        match self.inspect(exchange, &mut env.worker.harmless, &mut findings) {
-            Err(Stop::TooMany) => Step::Deny(Denial::Malformed(Rejection::TooManyParameters)),
-            Ok(()) | Err(Stop::Found) => findings.step(),
+        let mut look = self.look(env);
+        match look.at_head(exchange) {
+            Err(Stop::Malformed(rejection)) => Step::Deny(Denial::Malformed(rejection)),
+            Ok(()) | Err(Stop::Found) => look.findings.step(),
         }
+    }
+
+    fn trailers(&self, trailers: &Head, env: &mut Env<'_>) -> Step {
+        let mut look = self.look(env);
+        // What ends it early was found.
+        let _ = look.at_fields(trailers);
+        look.findings.step()
     }
 
     fn asks_for_client(&self) -> bool {
@@ -40,32 +51,54 @@ impl Check for InspectHead {
     }
 }
 
+/// One look at a head, or at trailers.
+struct Look<'l> {
+    inspector: &'l Inspector,
+    known: &'l mut KnownHarmless,
+    findings: Findings,
+}
+
 impl InspectHead {
-    fn inspect(&self, exchange: &Exchange, known: &mut KnownHarmless, findings: &mut Findings) -> Result<(), Stop> {
-        let mut look = |place, name: &[u8], value: &[u8], kind| {
-            let item = Item { name, value, kind, irregular: false };
-            match self.0.recurring(place, item, known, findings) {
-                ControlFlow::Continue(()) => Ok(()),
-                ControlFlow::Break(()) => Err(Stop::Found),
-            }
-        };
+    fn look<'l>(&'l self, env: &'l mut Env<'_>) -> Look<'l> {
+        Look { inspector: &self.0, known: &mut env.worker.harmless, findings: Findings::default() }
+    }
+}
+
+impl Look<'_> {
+    fn at(&mut self, place: Place, name: &[u8], value: &[u8], kind: Kind) -> Result<(), Stop> {
+        let item = Item { name, value, kind, irregular: false };
+        match self.inspector.recurring(place, item, self.known, &mut self.findings) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(Stop::Found),
+        }
+    }
+
+    fn at_head(&mut self, exchange: &Exchange) -> Result<(), Stop> {
         for segment in exchange.target.path().split('/').filter(|segment| !segment.is_empty()) {
-            look(Place::Path, b"", &percent::decode(segment.as_bytes()).bytes, Kind::Value)?;
+            self.at(Place::Path, b"", &percent::decode(segment.as_bytes()).bytes, Kind::Value)?;
         }
         for pair in query::pairs(exchange.target.query.as_deref().unwrap_or_default().as_bytes(), MOST_PAIRS) {
-            let pair = pair.map_err(|_| Stop::TooMany)?;
-            look(Place::Query, &pair.name, &pair.name, Kind::Name)?;
-            look(Place::Query, &pair.name, &pair.value, Kind::Value)?;
-        }
-        for (name, value) in exchange.head.iter() {
-            if !name.starts_with(b":") && !READ_ELSEWHERE.contains(&name) {
-                look(Place::Header, name, value, Kind::Value)?;
+            let pair = pair.map_err(|_| TOO_MANY)?;
+            if names_hiding_charset(&pair.name, &pair.value) {
+                return Err(Stop::Malformed(Rejection::QueryCharset));
             }
+            self.at(Place::Query, &pair.name, &pair.name, Kind::Name)?;
+            self.at(Place::Query, &pair.name, &pair.value, Kind::Value)?;
         }
+        self.at_fields(&exchange.head)?;
         for pair in cookie::pairs(exchange.head.all("cookie"), MOST_PAIRS) {
-            let pair = pair.map_err(|_| Stop::TooMany)?;
-            look(Place::Cookie, pair.name, pair.name, Kind::Name)?;
-            look(Place::Cookie, pair.name, &pair.value, Kind::Value)?;
+            let pair = pair.map_err(|_| TOO_MANY)?;
+            self.at(Place::Cookie, pair.name, pair.name, Kind::Name)?;
+            self.at(Place::Cookie, pair.name, &pair.value, Kind::Value)?;
+        }
+        Ok(())
+    }
+
+    fn at_fields(&mut self, fields: &Head) -> Result<(), Stop> {
+        for (name, value) in fields.iter() {
+            if !name.starts_with(b":") && !READ_ELSEWHERE.contains(&name) {
+                self.at(Place::Header, name, value, Kind::Value)?;
+            }
         }
         Ok(())
     }
