@@ -4,11 +4,13 @@
 //! A malformed sequence stays as it is and hides nothing that stands around it.
 
 use super::bytes::{at, bits, cut, from, is_word, starts_at};
+use super::edits::{Edits, around, whole};
 use super::work::look;
 use base64::Engine as _;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use base64::engine::{DecodePaddingMode, GeneralPurpose as Engine};
 use std::borrow::Cow;
+use std::ops::Range;
 
 /// How often the whole chain of decodings is repeated on its own result.
 const DEPTH: usize = 3;
@@ -20,40 +22,83 @@ const MAX_BASE64: usize = 64 * 1024;
 /// Stands for an overlong or malformed sequence that some servers read as a dot or a slash.
 pub(super) const OBSCURED: u8 = 0x1A;
 
-type Step = fn(&[u8]) -> Option<Vec<u8>>;
+/// A decoding of a text, of what begins `within` parts of it.
+type Step = fn(text: &[u8], within: &[Range<usize>]) -> Option<Decoded>;
 
-/// Calls `inspect` with `value` and then with each distinct decoding of it, as long as it returns true.
+/// What a step made of a text, and where it did.
+#[derive(Default)]
+struct Decoded {
+    text: Vec<u8>,
+    edits: Edits,
+}
+
+/// Calls `inspect` with `value` and then with each distinct decoding of it and where to read that, as long as it returns true.
 ///
 /// Of a long value, with what servers make of it that decode once more than they should, and with what each round ends with: a
-/// client could make every step cost.
-pub(super) fn each_view(value: &[u8], mut inspect: impl FnMut(&[u8]) -> bool) {
-    if !inspect(value) {
+/// client could make every step cost. Nor is it read again but around what differs from what was read of it before.
+pub(super) fn each_view(value: &[u8], mut inspect: impl FnMut(&[u8], &[Range<usize>]) -> bool) {
+    if !inspect(value, &[whole(value)]) || !may_be_encoded(value) {
         return;
     }
     let long = value.len() > super::LONG;
     let mut left = MAX_VIEWS - 1;
     let mut view = Cow::Borrowed(value);
+    let mut changes = Changes::default();
+    let mut read = |view: &[u8], changes: &mut Changes| {
+        if long { inspect(view, &changes.unread(view)) } else { inspect(view, &[whole(view)]) }
+    };
     let steps: [Step; 7] = [percent, entities, escapes, fold, base64_text, utf7, plus];
     for round in 0..DEPTH {
         let (mut changed, mut unseen) = (false, false);
-        if may_be_encoded(&view) {
-            for (at, step) in steps.iter().enumerate() {
-                let Some(next) = step(&view) else { continue };
-                view = Cow::Owned(next);
-                (changed, unseen) = (true, true);
-                if long && (round, at) != (0, 0) {
-                    continue;
-                }
-                if left == 0 || !inspect(&view) {
-                    return;
-                }
-                left -= 1;
-                unseen = false;
+        for (at, step) in steps.iter().enumerate() {
+            let next = if long && round > 0 {
+                step(&view, &around(&view, &changes.undecoded))
+            } else {
+                step(&view, &[whole(&view)])
+            };
+            let Some(Decoded { text, edits }) = next else { continue };
+            view = Cow::Owned(text);
+            (changed, unseen) = (true, true);
+            if long {
+                changes.carry(&edits);
             }
+            if long && (round, at) != (0, 0) {
+                continue;
+            }
+            if left == 0 || !read(&view, &mut changes) {
+                return;
+            }
+            left -= 1;
+            unseen = false;
         }
-        if !changed || unseen && !inspect(&view) {
+        if !changed || unseen && !read(&view, &mut changes) {
             break;
         }
+        changes.undecoded = std::mem::take(&mut changes.decoded);
+    }
+}
+
+/// Where a long view differs from earlier ones.
+#[derive(Default)]
+struct Changes {
+    /// From those that were read.
+    unread: Vec<Range<usize>>,
+    /// From what the round before began with.
+    undecoded: Vec<Range<usize>>,
+    /// From what this round began with.
+    decoded: Vec<Range<usize>>,
+}
+
+impl Changes {
+    fn carry(&mut self, edits: &Edits) {
+        for places in [&mut self.unread, &mut self.undecoded, &mut self.decoded] {
+            edits.carry(places);
+        }
+    }
+
+    /// Where `view` is to be read, after which it has been.
+    fn unread(&mut self, view: &[u8]) -> Vec<Range<usize>> {
+        super::regions(view, &std::mem::take(&mut self.unread))
     }
 }
 
@@ -64,9 +109,10 @@ fn may_be_encoded(text: &[u8]) -> bool {
 }
 
 /// `%41`, and `%u0041` as old servers read it.
-fn percent(text: &[u8]) -> Option<Vec<u8>> {
+fn percent(text: &[u8], within: &[Range<usize>]) -> Option<Decoded> {
     replace(
         text,
+        within,
         |byte| byte == b'%',
         |pos| {
             let rest = from(text, pos);
@@ -102,9 +148,10 @@ fn percent(text: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// `&#65;`, `&#x41`, and the named references that stand for ASCII.
-fn entities(text: &[u8]) -> Option<Vec<u8>> {
+fn entities(text: &[u8], within: &[Range<usize>]) -> Option<Decoded> {
     replace(
         text,
+        within,
         |byte| byte == b'&',
         |pos| {
             let rest = from(text, pos);
@@ -208,9 +255,10 @@ fn named_reference(rest: &[u8]) -> Option<(Char, usize)> {
 }
 
 /// `\x41`, `\u0041`, `\u{41}` and `\101`, as in JavaScript, Python and C.
-fn escapes(text: &[u8]) -> Option<Vec<u8>> {
+fn escapes(text: &[u8], within: &[Range<usize>]) -> Option<Decoded> {
     replace(
         text,
+        within,
         |byte| byte == b'\\',
         |pos| {
             let rest = from(text, pos);
@@ -242,8 +290,8 @@ fn escape(rest: &[u8]) -> Option<(Char, usize)> {
 
 /// Characters that servers and databases take for ASCII: overlong UTF-8, full-width forms, typographic quotes and
 /// slashes, and the NULs of UTF-16.
-fn fold(text: &[u8]) -> Option<Vec<u8>> {
-    replace(text, is_foldable, |pos| fold_one(from(text, pos)))
+fn fold(text: &[u8], within: &[Range<usize>]) -> Option<Decoded> {
+    replace(text, within, is_foldable, |pos| fold_one(from(text, pos)))
 }
 
 /// Whether what begins with `byte` may be taken for something else. Without a branch.
@@ -320,9 +368,10 @@ const fn lookalike(c: char) -> Option<u8> {
 }
 
 /// `+ADw-` and the like: UTF-7 of one ASCII character, which old browsers could be made to read.
-fn utf7(text: &[u8]) -> Option<Vec<u8>> {
+fn utf7(text: &[u8], within: &[Range<usize>]) -> Option<Decoded> {
     replace(
         text,
+        within,
         |byte| byte == b'+',
         |pos| {
             let rest = from(text, pos);
@@ -336,12 +385,12 @@ fn utf7(text: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// `+` as a space, where the value has no other; not that of a media type.
-fn plus(text: &[u8]) -> Option<Vec<u8>> {
+fn plus(text: &[u8], _: &[Range<usize>]) -> Option<Decoded> {
     let suffixed = |i: usize| starts_at(text, i, b"+xml") || starts_at(text, i, b"+json");
     if memchr::memchr(b' ', text).is_some() || memchr::memchr_iter(b'+', text).all(suffixed) {
         return None;
     }
-    Some(text.iter().map(|&byte| if byte == b'+' { b' ' } else { byte }).collect())
+    Some(Decoded::other(text, text.iter().map(|&byte| if byte == b'+' { b' ' } else { byte }).collect()))
 }
 
 const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
@@ -351,14 +400,14 @@ static STANDARD: Engine = GeneralPurpose::new(&base64::alphabet::STANDARD, LENIE
 static URL_SAFE: Engine = GeneralPurpose::new(&base64::alphabet::URL_SAFE, LENIENT);
 
 /// The value as base64, when that gives text.
-fn base64_text(text: &[u8]) -> Option<Vec<u8>> {
-    let text = text.trim_ascii();
+fn base64_text(whole: &[u8], _: &[Range<usize>]) -> Option<Decoded> {
+    let text = whole.trim_ascii();
     if !may_be_base64(text) {
         return None;
     }
     let engine = if text.iter().any(|byte| matches!(byte, b'-' | b'_')) { &URL_SAFE } else { &STANDARD };
     let decoded = engine.decode(text).ok()?;
-    decoded.iter().all(|&byte| is_text(byte)).then_some(decoded)
+    decoded.iter().all(|&byte| is_text(byte)).then(|| Decoded::other(whole, decoded))
 }
 
 /// Whether `text` is long enough and of the right characters to be base64, and begins as text would.
@@ -407,29 +456,55 @@ enum Char {
 #[inline]
 fn replace(
     text: &[u8],
+    within: &[Range<usize>],
     begins: impl Fn(u8) -> bool,
     decode: impl Fn(usize) -> Option<(Char, usize)>,
-) -> Option<Vec<u8>> {
-    let mut out: Option<Vec<u8>> = None;
+) -> Option<Decoded> {
+    let mut decoded = Decoded::default();
     let mut copied = 0;
-    for (block, bytes) in text.chunks(64).enumerate() {
-        let mut left = bits(bytes, &begins);
-        while left != 0 {
-            let start = block * 64 + left.trailing_zeros() as usize;
-            left &= left - 1;
-            if start < copied {
-                continue;
+    for part in within {
+        let first = part.start / 64;
+        let blocks = cut(text, first * 64, part.end).chunks(64);
+        for (block, bytes) in (first..).zip(blocks) {
+            let mut left = bits(bytes, &begins);
+            while left != 0 {
+                let start = block * 64 + left.trailing_zeros() as usize;
+                left &= left - 1;
+                if start < copied {
+                    continue;
+                }
+                let Some((char, len)) = decode(start) else { continue };
+                let end = start + len.max(1);
+                decoded.put(text, copied, start..end, char);
+                copied = end;
             }
-            let Some((char, len)) = decode(start) else { continue };
-            let out = out.get_or_insert_with(|| Vec::with_capacity(text.len()));
-            out.extend_from_slice(cut(text, copied, start));
-            push(out, char);
-            copied = start + len.max(1);
         }
     }
-    let mut out = out?;
-    out.extend_from_slice(from(text, copied));
-    Some(out)
+    if copied == 0 {
+        return None;
+    }
+    decoded.text.extend_from_slice(from(text, copied));
+    Some(decoded)
+}
+
+impl Decoded {
+    /// `text` in the place of all that was there.
+    fn other(was: &[u8], text: Vec<u8>) -> Self {
+        let edits = Edits::of_all(was.len(), text.len());
+        Self { text, edits }
+    }
+
+    /// Goes on with what `text` has from `copied` on, and `char` in the place of `sequence`.
+    #[inline(never)]
+    fn put(&mut self, text: &[u8], copied: usize, sequence: Range<usize>, char: Char) {
+        if copied == 0 {
+            self.text.reserve(text.len());
+        }
+        self.text.extend_from_slice(cut(text, copied, sequence.start));
+        let place = self.text.len();
+        push(&mut self.text, char);
+        self.edits.note(sequence, place..self.text.len());
+    }
 }
 
 fn push(out: &mut Vec<u8>, char: Char) {
@@ -459,7 +534,7 @@ mod tests {
 
     fn views(value: &[u8]) -> Vec<Vec<u8>> {
         let mut all = Vec::new();
-        each_view(value, |view| {
+        each_view(value, |view, _| {
             all.push(view.to_vec());
             true
         });

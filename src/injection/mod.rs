@@ -9,6 +9,7 @@
 pub mod bulk;
 mod bytes;
 mod decode;
+mod edits;
 mod fast;
 mod html;
 mod known;
@@ -33,6 +34,7 @@ pub use work::Effort;
 mod tests;
 
 use rules::{Findings, Rule};
+use std::ops::{ControlFlow, Range};
 use triggers::Triggers;
 
 /// A longer value is not read on once what was found leaves no doubt, and by fewer of its decodings.
@@ -185,8 +187,8 @@ pub fn scan_within(value: &[u8], classes: ClassSet, excluded: &RuleSet, effort: 
     }
     let mut findings = Findings::new(classes, *excluded, *effort);
     let mut room = sql::Room::default();
-    decode::each_view(value, |view| {
-        inspect(view, &mut room, &mut findings);
+    decode::each_view(value, |view, regions| {
+        inspect(view, regions, &mut room, &mut findings);
         findings.is_empty()
     });
     *effort = work::end();
@@ -199,17 +201,29 @@ pub fn scan_carefully(value: &[u8], classes: ClassSet) -> (Option<Finding>, usiz
     let before = work::looks();
     let mut findings = Findings::new(classes, RuleSet::default(), Effort::default().with(value.len()));
     let mut room = sql::Room::default();
-    decode::each_view(value, |view| {
-        inspect(view, &mut room, &mut findings);
+    decode::each_view(value, |view, regions| {
+        inspect(view, regions, &mut room, &mut findings);
         findings.is_empty()
     });
     (findings.strongest(), work::looks() - before)
 }
 
-/// One reading of the value by every class.
-fn inspect(view: &[u8], room: &mut sql::Room, findings: &mut Findings) {
-    if findings.wants(Class::Sqli) && !fast::is_plain(view) {
-        sql::inspect(view, room, findings);
+/// The `regions` of a view that differ from what was read of the value before, around `changes`.
+fn regions(view: &[u8], changes: &[Range<usize>]) -> Vec<Range<usize>> {
+    let (Some(first), Some(last)) = (changes.first(), changes.last()) else { return Vec::new() };
+    // What a whole value tells hangs on both of its ends.
+    if view.len() <= sql::WINDOW && (first.start < edits::REACH || last.end + edits::REACH > view.len()) {
+        return vec![edits::whole(view)];
+    }
+    html::with_settings(view, changes, edits::around(view, changes))
+}
+
+/// One reading of the `regions` of a view by every class.
+fn inspect(view: &[u8], regions: &[Range<usize>], room: &mut sql::Room, findings: &mut Findings) {
+    if findings.wants(Class::Sqli) {
+        for region in regions {
+            sql::inspect(view, region, room, findings);
+        }
     }
     if findings.wants(Class::Path) {
         path::inspect(view, findings);
@@ -220,44 +234,32 @@ fn inspect(view: &[u8], room: &mut sql::Room, findings: &mut Findings) {
     if findings.wants(Class::Ssrf) {
         ssrf::whole(view, findings);
     }
-    walk(view, false, findings);
+    walk(view, regions, false, findings);
 }
 
-/// Reads a view from trigger to trigger; with `everywhere` from mark to mark, whatever stands beside them.
+/// Reads `regions` of a view from trigger to trigger; with `everywhere` from mark to mark, whatever stands beside them.
 #[inline]
-fn walk(view: &[u8], everywhere: bool, findings: &mut Findings) {
+fn walk(view: &[u8], regions: &[Range<usize>], everywhere: bool, findings: &mut Findings) {
     let wanted = TRIGGERS.of(findings.wanted());
-    let usual = wanted & !USUAL == 0;
     let mut readers = Readers {
         view,
+        wanted,
+        usual: wanted & !USUAL == 0,
+        everywhere,
         page: html::Page::new(view),
         names: path::Traversal::new(view),
         line: shell::Line::new(view),
         template: template::Template::new(view),
     };
-    for (block, marks) in view.chunks(64).enumerate() {
-        let mut left = if usual { bytes::bits(marks, is_usual_mark) } else { bytes::bits(marks, may_be_mark) };
-        while left != 0 {
-            let i = block * 64 + left.trailing_zeros() as usize;
-            left &= left - 1;
-            let byte = bytes::at(view, i);
-            let mut fired = TRIGGERS.at(byte, wanted);
-            if fired == 0 {
-                continue;
-            }
-            let before = i.checked_sub(1).map_or(0, |i| bytes::at(view, i));
-            fired = if everywhere { fired } else { TRIGGERS.between(before, bytes::at(view, i + 1), fired) };
-            if fired == 0 {
-                continue;
-            }
-            work::spend(READ);
-            readers.read(i, byte, fired, findings);
-            if view.len() > LONG && findings.is_sure() {
+    let mut next = 0;
+    for region in regions {
+        next = next.max(region.start / BLOCK * BLOCK);
+        readers.page.resume(next);
+        while next < region.end {
+            if readers.read_block(next, findings).is_break() {
                 return;
             }
-            if work::is_spent() && cost_of(fired).is_some_and(|rule| findings.exceed(rule)) {
-                return;
-            }
+            next += BLOCK;
         }
     }
     if findings.wants(Class::Template) {
@@ -265,6 +267,8 @@ fn walk(view: &[u8], everywhere: bool, findings: &mut Findings) {
     }
 }
 
+/// How many bytes are looked at for marks at once.
+const BLOCK: usize = 64;
 /// What following up a mark costs, whatever it leads to.
 const READ: usize = 8;
 
@@ -306,6 +310,10 @@ const USUAL: u32 = TABLES.of_class(Class::Xss)
 /// Those that read a view from mark to mark.
 struct Readers<'a> {
     view: &'a [u8],
+    /// The triggers of the classes that are asked for, and whether all of them are usual.
+    wanted: u32,
+    usual: bool,
+    everywhere: bool,
     page: html::Page<'a>,
     names: path::Traversal<'a>,
     line: shell::Line<'a>,
@@ -313,6 +321,36 @@ struct Readers<'a> {
 }
 
 impl Readers<'_> {
+    /// Reads the marks of the block at `start`; breaks where nothing more need be read.
+    #[inline]
+    fn read_block(&mut self, start: usize, findings: &mut Findings) -> ControlFlow<()> {
+        let view = self.view;
+        let block = bytes::cut(view, start, start + BLOCK);
+        let mut left = if self.usual { bytes::bits(block, is_usual_mark) } else { bytes::bits(block, may_be_mark) };
+        while left != 0 {
+            let i = start + left.trailing_zeros() as usize;
+            left &= left - 1;
+            let byte = bytes::at(view, i);
+            let mut fired = TRIGGERS.at(byte, self.wanted);
+            if fired == 0 {
+                continue;
+            }
+            let before = i.checked_sub(1).map_or(0, |i| bytes::at(view, i));
+            fired = if self.everywhere { fired } else { TRIGGERS.between(before, bytes::at(view, i + 1), fired) };
+            if fired == 0 {
+                continue;
+            }
+            work::spend(READ);
+            self.read(i, byte, fired, findings);
+            if view.len() > LONG && findings.is_sure()
+                || work::is_spent() && cost_of(fired).is_some_and(|rule| findings.exceed(rule))
+            {
+                return ControlFlow::Break(());
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
     #[inline]
     fn read(&mut self, i: usize, byte: u8, fired: u32, findings: &mut Findings) {
         const XSS: u32 = TABLES.of_class(Class::Xss);

@@ -1,5 +1,6 @@
 //! What the whole engine finds, leaves alone, and costs.
 
+mod again;
 mod forms;
 mod quiet;
 
@@ -477,7 +478,7 @@ mod properties {
             let value = pieces.concat();
             let found = |everywhere: bool| {
                 let mut findings = Findings::new(ClassSet::USUAL.without(Class::Sqli), RuleSet::default(), Effort::default());
-                walk(value.as_bytes(), everywhere, &mut findings);
+                walk(value.as_bytes(), &[edits::whole(value.as_bytes())], everywhere, &mut findings);
                 findings.strongest()
             };
             prop_assert_eq!(found(false), found(true), "{}", value);

@@ -8,11 +8,13 @@ mod script;
 mod words;
 
 use super::bytes::{at, contains, cut, from, is_word, skip_space, starts_at};
+use super::edits;
 use super::rules::{Findings, Rule};
 use super::triggers::{Bytes, Trigger};
 use super::work::spend;
 use passed::{ACTS, Attributes, HREF, META, Passed, SHEET, STYLE, STYLED};
 use script::SHOWS;
+use std::ops::Range;
 use words::{ACTIVE, BY_ATTRIBUTE, EVENTS, SCRIPT_SCHEMES};
 
 /// How far an element that sets an attribute is read for its name; others of this name set what a program knows.
@@ -82,6 +84,13 @@ impl<'a> Page<'a> {
             b'(' | b'`' => self.call(i, findings),
             b'.' | b'[' => self.access(i, findings),
             _ => {}
+        }
+    }
+
+    /// Goes on at `i` where what was passed has been read before.
+    pub(super) fn resume(&mut self, i: usize) {
+        if let Some(tag) = last_tag(cut(self.view, 0, i + MAX_OPENING), self.tag.unwrap_or(0)).filter(|&tag| tag < i) {
+            self.tag = Some(tag);
         }
     }
 
@@ -337,6 +346,78 @@ impl<'a> Page<'a> {
             findings.report(Rule::XssScriptUrl);
         }
     }
+}
+
+/// The most bytes that tell whether a tag begins with the first.
+const MAX_OPENING: usize = 8;
+
+/// The last place after `since` where a tag begins.
+fn last_tag(text: &[u8], since: usize) -> Option<usize> {
+    let mut end = text.len();
+    loop {
+        let place = since + memchr::memrchr(b'<', cut(text, since, end))?;
+        if begins_tag(text, place) {
+            return Some(place);
+        }
+        end = place;
+    }
+}
+
+/// The first place from `since` on where a tag begins.
+fn next_tag(text: &[u8], since: usize) -> Option<usize> {
+    let mut start = since;
+    loop {
+        let place = start + memchr::memchr(b'<', from(text, start))?;
+        if begins_tag(text, place) {
+            return Some(place);
+        }
+        start = place + 1;
+    }
+}
+
+/// The same of a quote.
+fn next_quote(text: &[u8], since: usize) -> Option<usize> {
+    memchr::memchr3(b'\'', b'"', b'`', from(text, since)).map(|place| since + place)
+}
+
+/// Whether a tag may begin with the `<` at `i`.
+fn begins_tag(text: &[u8], i: usize) -> bool {
+    let skipped = cut(text, i + 1, i + 4).iter().take_while(|byte| matches!(byte, 0 | b'<' | b'%')).count();
+    let start = i + 1 + skipped;
+    let name = start + usize::from(at(text, start) == b'/');
+    at(text, name).is_ascii_alphabetic() || matches!(at(text, start), b'!' | b'?' | b'"' | b'\'' | b'/')
+}
+
+/// `regions`, and what stands behind the first tag or the first quote of a view where `changes` made that the first.
+pub(super) fn with_settings(view: &[u8], changes: &[Range<usize>], regions: Vec<Range<usize>>) -> Vec<Range<usize>> {
+    let mut all = Vec::with_capacity(regions.len());
+    let set = unsettled(view, changes, next_tag);
+    let quoted = unsettled(view, changes, next_quote);
+    let wider = if set.start < quoted.start { [set, quoted] } else { [quoted, set] };
+    let mut wider = wider.into_iter().filter(|region| !region.is_empty()).peekable();
+    for region in regions {
+        while let Some(wide) = wider.next_if(|wide| wide.start < region.start) {
+            edits::join(&mut all, wide, 0);
+        }
+        edits::join(&mut all, region, 0);
+    }
+    wider.for_each(|wide| edits::join(&mut all, wide, 0));
+    all
+}
+
+/// From the first place that is `next` to the first that is so whatever was changed.
+fn unsettled(view: &[u8], changes: &[Range<usize>], next: impl Fn(&[u8], usize) -> Option<usize>) -> Range<usize> {
+    let Some(first) = next(view, 0) else { return 0..0 };
+    let mut settled = first;
+    for change in changes {
+        if settled + MAX_OPENING < change.start {
+            break;
+        }
+        if settled < change.end {
+            settled = next(view, change.end).unwrap_or(view.len());
+        }
+    }
+    first..settled
 }
 
 /// Whether space and before it what begins the place of a link in Markdown stands before `i`: `[a]( b)`, `[a]: b`.

@@ -72,7 +72,7 @@ impl Inspection<'_> {
         if self.is_quoted_mark(i) || i >= 2 && self.is_quoted_mark(i - 2) {
             return;
         }
-        let marked = quote == b'`' && tokens.after(j).len() > 2;
+        let marked = quote == b'`' && self.follow(j) > 2;
         if !opening
             && !marked
             && !token.odd()
@@ -160,6 +160,11 @@ impl Inspection<'_> {
         free(before) && free(at(text, end)) && !alone
     }
 
+    /// How many bytes of the value follow the token at `i`.
+    fn follow(&self, i: usize) -> usize {
+        self.tokens.after(i).len() + self.beyond
+    }
+
     /// Whether little or nothing follows the comment at `j` that the quote at `i` leads to.
     fn ends_soon(&self, i: usize, j: usize) -> bool {
         let j = if self.tokens.kind(j) == Kind::Semicolon { j + 1 } else { j };
@@ -167,7 +172,7 @@ impl Inspection<'_> {
         if self.first && i == 1 && j == 2 && self.is_whole_word(j) {
             return true;
         }
-        rest.len() <= if self.tokens.at(j).spaced() && j == i + 1 { 2 } else { 24 }
+        rest.len() + self.beyond <= if self.tokens.at(j).spaced() && j == i + 1 { 2 } else { 24 }
     }
 
     /// Whether the word and the quote before the comment at `j` are all that stands before it, and no possessive of prose:
@@ -191,7 +196,7 @@ impl Inspection<'_> {
         }
         // A value that is an expression in brackets, and a comment.
         let whole = matches!(self.tokens.kind(0), Kind::Open | Kind::Number);
-        if self.first && (whole || self.tokens.left(i + 1) >= 2) && self.tokens.after(i + 1).len() <= 8 {
+        if self.first && (whole || self.tokens.left(i + 1) >= 2) && self.follow(i + 1) <= 8 {
             findings.report(Rule::SqlComment);
         }
     }

@@ -18,43 +18,60 @@ mod words;
 use super::rules::{Findings, Rule};
 use super::work::spend;
 use grammar::{Operand, What};
+use std::ops::Range;
 use token::{Kind, NO_TWIN, Tokens};
 
 pub(super) use token::Room;
 use words::Word;
 
 /// The longest part that is cut into tokens at once, which bounds memory.
-const WINDOW: usize = 32 * 1024;
+pub(super) const WINDOW: usize = 32 * 1024;
 /// What a token costs that may begin an attack, and what each costs of those that are more than five in eight bytes.
 const LEAD: usize = 3;
 const DENSE: usize = 6;
 /// How much of the end of a part is seen again with the next.
 const OVERLAP: usize = 1024;
 
-/// Reports what `view` would do inside a query.
-pub(super) fn inspect(view: &[u8], room: &mut Room, findings: &mut Findings) {
-    if lex::is_quiet(view) {
+/// Reports what the `region` of `view` would do inside a query.
+pub(super) fn inspect(view: &[u8], region: &Range<usize>, room: &mut Room, findings: &mut Findings) {
+    let text = super::bytes::cut(view, region.start, region.end);
+    if super::fast::is_plain(text) || lex::is_quiet(text) {
         return;
     }
-    let mut start = 0;
+    let mut start = region.start;
     loop {
-        let part = super::bytes::cut(view, start, start + WINDOW);
-        inspect_part(part, start == 0, room, findings);
-        if start + WINDOW >= view.len() || findings.is_over() {
+        let end = region.end.min(start + WINDOW);
+        inspect_part(
+            Part { text: super::bytes::cut(view, start, end), start, beyond: view.len() - end },
+            room,
+            findings,
+        );
+        if end >= region.end || findings.is_over() || findings.is_sure() {
             return;
         }
         start += WINDOW - OVERLAP;
     }
 }
 
+/// A part of a view.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    text: &'a [u8],
+    /// How many bytes of the view stand before it, and how many behind it.
+    start: usize,
+    beyond: usize,
+}
+
 /// Reads a part as it is, and again without its line comments where lines follow them.
-fn inspect_part(part: &[u8], first: bool, room: &mut Room, findings: &mut Findings) {
-    let tokens = Tokens::of(part, room);
+fn inspect_part(part: Part, room: &mut Room, findings: &mut Findings) {
+    let (first, beyond) = (part.start == 0, part.beyond);
+    let tokens = Tokens::of(part.text, room);
     let cut = tokens.cut;
-    spend(DENSE * cut.tokens.saturating_sub(part.len() / 8 * 5));
-    Inspection { tokens, first, uncommented: false }.run(findings);
+    spend(DENSE * cut.tokens.saturating_sub(part.text.len() / 8 * 5));
+    Inspection { tokens, first, beyond, uncommented: false }.run(findings);
     if findings.is_empty() && cut.ends_lines {
-        Inspection { tokens: Tokens::uncommented(part, cut, room), first, uncommented: true }.run(findings);
+        Inspection { tokens: Tokens::uncommented(part.text, cut, room), first, beyond, uncommented: true }
+            .run(findings);
     }
 }
 
@@ -62,6 +79,8 @@ struct Inspection<'a> {
     tokens: Tokens<'a>,
     /// The part begins where the value does.
     first: bool,
+    /// How many bytes of the value follow the part.
+    beyond: usize,
     /// Line comments are left out.
     uncommented: bool,
 }
@@ -91,7 +110,7 @@ impl Inspection<'_> {
                 return;
             }
         }
-        if self.first && findings.is_empty() {
+        if self.first && self.beyond == 0 && findings.is_empty() {
             self.cut_off(findings);
         }
     }
@@ -408,7 +427,7 @@ mod tests {
         let every: Vec<u16> = (0..tokens.len()).map(|i| u16::try_from(i).unwrap()).collect();
         let tokens = if at_all { tokens.with_leads(&every) } else { tokens };
         let mut findings = Findings::new(ClassSet::ALL, RuleSet::default(), Effort::default());
-        Inspection { tokens, first: true, uncommented: false }.run(&mut findings);
+        Inspection { tokens, first: true, beyond: 0, uncommented: false }.run(&mut findings);
         findings.strongest()
     }
 
@@ -436,7 +455,7 @@ mod tests {
             let value = pieces.concat();
             if lex::is_quiet(value.as_bytes()) {
                 let mut findings = Findings::new(ClassSet::ALL, RuleSet::default(), Effort::default());
-                inspect_part(value.as_bytes(), true, &mut Room::default(), &mut findings);
+                inspect_part(Part { text: value.as_bytes(), start: 0, beyond: 0 }, &mut Room::default(), &mut findings);
                 prop_assert!(findings.is_empty(), "{}", value);
             }
         }
