@@ -6,7 +6,7 @@
 
 use std::cell::Cell;
 
-/// The looks that a request may cost before any of its bytes, and what each byte of its values adds: about twice what the
+/// The looks that a request may cost before any of its bytes, and what each byte of its values adds: more than twice what the
 /// dearest harmless text known needs, see `benches/README.md`.
 const ALLOWANCE: usize = 256 << 10;
 const RATE: usize = 19;
