@@ -50,19 +50,17 @@ pub(super) fn each_view(value: &[u8], mut inspect: impl FnMut(&[u8], &[Range<usi
     let steps: [Step; 7] = [percent, entities, escapes, fold, base64_text, utf7, plus];
     for round in 0..DEPTH {
         let (mut changed, mut unseen) = (false, false);
+        let first = round == 0;
+        let mut within = changes.within(&view, long && !first);
         for (at, step) in steps.iter().enumerate() {
-            let next = if long && round > 0 {
-                step(&view, &around(&view, &changes.undecoded))
-            } else {
-                step(&view, &[whole(&view)])
-            };
-            let Some(Decoded { text, edits }) = next else { continue };
+            let Some(Decoded { text, edits }) = step(&view, &within) else { continue };
             view = Cow::Owned(text);
             (changed, unseen) = (true, true);
             if long {
                 changes.carry(&edits);
             }
-            if long && (round, at) != (0, 0) {
+            within = changes.within(&view, long && !first);
+            if long && !(first && at == 0) {
                 continue;
             }
             if left == 0 || !read(&view, &mut changes) {
@@ -94,6 +92,11 @@ impl Changes {
         for places in [&mut self.unread, &mut self.undecoded, &mut self.decoded] {
             edits.carry(places);
         }
+    }
+
+    /// Where a step may find something to undo in `view`; with `near`, only around what was undone before.
+    fn within(&self, view: &[u8], near: bool) -> Vec<Range<usize>> {
+        if near { around(view, &self.undecoded) } else { vec![whole(view)] }
     }
 
     /// Where `view` is to be read, after which it has been.

@@ -1,6 +1,7 @@
 //! What a decoding replaced in a text, so that the text which comes of it is read again only where it differs.
 
-use super::bytes::{at, bits, cut, from};
+use super::bytes::{at, bits, cut};
+use super::work::look;
 use std::ops::Range;
 
 /// How far around what was replaced a text is read again: in bytes, and farther where these have fewer words that differ, since
@@ -83,13 +84,14 @@ pub(super) fn join(ranges: &mut Vec<Range<usize>>, next: Range<usize>, gap: usiz
 /// What is read again of `text` because of `places` in it.
 pub(super) fn around(text: &[u8], places: &[Range<usize>]) -> Vec<Range<usize>> {
     let mut regions: Vec<Range<usize>> = Vec::with_capacity(places.len());
+    let mut ahead = Ahead::new(text);
     for place in places {
         let read = regions.last().map_or(0, |last| last.end);
-        if place.end + MAX_COMMENT <= read {
-            continue;
-        }
         let start = if place.start <= read { read } else { reach_before(text, read, place.start) };
-        join(&mut regions, start..reach_behind(text, place), 0);
+        if place.start > read {
+            ahead = Ahead::new(text);
+        }
+        join(&mut regions, start..ahead.reach(place), 0);
     }
     regions
 }
@@ -99,65 +101,137 @@ fn reach_before(text: &[u8], read: usize, end: usize) -> usize {
     let (mut start, mut words) = (end, 0);
     while start > read && words < WORDS {
         let next = start.saturating_sub(REACH).max(read);
-        words += words_in(cut(text, next, start));
         // What ends a comment may have been made of what was replaced.
-        let part = cut(text, next, start + 1);
+        let seen = Survey::of(cut(text, next, start + 1));
+        words += seen.words;
         start = next;
-        let ends = first_pair(part, *b"*/");
-        if ends.is_some_and(|ends| first_pair(cut(part, 0, ends), *b"/*").is_none()) {
+        if seen.begins_in_comment() {
             let before = cut(text, start.saturating_sub(MAX_COMMENT).max(read), start);
-            (start, words) = (start - last_pair(before, *b"/*").map_or(0, |begins| before.len() - begins), 0);
+            (start, words) = (start - Survey::of(before).last_opened.map_or(0, |begins| before.len() + 1 - begins), 0);
         }
     }
     let before = cut(text, start.saturating_sub(MAX_LINE).max(read), start);
     start - memchr::memrchr(b'\n', before).map_or(0, |line| before.len() - line - 1)
 }
 
-/// Where what is read behind `place` ends.
-fn reach_behind(text: &[u8], place: &Range<usize>) -> usize {
-    let (mut end, mut words) = (place.end, 0);
-    // What begins a comment may have been made of what was replaced.
-    let mut unread = place.start.saturating_sub(1);
-    while end < text.len() && words < WORDS {
-        let next = text.len().min(end + REACH);
-        words += words_in(cut(text, end, next));
-        let part = cut(text, unread, next);
-        end = next;
-        let begins = last_pair(part, *b"/*");
-        if begins.is_some_and(|begins| first_pair(from(part, begins + 2), *b"*/").is_none()) {
-            let behind = cut(text, end, end + MAX_COMMENT);
-            (end, words) = (end + first_pair(behind, *b"*/").map_or(0, |ends| ends + 2), 0);
-        }
-        unread = end.saturating_sub(1);
+/// How far what is read reaches ahead; nothing is looked at twice.
+struct Ahead<'a> {
+    text: &'a [u8],
+    end: usize,
+    /// How many words there were up to `end`, up to the end of the last comment, and up to where each look ended.
+    words: usize,
+    words_commented: usize,
+    looks: Vec<(usize, usize)>,
+    /// A comment goes on at `end`, and up to where none ends.
+    inside: bool,
+    endless: usize,
+}
+
+impl<'a> Ahead<'a> {
+    const fn new(text: &'a [u8]) -> Self {
+        Self { text, end: 0, words: 0, words_commented: 0, looks: Vec::new(), inside: false, endless: 0 }
     }
-    end + memchr::memchr(b'\n', cut(text, end, end + MAX_LINE)).unwrap_or(0)
-}
 
-/// The first place of two bytes in `text`.
-fn first_pair(text: &[u8], [one, other]: [u8; 2]) -> Option<usize> {
-    memchr::memchr_iter(one, text).find(|&place| text.get(place + 1) == Some(&other))
-}
+    /// Where what is read because of `place` ends, which begins behind those before.
+    fn reach(&mut self, place: &Range<usize>) -> usize {
+        if self.end < place.end {
+            // What begins a comment may have been made of what was replaced.
+            self.pass(place.start.max(place.end.saturating_sub(REACH)), place.end);
+        }
+        let passed = self.looks.partition_point(|(end, _)| *end < place.end);
+        let before = self.looks.get(passed).map_or(self.words, |(_, words)| *words);
+        while self.end < self.text.len()
+            && (self.end < place.end + REACH || self.words - before.max(self.words_commented) < WORDS)
+        {
+            let next = if self.end < place.end + REACH { place.end + REACH } else { self.end + REACH };
+            self.pass(self.end, self.text.len().min(next));
+            if std::mem::take(&mut self.inside) {
+                self.end = self.end_of_comment();
+                self.words_commented = self.words;
+            }
+        }
+        self.end + memchr::memchr(b'\n', cut(self.text, self.end, self.end + MAX_LINE)).unwrap_or(0)
+    }
 
-/// The last place.
-fn last_pair(text: &[u8], [one, other]: [u8; 2]) -> Option<usize> {
-    memchr::memrchr_iter(one, text).find(|&place| text.get(place + 1) == Some(&other))
-}
+    fn pass(&mut self, start: usize, end: usize) {
+        let seen = Survey::of(cut(self.text, start.saturating_sub(1), end));
+        self.inside = seen.ends_in_comment() || self.inside && seen.last_closed.is_none();
+        self.words += seen.words;
+        self.end = end;
+        self.looks.push((end, self.words));
+    }
 
-/// How many words of `text` begin otherwise than the one before.
-fn words_in(text: &[u8]) -> usize {
-    let (mut words, mut inside, mut before) = (0, 0, 0);
-    for block in text.chunks(64) {
-        let letters = bits(block, |byte| byte.is_ascii_alphanumeric());
-        let mut begin = letters & !(letters << 1 | inside);
-        inside = letters >> 63;
-        while begin != 0 {
-            let first = at(block, begin.trailing_zeros() as usize);
-            words += usize::from(first != before);
-            before = first;
-            begin &= begin - 1;
+    /// The end of the comment that goes on at `end`, if it is not far.
+    fn end_of_comment(&mut self) -> usize {
+        let start = self.endless.max(self.end).saturating_sub(1);
+        let far = self.end + MAX_COMMENT;
+        match Survey::of(cut(self.text, start, far)).first_closed {
+            Some(closed) => start + closed + 1,
+            None => {
+                self.endless = far;
+                self.end
+            }
         }
     }
-    words
+}
+
+/// What a first look at a text tells of it.
+#[derive(Default)]
+struct Survey {
+    /// How many words begin otherwise than the one before.
+    words: usize,
+    /// The places of the second byte of the first and the last `/*`, and of `*/`.
+    first_opened: Option<usize>,
+    last_opened: Option<usize>,
+    first_closed: Option<usize>,
+    last_closed: Option<usize>,
+}
+
+impl Survey {
+    fn of(text: &[u8]) -> Self {
+        let mut seen = Self::default();
+        let (mut letters, mut stars, mut slashes, mut before) = (0, 0, 0, 0);
+        for (block, bytes) in text.chunks(64).enumerate() {
+            look(bytes.len() / 8);
+            let star = bits(bytes, |byte| byte == b'*');
+            let slash = bits(bytes, |byte| byte == b'/');
+            let letter = bits(bytes, |byte| byte.is_ascii_alphanumeric());
+            let opened = star & behind(slash, &mut slashes);
+            // The star of `/*/` ends nothing.
+            let closed = slash & behind(star & !opened, &mut stars);
+            let first = |marks: u64| (marks != 0).then(|| block * 64 + marks.trailing_zeros() as usize);
+            let last = |marks: u64| marks.checked_ilog2().map(|bit| block * 64 + bit as usize);
+            seen.first_opened = seen.first_opened.or_else(|| first(opened));
+            seen.first_closed = seen.first_closed.or_else(|| first(closed));
+            seen.last_opened = last(opened).or(seen.last_opened);
+            seen.last_closed = last(closed).or(seen.last_closed);
+            let mut begin = letter & !behind(letter, &mut letters);
+            while begin != 0 {
+                let letter = at(bytes, begin.trailing_zeros() as usize);
+                seen.words += usize::from(letter != before);
+                before = letter;
+                begin &= begin - 1;
+            }
+        }
+        seen
+    }
+
+    /// The first end of a comment has no beginning before it.
+    fn begins_in_comment(&self) -> bool {
+        self.first_closed.is_some_and(|closed| self.first_opened.is_none_or(|opened| closed < opened))
+    }
+
+    /// The last beginning of a comment has no end behind it.
+    fn ends_in_comment(&self) -> bool {
+        self.last_opened > self.last_closed
+    }
+}
+
+/// A bit for each byte behind one that has a bit in `marks`; `last` is whether the byte before the block has.
+fn behind(marks: u64, last: &mut u64) -> u64 {
+    let behind = marks << 1 | *last;
+    *last = marks >> 63;
+    behind
 }
 
 #[cfg(test)]
@@ -214,6 +288,42 @@ mod tests {
             assert!(region.start + REACH <= place && place + REACH <= region.end, "{region:?}");
             assert!(region.len() < 3 * REACH, "{region:?}");
             assert!(text[region.start - 1] == b'\n' && text[region.end] == b'\n', "{region:?}");
+        }
+    }
+
+    #[test]
+    fn tells_where_comments_begin_and_end() {
+        for (text, begins_inside, ends_inside) in [
+            ("a b", false, false),
+            ("a /* b", false, true),
+            ("a */ b", true, false),
+            ("/* a */ b", false, false),
+            ("a */ b /* c", true, true),
+            ("/*/ a", false, true),
+            ("/**/ a", false, false),
+        ] {
+            for ahead in 0..70 {
+                let text = " ".repeat(ahead) + text;
+                let seen = Survey::of(text.as_bytes());
+                assert_eq!(
+                    (seen.begins_in_comment(), seen.ends_in_comment()),
+                    (begins_inside, ends_inside),
+                    "{text:?}"
+                );
+            }
+        }
+        assert_eq!(Survey::of(b"not not not a (b) 'c3' and aaaa").words, 5);
+    }
+
+    #[test]
+    fn what_is_read_again_is_found_in_a_bounded_number_of_looks_a_byte() {
+        for piece in ["/", "*", "/*", "*/", "/* a ", "a", "a b c d ", " ", "\n", "/*/"] {
+            let text = piece.repeat(200_000 / piece.len()).into_bytes();
+            let places: Vec<Range<usize>> = (0..195_000).step_by(2100).map(|start| start..start + 1).collect();
+            let before = super::super::work::looks();
+            around(&text, &places);
+            let looks = super::super::work::looks() - before;
+            assert!(looks <= 4 * text.len(), "{piece:?}: {looks}");
         }
     }
 
