@@ -154,6 +154,7 @@ class Bench:
             "tags and a line": b"<%<a href=}}$(\0.0x{{${\n", "quotes and lines": b"\"%27<style \n`-->|\n",
             "nested lookups": b".0x${${a\0..;<%${..;$(", "declarations": b"<%<<!doctype <%%2541<%<!doctype ",
             "styles and comments": b"<style >;if(0x#or &\n%27",
+            "calls in calls": b"exec(exec(exec(\\x27%2541-$(",
         }
         pieces = {"prose": benign, **hostile}
         bodies_of = {kind: (piece * (size // len(piece) + 1))[:size] for kind, piece in pieces.items()}

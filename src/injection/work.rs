@@ -183,6 +183,7 @@ mod tests {
         "&who b &a`&amp;amp;amp;", "'||socket.socket(\u{ff05}41<%| a | b |&a<a href=data:,0x2e0x2f='", "&a\"<<<<<<!doctype &a.0x&amp;amp;amp;;''<%",
         "1|who \0", "data:..;on=%25<%<a data:.0x${,", "<%<<!doctype <%%2541<%<!doctype ", "\0.0x)<%alert(;{ls ",
         "<style >;if(0x#or &\n%27", "\"%27<style \n`-->|\n",
+        "exec(exec(exec(\\x27%2541-$(", "%2541$(document.+ADw-<$(socket.socket(", "$(data:${\u{ff05}41<a href=",
         ";id+a", "'&", "='", "'||", "or(", "a='b'&", "--\n<%'-<%\u{ff05}41'|if(", ";&&`=%2541$(", "#a\n'-'or 1=1",
     ];
 

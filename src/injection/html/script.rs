@@ -5,9 +5,10 @@ use super::super::rules::{Findings, Rule};
 use super::super::work::spend;
 use super::Page;
 
-/// What the name of a call costs, and that of an object.
+/// What the name of a call costs, that of an object, and what else one of the browser's.
 const CALL: usize = 24;
 const OBJECT: usize = 8;
+const GLOBAL: usize = 24;
 
 /// Calls that show injected script, or run what is given to them.
 const CALLS: &[&[u8]] =
@@ -220,6 +221,7 @@ impl Page<'_> {
         spend(OBJECT);
         let dollar = object.is_empty() && i > 0 && at(view, i - 1) == b'$';
         if dollar || GLOBALS.contains(object) {
+            spend(GLOBAL);
             let start = start - usize::from(dollar);
             // These begin many a line of a program.
             let usual = dollar || is_one_of(object, &[b"this", b"jquery", b"document", b"self", b"parent"]);

@@ -68,6 +68,7 @@ pub(super) fn substituted(view: &[u8], i: usize, passed: &mut Passed, findings: 
         findings.report(Rule::CommandSubstitution);
         return;
     }
+    spend(MARKS);
     if let Some(command) = command(view, i + 2) {
         // `$(MAKE)` is a variable of make.
         if at(view, i + 2).is_ascii_uppercase() && at(view, command.end) == b')' {
