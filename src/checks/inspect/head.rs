@@ -11,13 +11,13 @@ use crate::exchange::Exchange;
 use crate::head::Head;
 use crate::injection::KnownHarmless;
 use crate::media::body::names_hiding_charset;
-use crate::media::{Item, Kind, cookie, percent, query};
+use crate::media::{Item, Kind, basic, cookie, percent, query};
 
 /// Pairs of a query, and cookies, beyond which a request is malformed: no honest client sends that many.
 const MOST_PAIRS: usize = 1_000;
 
-/// Headers that are read elsewhere: credentials are verified, cookies are taken apart.
-const READ_ELSEWHERE: [&[u8]; 3] = [b"authorization", b"proxy-authorization", b"cookie"];
+/// Headers with credentials. Tokens and passwords may look like anything; the name of a user is text like any other.
+const CREDENTIALS: [&[u8]; 2] = [b"authorization", b"proxy-authorization"];
 
 /// Inspection of a request's head.
 pub struct InspectHead(pub Rc<Inspector>);
@@ -96,7 +96,11 @@ impl Look<'_> {
 
     fn at_fields(&mut self, fields: &Head) -> Result<(), Stop> {
         for (name, value) in fields.iter() {
-            if !name.starts_with(b":") && !READ_ELSEWHERE.contains(&name) {
+            if CREDENTIALS.contains(&name) {
+                for user in basic::user_ids(value) {
+                    self.at(Place::Header, name, &user, Kind::Value)?;
+                }
+            } else if !name.starts_with(b":") && name != b"cookie" {
                 self.at(Place::Header, name, value, Kind::Value)?;
             }
         }
