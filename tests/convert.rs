@@ -151,6 +151,23 @@ fn a_rule_of_jwt_authn_that_matches_otherwise_than_can_be_said_is_left_out() {
     }
 }
 
+/// `/apix` needs a token there, and reaches the upstream without one here.
+#[test]
+fn a_prefix_of_jwt_authn_that_goes_on_within_a_segment_is_not_all_converted() {
+    let rule = |rule: &str| {
+        let filter = "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication";
+        let (code, _, err) = converted("FILE", &format!("'@type': {filter}\nrules: [{rule}]\n"));
+        (code, err)
+    };
+    let within = "/api... but /api and /api/...: a prefix ends at a segment\n";
+    let demanding = rule("{ match: { prefix: /api }, requires: { allow_missing: {} } }");
+    assert_eq!((demanding.0, demanding.1.contains(&format!("FILE: rules[0]: left out: {within}"))), (1, true));
+    assert_eq!(rule("{ match: { prefix: /api } }"), (0, format!("FILE: rules[0]: is not about {within}")));
+    for whole in ["{ match: { prefix: /api/ } }", "{ match: { prefix: / } }"] {
+        assert_eq!(rule(whole), (0, String::new()), "{whole}");
+    }
+}
+
 #[test]
 fn what_is_no_policy_is_refused() {
     for text in ["routes: []", "kind: Service", "a: [", ""] {
