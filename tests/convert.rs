@@ -56,7 +56,8 @@ fn status(yaml: &str, method: &str, path: &str, address: &str, peer: Option<&str
     let assembled = assemble(found[0].json.as_ref().unwrap(), &surroundings);
     let mut assembled = assembled.unwrap_or_else(|errors| panic!("{errors:?}"));
     let mut env = Env { now: Timestamp::from_unix_seconds(1_800_000_000), host: &host, worker: &mut assembled.worker };
-    let head = Head::from_pairs([(":method", method), (":path", path), (":authority", "a"), (":scheme", "https")]);
+    let head =
+        Head::from_pairs([(":method", method), (":path", path), (":authority", "a.example.com"), (":scheme", "https")]);
     match assembled.pipeline.begin(head, true, &mut env).1 {
         Next::Continue => None,
         Next::Reply(reply) => Some(reply.status),
@@ -106,6 +107,38 @@ fn a_policy_that_allows_nothing_and_one_that_only_denies() {
     let closed = policy("{ action: DENY, rules: [{ to: [{ operation: { paths: [\"/admin/*\"] } }] }] }");
     assert_eq!(status(&closed, "GET", "/admin/x", "192.0.2.1", None), Some(403));
     assert_eq!(status(&closed, "GET", "/a", "192.0.2.1", None), None);
+}
+
+/// The first route decides, and Istio asks every rule: a request that two of them are about has both.
+#[test]
+fn what_rules_of_different_requests_deny_stays_denied_where_they_overlap() {
+    let from = |range: &str, operation: &str| {
+        format!("{{ from: [{{ source: {{ ipBlocks: [{range}] }} }}], to: [{{ operation: {{ {operation} }} }}] }}")
+    };
+    let policy = |rules: &[String]| {
+        let rules = rules.join(", ");
+        let (code, out, err) =
+            converted("FILE", &format!("kind: AuthorizationPolicy\nspec: {{ action: DENY, rules: [{rules}] }}\n"));
+        assert_eq!(code, 0, "{err}");
+        out
+    };
+    let (one, two) = ("192.0.2.0/24", "198.51.100.0/24");
+    let crossing = [
+        ("paths: [/a]", "methods: [POST]"),
+        ("paths: ['/a/*', /a]", "methods: [POST, PUT]"),
+        ("hosts: [a.example.com]", "paths: [/a]"),
+        ("hosts: ['*.example.com']", "hosts: [a.example.com]"),
+        ("methods: [POST, GET]", "methods: [POST, PUT]"),
+    ];
+    for (first, second) in crossing {
+        for (first, second) in [(first, second), (second, first)] {
+            let yaml = policy(&[from(one, first), from(two, second)]);
+            for address in ["192.0.2.1", "198.51.100.1"] {
+                assert_eq!(status(&yaml, "POST", "/a", address, None), Some(403), "{first} {second} {address}");
+            }
+            assert_eq!(status(&yaml, "POST", "/a", "203.0.113.1", None), None, "{first} {second}");
+        }
+    }
 }
 
 /// Together they would open to each what only the other one opens.
