@@ -202,6 +202,20 @@ fn a_prefix_of_jwt_authn_that_goes_on_within_a_segment_is_not_all_converted() {
 }
 
 #[test]
+fn a_prefix_of_jwt_authn_that_is_open_opens_nothing_above_it() {
+    let filter = "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication";
+    let keys = "local_jwks: { inline_string: '{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"kid\":\"d1\",\
+                \"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}' }";
+    let rules = "[{ match: { prefix: /pub/ } }, { match: { prefix: / }, requires: { provider_name: p } }]";
+    let text = format!("'@type': {filter}\nproviders: {{ p: {{ issuer: a, {keys} }} }}\nrules: {rules}\n");
+    let (code, yaml, err) = converted("FILE", &text);
+    assert_eq!(code, 0, "{err}");
+    for (path, expected) in [("/pub/x", None), ("/pub/x/y", None), ("/pub", Some(401)), ("/other", Some(401))] {
+        assert_eq!(status(&yaml, "GET", path, "192.0.2.1", None), expected, "{path}");
+    }
+}
+
+#[test]
 fn what_is_no_policy_is_refused() {
     for text in ["routes: []", "kind: Service", "a: [", ""] {
         let (code, out, err) = converted("FILE", text);

@@ -39,10 +39,13 @@ fn filter(filter: &Value, draft: &mut Draft) {
     let named = filter.get("requirement_map");
     for (at, rule) in list(filter, "rules").iter().enumerate() {
         let place = format!("rules[{at}]");
-        let Some(matching) = matching(rule.get("match").unwrap_or(&Value::Null), &place, draft) else { continue };
         let requires = match text(rule, "requirement_name") {
             Some(name) => named.and_then(|named| named.get(name)),
             None => rule.get("requires"),
+        };
+        let demands = requires.is_some();
+        let Some(matching) = matching(rule.get("match").unwrap_or(&Value::Null), demands, &place, draft) else {
+            continue;
         };
         if let Some(prefix) = rule.get("match").and_then(open_prefix) {
             let within = format!("{prefix}... but {prefix} and {prefix}/...: a prefix ends at a segment");
@@ -133,9 +136,12 @@ fn whole_seconds(text: &str) -> Option<String> {
 }
 
 /// `None`: what cannot be said here; a route that matches anything else would change what the others decide.
-fn matching(matching: &Value, place: &str, draft: &mut Draft) -> Option<Value> {
+fn matching(matching: &Value, demands: bool, place: &str, draft: &mut Draft) -> Option<Value> {
     let path = if let Some(prefix) = text(matching, "prefix") {
-        format!("{}/**", prefix.trim_end_matches('/'))
+        let base = prefix.trim_end_matches('/');
+        // `/a/**` is `/a` too, which `/a/` is not: where nothing is demanded, other rules decide about it.
+        let below = if demands || base.is_empty() || !prefix.ends_with('/') { "**" } else { "*/**" };
+        format!("{base}/{below}")
     } else if let Some(path) = text(matching, "path") {
         path.to_owned()
     } else if let Some(base) = text(matching, "path_separated_prefix") {
