@@ -56,7 +56,8 @@ fn status(yaml: &str, method: &str, path: &str, address: &str, peer: Option<&str
     let assembled = assemble(found[0].json.as_ref().unwrap(), &surroundings);
     let mut assembled = assembled.unwrap_or_else(|errors| panic!("{errors:?}"));
     let mut env = Env { now: Timestamp::from_unix_seconds(1_800_000_000), host: &host, worker: &mut assembled.worker };
-    let head = Head::from_pairs([(":method", method), (":path", path), (":authority", "a"), (":scheme", "https")]);
+    let head =
+        Head::from_pairs([(":method", method), (":path", path), (":authority", "a.example.com"), (":scheme", "https")]);
     match assembled.pipeline.begin(head, true, &mut env).1 {
         Next::Continue => None,
         Next::Reply(reply) => Some(reply.status),
@@ -108,6 +109,38 @@ fn a_policy_that_allows_nothing_and_one_that_only_denies() {
     assert_eq!(status(&closed, "GET", "/a", "192.0.2.1", None), None);
 }
 
+/// The first route decides, and Istio asks every rule: a request that two of them are about has both.
+#[test]
+fn what_rules_of_different_requests_deny_stays_denied_where_they_overlap() {
+    let from = |range: &str, operation: &str| {
+        format!("{{ from: [{{ source: {{ ipBlocks: [{range}] }} }}], to: [{{ operation: {{ {operation} }} }}] }}")
+    };
+    let policy = |rules: &[String]| {
+        let rules = rules.join(", ");
+        let (code, out, err) =
+            converted("FILE", &format!("kind: AuthorizationPolicy\nspec: {{ action: DENY, rules: [{rules}] }}\n"));
+        assert_eq!(code, 0, "{err}");
+        out
+    };
+    let (one, two) = ("192.0.2.0/24", "198.51.100.0/24");
+    let crossing = [
+        ("paths: [/a]", "methods: [POST]"),
+        ("paths: ['/a/*', /a]", "methods: [POST, PUT]"),
+        ("hosts: [a.example.com]", "paths: [/a]"),
+        ("hosts: ['*.example.com']", "hosts: [a.example.com]"),
+        ("methods: [POST, GET]", "methods: [POST, PUT]"),
+    ];
+    for (first, second) in crossing {
+        for (first, second) in [(first, second), (second, first)] {
+            let yaml = policy(&[from(one, first), from(two, second)]);
+            for address in ["192.0.2.1", "198.51.100.1"] {
+                assert_eq!(status(&yaml, "POST", "/a", address, None), Some(403), "{first} {second} {address}");
+            }
+            assert_eq!(status(&yaml, "POST", "/a", "203.0.113.1", None), None, "{first} {second}");
+        }
+    }
+}
+
 /// Together they would open to each what only the other one opens.
 #[test]
 fn policies_for_different_workloads_are_not_called_one() {
@@ -148,6 +181,37 @@ fn a_rule_of_jwt_authn_that_matches_otherwise_than_can_be_said_is_left_out() {
     ] {
         let expected = format!("FILE: rules[0]: left out: {what} in its match\n");
         assert_eq!(rule(matching), (1, false, expected), "{matching}");
+    }
+}
+
+/// `/apix` needs a token there, and reaches the upstream without one here.
+#[test]
+fn a_prefix_of_jwt_authn_that_goes_on_within_a_segment_is_not_all_converted() {
+    let rule = |rule: &str| {
+        let filter = "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication";
+        let (code, _, err) = converted("FILE", &format!("'@type': {filter}\nrules: [{rule}]\n"));
+        (code, err)
+    };
+    let within = "/api... but /api and /api/...: a prefix ends at a segment\n";
+    let demanding = rule("{ match: { prefix: /api }, requires: { allow_missing: {} } }");
+    assert_eq!((demanding.0, demanding.1.contains(&format!("FILE: rules[0]: left out: {within}"))), (1, true));
+    assert_eq!(rule("{ match: { prefix: /api } }"), (0, format!("FILE: rules[0]: is not about {within}")));
+    for whole in ["{ match: { prefix: /api/ } }", "{ match: { prefix: / } }"] {
+        assert_eq!(rule(whole), (0, String::new()), "{whole}");
+    }
+}
+
+#[test]
+fn a_prefix_of_jwt_authn_that_is_open_opens_nothing_above_it() {
+    let filter = "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication";
+    let keys = "local_jwks: { inline_string: '{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"kid\":\"d1\",\
+                \"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}' }";
+    let rules = "[{ match: { prefix: /pub/ } }, { match: { prefix: / }, requires: { provider_name: p } }]";
+    let text = format!("'@type': {filter}\nproviders: {{ p: {{ issuer: a, {keys} }} }}\nrules: {rules}\n");
+    let (code, yaml, err) = converted("FILE", &text);
+    assert_eq!(code, 0, "{err}");
+    for (path, expected) in [("/pub/x", None), ("/pub/x/y", None), ("/pub", Some(401)), ("/other", Some(401))] {
+        assert_eq!(status(&yaml, "GET", path, "192.0.2.1", None), expected, "{path}");
     }
 }
 

@@ -4,6 +4,7 @@
 mod envoy;
 mod istio;
 mod lenient;
+mod operations;
 
 use std::io::{self, Write};
 

@@ -49,7 +49,8 @@ pub struct Accepted {
 }
 
 impl Rules {
-    /// Judges the claims of a verified token: issuer, time, audience, type, activity, subject, in this order.
+    /// Judges the claims of a verified token: issuer, time, type, lifetime, audience, activity, subject, in this
+    /// order.
     ///
     /// # Errors
     /// The [`Reason`] of the first rule broken. A required `exp` that is absent is [`Reason::Malformed`].
@@ -59,12 +60,13 @@ impl Rules {
         }
         let validity = self.validity(claims)?;
         validity.check(now)?;
+        // What follows is demanded of tokens of this type: a refresh token lives longer and may have no audience.
+        if self.token_type.as_ref().is_some_and(|(path, value)| claims.text(path).as_deref() != Some(value)) {
+            return Err(Reason::WrongType);
+        }
         self.check_lifetime(claims, now)?;
         if !self.audiences.is_empty() && !claims.audiences().any(|audience| self.expects(audience)) {
             return Err(Reason::WrongAudience);
-        }
-        if self.token_type.as_ref().is_some_and(|(path, value)| claims.text(path).as_deref() != Some(value)) {
-            return Err(Reason::WrongType);
         }
         let activity = self.active.as_ref().and_then(|path| claims.value(path));
         if activity.is_some_and(|value| value.as_bool() != Some(true)) {
@@ -246,6 +248,12 @@ mod tests {
         for (changes, expected) in cases {
             assert_eq!(rules().validate(&claims(&changes), at(NOW)).map(|_| ()), expected, "{changes}");
         }
+    }
+
+    #[test]
+    fn tells_a_refresh_token_by_its_type_and_not_by_what_else_it_lacks() {
+        let refresh = claims(&format!(r#"{{"type":"refresh","aud":null,"exp":{}}}"#, NOW + 604_800));
+        assert_eq!(rules().validate(&refresh, at(NOW)), Err(Reason::WrongType));
     }
 
     #[test]

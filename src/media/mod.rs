@@ -4,6 +4,7 @@
 //! Every reader is linear in its input, bounded by explicit limits, and never recursive. Where recipients are known to
 //! read the same bytes differently, the reader refuses them or yields every reading; it never picks one in silence.
 
+pub mod basic;
 pub mod body;
 pub mod content_type;
 pub mod cookie;

@@ -52,6 +52,17 @@ fn looks_at_every_place_of_the_head() {
 }
 
 #[test]
+fn looks_at_the_user_of_basic_credentials_and_not_at_the_password() {
+    let mut gate = gate("", "");
+    // nobody' OR 'a'='a:x
+    let user = get("/a").header("authorization", "Basic bm9ib2R5JyBPUiAnYSc9J2E6eA==");
+    assert_eq!(found(&mut gate, user), Some((403, "header authorization injection".to_owned())));
+    // ann:nobody' OR 'a'='a
+    let password = get("/a").header("authorization", "Basic YW5uOm5vYm9keScgT1IgJ2EnPSdh");
+    assert_eq!(found(&mut gate, password), None);
+}
+
+#[test]
 fn a_query_that_names_its_charset_is_taken_at_its_word() {
     let mut gate = gate("", "");
     for hiding in ["ibm037", "UTF-16", "%75tf-7", "+utf-16"] {

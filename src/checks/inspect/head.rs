@@ -11,13 +11,14 @@ use crate::exchange::Exchange;
 use crate::head::Head;
 use crate::injection::KnownHarmless;
 use crate::media::body::names_hiding_charset;
-use crate::media::{Item, Kind, cookie, percent, query};
+use crate::media::{Item, Kind, basic, cookie, percent, query};
 
 /// Pairs of a query, and cookies, beyond which a request is malformed: no honest client sends that many.
 const MOST_PAIRS: usize = 1_000;
 
-/// Headers that are read elsewhere: credentials are verified, cookies are taken apart.
-const READ_ELSEWHERE: [&[u8]; 3] = [b"authorization", b"proxy-authorization", b"cookie"];
+/// Headers that are not read as they are: of credentials the name of a user at most, since tokens and passwords may look like
+/// anything; cookies are taken apart.
+const READ_OTHERWISE: [&[u8]; 3] = [b"authorization", b"proxy-authorization", b"cookie"];
 
 /// Inspection of a request's head.
 pub struct InspectHead(pub Rc<Inspector>);
@@ -96,10 +97,22 @@ impl Look<'_> {
 
     fn at_fields(&mut self, fields: &Head) -> Result<(), Stop> {
         for (name, value) in fields.iter() {
-            if !name.starts_with(b":") && !READ_ELSEWHERE.contains(&name) {
+            if READ_OTHERWISE.contains(&name) {
+                self.at_user(name, value)?;
+            } else if !name.starts_with(b":") {
                 self.at(Place::Header, name, value, Kind::Value)?;
             }
         }
         Ok(())
+    }
+
+    /// Few requests have such credentials: out of the loop that all go through.
+    #[cold]
+    #[inline(never)]
+    fn at_user(&mut self, name: &[u8], value: &[u8]) -> Result<(), Stop> {
+        match basic::user_id(value).as_slice() {
+            user @ [_, ..] if name != b"cookie" => self.at(Place::Header, name, user, Kind::Value),
+            _ => Ok(()),
+        }
     }
 }

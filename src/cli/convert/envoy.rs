@@ -39,11 +39,22 @@ fn filter(filter: &Value, draft: &mut Draft) {
     let named = filter.get("requirement_map");
     for (at, rule) in list(filter, "rules").iter().enumerate() {
         let place = format!("rules[{at}]");
-        let Some(matching) = matching(rule.get("match").unwrap_or(&Value::Null), &place, draft) else { continue };
         let requires = match text(rule, "requirement_name") {
             Some(name) => named.and_then(|named| named.get(name)),
             None => rule.get("requires"),
         };
+        let demands = requires.is_some();
+        let Some(matching) = matching(rule.get("match").unwrap_or(&Value::Null), demands, &place, draft) else {
+            continue;
+        };
+        if let Some(prefix) = rule.get("match").and_then(open_prefix) {
+            let within = format!("{prefix}... but {prefix} and {prefix}/...: a prefix ends at a segment");
+            match requires {
+                // Nothing is demanded of it: other rules decide.
+                None => draft.remark(&place, &format!("is not about {within}")),
+                Some(_) => draft.leave_out(&place, &within),
+            }
+        }
         let authenticate = requires.map_or_else(|| json!("none"), |requires| required(requires, &names, &place, draft));
         draft.routes.push(json!({ "match": matching, "authenticate": authenticate }));
     }
@@ -125,13 +136,12 @@ fn whole_seconds(text: &str) -> Option<String> {
 }
 
 /// `None`: what cannot be said here; a route that matches anything else would change what the others decide.
-fn matching(matching: &Value, place: &str, draft: &mut Draft) -> Option<Value> {
+fn matching(matching: &Value, demands: bool, place: &str, draft: &mut Draft) -> Option<Value> {
     let path = if let Some(prefix) = text(matching, "prefix") {
         let base = prefix.trim_end_matches('/');
-        if !prefix.ends_with('/') {
-            draft.remark(place, &format!("the prefix {prefix} ends at a segment: {base} and {base}/..."));
-        }
-        format!("{base}/**")
+        // `/a/**` is `/a` too, which `/a/` is not: where nothing is demanded, other rules decide about it.
+        let below = if demands || base.is_empty() || !prefix.ends_with('/') { "**" } else { "*/**" };
+        format!("{base}/{below}")
     } else if let Some(path) = text(matching, "path") {
         path.to_owned()
     } else if let Some(base) = text(matching, "path_separated_prefix") {
@@ -169,6 +179,11 @@ fn matching(matching: &Value, place: &str, draft: &mut Draft) -> Option<Value> {
         ("methods", some(methods)),
         ("headers", (!headers.is_empty()).then(|| headers.into())),
     ]))
+}
+
+/// A prefix that goes on within its last segment: `/api` takes `/apix` too.
+fn open_prefix(matching: &Value) -> Option<&str> {
+    text(matching, "prefix").filter(|prefix| !prefix.is_empty() && !prefix.ends_with('/'))
 }
 
 /// What of a RouteMatch makes it match other requests than its path and headers say. Case always counts here.

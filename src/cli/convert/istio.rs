@@ -1,10 +1,11 @@
 //! Istio's RequestAuthentication (`security.istio.io`, `jwtRules`) and AuthorizationPolicy (`action`, `rules`).
 //!
 //! Istio asks every rule and routes here ask the first that matches. So there is a route for each set of operations that a
-//! rule names, the narrower before the wider, with the entries of every rule that covers it.
+//! rule names and for what any two have in common, the narrower before the wider, with the entries of every rule that covers it.
 
 use serde_json::{Map, Value, json};
 
+use super::operations::{Operations, add_what_is_both};
 use super::{Draft, PUBLIC, from_header, list, map, some, text, texts};
 
 /// What the policies of a file say together.
@@ -62,14 +63,6 @@ enum Effect {
     RequireToken,
 }
 
-/// Which requests; empty: all.
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Operations {
-    host: Option<String>,
-    path: Option<String>,
-    methods: Vec<String>,
-}
-
 impl Policies {
     pub(super) fn read(&mut self, document: &Value, draft: &mut Draft) {
         let name = document.get("metadata").and_then(|metadata| text(metadata, "name")).unwrap_or("policy");
@@ -118,27 +111,23 @@ impl Policies {
         if !self.found {
             return;
         }
-        let mut all: Vec<&Operations> = Vec::new();
+        let mut all = Vec::new();
         for rule in &self.rules {
-            if !all.contains(&&rule.operations) {
-                all.push(&rule.operations);
+            if !all.contains(&rule.operations) {
+                all.push(rule.operations.clone());
             }
         }
         let everything = Operations::default();
-        if !self.closed && !all.contains(&&everything) {
-            all.push(&everything);
+        if !self.closed && !all.contains(&everything) {
+            all.push(everything);
+        }
+        if !add_what_is_both(&mut all) {
+            draft.leave_out("routes", "what more than one rule is about: too many of them overlap");
         }
         // A stable order: of two that are as narrow the first in the file comes first.
         all.sort_by_key(|operations| std::cmp::Reverse(operations.narrowness()));
-        for (at, one) in all.iter().enumerate() {
-            let crosses = |other: &&&Operations| one.meets(other) && !one.covers(other) && !other.covers(one);
-            for other in all.iter().skip(at + 1).filter(crosses) {
-                draft
-                    .remark("routes", &format!("{one} and {other} overlap: the first decides for what both are about"));
-            }
-        }
         let methods: Vec<Value> = draft.providers.keys().map(|name| format!("jwt.{name}").into()).collect();
-        for operations in all {
+        for operations in &all {
             let route = self.route(operations, &methods);
             draft.routes.push(route);
         }
@@ -189,67 +178,6 @@ impl Policies {
             ("deny", some(deny)),
         ])
     }
-}
-
-impl Operations {
-    fn matching(&self) -> Value {
-        map([
-            ("path", self.path.clone().map(Value::from)),
-            ("hosts", self.host.clone().map(|host| json!([host]))),
-            ("methods", some(self.methods.clone())),
-        ])
-    }
-
-    /// Exact paths before longer prefixes before shorter ones, then those with a host, then those with methods.
-    fn narrowness(&self) -> (bool, usize, bool, bool) {
-        let path = self.path.as_deref().unwrap_or_default();
-        (!path.is_empty() && !path.contains('*'), path.len(), self.host.is_some(), !self.methods.is_empty())
-    }
-
-    /// Every request of `other` is one of these.
-    fn covers(&self, other: &Self) -> bool {
-        let host = self.host.is_none() || self.host == other.host;
-        let methods = self.methods.is_empty()
-            || !other.methods.is_empty() && other.methods.iter().all(|method| self.methods.contains(method));
-        let path = match (&self.path, &other.path) {
-            (None, _) => true,
-            (Some(_), None) => false,
-            (Some(own), Some(other)) => own == other || below(own).is_some_and(|base| is_below(other, base)),
-        };
-        host && methods && path
-    }
-
-    /// Some request may be one of both.
-    fn meets(&self, other: &Self) -> bool {
-        let hosts = self.host.is_none() || other.host.is_none() || self.host == other.host;
-        let methods = self.methods.is_empty()
-            || other.methods.is_empty()
-            || self.methods.iter().any(|method| other.methods.contains(method));
-        let paths = match (&self.path, &other.path) {
-            (Some(one), Some(two)) => {
-                one == two
-                    || below(one).is_some_and(|base| is_below(two, base))
-                    || below(two).is_some_and(|base| is_below(one, base))
-            }
-            _ => true,
-        };
-        hosts && methods && paths
-    }
-}
-
-impl std::fmt::Display for Operations {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str(&self.matching().to_string())
-    }
-}
-
-/// What stands before `/*/**`: everything below it is meant.
-fn below(path: &str) -> Option<&str> {
-    path.strip_suffix("/*/**")
-}
-
-fn is_below(path: &str, base: &str) -> bool {
-    path.strip_prefix(base).is_some_and(|rest| rest.len() > 1 && rest.starts_with('/'))
 }
 
 /// Whoever it is.
