@@ -16,14 +16,14 @@ use super::query::split_once;
 
 pub use sections::{Section, Sections, sections};
 
-/// The delimiter of the parts: 1 to 70 bytes of RFC 2046's `bchars`, no space at the end.
+/// The delimiter of the parts: 1 to 70 bytes of RFC 2046's `bchars`, no space at the end, and no comma, where some recipients end it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Boundary<'a>(Cow<'a, [u8]>);
 
 impl<'a> Boundary<'a> {
     /// The boundary, if RFC 2046 section 5.1.1 allows it.
     pub fn new(boundary: Cow<'a, [u8]>) -> Option<Self> {
-        let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"'()+_,-./:=? ".contains(byte);
+        let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"'()+_-./:=? ".contains(byte);
         let valid = (1..=70).contains(&boundary.len()) && boundary.iter().all(allowed) && !boundary.ends_with(b" ");
         valid.then_some(Self(boundary))
     }

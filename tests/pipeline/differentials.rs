@@ -1,0 +1,67 @@
+//! What parsers of others were seen to read in another way than RFCs say: nothing is hidden from the inspection by it.
+
+use crate::gate::{Gate, Outcome, Request, post};
+
+const SQL: &str = "1' UNION SELECT secret FROM staff--";
+const ENCODED: &str = "1%27+UNION+SELECT+secret+FROM+staff--";
+
+fn gate() -> Gate {
+    Gate::new("routes: [{ match: { path: '/a/**' }, authenticate: none }]")
+}
+
+/// Reason of a refusal.
+#[track_caller]
+fn reason(request: Request) -> Option<String> {
+    let Outcome { status, events, .. } = gate().send(request);
+    status.map(|_| events[0]["details"]["reason"].as_str().unwrap().to_owned())
+}
+
+#[track_caller]
+fn refused(request: Request, expected: &str) {
+    assert_eq!(reason(request).as_deref(), Some(expected));
+}
+
+#[track_caller]
+fn passes(request: Request) {
+    assert_eq!(reason(request), None);
+}
+
+/// A part of a form, with `--b` before and the line end behind.
+fn part(headers: &str, content: &str) -> String {
+    format!("--b\r\n{headers}\r\n\r\n{content}\r\n")
+}
+
+fn form(headers: &str, content: &str) -> String {
+    part(headers, content) + "--b--\r\n"
+}
+
+const PASSWORD: &str = "Content-Disposition: form-data; name=password";
+
+/// PHP, CGI.pm, formidable and multiparty take the first boundary that they find in the header, Rack the last.
+#[test]
+fn a_boundary_that_only_some_find_is_refused() {
+    let hidden = format!("\r\n--a\r\nContent-Disposition: form-data; name=q\r\n\r\n{SQL}\r\n--a--\r\n");
+    for content_type in [
+        "multipart/form-data; xboundary=a; boundary=b",
+        "multipart/form-data; Boundary2=a; boundary=b",
+        "multipart/form-data; x=\"; boundary=a; \"; boundary=b",
+        "multipart/form-data; boundary=b; x=\"; boundary=a\"",
+        "image/png; x=multipart; boundary=a",
+        "application/x-multipart; boundary=a",
+    ] {
+        refused(post("/a").body(content_type, form(PASSWORD, &hidden)), "content_type");
+    }
+    let browser = "----WebKitFormBoundary7MA4YWxkTrZu0gW";
+    let sent = format!("--{browser}\r\n{PASSWORD}\r\n\r\nx\r\n--{browser}--\r\n");
+    passes(post("/a").body(&format!("multipart/form-data; boundary={browser}"), sent));
+}
+
+/// formidable, Tornado and CGI.pm look for a part of the name only.
+#[test]
+fn a_form_by_another_name_is_no_binary() {
+    let padded = [b"\xff\0\0\0 =&q=".as_slice(), ENCODED.as_bytes()].concat();
+    for content_type in ["application/x-www-form-urlencoded2", "image/urlencoded"] {
+        refused(post("/a").body(content_type, &padded), "injection");
+    }
+    passes(post("/a").body("image/png", &padded));
+}
