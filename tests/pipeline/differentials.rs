@@ -4,6 +4,7 @@ use crate::gate::{Gate, Outcome, Request, post};
 
 const SQL: &str = "1' UNION SELECT secret FROM staff--";
 const ENCODED: &str = "1%27+UNION+SELECT+secret+FROM+staff--";
+const MULTIPART: &str = "multipart/form-data; boundary=b";
 
 fn gate() -> Gate {
     Gate::new("routes: [{ match: { path: '/a/**' }, authenticate: none }]")
@@ -64,4 +65,44 @@ fn a_form_by_another_name_is_no_binary() {
         refused(post("/a").body(content_type, &padded), "injection");
     }
     passes(post("/a").body("image/png", &padded));
+}
+
+/// Django finds a boundary in the middle of a line; Werkzeug reads one without quotes up to the first byte that is of no token.
+#[test]
+fn a_form_holds_its_boundary_at_the_beginnings_of_its_parts_only() {
+    let inner = form("Content-Disposition: form-data; name=q", SQL);
+    for before in ["x", "x\u{b}", "x\r\nx"] {
+        refused(post("/a").body(MULTIPART, form(PASSWORD, &format!("{before}{inner}"))), "multipart");
+    }
+    let token = |content: &str| format!("--b=c\r\n{PASSWORD}\r\n\r\n{content}\r\n--b=c--\r\n");
+    for hidden in [inner, "x\r\n--b \r\ny".to_owned(), "x\n--b".to_owned()] {
+        refused(post("/a").body("multipart/form-data; boundary=b=c", token(&hidden)), "multipart");
+    }
+    for harmless in ["x--b", "x\r\n--bar", "x\r\n--b: y", "--b-"] {
+        passes(post("/a").body("multipart/form-data; boundary=b=c", token(harmless)));
+    }
+}
+
+/// formidable, multiparty, CGI.pm and Rack look for the name in the whole header, or in the whole head.
+#[test]
+fn a_part_has_one_name_for_everybody() {
+    for headers in [
+        "Content-Disposition: form-data; x-name=q; name=password",
+        "Content-Disposition: form-data; title=\"x; name=q\"; name=password",
+        "Content-Disposition: form-data; filename=\" name=q \"; name=password",
+        "Content-Disposition: form-data; size=\" name=q \"; name=password",
+        "Content-Disposition: form-data; name=password; filename=\"; NAME=q\"",
+        "X-Content-Disposition: form-data; name=q\r\nContent-Disposition: form-data; name=password",
+        "X: Content-Disposition: form-data; name=q\r\nContent-Disposition: form-data; name=password",
+        "Content-Type: text/plain; x=\"Content-Disposition: a; name=q\"\r\nContent-Disposition: form-data; name=password",
+    ] {
+        refused(post("/a").body(MULTIPART, form(headers, SQL)), "multipart");
+    }
+    for headers in [
+        "Content-Disposition: form-data; name=f; filename=\"a?name=b.pdf\"",
+        "Content-Disposition: form-data; name=\"name=b\"; filename=\"a;b.pdf\"",
+        "Content-Disposition: form-data; name=f; filename=\"a.pdf\"; filename*=UTF-8''a.pdf; size=7",
+    ] {
+        passes(post("/a").body(MULTIPART, form(headers, "x")));
+    }
 }
