@@ -1,9 +1,10 @@
 //! What parsers of others were seen to read in another way than RFCs say: nothing is hidden from the inspection by it.
 
-use crate::gate::{Gate, Outcome, Request, post};
+use crate::gate::{Gate, Outcome, Request, get, post};
 
 const SQL: &str = "1' UNION SELECT secret FROM staff--";
 const ENCODED: &str = "1%27+UNION+SELECT+secret+FROM+staff--";
+const FORM: &str = "application/x-www-form-urlencoded";
 const MULTIPART: &str = "multipart/form-data; boundary=b";
 
 fn gate() -> Gate {
@@ -104,5 +105,54 @@ fn a_part_has_one_name_for_everybody() {
         "Content-Disposition: form-data; name=f; filename=\"a.pdf\"; filename*=UTF-8''a.pdf; size=7",
     ] {
         passes(post("/a").body(MULTIPART, form(headers, "x")));
+    }
+}
+
+#[test]
+fn a_file_is_no_password() {
+    for headers in [
+        format!("{PASSWORD}; filename=\"{SQL}\""),
+        format!("{PASSWORD}\r\nContent-Description: {SQL}"),
+        format!("{PASSWORD}; title=\"{SQL}\""),
+    ] {
+        refused(post("/a").body(MULTIPART, form(&headers, "x")), "injection");
+    }
+    refused(post("/a").body(MULTIPART, form(&format!("{PASSWORD}; filename=x"), SQL)), "injection");
+    passes(post("/a").body(MULTIPART, form(PASSWORD, SQL)));
+}
+
+/// CGI.pm, and for a query Rack and WebOb.
+#[test]
+fn a_semicolon_that_begins_a_pair_for_some_ends_what_is_left_out() {
+    let divided = format!("password=x;q={ENCODED}");
+    refused(get(&format!("/a?{divided}")), "injection");
+    refused(post("/a").body(FORM, &divided), "injection");
+    let encoded = "password=x%3B1'--";
+    passes(get(&format!("/a?{encoded}")));
+    passes(post("/a").body(FORM, encoded));
+}
+
+/// Python's http.cookies at white space, CGI.pm at a comma, WebOb at quotes and brackets as well.
+#[test]
+fn what_begins_a_cookie_for_some_ends_what_is_left_out() {
+    for between in [" ", "\t", ", ", ",", " Path=/ ", "[x]", "\u{b}", "& "] {
+        refused(get("/a").header("cookie", format!("password=x{between}q=1'--")), "injection");
+    }
+    for whole in [format!("\"x\" q={SQL}"), format!("\"x, q={SQL}\""), format!("'x q={SQL}'"), format!("\u{85}q={SQL}")]
+    {
+        refused(get("/a").header("cookie", format!("password={whole}")), "injection");
+    }
+    for one in ["1'--", "a=1'--", "\"1'--\""] {
+        passes(get("/a").header("cookie", format!("password={one}")));
+    }
+}
+
+/// Bottle takes every body for a form, Rack, WebOb and CGI.pm one without a type.
+#[test]
+fn a_password_in_which_others_find_a_field_is_looked_at() {
+    let document = format!(r#"{{"password":"&q={ENCODED}&"}}"#);
+    for content_type in ["", "application/json"] {
+        refused(post("/a").body(content_type, &document), "injection");
+        passes(post("/a").body(content_type, r#"{"password":"a&b'--"}"#));
     }
 }
