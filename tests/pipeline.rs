@@ -14,6 +14,8 @@ mod browser;
 mod callouts;
 #[path = "pipeline/credentials.rs"]
 mod credentials;
+#[path = "pipeline/differentials.rs"]
+mod differentials;
 #[path = "pipeline/disguises.rs"]
 mod disguises;
 #[path = "pipeline/examples.rs"]

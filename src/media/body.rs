@@ -185,10 +185,10 @@ fn form_items<R: Reader>(body: &[u8], limits: &Limits, reader: &mut R) -> Shown<
         proceed!(unencoded_items(body, limits, reader)?);
     }
     for pair in query::pairs(body, limits.pairs) {
-        let query::Pair { name: field, value: content, malformed } = pair.map_err(|_| Error::TooManyPairs)?;
-        heed_charset(&field, &content)?;
-        proceed!(reader.item(name(&field, malformed)));
-        proceed!(reader.item(value(&field, &content, malformed)));
+        let pair = pair.map_err(|_| Error::TooManyPairs)?;
+        heed_charset(&pair.name, &pair.value)?;
+        proceed!(reader.item(name(&pair.name, pair.malformed)));
+        proceed!(reader.item(value(pair.sure_name(), &pair.value, pair.malformed)));
     }
     Ok(ControlFlow::Continue(()))
 }
@@ -224,7 +224,7 @@ fn multipart_items<R: Reader>(body: &[u8], boundary: &Boundary<'_>, limits: &Lim
         proceed!(reader.item(name(&part.name, false)));
         let described = [part.filename.as_deref(), part.filename_extended.as_deref(), part.content_type];
         for description in described.into_iter().flatten().chain(part.others.iter().map(|other| &**other)) {
-            proceed!(reader.item(value(&part.name, description, false)));
+            proceed!(reader.item(Item { kind: Kind::File, ..value(&part.name, description, false) }));
         }
         proceed!(part_items(&part, limits, reader)?);
     }
@@ -246,10 +246,12 @@ fn part_items<R: Reader>(part: &Part<'_>, limits: &Limits, reader: &mut R) -> Sh
     if let Some(Media::Multipart(boundary) | Media::Parts(boundary)) = &media {
         return section_items(part.body, boundary, limits, LEVELS - 1, reader);
     }
-    proceed!(reader.item(value(&part.name, part.body, false)));
+    let is_file = part.filename.is_some() || part.filename_extended.is_some();
+    let kind = if is_file { Kind::File } else { Kind::Value };
+    proceed!(reader.item(Item { kind, ..value(&part.name, part.body, false) }));
     let wide = nature::from_wide(part.body);
     if let Some(text) = &wide {
-        proceed!(reader.item(value(&part.name, text.as_bytes(), false)));
+        proceed!(reader.item(Item { kind, ..value(&part.name, text.as_bytes(), false) }));
     }
     let text = wide.as_ref().map_or(part.body, String::as_bytes);
     // An uploaded file may be broken JSON; its bytes were visited above, so an error hides nothing.
@@ -384,7 +386,7 @@ mod tests {
             let flag = if item.irregular { "!" } else { "" };
             read.push(match item.kind {
                 Kind::Name => format!("{}{flag}", show(item.value)),
-                Kind::Value => format!("{}={}{flag}", show(item.name), show(item.value)),
+                Kind::Value | Kind::File => format!("{}={}{flag}", show(item.name), show(item.value)),
             });
             ControlFlow::<()>::Continue(())
         })?;

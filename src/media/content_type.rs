@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::multipart::Boundary;
-use super::parameters::{self, Parameter, is_token};
+use super::parameters::{self, Parameter, find, is_token};
 
 /// A parsed Content-Type.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub struct ContentType<'a> {
 pub enum Media<'a> {
     /// `application/json`, `text/json`, any `+json`.
     Json,
-    /// `application/x-www-form-urlencoded`.
+    /// `application/x-www-form-urlencoded`, and whatever has `urlencoded` in its name.
     Form,
     /// `multipart/form-data`.
     Multipart(Boundary<'a>),
@@ -63,7 +63,8 @@ pub enum Charset {
 pub enum Error {
     /// Not `type/subtype` with well-formed parameters, or several values joined by a comma.
     Malformed,
-    /// `boundary` or `charset` occurs twice, or in the form of RFC 2231 (`boundary*=`, `boundary*0=`).
+    /// `boundary` or `charset` occurs twice, or in the form of RFC 2231 (`boundary*=`, `boundary*0=`); or a word stands where only
+    /// some recipients heed it.
     AmbiguousParameter,
     /// `multipart/*` without a boundary, or with one that RFC 2046 does not allow.
     Boundary,
@@ -97,8 +98,25 @@ impl<'a> ContentType<'a> {
             }
         }
         let charset = charset.map_or(Charset::Unstated, |name| Charset::named(&name));
-        Ok(Self { media: media(kind, subtype, boundary)?, charset })
+        let media = media(kind, subtype, boundary)?;
+        if misleads(&media, value) {
+            return Err(Error::AmbiguousParameter);
+        }
+        Ok(Self { media, charset })
     }
+}
+
+/// Whether a recipient that looks for a word in the whole header finds another type or another boundary than stands there: PHP, CGI.pm
+/// and formidable do so, in names and values of other parameters too.
+fn misleads(media: &Media<'_>, header: &[u8]) -> bool {
+    let says = |word: &[u8]| find(header, word).is_some();
+    if matches!(media, Media::Multipart(_) | Media::Parts(_)) {
+        // The first such word and the last such parameter are the one that was read; its value may hold the word again.
+        let read = find(header, b"boundary").unwrap_or_default();
+        let behind = header.get(read + 1..).unwrap_or_default();
+        return find(header, b"boundary=") != Some(read) || find(behind, b"boundary=").is_some() || says(b"urlencoded");
+    }
+    says(b"multipart") || *media != Media::Form && says(b"urlencoded")
 }
 
 impl Charset {
@@ -175,7 +193,8 @@ fn media<'a>(kind: &[u8], subtype: &[u8], boundary: Option<Cow<'a, [u8]>>) -> Re
             let boundary = boundary.and_then(Boundary::new).ok_or(Error::Boundary)?;
             if subtype == b"form-data" { Media::Multipart(boundary) } else { Media::Parts(boundary) }
         }
-        (b"application", b"x-www-form-urlencoded") => Media::Form,
+        // `x-www-form-urlencoded`, or what some recipients take for it.
+        (_, subtype) if find(subtype, b"urlencoded").is_some() => Media::Form,
         // Before `+json`: these are framed, too.
         (b"application", b"connect+json") => Media::ConnectJson,
         (b"application", subtype) if is_coded(subtype, b"grpc-web-text") => Media::GrpcText,
@@ -216,6 +235,8 @@ mod tests {
             ("application/vnd.api+json;v=1", Media::Json),
             ("application/problem+JSON", Media::Json),
             ("application/x-www-form-urlencoded", Media::Form),
+            ("application/x-www-form-urlencoded2", Media::Form),
+            ("image/URLencoded", Media::Form),
             ("application/xml", Media::Xml),
             ("text/xml", Media::Xml),
             ("application/soap+xml; action=\"a/b\"", Media::Xml),
@@ -256,6 +277,8 @@ mod tests {
             ("multipart/form-data; boundary=abc", "abc"),
             ("multipart/form-data; BOUNDARY=\"a b\"", "a b"),
             ("multipart/form-data; charset=utf-8; boundary=----=_Part_1.2", "----=_Part_1.2"),
+            ("multipart/form-data; boundary=----WebKitFormBoundaryAb1", "----WebKitFormBoundaryAb1"),
+            ("Multipart/Form-Data; Boundary=boundary_boundary", "boundary_boundary"),
         ] {
             let Ok(Media::Multipart(boundary)) = media_of(value) else { panic!("{value}") };
             assert_eq!(boundary.as_bytes(), expected.as_bytes());
@@ -279,6 +302,18 @@ mod tests {
             ("multipart/form-data; boundary*=utf-8''b", Error::AmbiguousParameter),
             ("multipart/form-data; boundary*0=a; boundary*1=b", Error::AmbiguousParameter),
             ("application/json; charset=utf-8; charset=utf-16", Error::AmbiguousParameter),
+            ("multipart/form-data; xboundary=a; boundary=b", Error::AmbiguousParameter),
+            ("multipart/form-data; Boundary2=a; boundary=b", Error::AmbiguousParameter),
+            ("multipart/form-data; x=boundary=a; boundary=b", Error::AmbiguousParameter),
+            ("multipart/form-data; x=\"; Boundary=a; \"; boundary=b", Error::AmbiguousParameter),
+            ("multipart/form-data; boundary=b; xboundary=a", Error::AmbiguousParameter),
+            ("multipart/form-data; boundary=b; x=\"boundary=a\"", Error::AmbiguousParameter),
+            ("multipart/form-data; boundary=\"b boundary=a\"", Error::AmbiguousParameter),
+            ("multipart/form-data; boundary=b; x=urlencoded", Error::AmbiguousParameter),
+            ("application/x-multipart; boundary=b", Error::AmbiguousParameter),
+            ("image/png; x=Multipart; boundary=b", Error::AmbiguousParameter),
+            ("image/png; x=URLencoded", Error::AmbiguousParameter),
+            ("multipart/form-data; boundary=\"a,b\"", Error::Boundary),
             ("multipart/form-data", Error::Boundary),
             ("multipart/mixed", Error::Boundary),
             ("multipart/form-data; boundary=\"\"", Error::Boundary),

@@ -19,6 +19,16 @@ pub struct Pair<'a> {
     pub value: Cow<'a, [u8]>,
     /// Servers differ in reading it: escapes, an unclosed quote, or a quoted `;`.
     pub irregular: bool,
+    /// Behind a byte that ends a value for some servers an `=` follows: another cookie begins there, to Python's `http.cookies` behind
+    /// white space, to CGI.pm behind a comma, to WebOb behind a quote or bracket as well.
+    pub divided: bool,
+}
+
+impl Pair<'_> {
+    /// The name that every server gives to all of the value; empty where some give another to a part of it.
+    pub fn sure_name(&self) -> &[u8] {
+        if self.divided { b"" } else { self.name }
+    }
 }
 
 /// More pairs than the limit; those before it were yielded.
@@ -84,14 +94,17 @@ impl<'a> Iterator for Readings<'a> {
                 continue;
             }
             let (name, value) = match split_once(piece, b'=') {
-                (name, Some(value)) => (trim(name), trim(value)),
+                (name, Some(value)) => (trim(name), value),
                 (value, None) => (&b""[..], value),
             };
+            // White space of some kinds is another end of the value where others pass over it.
+            let divided = is_divided(value);
+            let value = trim(value);
             if !value.starts_with(b"\"") {
-                return Some(Pair { name, value: Cow::Borrowed(value), irregular: false });
+                return Some(Pair { name, value: Cow::Borrowed(value), irregular: false, divided });
             }
             self.second = quoted_across_separators(name, rest, piece.len() - value.len(), after.is_some());
-            return Some(quoted(name, value));
+            return Some(Pair { divided, ..quoted(name, value) });
         }
     }
 }
@@ -99,12 +112,18 @@ impl<'a> Iterator for Readings<'a> {
 /// A value that starts with a quote, read up to the end of its piece.
 fn quoted<'a>(name: &'a [u8], value: &'a [u8]) -> Pair<'a> {
     let Some(inner) = value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")) else {
-        return Pair { name, value: Cow::Borrowed(value), irregular: true };
+        return Pair { name, value: Cow::Borrowed(value), irregular: true, divided: false };
     };
     if !inner.contains(&b'\\') {
-        return Pair { name, value: Cow::Borrowed(inner), irregular: false };
+        return Pair { name, value: Cow::Borrowed(inner), irregular: false, divided: false };
     }
-    Pair { name, value: Cow::Owned(unescape(inner)), irregular: true }
+    Pair { name, value: Cow::Owned(unescape(inner)), irregular: true, divided: false }
+}
+
+#[inline(never)]
+fn is_divided(value: &[u8]) -> bool {
+    let ends = |byte: &u8| !matches!(byte, b'!' | b'#'..=b'+' | b'-'..=b'Z' | b'^'..=b'z' | b'|' | b'~');
+    value.iter().skip_while(|byte| !ends(byte)).any(|byte| *byte == b'=')
 }
 
 /// The reading in which the quoted value ends at its closing quote, when a `;` comes before that.
@@ -120,7 +139,8 @@ fn quoted_across_separators<'a>(name: &'a [u8], rest: &'a [u8], quote: usize, mo
     if !inner.contains(&b';') {
         return None;
     }
-    Some(Pair { name, value: Cow::Owned(unescape(inner)), irregular: true })
+    // To whoever ends cookies at every `;` there are others in it.
+    Some(Pair { name, value: Cow::Owned(unescape(inner)), irregular: true, divided: true })
 }
 
 fn closing_quote(bytes: &[u8]) -> Option<usize> {

@@ -38,4 +38,6 @@ pub enum Kind {
     Name,
     /// The content of one.
     Value,
+    /// What a part of a form says of itself, or a file: under the name of the field, but not its text.
+    File,
 }

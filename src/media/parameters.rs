@@ -105,6 +105,12 @@ fn unquoted(after: &[u8]) -> Option<(Cow<'_, [u8]>, &[u8])> {
     Some((Cow::Borrowed(value), after))
 }
 
+/// Where a word begins, in any case: in short texts, and once in the module.
+#[inline(never)]
+pub(super) fn find(text: &[u8], word: &[u8]) -> Option<usize> {
+    text.windows(word.len()).position(|here| here.eq_ignore_ascii_case(word))
+}
+
 /// RFC 9110 section 5.6.2.
 pub(super) const fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()

@@ -15,6 +15,22 @@ pub struct Pair<'a> {
     pub value: Cow<'a, [u8]>,
     /// The name or the value holds a malformed percent sequence, kept as it was.
     pub malformed: bool,
+    /// A `;` stands in the value as it is: CGI.pm, WebOb and Rack's queries begin another pair there.
+    pub divided: bool,
+}
+
+impl Pair<'_> {
+    /// The name that every recipient gives to all of the value; empty where some give another to a part of it.
+    pub fn sure_name(&self) -> &[u8] {
+        if self.divided { b"" } else { &self.name }
+    }
+}
+
+/// Whether whoever takes `text` for a form finds another pair in it.
+#[inline(never)]
+pub fn holds_a_pair(text: &[u8]) -> bool {
+    let mut behind = text.iter().skip_while(|byte| !matches!(byte, b'&' | b';'));
+    behind.any(|byte| *byte == b'=')
 }
 
 /// More pairs than the limit; those before it were yielded.
@@ -23,7 +39,7 @@ pub struct TooManyPairs;
 
 /// Reads the pairs of `raw` (without the `?`), at most `limit` of them.
 ///
-/// Empty pieces (`a=1&&b=2`) are no pairs. `;` separates nothing: a value that holds it is yielded whole.
+/// Empty pieces (`a=1&&b=2`) are no pairs. `;` separates nothing: a value that holds it is yielded whole, and said to be divided.
 ///
 /// # Errors
 /// [`TooManyPairs`] once, as the last item.
@@ -110,8 +126,10 @@ fn plain_name(bytes: &[u8]) -> (&[u8], &[u8]) {
 fn pair(piece: &[u8]) -> Pair<'_> {
     let (name, value) = split_once(piece, b'=');
     let Decoded { bytes: name, malformed: name_malformed } = percent::decode_form(name);
-    let Decoded { bytes: value, malformed: value_malformed } = percent::decode_form(value.unwrap_or_default());
-    Pair { name, value, malformed: name_malformed || value_malformed }
+    let value = value.unwrap_or_default();
+    let divided = value.contains(&b';');
+    let Decoded { bytes: value, malformed: value_malformed } = percent::decode_form(value);
+    Pair { name, value, malformed: name_malformed || value_malformed, divided }
 }
 
 /// What is before and after the first `separator`.

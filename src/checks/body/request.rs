@@ -8,7 +8,7 @@ use crate::denial::{BodyRejection, Denial};
 use crate::document::{Document, Error, Limits, Place, Value, is_same_field};
 use crate::exchange::{Exchange, HeaderEdit};
 use crate::media::content_type::{ContentType, Media};
-use crate::media::json;
+use crate::media::{json, query};
 
 /// One rule about the fields of a request's body.
 pub trait BodyStep {
@@ -90,7 +90,9 @@ impl TransformBody {
         if is_encoded(exchange) {
             return self.unreadable(BodyRejection::Encoded);
         }
-        if !may_be_json(exchange) {
+        // Rack, WebOb and CGI.pm take a body without a type for a form.
+        let is_form_to_some = || exchange.head.first("content-type").is_none() && query::holds_a_pair(body);
+        if !may_be_json(exchange) || is_form_to_some() {
             let strict = self.requires_json();
             return self.unreadable(if strict {
                 BodyRejection::NotJson

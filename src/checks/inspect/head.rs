@@ -84,13 +84,13 @@ impl Look<'_> {
                 return Err(Stop::Malformed(Rejection::QueryCharset));
             }
             self.at(Place::Query, &pair.name, &pair.name, Kind::Name)?;
-            self.at(Place::Query, &pair.name, &pair.value, Kind::Value)?;
+            self.at(Place::Query, pair.sure_name(), &pair.value, Kind::Value)?;
         }
         self.at_fields(&exchange.head)?;
         for pair in cookie::pairs(exchange.head.all("cookie"), MOST_PAIRS) {
             let pair = pair.map_err(|_| TOO_MANY)?;
             self.at(Place::Cookie, pair.name, pair.name, Kind::Name)?;
-            self.at(Place::Cookie, pair.name, &pair.value, Kind::Value)?;
+            self.at(Place::Cookie, pair.sure_name(), &pair.value, Kind::Value)?;
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use crate::check::Step;
 use crate::denial::{Denial, Detection, Place};
 use crate::injection::{ClassSet, Effort, Finding, KnownHarmless, RuleSet, scan_within};
-use crate::media::{Item, Kind};
+use crate::media::{Item, Kind, query};
 
 use pattern::Pattern;
 
@@ -23,7 +23,7 @@ pub struct Inspector {
     pub enforced: ClassSet,
     /// Classes whose findings are only reported.
     pub monitored: ClassSet,
-    /// Names of fields that are not looked at, lower-case.
+    /// Names of fields that are not looked at, lower-case; but what others could read further pairs in is.
     pub skip_fields: Vec<Box<[u8]>>,
     /// What is left out.
     pub exclusions: Vec<Exclusion>,
@@ -152,7 +152,7 @@ impl Inspector {
         found: Option<(ClassSet, Finding)>,
         findings: &mut Findings,
     ) -> ControlFlow<()> {
-        if item.kind == Kind::Value && self.skips(item.name) {
+        if item.kind == Kind::Value && self.skips(item.name) && !query::holds_a_pair(item.value) {
             return ControlFlow::Continue(());
         }
         // A name that is an attack is a value, and no value is told.
