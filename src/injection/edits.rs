@@ -188,6 +188,7 @@ struct Survey {
 }
 
 impl Survey {
+    #[inline(never)]
     fn of(text: &[u8]) -> Self {
         let mut seen = Self::default();
         let (mut letters, mut stars, mut slashes, mut before) = (0, 0, 0, 0);

@@ -406,7 +406,7 @@ pub(super) fn with_settings(view: &[u8], changes: &[Range<usize>], regions: Vec<
 }
 
 /// From the first place that is `next` to the first that is so whatever was changed.
-fn unsettled(view: &[u8], changes: &[Range<usize>], next: impl Fn(&[u8], usize) -> Option<usize>) -> Range<usize> {
+fn unsettled(view: &[u8], changes: &[Range<usize>], next: fn(&[u8], usize) -> Option<usize>) -> Range<usize> {
     let Some(first) = next(view, 0) else { return 0..0 };
     let mut settled = first;
     for change in changes {
