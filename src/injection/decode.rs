@@ -6,6 +6,7 @@
 use super::bytes::{at, bits, cut, from, is_word, starts_at};
 use super::edits::{Edits, around, whole};
 use super::work::look;
+use crate::media::basic::sextet;
 use base64::Engine as _;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use base64::engine::{DecodePaddingMode, GeneralPurpose as Engine};
@@ -428,17 +429,6 @@ fn begins_as_text(text: &[u8]) -> bool {
         bits = bits << 6 | u64::from(value);
     }
     bits.to_be_bytes().iter().skip(2).all(|&byte| is_text(byte))
-}
-
-const fn sextet(byte: u8) -> Option<u8> {
-    match byte {
-        b'A'..=b'Z' => Some(byte - b'A'),
-        b'a'..=b'z' => Some(byte - b'a' + 26),
-        b'0'..=b'9' => Some(byte - b'0' + 52),
-        b'+' | b'-' => Some(62),
-        b'/' | b'_' => Some(63),
-        _ => None,
-    }
 }
 
 const fn is_text(byte: u8) -> bool {

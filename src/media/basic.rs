@@ -10,7 +10,7 @@ pub fn user_id(credentials: &[u8]) -> Vec<u8> {
     };
     let (mut bits, mut held) = (0_u32, 0);
     for byte in encoded {
-        let Some(digit) = digit(*byte) else { continue };
+        let Some(digit) = sextet(*byte) else { continue };
         bits = bits << 6 | u32::from(digit);
         held += 6;
         if held >= 8 {
@@ -24,7 +24,8 @@ pub fn user_id(credentials: &[u8]) -> Vec<u8> {
     user
 }
 
-const fn digit(byte: u8) -> Option<u8> {
+/// What a digit of base64 stands for, of either alphabet (RFC 4648 sections 4 and 5).
+pub const fn sextet(byte: u8) -> Option<u8> {
     match byte {
         b'A'..=b'Z' => Some(byte - b'A'),
         b'a'..=b'z' => Some(byte - b'a' + 26),
