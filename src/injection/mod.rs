@@ -1,7 +1,7 @@
 //! Injection attacks in a single value: what a request carries in a parameter, a header, a field.
 //!
 //! A value is proven harmless by its bytes ([`fast`]) or else read as what it could become: every decoding of it
-//! ([`decode`]) as SQL ([`sql`]), as what a browser would run ([`html`]), as a file name ([`path`]), as a shell's or an
+//! ([`views`]) as SQL ([`sql`]), as what a browser would run ([`html`]), as a file name ([`path`]), as a shell's or an
 //! interpreter's input ([`shell`]) and as a template ([`template`]); where asked for, as a part of a document database's
 //! query ([`nosql`]) or a directory's filter ([`ldap`]), as XML ([`xxe`]) and as a URL that a server would fetch ([`ssrf`]).
 //! Pure and linear in the length of the value.
@@ -23,6 +23,7 @@ mod sql;
 mod ssrf;
 mod template;
 mod triggers;
+mod views;
 mod work;
 mod xxe;
 
@@ -187,7 +188,7 @@ pub fn scan_within(value: &[u8], classes: ClassSet, excluded: &RuleSet, effort: 
     }
     let mut findings = Findings::new(classes, *excluded, *effort);
     let mut room = sql::Room::default();
-    decode::each_view(value, |view, regions| {
+    views::each_view(value, |view, regions| {
         inspect(view, regions, &mut room, &mut findings);
         findings.is_empty()
     });
@@ -201,7 +202,7 @@ pub fn scan_carefully(value: &[u8], classes: ClassSet) -> (Option<Finding>, usiz
     let before = work::looks();
     let mut findings = Findings::new(classes, RuleSet::default(), Effort::default().with(value.len()));
     let mut room = sql::Room::default();
-    decode::each_view(value, |view, regions| {
+    views::each_view(value, |view, regions| {
         inspect(view, regions, &mut room, &mut findings);
         findings.is_empty()
     });

@@ -13,7 +13,7 @@ fn filler(len: usize) -> String {
 fn found_in_whole_views(value: &[u8]) -> bool {
     let mut findings = Findings::new(ClassSet::USUAL, RuleSet::default(), Effort::default().with(value.len()));
     let mut room = sql::Room::default();
-    decode::each_view(value, |view, _| {
+    views::each_view(value, |view, _| {
         inspect(view, &[edits::whole(view)], &mut room, &mut findings);
         findings.is_empty()
     });
@@ -154,7 +154,7 @@ proptest! {
         }
         let mut before: Option<Vec<u8>> = None;
         let mut failed = None;
-        decode::each_view(&value, |view, regions| {
+        views::each_view(&value, |view, regions| {
             let starts = std::iter::once(0).chain(regions.iter().map(|region| region.end));
             let ends = regions.iter().map(|region| region.start).chain([view.len()]);
             for (start, end) in starts.zip(ends) {
