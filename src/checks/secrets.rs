@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::check::{Check, Env, Failure, Step};
 use crate::denial::{AdminRefusal, Denial, LocalReply, fixed};
 use crate::exchange::Exchange;
+use crate::media::json::written;
 use crate::table::generation::Generation;
 
 /// The endpoint.
@@ -44,7 +45,7 @@ impl RefreshSecrets {
     fn accepted(&self) -> LocalReply {
         let names: Vec<&str> = self.names.iter().map(|name| &**name).collect();
         let headers = vec![fixed("content-type", "application/json"), fixed("cache-control", "no-store")];
-        let body = json!({ "refreshing": names }).to_string();
+        let body = written(&json!({ "refreshing": names }));
         LocalReply { status: 202, headers, body, grpc_status: 0, details: "admin" }
     }
 }

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::algorithm::{Algorithm, KeyType};
 use super::key::Secret;
+use crate::media::json::written;
 
 /// `claims` (JSON) as a JWT signed with `secret`; `None` for an algorithm other than `HS*`.
 pub fn sign(algorithm: Algorithm, secret: &Secret, kid: Option<&str>, claims: &[u8]) -> Option<String> {
@@ -14,7 +15,7 @@ pub fn sign(algorithm: Algorithm, secret: &Secret, kid: Option<&str>, claims: &[
     let mut header = format!(r#"{{"alg":"{algorithm}","typ":"JWT""#);
     if let Some(kid) = kid {
         header.push_str(r#","kid":"#);
-        header.push_str(&serde_json::Value::from(kid).to_string());
+        header.push_str(&written(&kid.into()));
     }
     header.push('}');
     let mut token = URL_SAFE_NO_PAD.encode(header);

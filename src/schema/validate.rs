@@ -5,6 +5,7 @@ use super::node::{Keyword, Node, NodeId, Properties, position};
 use super::scalar::{self, Budget, Exhausted};
 use super::{MOST_VIOLATIONS, Refusal, Schema, Violation};
 use crate::document::{Document, Place, Value};
+use crate::media::json::written;
 use crate::order;
 
 /// Schemas held against values within one another: every level of a document may take several.
@@ -361,9 +362,9 @@ impl<'r> Run<'r, '_> {
 
     /// A name is a string of its own, which the document does not hold as a value.
     fn name_holds(&mut self, schema: NodeId, name: &str) -> Result<bool, Stop> {
-        let written = serde_json::Value::from(name).to_string();
+        let text = written(&name.into());
         let limits = crate::document::Limits { string_length: usize::MAX, ..crate::document::Limits::default() };
-        let Ok(document) = Document::parse(written.as_bytes(), &limits) else { return Ok(false) };
+        let Ok(document) = Document::parse(text.as_bytes(), &limits) else { return Ok(false) };
         let mut run = Run {
             schema: self.schema,
             document: &document,

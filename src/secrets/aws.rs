@@ -10,6 +10,7 @@ use super::sigv4::{Credentials, Signing};
 use super::source::{Fault, decoded, http, text_at, value_of};
 use super::value::SecretValue;
 use crate::check::Callout;
+use crate::media::json::written;
 use crate::time::Timestamp;
 
 /// One secret, or one field of it.
@@ -29,7 +30,7 @@ pub struct SecretsManager {
 
 impl SecretsManager {
     pub(super) fn request(&self, now: Timestamp) -> Callout {
-        let body = json!({ "SecretId": self.secret_id }).to_string().into_bytes();
+        let body = written(&json!({ "SecretId": self.secret_id })).into_bytes();
         let host = self.host();
         let mut signed = vec![
             ("content-type", "application/x-amz-json-1.1".to_owned()),

@@ -19,6 +19,7 @@ use crate::jose::sign::sign;
 use crate::jose::token::Token;
 use crate::jose::validate::{DEFAULT_CLOCK_SKEW, Rules};
 use crate::jose::verify::Means;
+use crate::media::json::written;
 use crate::revocation::RevokedTokens;
 use crate::secrets::Derived;
 
@@ -106,7 +107,7 @@ impl Issuer {
         }
         let keys = self.keys.current();
         let secret = keys.signing.as_ref().ok_or(Failure::Secret)?;
-        let claims = Value::Object(claims).to_string();
+        let claims = written(&Value::Object(claims));
         let token = sign(self.algorithm, secret, None, claims.as_bytes()).ok_or(Failure::Secret)?;
         if token.len() > MAX_TOKEN_BYTES { Err(super::NO_ANSWER) } else { Ok(token) }
     }

@@ -13,6 +13,7 @@ use crate::check::{Background, CalloutReply, Env, Failure};
 use crate::denial::{AuthReason, LoginReason, TokenRefusal};
 use crate::endpoint::Endpoint;
 use crate::exchange::{Exchange, Issuance};
+use crate::media::json::written;
 
 /// The endpoint's service.
 pub struct Login {
@@ -78,7 +79,7 @@ impl Login {
         let access = issuer.issue(Kind::Access, (id, &session), Some(account), env)?;
         let refresh = issuer.issue(Kind::Refresh, (id, &session), None, env)?;
         let user = json!({ "id": id, "username": account.username, "email": account.email });
-        Ok(json!({ "access_token": access, "refresh_token": refresh, "user": user }).to_string())
+        Ok(written(&json!({ "access_token": access, "refresh_token": refresh, "user": user })))
     }
 }
 

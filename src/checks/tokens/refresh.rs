@@ -15,6 +15,7 @@ use crate::exchange::{Exchange, Issuance, Session};
 use crate::jose::claims::Claims;
 use crate::jose::json::Json;
 use crate::jose::reason::Reason;
+use crate::media::json::written;
 use crate::revocation::{Marks, Unknown};
 
 /// What stands for the account in the address of the lookup.
@@ -79,7 +80,7 @@ impl TokenService for Refresh {
             return outcome;
         }
         match issuer.issue(Kind::Access, (&session.user, &session.id), Some(&account), env) {
-            Ok(access) => Outcome::Granted(json!({ "access_token": access }).to_string()),
+            Ok(access) => Outcome::Granted(written(&json!({ "access_token": access }))),
             Err(failure) => Outcome::Fail(failure),
         }
     }
@@ -112,7 +113,7 @@ fn revoked(session: &Session, issuer: &Issuer, env: &mut Env<'_>) -> Option<Outc
 }
 
 fn text(id: &Value) -> Cow<'_, str> {
-    id.as_str().map_or_else(|| Cow::Owned(id.to_string()), Cow::Borrowed)
+    id.as_str().map_or_else(|| Cow::Owned(written(id)), Cow::Borrowed)
 }
 
 pub(super) const fn refused(reason: Reason) -> Outcome {

@@ -79,6 +79,12 @@ pub enum Error {
     },
 }
 
+/// `value` as it is sent: without white space. Displaying it would say the same by writers of its own, 16 KB of module.
+pub fn written(value: &serde_json::Value) -> String {
+    // Writing a tree into memory cannot fail.
+    serde_json::to_string(value).unwrap_or_default()
+}
+
 /// What the visitor sees, in document order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Token<'t> {

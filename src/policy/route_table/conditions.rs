@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use super::{Key, RouteErrorReason, RouteMatch};
-use crate::{canonical::host::CanonicalHost, head::Head};
+use crate::{canonical::host::CanonicalHost, head::Head, order};
 
 /// The number of "any host", "any method" and "no header condition".
 pub(super) const ANY: u32 = 0;
@@ -139,7 +139,7 @@ impl Headers {
         }
         let mut fields: Vec<_> =
             head.iter().filter_map(|(name, value)| Some((name, value, self.names.get(name)?))).collect();
-        fields.sort_by_key(|(name, ..)| *name);
+        order::sort_by(&mut fields, |one, other| one.0 < other.0);
         let mut met = Vec::new();
         for same in fields.chunk_by(|one, next| one.0 == next.0) {
             met.extend(same.first().and_then(|(_, _, values)| values.present));

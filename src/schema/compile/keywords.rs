@@ -10,6 +10,7 @@ use super::super::node::{Keyword, Named, Names, NodeId, Properties, Types};
 use super::super::pattern::Pattern;
 use super::{Compiler, DIALECT, Pending, Scope, below};
 use crate::document::{Document, Limits};
+use crate::media::json::written;
 use crate::order;
 
 impl Compiler {
@@ -308,7 +309,7 @@ fn canonical_form(value: &Value) -> Box<[u8]> {
         number_length: usize::MAX,
         unique_keys: true,
     };
-    let written = value.to_string();
-    let document = Document::parse(written.as_bytes(), &most);
+    let text = written(value);
+    let document = Document::parse(text.as_bytes(), &most);
     document.map(|document| canonical::form(&document, document.root())).unwrap_or_default().into()
 }
