@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 import urllib.request
+import weakref
 from pathlib import Path
 
 from configurations import typed
@@ -24,6 +25,8 @@ class Envoy:
 
     def __init__(self, filters, *, concurrency=1, upstream=None, certificate=None, under=()):
         self.directory = Path(tempfile.mkdtemp(prefix="portcullis-bench-"))
+        # At the latest when the process ends: not everybody who starts one gets to close it.
+        self._remove = weakref.finalize(self, shutil.rmtree, self.directory, ignore_errors=True)
         bootstrap = self.directory / "envoy.json"
         bootstrap.write_text(json.dumps(self._bootstrap(filters, upstream, certificate)))
         self.process = subprocess.Popen(
@@ -70,7 +73,7 @@ class Envoy:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        shutil.rmtree(self.directory, ignore_errors=True)
+        self._remove()
 
     def admin(self, path):
         """What the administration answers."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from harness.dependency import Dependency
-from harness.gateway import Gateway
+from harness.gateway import Gateway, last_words, running
 from harness.upstream import Upstream
 
 
@@ -15,6 +15,15 @@ def pytest_configure(config):
         path = os.environ.get(name, "")
         if not path or not Path(path).is_file():
             raise pytest.UsageError(f"{name} must be the path of {what}; it is {path!r}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    """A test that failed shows what each Envoy said last that ran meanwhile: their logs go with them."""
+    report = yield
+    if report.failed:
+        report.sections.extend((f"log of Envoy, process {proxy.process.pid}", last_words(proxy)) for proxy in running)
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -5,13 +5,12 @@ import json
 import os
 import re
 import subprocess
-import tempfile
 import time
-from pathlib import Path
 
 import pytest
 import yaml
 from harness.container import Process, granted, working_engine
+from harness.directory import Directory
 from harness.gateway import HOST, free_port
 from harness.prometheus import is_ready
 from harness.shipped import ENVOY, GATEWAY, SECRETS, Mesh, call, localised, tls
@@ -72,7 +71,8 @@ def test_the_names_that_the_proxies_call_are_there():
 def test_the_front_proxy_runs_under_the_settings_of_its_container():
     """With other limits of open files than the machine grants, and on its network: the rest is what the file says."""
     engine, limited = working_engine()
-    service, mesh, directory = SERVICES["front-proxy"], Mesh(), Path(tempfile.mkdtemp(prefix="portcullis-"))
+    service, mesh, owned = SERVICES["front-proxy"], Mesh(), Directory()
+    directory = owned.path
     mesh.files(directory, GATEWAY)
     (directory / "module/plugin.wasm").unlink()
     own = ("127.0.0.1:9901", "0.0.0.0:8080", "0.0.0.0:8443", "0.0.0.0:9902")

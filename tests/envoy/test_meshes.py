@@ -3,13 +3,12 @@ Envoy. No control plane runs here: what it would do with each field is written d
 
 import json
 import os
-import tempfile
-from pathlib import Path
 
 import pytest
 import yaml
 from harness.configuration import merged
 from harness.credentials import bearer
+from harness.directory import Directory
 from harness.gateway import cluster, free_port, typed
 from harness.shipped import ENVOY, Running, call
 
@@ -137,7 +136,7 @@ def envoy_gateway(port, admin_port, upstream_port):
 def platform(request, upstream):
     port, admin_port = free_port(), free_port()
     bootstrap = request.param(port, admin_port, upstream.port)
-    proxy = Running(bootstrap, Path(tempfile.mkdtemp(prefix="portcullis-")), admin_port)
+    proxy = Running(bootstrap, Directory(), admin_port)
     proxy.send = lambda *arguments, **more: call(port, None, *arguments, **more)
     yield proxy
     proxy.close()

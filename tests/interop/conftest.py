@@ -14,6 +14,7 @@ envoy_conftest = importlib.util.module_from_spec(specification)
 specification.loader.exec_module(envoy_conftest)
 # Fixtures are found by name in here.
 dependency, start, upstream = envoy_conftest.dependency, envoy_conftest.start, envoy_conftest.upstream
+pytest_runtest_makereport = envoy_conftest.pytest_runtest_makereport
 
 
 def pytest_configure(config):

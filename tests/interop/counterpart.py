@@ -1,15 +1,14 @@
 """A program that the module is held against, in a process of its own."""
 
 import os
-import shutil
 import signal
 import subprocess
-import tempfile
 import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 
+from harness.directory import Directory
 from harness.gateway import die_with_the_parent
 
 INTEROP = Path(os.environ["INTEROP"]).resolve()
@@ -24,7 +23,8 @@ class Counterpart:
     """
 
     def __init__(self, command, *, ready, environment=None):
-        self.directory = Path(tempfile.mkdtemp(prefix="portcullis-interop-"))
+        self._directory = Directory("interop-")
+        self.directory = self._directory.path
         self.output_file, self.log_file = self.directory / "output", self.directory / "log"
         packages = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(INTEROP / "python"), str(HERE)]))
         self.process = subprocess.Popen(
@@ -55,7 +55,7 @@ class Counterpart:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        shutil.rmtree(self.directory, ignore_errors=True)
+        self._directory.remove()
 
 
 def answers(url):

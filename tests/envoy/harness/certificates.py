@@ -2,23 +2,23 @@
 
 import datetime
 from base64 import urlsafe_b64encode
-from pathlib import Path
-from tempfile import mkdtemp
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+
+from .directory import Directory
 
 
 class Authority:
     """A CA; `path` is its certificate."""
 
     def __init__(self, name="Test CA"):
-        self.directory = Path(mkdtemp(prefix="portcullis-ca-"))
+        self.directory = Directory("ca-")
         self.key = ec.generate_private_key(ec.SECP256R1())
         self.name = _name(name)
         made = _builder(self.name, self.name, self.key).add_extension(x509.BasicConstraints(True, 0), True)
-        self.path = self.directory / "ca.pem"
+        self.path = self.directory.path / "ca.pem"
         self.path.write_bytes(_pem(made.sign(self.key, hashes.SHA256())))
         self.issued = 0
 
@@ -31,18 +31,19 @@ class Authority:
         if names:
             made = made.add_extension(x509.SubjectAlternativeName(names), not subject)
         self.issued += 1
-        return Certificate(self.directory / f"client-{self.issued}.pem", made.sign(self.key, hashes.SHA256()), key)
+        return Certificate(self.directory, f"client-{self.issued}.pem", made.sign(self.key, hashes.SHA256()), key)
 
 
 class Certificate:
-    """A certificate with its key, in one file."""
+    """A certificate with its key, in one file, which is there as long as the certificate or its authority."""
 
-    def __init__(self, path, certificate, key):
+    def __init__(self, directory, name, certificate, key):
         private = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        path.write_bytes(_pem(certificate) + private)
+        self.directory, self.path = directory, directory.path / name
+        self.path.write_bytes(_pem(certificate) + private)
         digest = certificate.fingerprint(hashes.SHA256())
-        self.path, self.hash = path, digest.hex()
+        self.hash = digest.hex()
         # RFC 8705 section 3.1
         self.thumbprint = urlsafe_b64encode(digest).rstrip(b"=").decode()
 

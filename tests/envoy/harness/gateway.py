@@ -6,20 +6,20 @@ import itertools
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import struct
 import subprocess
-import tempfile
 import time
 import urllib.request
+import weakref
 from pathlib import Path
 
 import jsonschema
 import yaml
 
 from . import client
+from .directory import Directory
 from .upstream import MARKER
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -35,6 +35,8 @@ HOST = "api.example.com"
 
 _markers = itertools.count(1)
 _ports = set()
+# Whose logs a failed test shows the end of.
+running = weakref.WeakSet()
 
 
 class Gateway:
@@ -55,7 +57,8 @@ class Gateway:
         self.clusters, self.grpc = clusters or {}, frozenset(grpc)
         self.environment = {**ENVIRONMENT, **(environment or {})}
         self.upstream = upstream
-        self.port, self.directory = free_port(), Path(tempfile.mkdtemp(prefix="portcullis-"))
+        self.port, self._directory = free_port(), Directory()
+        self.directory = self._directory.path
         self.options = {"tls": tls, "buffer_filter": buffer_filter, "client_ca": client_ca,
                         "require_client_certificate": require_client_certificate,
                         "accept_untrusted": accept_untrusted, "resume": resume,
@@ -76,6 +79,7 @@ class Gateway:
             env={"PATH": os.environ["PATH"], **self.environment},
             preexec_fn=die_with_the_parent,
         )
+        running.add(self)
         try:
             wait_for(self._admin_is_up, 120, "the administration interface", self)
             wait_for(self._has_listener if serves else self.refusals, 120, "the listener", self)
@@ -85,9 +89,9 @@ class Gateway:
 
     def close(self):
         """Ends this very process, whatever it does."""
+        running.discard(self)
         end(self.process)
-        if not os.environ.get("KEEP_LOGS"):
-            shutil.rmtree(self.directory, ignore_errors=True)
+        self._directory.remove()
 
     # What goes in.
 
@@ -413,13 +417,17 @@ def end(process):
         process.wait()
 
 
+def last_words(proxy):
+    """The end of what it logged."""
+    return "\n".join(proxy.log().splitlines()[-25:])
+
+
 def wait_for(condition, seconds, what, gateway):
     deadline = time.monotonic() + seconds
     while not condition():
         ended = gateway.process.poll()
         if ended is not None or time.monotonic() > deadline:
-            tail = "\n".join(gateway.log().splitlines()[-25:])
-            raise AssertionError(f"waited in vain for {what} (Envoy's exit code: {ended})\n{tail}")
+            raise AssertionError(f"waited in vain for {what} (Envoy's exit code: {ended})\n{last_words(gateway)}")
         time.sleep(0.03)
 
 

@@ -3,15 +3,14 @@
 import json
 import shutil
 import subprocess
-import tempfile
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from pathlib import Path
 
 import yaml
 
+from .directory import Directory
 from .gateway import die_with_the_parent, end, free_port, wait_for
 from .shipped import ENVOY
 
@@ -23,7 +22,8 @@ class Prometheus:
     """Scrapes `targets` (name in the shipped configuration: port of the loopback) every second."""
 
     def __init__(self, targets):
-        self.port, self.directory = free_port(), Path(tempfile.mkdtemp(prefix="portcullis-"))
+        self.port, self._directory = free_port(), Directory()
+        self.directory = self._directory.path
         self.url = f"http://127.0.0.1:{self.port}"
         configuration = yaml.safe_load((MONITORING / "prometheus.yaml").read_text())
         configuration["global"] = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
@@ -46,7 +46,7 @@ class Prometheus:
 
     def close(self):
         end(self.process)
-        shutil.rmtree(self.directory, ignore_errors=True)
+        self._directory.remove()
 
     def log(self):
         return self.log_file.read_text(errors="replace")

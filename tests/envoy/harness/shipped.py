@@ -7,7 +7,6 @@ import shutil
 import socket
 import ssl
 import subprocess
-import tempfile
 import threading
 import time
 import urllib.request
@@ -19,7 +18,8 @@ import yaml
 
 from .certificates import Authority
 from .client import Answer
-from .gateway import ENVIRONMENT, HOST, die_with_the_parent, end, free_port, wait_for
+from .directory import Directory
+from .gateway import ENVIRONMENT, HOST, die_with_the_parent, end, free_port, running, wait_for
 
 ENVOY = Path(__file__).parents[3] / "envoy"
 ACCOUNTS = "spiffe://cluster.local/ns/"
@@ -73,10 +73,11 @@ def localised(document, directory, ports):
 
 
 class Running:
-    """An Envoy under this bootstrap; its administration listens on `admin_port`."""
+    """An Envoy under this bootstrap in a [`Directory`]; its administration listens on `admin_port`."""
 
     def __init__(self, bootstrap, directory, admin_port):
-        self.directory, self.admin_port = directory, admin_port
+        self._directory, self.directory, self.admin_port = directory, directory.path, admin_port
+        directory = directory.path
         (directory / "envoy.json").write_text(json.dumps(bootstrap))
         self.log_file, self.output = directory / "envoy.log", directory / "output"
         self.process = subprocess.Popen(
@@ -84,6 +85,7 @@ class Running:
              "--log-level", "warning", "--component-log-level", "wasm:info", "--file-flush-interval-msec", "20"],
             stdout=self.output.open("wb"), stderr=self.log_file.open("wb"),
             env={"PATH": os.environ["PATH"], **SECRETS}, preexec_fn=die_with_the_parent)
+        running.add(self)
         try:
             wait_for(self._is_ready, 120, "a shipped bootstrap to serve", self)
         except BaseException:
@@ -91,8 +93,9 @@ class Running:
             raise
 
     def close(self):
+        running.discard(self)
         end(self.process)
-        shutil.rmtree(self.directory, ignore_errors=True)
+        self._directory.remove()
 
     def log(self):
         return self.log_file.read_text(errors="replace")
@@ -126,12 +129,12 @@ class Shipped(Running):
     """One Envoy from `envoy/NAME/envoy.yaml`; `elsewhere` are the ports of what it calls, as in [`localised`]."""
 
     def __init__(self, name, mesh, identity, elsewhere, change=lambda bootstrap: None):
-        directory = Path(tempfile.mkdtemp(prefix="portcullis-"))
-        mesh.files(directory, identity)
+        directory = Directory()
+        mesh.files(directory.path, identity)
         text = (ENVOY / name / "envoy.yaml").read_text()
         own = ("127.0.0.1:9901", "127.0.0.1:9000", "0.0.0.0:8000", "0.0.0.0:8080", "0.0.0.0:8443", "0.0.0.0:9902")
         self.ports = {address: free_port() for address in own}
-        bootstrap = localised(text, directory, self.ports | elsewhere)
+        bootstrap = localised(text, directory.path, self.ports | elsewhere)
         change(bootstrap)
         super().__init__(bootstrap, directory, self.ports["127.0.0.1:9901"])
 
