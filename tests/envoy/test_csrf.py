@@ -15,7 +15,6 @@ routes:
   - { match: { path: "/**" } }
 """)
 
-OPTIONS = {"upgrades": ["websocket"]}
 
 EVIL, APP = ("origin", "https://evil.example"), ("origin", "https://app.example.com")
 OWN = ("origin", "http://api.example.com")

@@ -71,6 +71,7 @@ impl Stream {
         match next {
             ResponseNext::AwaitBody { .. } if is_the_proxys_own() => Action::Continue,
             ResponseNext::AwaitBody { limit } => self.await_response(limit, end_of_stream),
+            ResponseNext::Replace(reply) => self.replace_by_head(reply),
             next => self.apply_to_response(next, 0),
         }
     }
@@ -157,9 +158,13 @@ impl Stream {
     }
 
     fn refuse_by_head(&mut self, arrival: ResponseArrival) -> Action {
-        let ResponseNext::Replace(reply) = self.response_decided(arrival) else {
-            return Action::Continue;
-        };
+        match self.response_decided(arrival) {
+            ResponseNext::Replace(reply) => self.replace_by_head(reply),
+            _ => Action::Continue,
+        }
+    }
+
+    fn replace_by_head(&mut self, reply: LocalReply) -> Action {
         if self.answer(&reply) {
             return Action::Pause;
         }

@@ -53,7 +53,7 @@ class Gateway:
 
     def __init__(self, plugin, upstream, *, serves=True, tls=False, buffer_filter=False, clusters=None, grpc=(),
                  environment=None, client_ca=None, require_client_certificate=False, accept_untrusted=False,
-                 resume=True, forward_client_cert=None, upgrades=()):
+                 resume=True, forward_client_cert=None, upgrades=("websocket",)):
         self.clusters, self.grpc = clusters or {}, frozenset(grpc)
         self.environment = {**ENVIRONMENT, **(environment or {})}
         self.upstream = upstream
@@ -315,7 +315,6 @@ class Gateway:
             **({"forward_client_cert_details": forward} if forward else {}),
             "stat_prefix": "ingress",
             "use_remote_address": True,
-            "upgrade_configs": [{"upgrade_type": name} for name in self.options["upgrades"]],
             # Paths and header names are the module's to judge; here the proxy must not help it.
             "normalize_path": False,
             "merge_slashes": False,
@@ -323,7 +322,8 @@ class Gateway:
             "common_http_protocol_options": {"headers_with_underscores_action": "ALLOW"},
             "http_protocol_options": {"enable_trailers": True},
             # Envoy's buffer filter would wait for the end of a stream that has none.
-            "upgrade_configs": [{"upgrade_type": "websocket", **({"filters": [module, router]} if behind else {})}],
+            "upgrade_configs": [{"upgrade_type": name, **({"filters": [module, router]} if behind else {})}
+                                for name in self.options["upgrades"]],
             "http_filters": [module, *behind, router],
             "access_log": [typed(
                 "envoy.access_loggers.file", "envoy.extensions.access_loggers.file.v3.FileAccessLog",
