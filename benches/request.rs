@@ -10,6 +10,7 @@ use portcullis::jose::key::Secret;
 use portcullis::jose::sign::sign;
 use portcullis::native::NativeHost;
 use portcullis::pipeline::Next;
+use portcullis::response::Author;
 use portcullis::time::Timestamp;
 use portcullis_assembly::{Surroundings, assemble};
 
@@ -64,7 +65,7 @@ fn run(name: &str, path: &str, bearer: bool, count: usize) {
         let head = Head::from_pairs(pairs.iter().copied());
         let (mut passage, next) = pipeline.begin(head, true, &mut env);
         assert_eq!(next, Next::Continue, "request {at}");
-        pipeline.response_head(&mut passage, 200, &mut env);
+        pipeline.response_head(&mut passage, 200, Author::Upstream, &mut env);
         pipeline.record(&mut passage, Some(200), &mut env);
     }
     println!("{name:<8} {:>8.0} ns a request", start.elapsed().as_secs_f64() * 1e9 / count as f64);

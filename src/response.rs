@@ -3,6 +3,60 @@
 use crate::head::Head;
 use crate::media::content_type::{ContentType, Media};
 
+/// Who made a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Author {
+    /// The upstream, as far as anybody says.
+    Upstream,
+    /// The proxy: nothing in it is the upstream's.
+    Proxy,
+    /// Another filter, which may play back what an upstream once said.
+    Filter,
+}
+
+impl Author {
+    /// The author by the proxy's response code details; its own answers are a closed list.
+    pub fn of(details: &[u8]) -> Self {
+        let word = details.split(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_').next().unwrap_or_default();
+        match word {
+            b"" | b"via_upstream" => Self::Upstream,
+            word if OWN_ANSWERS.contains(&word) => Self::Proxy,
+            _ => Self::Filter,
+        }
+    }
+}
+
+/// Up to the first character that is neither letter, digit nor `_`.
+const OWN_ANSWERS: [&[u8]; 27] = [
+    b"admission_control_denied",
+    b"cluster_not_found",
+    b"csrf_origin_mismatch",
+    b"direct_response",
+    b"ext_authz_denied",
+    b"ext_authz_error",
+    b"fault_filter_abort",
+    b"jwt_authn_access_denied",
+    b"local_rate_limited",
+    b"maintenance_mode",
+    b"max_duration_timeout",
+    b"no_healthy_upstream",
+    b"overload",
+    b"rate_limited_by_quota",
+    b"rbac_access_denied_matched_policy",
+    b"reached_concurrency_limit",
+    b"request_overall_timeout",
+    b"request_payload_too_large",
+    b"request_rate_limited",
+    b"response_timeout",
+    b"route_not_found",
+    b"stream_idle_timeout",
+    b"upstream_max_stream_duration_reached",
+    b"upstream_per_try_idle_timeout",
+    b"upstream_per_try_timeout",
+    b"upstream_reset_before_response_started",
+    b"upstream_response_timeout",
+];
+
 /// One response, whole.
 #[derive(Debug, Default)]
 pub struct Response {

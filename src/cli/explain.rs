@@ -16,7 +16,7 @@ use portcullis::exchange::{Exchange, HeaderEdit};
 use portcullis::head::Head;
 use portcullis::native::NativeHost;
 use portcullis::pipeline::{Next, Passage, Pipeline, ResponseArrival, ResponseNext};
-use portcullis::response::Response;
+use portcullis::response::{Author, Response};
 use portcullis::time::Timestamp;
 use portcullis::watch::Watcher;
 use portcullis_assembly::{Assembled, Surroundings, assemble};
@@ -212,7 +212,7 @@ fn response(pipeline: &Pipeline, passage: &mut Passage, request: &Request, env: 
         lines.push(line("response", &format!("is held for: {}", steps.join(", "))));
     }
     let Some(body) = &request.response else { return lines };
-    let mut next = pipeline.response_head(passage, request.status, env);
+    let mut next = pipeline.response_head(passage, request.status, Author::Upstream, env);
     if let ResponseNext::AwaitBody { limit } = next {
         let whole = Response::new(request.status, Head::default(), body.clone());
         let arrival = if body.len() > limit { ResponseArrival::OverLimit } else { ResponseArrival::Whole(whole) };

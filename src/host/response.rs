@@ -6,6 +6,7 @@ use portcullis::checks::browser::cookies::CookieAttributes;
 use portcullis::denial::LocalReply;
 use portcullis::exchange::HeaderEdit;
 use portcullis::head::Head;
+use portcullis::response::Author;
 
 /// Adds to the cookies that the upstream sets what they lack, in their order.
 pub fn harden_cookies(attributes: CookieAttributes) {
@@ -73,44 +74,10 @@ pub fn is_grpc(content_type: &[u8]) -> bool {
     rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
 }
 
-/// The proxy's own answer, by a closed list of its response code details: nothing in it is the upstream's. Other
-/// filters may play back what an upstream once said, so what is not known here counts as the upstream's.
-pub fn is_the_proxys_own() -> bool {
-    let details = abi::property(b"response\0code_details").unwrap_or_default();
-    let word = details.split(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_').next().unwrap_or_default();
-    OWN_ANSWERS.contains(&word)
+/// Who made the response that the host shows.
+pub fn author() -> Author {
+    Author::of(&abi::property(b"response\0code_details").unwrap_or_default())
 }
-
-/// Up to the first character that is neither letter, digit nor `_`.
-const OWN_ANSWERS: [&[u8]; 27] = [
-    b"admission_control_denied",
-    b"cluster_not_found",
-    b"csrf_origin_mismatch",
-    b"direct_response",
-    b"ext_authz_denied",
-    b"ext_authz_error",
-    b"fault_filter_abort",
-    b"jwt_authn_access_denied",
-    b"local_rate_limited",
-    b"maintenance_mode",
-    b"max_duration_timeout",
-    b"no_healthy_upstream",
-    b"overload",
-    b"rate_limited_by_quota",
-    b"rbac_access_denied_matched_policy",
-    b"reached_concurrency_limit",
-    b"request_overall_timeout",
-    b"request_payload_too_large",
-    b"request_rate_limited",
-    b"response_timeout",
-    b"route_not_found",
-    b"stream_idle_timeout",
-    b"upstream_max_stream_duration_reached",
-    b"upstream_per_try_idle_timeout",
-    b"upstream_per_try_timeout",
-    b"upstream_reset_before_response_started",
-    b"upstream_response_timeout",
-];
 
 /// Makes the response's head ours: nothing that the upstream said stays.
 pub fn replace_response_head(reply: &LocalReply) {

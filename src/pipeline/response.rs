@@ -11,7 +11,7 @@ use crate::event::{Details, EventType};
 use crate::exchange::Issuance;
 use crate::head::Head;
 use crate::metrics::Counter;
-use crate::response::Response;
+use crate::response::{Author, Response};
 
 /// What decides about a response, in order, with its whole body.
 #[derive(Clone)]
@@ -72,10 +72,12 @@ impl Pipeline {
         !passage.response.guards.is_empty() || refused_by_upstream(status).is_some()
     }
 
-    /// Counts what the upstream refused, and says whether its response is to be held. Call once, for the upstream's own
-    /// response only.
-    pub fn response_head(&self, passage: &mut Passage, status: u16, env: &mut Env<'_>) -> ResponseNext {
-        self.count_refusal(passage, status, env);
+    /// Counts what the upstream refused, and says whether a response is to be held. Call once, for no response of ours.
+    pub fn response_head(&self, passage: &mut Passage, status: u16, author: Author, env: &mut Env<'_>) -> ResponseNext {
+        // What a filter behind us refuses is that filter's to count: it may be a token that has only expired.
+        if author == Author::Upstream {
+            self.count_refusal(passage, status, env);
+        }
         if passage.response.guards.is_empty() {
             return ResponseNext::Continue;
         }

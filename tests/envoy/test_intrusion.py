@@ -106,6 +106,7 @@ def test_counts(gateway, address, kind, send):
     ("garbage", lambda g, a: g.get("/things/1", [a, bearer("garbage")])),
     ("an old signature", lambda g, a: g.get("/things/1", [a, *service_headers(age=3600)])),
     ("a broken body", lambda g, a: g.post("/open/1", b"{", headers=[a])),
+    ("the proxy's own 401", lambda g, a: g.get("/refused/1", [a, bearer()])),
     ("the upstream's 403", lambda g, a: g.get("/open/status/403", [a])),
     ("monitored", lambda g, a: g.get("/watched/1", [a, bearer(key=FORGED)])),
 ])

@@ -13,7 +13,7 @@ use portcullis::jose::sign::sign;
 use portcullis::metrics::Counter;
 use portcullis::native::NativeHost;
 use portcullis::pipeline::{Next, Passage, Pipeline, ResponseArrival, ResponseNext};
-use portcullis::response::Response;
+use portcullis::response::{Author, Response};
 use portcullis::schema::Schema;
 use portcullis::time::Timestamp;
 use portcullis::worker::Worker;
@@ -281,7 +281,7 @@ impl Gate {
         self.host.lines.borrow_mut().clear();
         let mut env = Env { now: self.now, host: &self.host, worker: &mut self.worker };
         if outcome.status.is_none() {
-            self.pipeline.response_head(&mut outcome.passage, status, &mut env);
+            self.pipeline.response_head(&mut outcome.passage, status, Author::Upstream, &mut env);
         }
         self.pipeline.record(&mut outcome.passage, Some(status), &mut env);
         self.events()
@@ -291,7 +291,7 @@ impl Gate {
     pub fn respond(&mut self, outcome: &mut Outcome, status: u16, body: &str) -> (ResponseNext, Vec<Value>) {
         self.host.lines.borrow_mut().clear();
         let mut env = Env { now: self.now, host: &self.host, worker: &mut self.worker };
-        let mut next = self.pipeline.response_head(&mut outcome.passage, status, &mut env);
+        let mut next = self.pipeline.response_head(&mut outcome.passage, status, Author::Upstream, &mut env);
         if let ResponseNext::AwaitBody { limit } = next {
             let arrival = if body.len() > limit {
                 ResponseArrival::OverLimit

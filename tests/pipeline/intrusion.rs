@@ -15,6 +15,7 @@ use portcullis::head::Head;
 use portcullis::metrics::Counter;
 use portcullis::native::NativeHost;
 use portcullis::pipeline::{Next, Passage};
+use portcullis::response::Author;
 use portcullis::time::Timestamp;
 use portcullis_assembly::{Assembled, Surroundings, assemble};
 use serde_json::{Value, json};
@@ -92,7 +93,8 @@ impl World {
     fn answered(&mut self, outcome: &mut Outcome, status: u16) {
         let Assembled { pipeline, worker, .. } = self.workers.last_mut().unwrap();
         let now = Timestamp::from_unix_seconds(START + self.seconds);
-        pipeline.response_head(&mut outcome.passage, status, &mut Env { now, host: &self.host, worker });
+        let mut env = Env { now, host: &self.host, worker };
+        pipeline.response_head(&mut outcome.passage, status, Author::Upstream, &mut env);
     }
 
     fn get(&mut self, from: &str, path: &str) -> Outcome {

@@ -87,6 +87,32 @@ fn what_the_upstream_refuses_is_counted_and_what_is_refused_here_is_not_counted_
     assert_eq!(vm.host().metric("blocked_requests_total~service=user-service~reason=invalid_credentials"), 2);
 }
 
+/// It may be a token that has only expired, or a limit that everybody shares.
+#[test]
+fn what_a_filter_behind_the_module_refuses_is_not_counted_as_the_upstreams() {
+    let mut vm = Vm::serving(&plain());
+    let refusals = |vm: &mut Vm| vm.host().metric("blocked_requests_total") + vm.host().metric("auth_failures_total");
+    for (details, status) in [
+        ("jwt_authn_access_denied{Jwt_is_expired}", 401),
+        ("invalid_credential_for_basic_auth", 401),
+        ("ext_authz_denied", 403),
+        ("rbac_access_denied_matched_policy[none]", 403),
+        ("local_rate_limited", 429),
+    ] {
+        let mut request = Request::get("/api/a").by("ada");
+        (request.upstream_status, request.code_details) = (status, details);
+        vm.request(&request);
+        assert_eq!(refusals(&mut vm), 0, "{details}");
+    }
+    for details in ["via_upstream", ""] {
+        let mut request = Request::get("/api/a").by("ada");
+        (request.upstream_status, request.code_details) = (429, details);
+        let before = refusals(&mut vm);
+        vm.request(&request);
+        assert_eq!(refusals(&mut vm), before + 1, "{details}");
+    }
+}
+
 #[test]
 fn a_sensitive_path_is_recorded_with_the_time_its_response_took() {
     let mut vm = Vm::serving(&plain());

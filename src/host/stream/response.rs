@@ -3,7 +3,7 @@
 use super::{Action, HeadIs, Phase, Stream, now, send};
 use crate::abi::{self, Buffer, Map};
 use crate::response::{
-    forget_absent_body, harden_cookies, is_grpc, is_the_proxys_own, keep_from_shared_caches, remove_trailers,
+    author, forget_absent_body, harden_cookies, is_grpc, keep_from_shared_caches, remove_trailers,
     replace_response_body, replace_response_head, vouches, withdraw_digests,
 };
 use crate::vm::parse_status;
@@ -12,7 +12,7 @@ use portcullis::checks::browser::adds_up;
 use portcullis::denial::{Denial, LocalReply};
 use portcullis::head::Head;
 use portcullis::pipeline::{Passage, ResponseArrival, ResponseNext};
-use portcullis::response::Response;
+use portcullis::response::{Author, Response};
 
 /// Where the upstream's response stands.
 #[derive(Debug)]
@@ -60,16 +60,17 @@ impl Stream {
         if !serving.pipeline.heeds_response(passage, status) {
             return Action::Continue;
         }
+        let author = author();
         let next = match serving.worker.try_borrow_mut() {
             Ok(mut worker) => {
                 let now = now().unwrap_or_default();
                 let mut env = Env { now, host: &serving.environment, worker: &mut worker };
-                serving.pipeline.response_head(passage, status, &mut env)
+                serving.pipeline.response_head(passage, status, author, &mut env)
             }
             Err(_) => undecided(),
         };
         match next {
-            ResponseNext::AwaitBody { .. } if is_the_proxys_own() => Action::Continue,
+            ResponseNext::AwaitBody { .. } if author == Author::Proxy => Action::Continue,
             ResponseNext::AwaitBody { limit } => self.await_response(limit, end_of_stream),
             ResponseNext::Replace(reply) => self.replace_by_head(reply),
             next => self.apply_to_response(next, 0),

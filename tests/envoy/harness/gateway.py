@@ -333,6 +333,8 @@ class Gateway:
             "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [
                 # Floods are answered behind the module without an upstream.
                 {"match": {"prefix": "/direct"}, "direct_response": {"status": 200}},
+                # Refused behind the module, and not by the upstream.
+                {"match": {"prefix": "/refused"}, "direct_response": {"status": 401}},
                 # Here the proxy itself answers for an upstream that takes longer.
                 {"match": {"prefix": "/brief"},
                  "route": {"cluster": "upstream", "max_stream_duration": {"max_stream_duration": "0.5s"}}},
