@@ -108,13 +108,16 @@ impl Exchange {
         self.origin.unwrap_or_default().client
     }
 
-    /// A stream that ends when the connection does. A request with content stays a request although it asks for an upgrade:
-    /// who does not know the protocol answers it as if it did not.
+    /// A stream that ends when the connection does, whatever its method. The proxy lets `Upgrade` through only where it takes
+    /// all that follows the head for the other protocol, and keeps that back until the upstream has switched to it.
     pub fn is_tunnel(&self) -> bool {
-        let head = &self.head;
-        let content =
-            head.contains("transfer-encoding") || head.first("content-length").is_some_and(|length| length != b"0");
-        head.method() == Some(b"CONNECT") || head.contains("upgrade") && head.method() == Some(b"GET") && !content
+        self.head.method() == Some(b"CONNECT") || self.head.contains("upgrade")
+    }
+
+    /// Its head says that content follows.
+    pub fn announces_content(&self) -> bool {
+        let length = self.head.first("content-length");
+        length.is_some_and(|length| length != b"0") || self.head.contains("transfer-encoding")
     }
 
     /// The path for events, as far as it may be told: the canonical one, or what was sent where that has no canonical form.

@@ -430,3 +430,19 @@ def test_a_websocket_goes_through_in_both_directions(holding, upstream):
             connection.send(b"' OR 1=1 --")
             assert connection.reader.read(11) == b"-- 1=1 RO '", number
     served(holding, None)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_an_upgrade_with_content_is_refused_and_not_waited_for(holding, method):
+    """Envoy shows no end of it; what follows the head goes on when the upstream has switched, and not before."""
+    def ask(fields, content):
+        marker, fields = holding._mark([("host", HOST), ("connection", "upgrade"), ("upgrade", "websocket"), *fields])
+        raw = client.head(method, "/socket", fields) + content
+        return holding._complete(client.http1(holding.port, raw, method), marker)
+
+    answer = ask([("content-length", "7")], b'{"a":1}')
+    refused(answer, 400)
+    assert holding.event(answer)["details"]["reason"] == "upgrade"
+    for fields in ([], [("content-length", "0")], [("transfer-encoding", "chunked")]):
+        answer = ask(fields, b"7\r\n" + b'{"a":1}\r\n0\r\n\r\n')
+        assert (answer.status, answer.upstream.body) == (200, b"")

@@ -63,8 +63,11 @@ enum Stop {
 
 impl Check for InspectBody {
     fn start(&self, exchange: &mut Exchange, _env: &mut Env<'_>) -> Step {
-        if exchange.ends_with_head || exchange.is_tunnel() {
+        if exchange.ends_with_head {
             return Step::Pass;
+        }
+        if exchange.is_tunnel() {
+            return tunnel(exchange);
         }
         let limit = if is_grpc(exchange) { framed::PREFIX - 1 } else { self.limits.body };
         Step::Await(Await::Body { limit })
@@ -99,6 +102,14 @@ impl Check for InspectBody {
     fn may_await_body(&self, exchange: &Exchange) -> bool {
         !exchange.is_tunnel()
     }
+}
+
+/// What goes through a tunnel is no body. Content before it is one, whose end nobody sees.
+fn tunnel(exchange: &Exchange) -> Step {
+    if exchange.announces_content() {
+        return Step::Deny(Denial::Body(BodyRejection::Malformed("upgrade")));
+    }
+    Step::Pass
 }
 
 impl InspectBody {
