@@ -28,6 +28,8 @@ pub enum Action {
     Continue = 0,
     /// It waits.
     Pause = 1,
+    /// The head waits, and whatever follows it with it: the host refuses more of that than it has room for.
+    PauseWithin = 3,
     /// The head waits, and whatever follows it with it: the host takes no more of that than it has room for.
     PauseAll = 4,
 }
@@ -227,12 +229,21 @@ impl Stream {
         !rewrites || abi::remove_header(Map::RequestHeaders, b"content-length").is_ok()
     }
 
-    /// The request waits for an answer, and after that nobody waits for its body: one that is longer than the host's buffers
-    /// must not be refused for the time that the answer takes.
+    /// The request waits for an answer, and after that nobody here waits for its body.
     fn body_may_wait(&self) -> bool {
         let awaits_reply = matches!(self.phase, Phase::AwaitingReply { .. });
         let needed = || self.passage.as_ref().is_none_or(Passage::may_await_body);
-        awaits_reply && !self.body.ended && !self.behind_buffer_filter() && !needed()
+        awaits_reply && !self.body.ended && !needed()
+    }
+
+    /// A body that is longer than the host's buffers must not be refused for the time that the answer takes. A buffer filter
+    /// refuses it all the same, but never if the host has stopped to read: it would wait for the rest of what nobody reads.
+    fn pause_with_body(&mut self) -> Action {
+        if self.behind_buffer_filter() {
+            return Action::PauseWithin;
+        }
+        self.body.behind_head = true;
+        Action::PauseAll
     }
 
     fn behind_buffer_filter(&self) -> bool {
@@ -326,10 +337,7 @@ impl Stream {
         self.passage = Some(passage);
         self.body.ended = end_of_stream;
         match self.apply(next) {
-            Action::Pause if self.body_may_wait() => {
-                self.body.behind_head = true;
-                Action::PauseAll
-            }
+            Action::Pause if self.body_may_wait() => self.pause_with_body(),
             action => action,
         }
     }

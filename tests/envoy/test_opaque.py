@@ -107,6 +107,12 @@ def gateway(start, idp, old):
                  environment={"OAUTH_CLIENT_SECRET": SECRET})
 
 
+@pytest.fixture(scope="module")
+def behind(start, idp, old):
+    return start(merged(PLUGIN, {"bodies": {"hold": "buffer_filter"}}), buffer_filter=True, clusters={"idp": idp.port, "old": old.port},
+                 environment={"OAUTH_CLIENT_SECRET": SECRET})
+
+
 @pytest.fixture(autouse=True)
 def well(idp, old):
     idp.fault = old.fault = None
@@ -320,6 +326,22 @@ def test_a_long_body_that_no_rule_looks_at_waits_for_the_answer_as_well(gateway,
 
     assert passed(put(f"good-long-{protocol}")).body == body
     refused(put(f"inactive-long-{protocol}"), 401)
+
+
+@pytest.mark.parametrize("protocol", ["HTTP/1.1", "HTTP/2"])
+def test_a_body_beyond_the_buffer_filter_is_refused_while_the_answer_is_on_its_way(behind, idp, protocol):
+    """And does not hang, as it does where the proxy has stopped to read and the buffer filter waits for the rest."""
+    idp.fault, idp.delay = "slow", 0.3
+
+    def put(size):
+        shown, body = bearer(f"good-behind-{protocol}-{size}"), b"x" * size
+        if protocol == "HTTP/2":
+            return behind.send2("PUT", "/files/1", [shown], [body])
+        return behind.send("PUT", "/files/1", [shown], body)
+
+    assert len(passed(put(3 << 20)).body) == 3 << 20
+    answer = put(6 << 20)
+    assert (answer.status, answer.upstream) == (413, None)
 
 
 def test_no_token_and_no_secret_in_any_log(gateway):
