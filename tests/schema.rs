@@ -63,6 +63,24 @@ fn the_schema_and_the_reader_refuse_a_value_of_another_type_anywhere() {
 }
 
 #[test]
+fn the_schema_and_the_reader_refuse_an_empty_text_anywhere() {
+    let (reference, schema) = (load("envoy/examples/reference.yaml"), Schema::new());
+    let mut places = Vec::new();
+    leaves(&reference, String::new(), &mut places);
+    places.retain(|place| reference.pointer(place).unwrap().is_string());
+    assert!(places.len() > 150, "only {} texts", places.len());
+    for place in places {
+        let mut changed = reference.clone();
+        *changed.pointer_mut(&place).unwrap() = json!("");
+        let is_compared =
+            place.contains("/match/headers/") || place.contains("/claims/") && !place.starts_with("/authentication");
+        let may_be_empty = is_compared || place.ends_with("/prefix") || place.ends_with("/parameter");
+        assert_eq!(reads(&changed), may_be_empty, "the reader at {place}");
+        assert_eq!(schema.problem(&changed).is_none(), may_be_empty, "the schema at {place}");
+    }
+}
+
+#[test]
 fn the_schema_refuses_every_wrong_form_that_the_reader_refuses() {
     for name in [
         "unknown_fields",
@@ -72,6 +90,7 @@ fn the_schema_refuses_every_wrong_form_that_the_reader_refuses() {
         "secret_sources",
         "provider_forms",
         "empty_lists",
+        "empty_texts",
     ] {
         let config = load(&format!("tests/config/{name}.yaml"));
         assert!(!reads(&config) && Schema::new().problem(&config).is_some(), "{name}");
@@ -171,6 +190,10 @@ impl Schema {
             "maximum" => value.as_f64().is_none_or(|number| number <= wanted.as_f64().unwrap()),
             "maxProperties" => value.as_object().is_none_or(|map| map.len() as u64 <= wanted.as_u64().unwrap()),
             "minProperties" => value.as_object().is_none_or(|map| map.len() as u64 >= wanted.as_u64().unwrap()),
+            "minLength" => value.as_str().is_none_or(|text| text.chars().count() as u64 >= wanted.as_u64().unwrap()),
+            "propertyNames" => {
+                value.as_object().into_iter().flatten().all(|(key, _)| self.check(wanted, &json!(key)).is_ok())
+            }
             "minItems" => value.as_array().is_none_or(|list| list.len() as u64 >= wanted.as_u64().unwrap()),
             "required" => {
                 let present = |name: &Value| value.get(name.as_str().unwrap()).is_some();

@@ -23,7 +23,6 @@ pub(super) fn compile(config: &Config, shared: &Shared, findings: &mut Findings)
     for (name, limit) in &config.limits {
         let mut compiled = compile_limit(name.as_str(), limit, shared, findings);
         if let Some(counts) = &limit.rate_limit_service {
-            findings.cluster(&counts.cluster, &format!("limits.{}.rate_limit_service", name.as_str()));
             let service = Rc::new(service(services.len(), &compiled.name, counts));
             compiled.service = Some(service.clone());
             services.push(service);

@@ -122,13 +122,6 @@ impl Findings {
         }
     }
 
-    /// A cluster without a name is nobody to ask. `path` is that of the setting around it.
-    fn cluster(&mut self, name: &str, path: &str) {
-        if name.is_empty() {
-            self.error(format!("{path}.cluster"), "expected the name of an Envoy cluster");
-        }
-    }
-
     fn warning(&mut self, path: impl Into<String>, message: impl Into<String>) {
         self.warnings.push(ConfigError { path: path.into(), message: message.into() });
     }

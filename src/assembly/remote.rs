@@ -95,7 +95,6 @@ pub(super) fn endpoint(
     path: &str,
     findings: &mut Findings,
 ) -> Option<Endpoint> {
-    findings.cluster(cluster, path);
     let endpoint = Endpoint::new(cluster, uri, timeout);
     let invalid = |_| findings.error(format!("{path}.uri"), format!("expected {ADDRESS}"));
     endpoint.map_err(invalid).ok()

@@ -118,7 +118,7 @@ impl Parts<'_> {
         }
         guards.push(guard("token request", TokenForm(endpoint.check.service.clone()), Mode::Enforce));
         // A password may hold anything.
-        let password = config::Exclusion { parameter: Some("password".to_owned()), ..config::Exclusion::default() };
+        let password = config::Exclusion { parameter: Some("password".into()), ..config::Exclusion::default() };
         let inspection = config::RouteInspection { mode: None, exclude: vec![password] };
         if let Some((head, body, mode)) =
             self.inspection.guards(Some(&inspection), endpoint.name, config.mode, Beside::default(), findings)
@@ -319,7 +319,7 @@ pub fn route_match(matching: &config::Match) -> RouteMatch {
         headers: matching
             .headers
             .iter()
-            .map(|(name, value)| HeaderCondition { name: name.as_str().to_owned(), value: Some(value.clone()) })
+            .map(|(name, value)| HeaderCondition { name: name.as_str().to_owned(), value: Some(value.to_string()) })
             .collect(),
     }
 }

@@ -88,7 +88,7 @@ impl Sources<'_, '_> {
     fn vault(&mut self, vault: &Vault) -> Option<VaultKv> {
         let (path, field) = (vault.path.trim_matches('/').into(), vault.field.as_str().into());
         let token = self.credential(&vault.token, "vault.token");
-        Some(VaultKv { cluster: self.cluster(&vault.cluster, "vault"), path, field, token: token? })
+        Some(VaultKv { cluster: vault.cluster.as_str().into(), path, field, token: token? })
     }
 
     fn secrets_manager(&mut self, aws: &AwsSecretsManager) -> Option<SecretsManager> {
@@ -99,12 +99,12 @@ impl Sources<'_, '_> {
             None => Some(None),
         };
         let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        if aws.region.is_empty() || !aws.region.bytes().all(plain) {
+        if !aws.region.bytes().all(plain) {
             let path = format!("{}.aws_secrets_manager.region", self.path);
             self.findings.error(path, "expected a region such as eu-west-1");
         }
         Some(SecretsManager {
-            cluster: self.cluster(&aws.cluster, "aws_secrets_manager"),
+            cluster: aws.cluster.as_str().into(),
             region: aws.region.as_str().into(),
             secret_id: aws.secret_id.as_str().into(),
             field: aws.field.as_deref().map(Into::into),
@@ -119,17 +119,12 @@ impl Sources<'_, '_> {
     fn kubernetes(&mut self, kubernetes: &Kubernetes) -> Option<KubernetesSecret> {
         let token = self.credential(&kubernetes.token, "kubernetes.token");
         Some(KubernetesSecret {
-            cluster: self.cluster(&kubernetes.cluster, "kubernetes"),
+            cluster: kubernetes.cluster.as_str().into(),
             namespace: kubernetes.namespace.as_str().into(),
             name: kubernetes.secret.as_str().into(),
             field: kubernetes.field.as_str().into(),
             token: token?,
         })
-    }
-
-    fn cluster(&mut self, name: &str, field: &str) -> Rc<str> {
-        self.findings.cluster(name, &format!("{}.{field}", self.path));
-        name.into()
     }
 
     fn inline(&mut self, value: &config::Redacted) -> Option<SecretValue> {

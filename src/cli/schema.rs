@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use portcullis_config::Config;
 
@@ -12,7 +12,26 @@ pub fn schema() -> Value {
     schema.insert("title".to_owned(), "Portcullis configuration".into());
     let mut schema = schema.to_value();
     drop_null(&mut schema);
+    want_texts(&mut schema);
     schema
+}
+
+/// A text, and the name of an entry, has at least one character where nothing else is said of its form.
+fn want_texts(schema: &mut Value) {
+    match schema {
+        Value::Object(map) => {
+            let is_said = ["pattern", "enum", "const", "minLength"].iter().any(|keyword| map.contains_key(*keyword));
+            if map.get("type").is_some_and(|name| name == "string") && !is_said {
+                map.insert("minLength".to_owned(), 1.into());
+            }
+            if map.get("additionalProperties").is_some_and(Value::is_object) {
+                map.insert("propertyNames".to_owned(), json!({ "minLength": 1 }));
+            }
+            map.values_mut().for_each(want_texts);
+        }
+        Value::Array(list) => list.iter_mut().for_each(want_texts),
+        _ => {}
+    }
 }
 
 /// An optional setting is left out, never null.

@@ -99,15 +99,21 @@ impl<'d, K, T> IntoIterator for &'d Dictionary<K, T> {
 impl<K: FromText + Ord, T: Setting> Setting for Dictionary<K, T> {
     fn read(value: &Value) -> Result<Self, Fault> {
         let mut read = Self::new();
-        for (key, value) in entries(value)? {
-            let under = |fault: Fault| fault.under(Step::Key(key.clone()));
-            // Only names of headers are the same in another spelling.
-            if read.insert(K::of(key).map_err(under)?, T::read(value).map_err(under)?).is_some() {
-                return Err(Fault::new(format!("the header {} occurs twice", key.to_ascii_lowercase())));
-            }
-        }
+        each_entry(value, &mut |key, value| Ok(read.insert(K::of(key)?, T::read(value)?).is_none()))?;
         Ok(read)
     }
+}
+
+/// Gives `insert` every entry of a map; it says whether the key is new. Written once for all types, which spares the module
+/// the same lines for each.
+fn each_entry(value: &Value, insert: &mut dyn FnMut(&str, &Value) -> Result<bool, Fault>) -> Result<(), Fault> {
+    for (key, value) in entries(value)? {
+        // Only names of headers are the same in another spelling.
+        if !insert(key, value).map_err(|fault| fault.under(Step::Key(key.clone())))? {
+            return Err(Fault::new(format!("the header {} occurs twice", key.to_ascii_lowercase())));
+        }
+    }
+    Ok(())
 }
 
 impl<K, T> Blank for Dictionary<K, T> {

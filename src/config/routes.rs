@@ -13,7 +13,7 @@ pub use rules::{Condition, DenyEntry, Owner, Roles};
 
 use super::headers::Cors;
 use super::inspection::Class;
-use super::scalar::{Count, HeaderName, HostPattern, Method, Mode, Name, PathTemplate};
+use super::scalar::{Count, HeaderName, HostPattern, Method, Mode, Name, PathTemplate, Verbatim};
 
 /// One route; the first that matches decides. What it leaves out comes from `defaults`.
 #[derive(Clone, Debug, PartialEq, Setting)]
@@ -95,7 +95,7 @@ pub struct Match {
     /// Headers with exactly these values. Default: any.
     #[setting(filled)]
     #[cfg_attr(feature = "schema", schemars(extend("minProperties" = 1)))]
-    pub headers: Dictionary<HeaderName, String>,
+    pub headers: Dictionary<HeaderName, Verbatim>,
 }
 
 /// What the request's body must be and what is made of it.
@@ -189,7 +189,7 @@ pub struct RouteInspection {
 #[derive(Default)]
 pub struct Exclusion {
     /// This parameter. Default: any.
-    pub parameter: Option<String>,
+    pub parameter: Option<Verbatim>,
     /// These classes. Default: any.
     #[setting(filled)]
     #[cfg_attr(feature = "schema", schemars(extend("minItems" = 1)))]

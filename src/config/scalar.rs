@@ -4,6 +4,7 @@ mod name;
 mod number;
 mod place;
 mod span;
+mod verbatim;
 
 #[cfg(feature = "schema")]
 use std::borrow::Cow;
@@ -14,6 +15,7 @@ pub use name::{HeaderName, Method, Name};
 pub use number::{ByteSize, Count, Share};
 pub use place::{HostPattern, Network, PathTemplate};
 pub use span::{DurationText, RateText};
+pub use verbatim::Verbatim;
 
 use crate::setting::{self, FromText, Setting};
 use crate::tree::Fault;

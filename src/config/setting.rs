@@ -128,9 +128,10 @@ impl Setting for bool {
     }
 }
 
+/// Hardly any setting means something without a text: those that do are [`Verbatim`](crate::Verbatim).
 impl Setting for String {
     fn read(value: &Value) -> Result<Self, Fault> {
-        text(value, "a string").map(str::to_owned)
+        Self::of(text(value, "a string")?)
     }
 }
 
@@ -151,13 +152,22 @@ impl<T: Setting> Setting for Option<T> {
 
 impl<T: Setting> Setting for Vec<T> {
     fn read(value: &Value) -> Result<Self, Fault> {
-        let Value::Array(list) = value else { return Err(refused(value, "a list")) };
         let mut read = Self::new();
-        for (index, item) in list.iter().enumerate() {
-            read.push(T::read(item).map_err(|fault| fault.under(Step::Index(index)))?);
-        }
+        each_item(value, &mut |item| {
+            read.push(T::read(item)?);
+            Ok(())
+        })?;
         Ok(read)
     }
+}
+
+/// Gives `push` every item of a list.
+fn each_item(value: &Value, push: &mut dyn FnMut(&Value) -> Result<(), Fault>) -> Result<(), Fault> {
+    let Value::Array(list) = value else { return Err(refused(value, "a list")) };
+    for (index, item) in list.iter().enumerate() {
+        push(item).map_err(|fault| fault.under(Step::Index(index)))?;
+    }
+    Ok(())
 }
 
 impl<T> Blank for Vec<T> {
@@ -173,6 +183,9 @@ pub(crate) trait FromText: Sized {
 
 impl FromText for String {
     fn of(text: &str) -> Result<Self, Fault> {
+        if text.is_empty() {
+            return Err(Fault::new("expected at least one character"));
+        }
         Ok(text.to_owned())
     }
 }

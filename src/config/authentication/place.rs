@@ -2,7 +2,7 @@
 
 use crate::setting::Setting;
 
-use super::super::scalar::HeaderName;
+use super::super::scalar::{HeaderName, Verbatim};
 
 /// One place of a credential.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,7 +37,7 @@ struct PlaceFields {
     /// A header.
     header: Option<HeaderName>,
     /// What stands before the credential in the header. Default: nothing.
-    prefix: Option<String>,
+    prefix: Option<Verbatim>,
     /// A cookie.
     cookie: Option<String>,
     /// A query parameter.
@@ -56,7 +56,9 @@ impl TryFrom<PlaceFields> for Place {
 
     fn try_from(fields: PlaceFields) -> Result<Self, Self::Error> {
         match (fields.header, fields.prefix, fields.cookie, fields.query) {
-            (Some(name), prefix, None, None) => Ok(Self::Header { name, prefix: prefix.unwrap_or_default() }),
+            (Some(name), prefix, None, None) => {
+                Ok(Self::Header { name, prefix: prefix.as_deref().unwrap_or_default().to_owned() })
+            }
             (None, None, Some(cookie), None) => Ok(Self::Cookie(cookie)),
             (None, None, None, Some(query)) => Ok(Self::Query(query)),
             (None, Some(_), ..) => Err("expected a prefix beside a header only"),

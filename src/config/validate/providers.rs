@@ -112,9 +112,6 @@ impl Checker<'_> {
             Place::Cookie(name) if !is_cookie_name(name) => {
                 self.error(format!("{path}.cookie"), "expected the name of a cookie, without =, ; and space around it");
             }
-            Place::Query(name) if name.is_empty() => {
-                self.error(format!("{path}.query"), "expected at least one character");
-            }
             _ => {}
         }
     }
