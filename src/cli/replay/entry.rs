@@ -15,7 +15,8 @@ pub struct Entry {
     pub started: Timestamp,
     method: String,
     target: String,
-    status: String,
+    /// 0 where Envoy sent no answer; `None` where the line does not say.
+    status: Option<u16>,
     authority: String,
     forwarded_for: String,
     user_agent: String,
@@ -39,7 +40,7 @@ impl Entry {
         let (request, rest) = rest.split_once("\" ")?;
         let (method, request) = request.split_once(' ')?;
         let (target, _protocol) = request.rsplit_once(' ')?;
-        let status = rest.split(' ').next().unwrap_or_default();
+        let status = rest.split(' ').next().and_then(|status| status.parse().ok());
         // The quoted fields are the last five; nobody else's quotes come after them.
         let mut quoted = rest.split('"').skip(1).step_by(2).map(known);
         let mut next = || quoted.next().unwrap_or_default();
@@ -47,7 +48,7 @@ impl Entry {
             started: timestamp(time)?,
             method: method.to_owned(),
             target: target.to_owned(),
-            status: status.to_owned(),
+            status,
             forwarded_for: next(),
             user_agent: next(),
             request_id: next(),
@@ -70,12 +71,17 @@ impl Entry {
             started: timestamp(&field(&["start_time", "timestamp", "time", "@timestamp"]))?,
             method: field(&["method", "request_method", ":method"]),
             target: field(&["x_envoy_original_path", "original_path", "path", "request_path", ":path"]),
-            status: field(&["response_code", "status", "response_status"]),
+            status: field(&["response_code", "status", "response_status"]).parse().ok(),
             authority: field(&["authority", "host", ":authority"]),
             forwarded_for: field(&["x_forwarded_for", "forwarded_for"]),
             user_agent: field(&["user_agent"]),
             request_id: field(&["request_id", "x_request_id"]),
-            remote: field(&["downstream_remote_address", "downstream_direct_remote_address", "remote_address"]),
+            remote: field(&[
+                "downstream_remote_address",
+                "downstream_direct_remote_address",
+                "remote_address",
+                "client",
+            ]),
         })
     }
 
@@ -115,7 +121,12 @@ impl Entry {
         let path: String = path.chars().take(120).flat_map(char::escape_debug).collect();
         let query = if self.target.contains('?') { "?..." } else { "" };
         let method: String = self.method.chars().take(20).flat_map(char::escape_debug).collect();
-        format!("{method} {path}{query} at {} (then: {})", self.started.unix_seconds(), self.status)
+        let then = match self.status {
+            None => String::new(),
+            Some(0) => " (then: no answer)".to_owned(),
+            Some(status) => format!(" (then: {status})"),
+        };
+        format!("{method} {path}{query} at {}{then}", self.started.unix_seconds())
     }
 }
 
@@ -172,7 +183,20 @@ mod tests {
         let entry = Entry::parse(line).unwrap();
         assert_eq!(entry.started, Timestamp::from_unix_seconds(1_709_164_800));
         assert_eq!(entry.source_address(), "[2001:db8::1]:1");
-        assert_eq!((entry.status.as_str(), entry.forwarded_for.as_str()), ("403", ""));
+        assert_eq!((entry.status, entry.forwarded_for.as_str()), (Some(403), ""));
+    }
+
+    #[test]
+    fn says_what_became_of_a_request_as_far_as_the_line_does() {
+        let shown = |status: &str| {
+            let line = format!("{{\"time\":\"2024-02-29T00:00:00Z\",\"method\":\"GET\",\"path\":\"/x\"{status}}}");
+            Entry::parse(line.as_bytes()).unwrap().shown()
+        };
+        assert_eq!(shown(""), "GET /x at 1709164800");
+        assert_eq!(shown(r#","status":null"#), "GET /x at 1709164800");
+        assert_eq!(shown(r#","status":"-""#), "GET /x at 1709164800");
+        assert_eq!(shown(r#","status":0"#), "GET /x at 1709164800 (then: no answer)");
+        assert_eq!(shown(r#","status":404"#), "GET /x at 1709164800 (then: 404)");
     }
 
     #[test]
