@@ -143,7 +143,7 @@ manifests: image ## Writes the manifests with pinned images to target/manifests:
 	@.ci/stamp target/image/compat $(VERSION) $(REGISTRY) "$(ENVOY_IMAGE)" target/manifests
 
 .PHONY: check
-check: envoy ## Checks format, lints, licences, sources, secrets and manifests (against CRDS=DIR where given)
+check: envoy ## Checks format, lints, documentation, licences, sources, secrets and manifests (against CRDS=DIR where given)
 	@echo "check: format"
 	@cargo fmt --check
 	@echo "check: lints, native"
@@ -152,6 +152,8 @@ check: envoy ## Checks format, lints, licences, sources, secrets and manifests (
 	@.ci/cargo-wasm clippy --quiet --package portcullis-module --no-default-features --features everything -- -D warnings
 	@echo "check: lints, lean module"
 	@.ci/cargo-wasm clippy --quiet --package portcullis-module --no-default-features -- -D warnings
+	@echo "check: documentation"
+	@RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps --document-private-items
 	@echo "check: dependencies"
 	@.ci/dependencies
 	@echo "check: words"

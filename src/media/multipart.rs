@@ -1,4 +1,4 @@
-//! multipart/form-data (RFC 7578 over RFC 2046), read strictly from one slice; [`sections`] reads the other types.
+//! multipart/form-data (RFC 7578 over RFC 2046), read strictly from one slice; [`mod@sections`] reads the other types.
 //!
 //! Recipients differ in what they forgive: text around the parts, bare line feeds, folded headers, transfer encodings,
 //! RFC 2231 names. A body that needs forgiveness is refused, since what one recipient skips another may read.
