@@ -1,6 +1,7 @@
 """The front proxy's bootstrap as it is shipped, in front of the sidecar's, in front of a service."""
 
 import json
+import re
 import socket
 import ssl
 import time
@@ -16,7 +17,7 @@ import httpx
 import pytest
 from harness.credentials import bearer
 from harness.gateway import HOST, free_port
-from harness.shipped import GATEWAY, ORDERS, USERS, Mesh, Peer, Shipped, call, seen, tls
+from harness.shipped import ENVOY, GATEWAY, ORDERS, USERS, Mesh, Peer, Shipped, call, seen, tls
 
 MESH = Mesh()
 SERVICE = "user-service.microservices.svc.cluster.local:8000"
@@ -241,7 +242,21 @@ def test_every_request_is_one_line_without_its_query(edge):
         assert time.monotonic() < deadline
         time.sleep(0.02)
     assert lines[0]["path"] == "/public/logged" and lines[0]["status"] == 200
+    for hidden in (";jsessionid=secret/b", "%3bjsessionid=secret", "#access_token=secret", "%3Faccess_token=secret", "%23secret"):
+        send(edge, target="/public/hiding" + hidden)
+    wait = lambda: [line for line in edge.lines() if line.get("path") == "-"]
+    while len(wait()) < 5:
+        assert time.monotonic() < deadline, edge.lines()
+        time.sleep(0.02)
     assert "secret" not in edge.output.read_text()
+
+
+def test_every_document_logs_paths_in_the_same_way():
+    texts = {path: path.read_text() for path in ENVOY.rglob("*.yaml")}
+    logged = {path.parent.name: re.findall(r'path: "(%.*)"', text) for path, text in texts.items()}
+    logged = {name: formats for name, formats in logged.items() if formats}
+    assert set(logged) == {"front-proxy", "sidecar", "envoy-gateway"}
+    assert len({format for formats in logged.values() for format in formats}) == 1
 
 
 def test_a_trapped_module_lets_nothing_pass(edge):
