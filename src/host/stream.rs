@@ -344,15 +344,18 @@ impl Stream {
 
     /// Some of the request's body: `size` bytes are held.
     pub fn on_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
-        self.body = Body { size, ended: end_of_stream, ..self.body };
+        self.body = Body { size, ended: end_of_stream || self.body.ended, ..self.body };
         self.body_progressed()
     }
 
     /// With trailers the body's callback never sees the end of the stream.
     pub fn on_request_trailers(&mut self) -> Action {
-        self.body.ended = true;
-        if self.phase == Phase::Answered {
-            return Action::Pause;
+        let known = std::mem::replace(&mut self.body.ended, true);
+        match self.phase {
+            Phase::Answered => return Action::Pause,
+            // They go on by way of this callback.
+            Phase::Released if known => return Action::Continue,
+            _ => {}
         }
         self.trailers = self.stripped_trailers();
         if self.trailers.is_none() {
@@ -361,8 +364,22 @@ impl Stream {
         match self.phase {
             // A body that nobody waited for is on its way: without its end, it is no request yet.
             Phase::Released => self.refuse_trailers().unwrap_or(Action::Continue),
-            _ => self.body_progressed(),
+            _ => match self.body_progressed() {
+                Action::Continue => self.go_on_in_order(),
+                action => action,
+            },
         }
+    }
+
+    /// Lets a body go on with its trailers. Where both came before the head went on, the host shows them in one go, and would give
+    /// the buffer filter the trailers first: it makes a request without content of the head, and the upstream takes the body
+    /// for its next request. Told to go on from here, the host keeps their order.
+    fn go_on_in_order(&self) -> Action {
+        if self.head == HeadIs::Held || self.body.size == 0 {
+            return Action::Continue;
+        }
+        abi::continue_request();
+        Action::Pause
     }
 
     /// The exchange is over.

@@ -12,6 +12,7 @@ from harness.configuration import merged, plugin
 from harness.credentials import bearer, token
 from harness.dependency import FAULTS, Said, closed_port, eventually
 from harness.expect import counted, passed, refused, unauthenticated
+from harness.gateway import HOST
 
 SECRET = "s3cret:/with+odd%characters"
 
@@ -342,6 +343,24 @@ def test_a_body_beyond_the_buffer_filter_is_refused_while_the_answer_is_on_its_w
     assert len(passed(put(3 << 20)).body) == 3 << 20
     answer = put(6 << 20)
     assert (answer.status, answer.upstream) == (413, None)
+
+
+@pytest.mark.parametrize("protocol", ["HTTP/1.1", "HTTP/2"])
+def test_a_body_and_its_trailers_that_came_before_the_answer_go_on_in_their_order(behind, idp, protocol):
+    """Else the buffer filter gives the head the length 0, and the upstream takes the body for its next request."""
+    idp.fault, idp.delay = "slow", 0.3
+    smuggled = b"GET /smuggled HTTP/1.1\r\nhost: a\r\n\r\n"
+    for number in range(3):
+        fields = [("content-type", "text/plain"), bearer(f"good-trailers-{protocol}-{number}")]
+        if protocol == "HTTP/2":
+            answer = behind.send2("POST", "/x", fields, [smuggled], [("x-checksum", "1")])
+        else:
+            marker, fields = behind._mark([("host", HOST), *fields, ("transfer-encoding", "chunked"), ("trailer", "x-checksum")])
+            raw = client.head("POST", "/x", fields) + client.chunks(smuggled, 999)[0] + b"0\r\nx-checksum: 1\r\n\r\n"
+            answer = behind._complete(client.http1(behind.port, raw, "POST"), marker)
+        seen = passed(answer)
+        assert (seen.body, seen.header("content-length")) == (smuggled, str(len(smuggled)))
+    assert all(seen.target != b"/smuggled" for seen in behind.upstream.seen)
 
 
 def test_no_token_and_no_secret_in_any_log(gateway):
