@@ -254,8 +254,9 @@ def test_the_access_log_has_the_events_of_every_plugin_in_the_chain(upstream):
     try:
         refused(proxy.get("/things/1"), 401)
         told = lambda events: sorted((event["service"], event["details"]["reason"]) for event in events)
-        assert eventually(lambda: len(proxy.access_logged_events()) > 2)
+        assert eventually(lambda: len(proxy.access_logged_events()) > 1)
         assert told(proxy.access_logged_events()) == told(proxy.logged_events())
-        assert {service for service, _ in told(proxy.access_logged_events())} == {"edge", "sessions"}
+        # What the other plugin refuses is no answer of the upstream.
+        assert told(proxy.access_logged_events()) == [("edge", "missing"), ("sessions", "missing")]
     finally:
         proxy.close()
