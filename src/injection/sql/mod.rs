@@ -174,7 +174,8 @@ impl Inspection<'_> {
         if i > 0 && self.is_quoted_mark(i - 1) {
             return;
         }
-        let Some(first) = tokens.operand(i + 1) else { return };
+        let Some(mut first) = tokens.operand(i + 1) else { return };
+        first.next = tokens.after_row(i + 1, first.next);
         // `"and"` as a word of prose.
         if matches!((tokens.before(i), tokens.kind(i + 1)), (Kind::Quote(a), Kind::Quote(b)) if a == b)
             && !tokens.at(i).spaced()
@@ -201,7 +202,8 @@ impl Inspection<'_> {
 
     /// Whether the quote at `i` closes a word or a number: `1'or'1`.
     fn is_attached(&self, i: usize) -> bool {
-        !self.tokens.at(i).spaced() && matches!(self.tokens.before(i), Kind::Word(_) | Kind::Number)
+        !self.tokens.at(i).spaced()
+            && matches!(self.tokens.before(i), Kind::Word(_) | Kind::Number | Kind::Close | Kind::Arith(b'%'))
     }
 
     /// How much two compared operands look like a probe: 0 to 4.
@@ -218,6 +220,12 @@ impl Inspection<'_> {
         let same = tokens.text_of(first.start).eq_ignore_ascii_case(tokens.text_of(second.start));
         match (first.what, second.what) {
             (What::Number, What::Number) if same => 4,
+            // `2 and 2 is 4`
+            (What::Number, What::Number)
+                if tokens.word(first.next) == Some(Word::Is) && second.start == first.next + 1 =>
+            {
+                1
+            }
             (What::Number, What::Number) if matches!(tokens.text_of(first.next), b"<" | b">") => 2,
             (What::Text { .. }, What::Text { .. }) => 3 + u8::from(opened > 0),
             (a, b) if a.is_literal() && b.is_literal() => 3,
@@ -247,6 +255,8 @@ impl Inspection<'_> {
         let commented = u8::from(self.tokens.commented_out(operand.next));
         let last = operand.next >= self.tokens.len();
         match operand.what {
+            // `'t'::bool`
+            _ if self.tokens.is_cast(operand) => 2 + u8::from(last || commented > 0),
             // `alarm() and sleep()` names them.
             What::Call(Word::TimeFn)
                 if self.tokens.kind(operand.start + 1) == Kind::Open

@@ -443,3 +443,33 @@ fn finds_loops_and_the_interpreter_of_the_command_line_of_windows() {
         assert_eq!(rule_of(value), None, "{value}");
     }
 }
+
+#[test]
+fn finds_conditions_over_documents_casts_and_rows() {
+    assert_found(
+        Class::Sqli,
+        &[
+            "7 or '{\"a\":2}' -> '$.a' = 2",
+            "7 or '{\"a\":[3]}'::json #>> '{a}' = '3'",
+            "7 and '{\"a\":2}'::jsonb ? 'a'",
+            "7 or doc @> '{\"a\":2}'",
+            "7 or doc->>'a' like '%'",
+            "7 or 't'::bool",
+            "7 and 2::bool",
+            "x'or'1'::bool--",
+            "7 or (2,3)=(2,3)",
+            "%'or'7",
+        ],
+    );
+    for value in [
+        "'a' -> 'b' and 'c' -> 'd'",
+        "`a -> b` or `c`",
+        "2 or p->x",
+        "a || b->c",
+        "a && b ? 'c' : 'd'",
+        "`Tag::A` or `Tag::B`",
+        "\"%s, %s\" % (a, b)  # one",
+    ] {
+        assert_eq!(rule_of(value), None, "{value}");
+    }
+}

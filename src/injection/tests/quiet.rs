@@ -248,3 +248,11 @@ fn operators_and_words_of_queries_in_quotes_raise_nothing() {
     }
     assert_found(Class::Sqli, &["'='", "x'='y", "x'||'y", "'='-- ", "b' or 'b'='b", "'=' or 7=7-- ", "7'-'7"]);
 }
+
+#[test]
+fn sums_possessives_and_formulae_raise_nothing() {
+    for value in ["2 and 2 is 4", "7 and 8 is 15 of us"] {
+        assert_eq!(rule_of(value), None, "{value}");
+    }
+    assert_found(Class::Sqli, &["2 and 2 is 2"]);
+}
