@@ -473,3 +473,37 @@ fn finds_conditions_over_documents_casts_and_rows() {
         assert_eq!(rule_of(value), None, "{value}");
     }
 }
+
+#[test]
+fn finds_columns_and_rows_that_go_on_behind_a_closed_string() {
+    assert_found(
+        Class::Sqli,
+        &[
+            "x','y',7,'{}')returning *--",
+            "x', role=\"admin\"-- ",
+            "x',role=null where id=7--x",
+            "x',role=7-- abcd",
+            "x',null,null);\0",
+            "a',age=7,role='b",
+            "x',users.role='admin",
+            "x',`role`='admin",
+            "',role=name,name='b",
+            "x','y'),('z",
+            "x';values(7)-- abcd",
+            "x'; show tables-- abcd",
+            "7,role='admin'",
+            "7, role='admin' where id=3--",
+        ],
+    );
+    for value in [
+        "a, b='c'",
+        "foo('a'),('b')",
+        "('a','b'),('c','d')",
+        "'a','b','c'",
+        "note', and more -- Ann",
+        "a',\n    b='c",
+        "1,x=5",
+    ] {
+        assert_eq!(rule_of(value), None, "{value}");
+    }
+}
