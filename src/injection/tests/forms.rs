@@ -507,3 +507,40 @@ fn finds_columns_and_rows_that_go_on_behind_a_closed_string() {
         assert_eq!(rule_of(value), None, "{value}");
     }
 }
+
+#[test]
+fn finds_queries_and_choices_that_need_no_value_before_them() {
+    assert_found(
+        Class::Sqli,
+        &[
+            "not(ascii(substr((select name from users),1,1))>82)",
+            "likely((select name from users limit 1) like 'a%')",
+            "exists(select 1 from users where length(name)=7)",
+            "!(select 7)",
+            "id limit (case when length((select name from users))=7 then 1 else 2 end)",
+            "desc limit (case when ascii((select name from users))=7 then 1 else 2 end)",
+            "limit 1 offset (length((select name from users))>7)",
+            "id=case when length(name)=7 then 1 else 2 end",
+            "id::int/(case when (select name from users)>'a' then 1 else 0 end)",
+            "case when ascii(name)=83 then id else -id end",
+            "red shoes'+(select name from users)+'",
+            "7={fn sleep(9)}",
+            "7'*(case when 1 then sleep(9) else 0 end)*'7",
+            "!sleep(9)",
+        ],
+    );
+    for value in [
+        "case (select one) of",
+        "not (select one of them)",
+        "exists (select a few)",
+        "limit (one each) or select more",
+        "x = select(a)",
+        "if ( select(fd,&set,0,0,0) < 0 ) {",
+        "case x\nwhen 'a' then 1 end",
+        "IF(LEN(A1)>5,\"yes\",\"no\")",
+        "{return sleep(5)}",
+        "else sleep(5)",
+    ] {
+        assert_eq!(rule_of(value), None, "{value}");
+    }
+}

@@ -257,8 +257,13 @@ fn sums_possessives_and_formulae_raise_nothing() {
         "the favourite of the boys' is C#",
         "the boys' toys --",
         "a 5' board --",
+        "=IF(LEN(A1)>5,\"yes\",\"no\")",
+        "=IF(LEFT(B2,3)=\"abc\",1,2)",
     ] {
         assert_eq!(rule_of(value), None, "{value}");
     }
-    assert_found(Class::Sqli, &["2 and 2 is 2", "x' or id#", "x' is null --", "boys' or id --"]);
+    assert_found(
+        Class::Sqli,
+        &["2 and 2 is 2", "x' or id#", "x' is null --", "boys' or id --", "7-if(length(name)>5,1,2)"],
+    );
 }
