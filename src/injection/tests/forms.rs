@@ -544,3 +544,32 @@ fn finds_queries_and_choices_that_need_no_value_before_them() {
         assert_eq!(rule_of(value), None, "{value}");
     }
 }
+
+#[test]
+fn finds_statements_and_rows_of_other_spellings_behind_a_value() {
+    assert_found(
+        Class::Sqli,
+        &[
+            "7;insert users select 1,name from staff",
+            "7; insert users set id=8",
+            "7;delete a from users a",
+            "7; update users,staff set role=name",
+            "-7; truncate users",
+            "7;set@@global.general_log=0",
+            "id union all values(7,8)",
+            "id union values(7,8)",
+            "null union all select name a,role b from users",
+        ],
+    );
+    for value in [
+        "1; insert coin",
+        "1; update now",
+        "1; delete it",
+        "1; truncate",
+        "Credit union all select branches",
+        "select(fd, &set, 0);",
+        "set@example.com; b@example.com",
+    ] {
+        assert_eq!(rule_of(value), None, "{value}");
+    }
+}
