@@ -390,6 +390,8 @@ impl Tokens<'_> {
             | Kind::Dashes
             | Kind::Hash
             | Kind::OpenComment => true,
+            // `staff.*`
+            Kind::Arith(b'*') if self.before(operand.next) == Kind::Dot => true,
             Kind::Arith(_) | Kind::Logic(_) => self.operand(operand.next + 1).is_some(),
             _ => false,
         }

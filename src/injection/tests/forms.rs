@@ -559,6 +559,7 @@ fn finds_statements_and_rows_of_other_spellings_behind_a_value() {
             "id union all values(7,8)",
             "id union values(7,8)",
             "null union all select name a,role b from users",
+            "null union select staff.* from staff",
         ],
     );
     for value in [
