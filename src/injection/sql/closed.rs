@@ -8,7 +8,7 @@ use super::token::{Kind, NO_TWIN};
 use super::words::Word;
 
 /// Statements that begin with a word that is no other part of the grammar.
-const STATEMENTS: [&[u8]; 23] = [
+const STATEMENTS: [&[u8]; 24] = [
     b"analyze",
     b"dbcc",
     b"desc",
@@ -27,6 +27,7 @@ const STATEMENTS: [&[u8]; 23] = [
     b"signal",
     b"table",
     b"throw",
+    b"truncate",
     b"use",
     b"vacuum",
     b"values",
@@ -37,6 +38,10 @@ const STATEMENTS: [&[u8]; 23] = [
 const OPERATORS: u32 = next::COMPARE | next::LOGIC | next::SIGN | next::ARITH;
 /// The most bytes between the quote that closes a string and the comment that ends the value.
 const MAX_REST: usize = 1024;
+/// The most bytes behind the comment that ends a value.
+const MAX_REMARK: usize = 4;
+/// The most tokens between the quote that closes a string and the one that opens that of another column or row.
+const MAX_ROW: usize = 24;
 /// The most tokens before the semicolon behind which another statement stands.
 const MAX_BEFORE: usize = 16;
 
@@ -201,25 +206,29 @@ impl Inspection<'_> {
         }
     }
 
-    /// A value that ends with a comment, and what it closes before it goes on with words of a query: the only quote in it, or
-    /// a statement.
+    /// A value that ends with a comment, and what it closes before it goes on with words of a query: the only quote of its
+    /// kind, or a statement.
     pub(super) fn cut_off(&self, findings: &mut Findings) {
         let tokens = &self.tokens;
         if self.sets_another() {
             findings.report(Rule::SqlComment);
         }
-        // `-- -` and `--+`
-        let signed =
-            tokens.before(tokens.len()) == Kind::Arith(b'-') || tokens.before(tokens.len()) == Kind::Arith(b'+');
-        let Some(comment) = tokens.len().checked_sub(1 + usize::from(signed)) else { return };
-        if !matches!(tokens.kind(comment), Kind::Dashes | Kind::Hash | Kind::OpenComment) {
+        // MySQL reads no further than a NUL behind a statement.
+        let ended = tokens.text.last() == Some(&0);
+        let Some(comment) = (if ended { Some(tokens.len()) } else { tokens.last_comment() }) else { return };
+        // `-- -`, `--+`, `--x`, `/**`
+        let rest = tokens.after(comment);
+        let marked = rest.len() == 1 && is_word(at(rest, 0)) && tokens.peek(comment) == Kind::Dashes;
+        let rest = rest.trim_ascii();
+        let bare = marked || matches!(rest, b"" | b"-" | b"+" | b"*");
+        if rest.len() > MAX_REMARK || !bare && tokens.peek(comment) == Kind::Hash {
             return;
         }
-        if let Some(quote) = tokens.only_quote() {
-            self.goes_on(quote, comment, findings);
+        if let Some(quote) = tokens.unpaired_quote() {
+            self.goes_on(quote, comment, bare, findings);
         }
         let restarts = |i: usize| {
-            tokens.kind(i) == Kind::Semicolon
+            tokens.peek(i) == Kind::Semicolon
                 && matches!(tokens.before(i), Kind::Number | Kind::Close)
                 && STATEMENTS.iter().any(|word| tokens.text_of(i + 1).eq_ignore_ascii_case(word))
         };
@@ -228,31 +237,56 @@ impl Inspection<'_> {
         }
     }
 
-    /// Whether the first of two quotes closes a string and the second opens that of another column: `x', role='admin`.
+    /// Whether another column is set or another row begun: `x', role='admin`, `x'),('y`, `1,role='admin'`.
     fn sets_another(&self) -> bool {
         let tokens = &self.tokens;
-        let Some((quote, last)) = tokens.two_quotes() else { return false };
-        quote > 0
-            && last == quote + 4
-            && last + 1 < tokens.len()
-            && !tokens.at(quote).spaced()
-            && tokens.kind(quote + 1) == Kind::Comma
-            && matches!(tokens.kind(quote + 2), Kind::Word(_))
-            && tokens.text_of(quote + 3) == b"="
+        // Not on a line of its own, as an argument of a program.
+        let set = |comma: usize| {
+            tokens.peek(comma) == Kind::Comma
+                && matches!(tokens.peek(comma + 1), Kind::Word(_) | Kind::Quote(b'`'))
+                && tokens.at(comma + 1).start() <= tokens.at(comma).end() + 1
+        };
+        if tokens.peek(0) == Kind::Number && set(1) && tokens.is_equals(3) {
+            let twin = usize::from(tokens.at(4).twin());
+            return twin > 4 && (twin + 1 >= tokens.len() || tokens.comments_follow(twin + 1));
+        }
+        let Some((quote, last)) = tokens.outer_quotes() else { return false };
+        let closes = quote == 0
+            || !tokens.apart(quote) && matches!(tokens.peek(quote.wrapping_sub(1)), Kind::Word(_) | Kind::Number);
+        // A row ends that the value did not begin.
+        let ends =
+            |i: usize| tokens.peek(i) == Kind::Close && !tokens.at(i).odd() && tokens.after(i).starts_with(b",(");
+        closes
+            && tokens.at(last).odd()
+            && last <= quote + MAX_ROW
+            && (set(quote + 1) && tokens.is_equals(last - 1) && last + usize::from(quote == 0) < tokens.len()
+                || (quote + 1..last).any(ends))
     }
 
     /// Whether a list, a clause or a statement follows the `quote`, up to the `comment` that ends the value.
-    fn goes_on(&self, quote: usize, comment: usize, findings: &mut Findings) {
+    fn goes_on(&self, quote: usize, comment: usize, bare: bool, findings: &mut Findings) {
         let tokens = &self.tokens;
         let after = tokens.after_brackets(quote + 1);
-        let rest = tokens.at(comment).start().saturating_sub(tokens.at(quote).end());
+        let rest = tokens.at(comment).start().min(tokens.text.len()).saturating_sub(tokens.at(quote).end());
         if comment <= after || rest > MAX_REST {
             return;
         }
-        match tokens.kind(after) {
-            Kind::Semicolon if tokens.word(after + 1).is_some() => findings.report(Rule::SqlStackedQuery),
+        // `C#`
+        let named = matches!((tokens.peek(comment - 1), tokens.peek(comment)), (Kind::Word(_), Kind::Hash))
+            && !tokens.apart(comment)
+            && tokens.text_of(comment - 1).len() == 1;
+        // `the boys' toys --`, `5' tall --`
+        let counted = match tokens.peek(quote.wrapping_sub(1)) {
+            Kind::Word(_) => tokens.text_of(quote - 1).ends_with(b"s"),
+            kind => kind == Kind::Number,
+        };
+        match tokens.peek(after) {
+            Kind::Semicolon if tokens.part(after + 1).is_some() && !named => findings.report(Rule::SqlStackedQuery),
+            Kind::Comma if after == quote + 1 && !tokens.apart(after + 1) => findings.report(Rule::SqlComment),
+            _ if !bare || named => {}
+            Kind::Word(Word::Name) if counted && after == quote + 1 => {}
             Kind::Comma => findings.report(Rule::SqlComment),
-            Kind::Word(_) | Kind::Open if tokens.at(after).spaced() || after > quote + 1 => {
+            Kind::Word(_) | Kind::Open if tokens.apart(after) || after > quote + 1 => {
                 findings.report(Rule::SqlComment);
             }
             _ => {}

@@ -76,21 +76,20 @@ pub(super) const LINKS: usize = 32;
 impl Tokens<'_> {
     /// The operand at `i`, if one begins there.
     pub(super) fn operand(&self, i: usize) -> Option<Operand> {
-        if matches!(self.kind(i), Kind::Number | Kind::Quote(_) | Kind::Word(Word::Name)) {
-            return self.bare_operand(i).map(|(what, next)| Operand { what, start: i, next: self.after_cast(next) });
-        }
         let mut start = i;
         let mut opened = 0usize;
-        loop {
-            match self.kind(start) {
-                Kind::Open => opened += 1,
-                Kind::Bang | Kind::Word(Word::Not | Word::Prefix | Word::Exists | Word::All) => {}
-                Kind::Arith(b'+' | b'-') => {}
-                Kind::Dashes | Kind::Compare if self.text_of(start).iter().all(|&byte| byte == b'~') => {}
-                // `--1` is a double sign only where it is not a comment.
-                _ => break,
+        if !matches!(self.kind(i), Kind::Number | Kind::Quote(_) | Kind::Word(Word::Name)) {
+            loop {
+                match self.kind(start) {
+                    Kind::Open => opened += 1,
+                    Kind::Bang | Kind::Word(Word::Not | Word::Prefix | Word::Exists | Word::All) => {}
+                    Kind::Arith(b'+' | b'-') => {}
+                    Kind::Dashes | Kind::Compare if self.text_of(start).iter().all(|&byte| byte == b'~') => {}
+                    // `--1` is a double sign only where it is not a comment.
+                    _ => break,
+                }
+                start += 1;
             }
-            start += 1;
         }
         let (what, next) = self.bare_operand(start)?;
         let mut next = self.after_cast(next);
@@ -101,10 +100,27 @@ impl Tokens<'_> {
         Some(Operand { what, start, next })
     }
 
-    /// The place after `::type` at `i`, or `i`.
+    /// The place after `::type` or a path of JSON, `-> 'key'` or `#>> 'path'`, at `i`, or `i`.
     fn after_cast(&self, i: usize) -> usize {
-        let cast = self.kind(i) == Kind::Other(b':') && self.kind(i + 1) == Kind::Other(b':');
-        if cast && self.word(i + 2).is_some() { i + 3 } else { i }
+        match self.kind(i) {
+            Kind::Other(b':') if self.kind(i + 1) == Kind::Other(b':') && self.word(i + 2).is_some() => {
+                self.after_path(i + 3)
+            }
+            Kind::Arith(b'-') | Kind::Hash => self.after_path(i),
+            _ => i,
+        }
+    }
+
+    #[inline(never)]
+    fn after_path(&self, i: usize) -> usize {
+        if !matches!(self.kind(i), Kind::Arith(b'-') | Kind::Hash) || !self.points(i) {
+            return i;
+        }
+        match self.kind(i + 2) {
+            Kind::Number => i + 3,
+            Kind::Quote(b'\'' | b'"') if self.at(i + 2).twin() != NO_TWIN => usize::from(self.at(i + 2).twin()) + 1,
+            _ => i,
+        }
     }
 
     /// Whether a name may go on at `i`, or be compared there.
@@ -115,6 +131,8 @@ impl Tokens<'_> {
             Kind::Dot
                 | Kind::Open
                 | Kind::Compare
+                | Kind::Variable
+                | Kind::Arith(b'-')
                 | Kind::Word(Word::Not | Word::Match | Word::In | Word::Between | Word::Is)
         )
     }
@@ -199,8 +217,7 @@ impl Tokens<'_> {
         let i = if self.word(i) == Some(Word::Not) { i + 1 } else { i };
         match self.kind(i) {
             Kind::Compare => Some(i + 1),
-            // `@>` of PostgreSQL's documents.
-            Kind::Variable if self.text_of(i) == b"@" && self.kind(i + 1) == Kind::Compare => Some(i + 2),
+            Kind::Variable | Kind::Other(b'?') => self.of_document(i),
             Kind::Word(Word::Match) if self.word(i + 1) == Some(Word::Match) => Some(i + 2),
             Kind::Word(Word::In) => matches!(self.kind(i + 1), Kind::Open | Kind::Variable).then_some(i + 1),
             Kind::Word(Word::Match | Word::Between) => Some(i + 1),
@@ -208,6 +225,36 @@ impl Tokens<'_> {
             Kind::Word(Word::Is) => Some(i + 1),
             _ => None,
         }
+    }
+
+    /// The place after `@>` or, behind a cast, `?` of PostgreSQL's documents.
+    #[inline(never)]
+    fn of_document(&self, i: usize) -> Option<usize> {
+        if self.kind(i) == Kind::Other(b'?') {
+            return (i >= 2 && self.kind(i - 2) == Kind::Other(b':')).then_some(i + 1);
+        }
+        self.points(i).then_some(i + 2)
+    }
+
+    /// The place after the row that is opened at `i`, `(1, 2)`, of which the first operand ends before `next`, or `next`.
+    #[inline(never)]
+    pub(super) fn after_row(&self, i: usize, next: usize) -> usize {
+        if self.kind(i) == Kind::Open && self.kind(next) == Kind::Comma { self.close_of(i) } else { next }
+    }
+
+    /// Whether the operand is a literal with a `::type` behind it.
+    #[inline(never)]
+    pub(super) fn is_cast(&self, operand: Operand) -> bool {
+        let literal = operand.what.is_literal() && !matches!(operand.what, What::Text { open: true, .. });
+        let end = operand.next;
+        literal && end >= 3 && self.word(end - 1).is_some() && self.kind(end - 2) == Kind::Other(b':')
+    }
+
+    /// Whether the mark at `i` and a comparison's sign make an operator of JSON: `@>`, `->`, `#>>`.
+    #[inline(never)]
+    fn points(&self, i: usize) -> bool {
+        let (mark, sign) = (self.at(i), self.at(i + 1));
+        sign.kind() == Kind::Compare && !sign.spaced() && mark.end() == mark.start() + 1
     }
 
     /// The chain of operators and operands that begins with an operator at `i`.
@@ -328,6 +375,11 @@ impl Tokens<'_> {
         let Some(operand) = self.operand(i) else {
             return matches!(self.kind(i), Kind::Arith(b'*') | Kind::Dot);
         };
+        // `select(0, &set, ...)` of a program.
+        let called = self.kind(i) == Kind::Open && self.before(operand.next) != Kind::Close;
+        if called && self.kind(operand.next) == Kind::Comma {
+            return false;
+        }
         if operand.what != What::Name {
             return true;
         }
@@ -338,6 +390,8 @@ impl Tokens<'_> {
             | Kind::Dashes
             | Kind::Hash
             | Kind::OpenComment => true,
+            // `staff.*`
+            Kind::Arith(b'*') if self.before(operand.next) == Kind::Dot => true,
             Kind::Arith(_) | Kind::Logic(_) => self.operand(operand.next + 1).is_some(),
             _ => false,
         }

@@ -53,7 +53,7 @@ pub(super) mod next {
         QUOTE | CLOSE | COMMENT | SEMICOLON | COMPARE | LOGIC | SIGN | ARITH | SELECT | OPERATOR;
     /// What makes a condition of a number: a comparison, or what comments out the rest, perhaps behind brackets.
     pub(in super::super) const BEHIND_NUMBER: u32 =
-        BEHIND | COMPARE | OPERATOR | CLOSE | SEMICOLON | COMMENT | VARIABLE | DOT | END;
+        BEHIND | COMPARE | OPERATOR | CLOSE | SEMICOLON | COMMENT | VARIABLE | SIGN | DOT | END;
     /// The same of a name, which may go on, and is none by itself.
     pub(in super::super) const BEHIND_NAME: u32 = BEHIND_NUMBER & !END | OPEN;
 }

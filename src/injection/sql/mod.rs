@@ -29,6 +29,10 @@ pub(super) const WINDOW: usize = 32 * 1024;
 /// What a token costs that may begin an attack, and what each costs of those that are more than five in eight bytes.
 const LEAD: usize = 3;
 const DENSE: usize = 6;
+/// What rows of an `INSERT` begin with.
+const ROWS: &[Kind] = &[Kind::Word(Word::Values), Kind::Word(Word::Select), Kind::Word(Word::Set)];
+/// The most tokens of a list of results before what they are taken from.
+const MAX_TAKEN: usize = 12;
 /// How much of the end of a part is seen again with the next.
 const OVERLAP: usize = 1024;
 
@@ -136,17 +140,25 @@ impl Inspection<'_> {
     /// `UNION [ALL] SELECT list`, `UNION VALUES (...)`, `UNION TABLE name`.
     fn union(&self, i: usize, findings: &mut Findings) {
         let mut j = i + 1;
-        while j < i + 8 && matches!(self.tokens.kind(j), Kind::Open | Kind::Word(Word::All)) {
+        while j < i + 8 && matches!(self.tokens.peek(j), Kind::Open | Kind::Word(Word::All)) {
             j += 1;
         }
-        let closed = self.tokens.left(i) >= 2;
-        let rows = self.tokens.word(j) == Some(Word::Values)
-            && matches!(self.tokens.kind(j + 1), Kind::Open | Kind::Word(Word::Fn));
+        let left = self.tokens.left(i);
+        let closed = left >= 2
+            || left == 1
+                && self.tokens.part(i + 1) == Some(Word::All)
+                && self.within(j + 1, MAX_TAKEN, &[Kind::Word(Word::From)]);
+        let rows = self.tokens.part(j) == Some(Word::Values)
+            && match self.tokens.peek(j + 1) {
+                Kind::Open => closed || !self.tokens.apart(j + 1) && self.tokens.peek(j + 3) == Kind::Comma,
+                Kind::Word(Word::Fn) => closed,
+                _ => false,
+            };
         let table = self.tokens.text_of(j).eq_ignore_ascii_case(b"table") && self.tokens.commented_out(j + 2);
-        if closed && (rows || table) {
+        if rows || closed && table {
             findings.report(Rule::SqlUnionSelect);
         }
-        if self.tokens.word(j) == Some(Word::Select)
+        if self.tokens.part(j) == Some(Word::Select)
             && (self.tokens.selects(j) || self.tokens.at(j).commented() || closed)
         {
             findings.report(Rule::SqlUnionSelect);
@@ -174,7 +186,8 @@ impl Inspection<'_> {
         if i > 0 && self.is_quoted_mark(i - 1) {
             return;
         }
-        let Some(first) = tokens.operand(i + 1) else { return };
+        let Some(mut first) = tokens.operand(i + 1) else { return };
+        first.next = tokens.after_row(i + 1, first.next);
         // `"and"` as a word of prose.
         if matches!((tokens.before(i), tokens.kind(i + 1)), (Kind::Quote(a), Kind::Quote(b)) if a == b)
             && !tokens.at(i).spaced()
@@ -201,7 +214,8 @@ impl Inspection<'_> {
 
     /// Whether the quote at `i` closes a word or a number: `1'or'1`.
     fn is_attached(&self, i: usize) -> bool {
-        !self.tokens.at(i).spaced() && matches!(self.tokens.before(i), Kind::Word(_) | Kind::Number)
+        !self.tokens.at(i).spaced()
+            && matches!(self.tokens.before(i), Kind::Word(_) | Kind::Number | Kind::Close | Kind::Arith(b'%'))
     }
 
     /// How much two compared operands look like a probe: 0 to 4.
@@ -218,6 +232,12 @@ impl Inspection<'_> {
         let same = tokens.text_of(first.start).eq_ignore_ascii_case(tokens.text_of(second.start));
         match (first.what, second.what) {
             (What::Number, What::Number) if same => 4,
+            // `2 and 2 is 4`
+            (What::Number, What::Number)
+                if tokens.word(first.next) == Some(Word::Is) && second.start == first.next + 1 =>
+            {
+                1
+            }
             (What::Number, What::Number) if matches!(tokens.text_of(first.next), b"<" | b">") => 2,
             (What::Text { .. }, What::Text { .. }) => 3 + u8::from(opened > 0),
             (a, b) if a.is_literal() && b.is_literal() => 3,
@@ -247,6 +267,8 @@ impl Inspection<'_> {
         let commented = u8::from(self.tokens.commented_out(operand.next));
         let last = operand.next >= self.tokens.len();
         match operand.what {
+            // `'t'::bool`
+            _ if self.tokens.is_cast(operand) => 2 + u8::from(last || commented > 0),
             // `alarm() and sleep()` names them.
             What::Call(Word::TimeFn)
                 if self.tokens.kind(operand.start + 1) == Kind::Open
@@ -282,42 +304,42 @@ impl Inspection<'_> {
     /// A statement at `i`: after a semicolon, or at the beginning of the value.
     fn statement(&self, i: usize, stacked: bool, findings: &mut Findings) {
         let tokens = &self.tokens;
-        let Some(word) = tokens.word(i) else { return };
+        let Some(word) = tokens.part(i) else { return };
         if word.is_quiet() {
             return;
         }
         // A call that ends before the semicolon closes nothing around it.
         let called = i >= 2 && tokens.before(i - 1) == Kind::Close && tokens.at(i - 2).odd();
         let closed = stacked && !called && tokens.left(i - 1) >= 1;
+        let closes = closed && tokens.left(i - 1) >= 2;
         let found = match word {
             Word::Select => self.whole_select(i, closed),
             Word::Drop | Word::Truncate | Word::Alter | Word::Create => self.definition(i, closed),
-            Word::Insert => {
-                tokens.word(i + 1) == Some(Word::Into)
-                    && self.within(i + 2, 6, |kind| {
-                        matches!(kind, Kind::Open | Kind::Word(Word::Values | Word::Select | Word::Set))
-                    })
+            Word::Insert if tokens.part(i + 1) == Some(Word::Into) => {
+                self.within(i + 2, 6, ROWS) || self.within(i + 2, 6, &[Kind::Open])
             }
-            Word::Update => tokens.word(i + 2) == Some(Word::Set) && tokens.comparison(i + 4).is_some(),
-            Word::Delete => {
-                tokens.word(i + 1) == Some(Word::From)
-                    && (closed
-                        || self.within(i + 3, 2, |kind| {
-                            matches!(kind, Kind::Word(Word::Where) | Kind::Semicolon | Kind::Dashes | Kind::Hash)
-                        }))
+            Word::Insert => closes && tokens.part(i + 1).is_some() && self.within(i + 2, 3, ROWS),
+            Word::Update => self.assigns(i + 2) || closes && (i + 3..i + 6).any(|j| self.assigns(j)),
+            Word::Delete if tokens.part(i + 1) == Some(Word::From) => {
+                closed || self.within(i + 3, 2, &[Kind::Word(Word::Where), Kind::Semicolon, Kind::Dashes, Kind::Hash])
             }
+            Word::Delete => closes && tokens.part(i + 2) == Some(Word::From),
             Word::Exec => self.execution(i, closed),
-            Word::Declare | Word::Set => tokens.kind(i + 1) == Kind::Variable,
-            Word::Shutdown => (closed || tokens.kind(i + 1) == Kind::End) && stacked,
-            Word::If => stacked && tokens.kind(i + 1) == Kind::Open && self.probes(i + 2),
-            Word::TimeFn | Word::DangerFn => stacked && closed && tokens.kind(i + 1) == Kind::Open,
+            Word::Declare | Word::Set => {
+                // Not `set@example.com`.
+                let spelt = tokens.apart(i + 1) || tokens.text_of(i + 1).starts_with(b"@@");
+                tokens.peek(i + 1) == Kind::Variable && (spelt || tokens.peek(i + 2) != Kind::Dot)
+            }
+            Word::Shutdown => (closed || tokens.peek(i + 1) == Kind::End) && stacked,
+            Word::If => stacked && tokens.peek(i + 1) == Kind::Open && self.probes(i + 2),
+            Word::TimeFn | Word::DangerFn => stacked && closed && tokens.peek(i + 1) == Kind::Open,
             Word::Begin | Word::Call
-                if closed && tokens.word(i + 1).is_some() && matches!(tokens.kind(i + 2), Kind::Dot | Kind::Open) =>
+                if closed && tokens.part(i + 1).is_some() && matches!(tokens.peek(i + 2), Kind::Dot | Kind::Open) =>
             {
                 true
             }
             Word::Call | Word::Handler | Word::Grant | Word::Merge | Word::Copy | Word::Begin => {
-                closed && stacked && tokens.left(i - 1) >= 2 && tokens.word(i + 1).is_some()
+                closed && stacked && tokens.left(i - 1) >= 2 && tokens.part(i + 1).is_some()
             }
             _ => false,
         };
@@ -341,8 +363,16 @@ impl Inspection<'_> {
         }
     }
 
-    fn within(&self, i: usize, count: usize, wanted: impl Fn(Kind) -> bool) -> bool {
-        (i..i + count).any(|j| wanted(self.tokens.kind(j)))
+    /// `SET name =`
+    #[inline(never)]
+    fn assigns(&self, i: usize) -> bool {
+        self.tokens.word(i) == Some(Word::Set) && self.tokens.comparison(i + 2).is_some()
+    }
+
+    /// Whether one of the `count` tokens from `i` on is `wanted`.
+    #[inline(never)]
+    fn within(&self, i: usize, count: usize, wanted: &[Kind]) -> bool {
+        (i..i + count).any(|j| wanted.contains(&self.tokens.kind(j)))
     }
 
     /// `SELECT list` with more than names in it, or with a table.
@@ -379,30 +409,32 @@ impl Inspection<'_> {
     /// `DROP TABLE name` and the like.
     fn definition(&self, i: usize, closed: bool) -> bool {
         let tokens = &self.tokens;
-        // `; DROP members --` is cut short, but means the same.
-        if closed && tokens.word(i) == Some(Word::Drop) && tokens.commented_out(i + 2) && tokens.word(i + 1).is_some() {
+        // `; DROP members --` is cut short, but means the same; `; TRUNCATE members` is whole.
+        let (dropped, cut) = (tokens.part(i) == Some(Word::Drop), tokens.part(i) == Some(Word::Truncate));
+        let named = closed && (dropped || cut) && tokens.part(i + 1).is_some();
+        if named && (tokens.commented_out(i + 2) || cut && i + 2 >= tokens.len() && tokens.left(i - 1) >= 2) {
             return true;
         }
-        let thing = (i + 1..i + 4).find(|&j| tokens.word(j) == Some(Word::Thing));
+        let thing = (i + 1..i + 4).find(|&j| tokens.part(j) == Some(Word::Thing));
         let Some(thing) = thing else { return false };
         if closed {
             return true;
         }
-        tokens.word(i) == Some(Word::Drop)
-            && matches!(tokens.kind(thing + 1), Kind::Word(_) | Kind::Quote(_))
-            && matches!(tokens.kind(thing + 2), Kind::End | Kind::Semicolon | Kind::Dashes | Kind::Hash)
+        tokens.part(i) == Some(Word::Drop)
+            && matches!(tokens.peek(thing + 1), Kind::Word(_) | Kind::Quote(_))
+            && matches!(tokens.peek(thing + 2), Kind::End | Kind::Semicolon | Kind::Dashes | Kind::Hash)
     }
 
     /// `EXEC procedure`, `EXEC(...)`.
     fn execution(&self, i: usize, closed: bool) -> bool {
         let tokens = &self.tokens;
-        if (i + 1..i + 6).any(|j| tokens.word(j) == Some(Word::DangerFn)) {
+        if (i + 1..i + 6).any(|j| tokens.part(j) == Some(Word::DangerFn)) {
             return true;
         }
-        let built = tokens.kind(i + 1) == Kind::Open
-            && (tokens.kind(i + 2) == Kind::Variable
-                || tokens.word(i + 2).is_some_and(Word::is_fn) && tokens.kind(i + 3) == Kind::Open);
-        built || closed && matches!(tokens.kind(i + 1), Kind::Open | Kind::Word(_)) && tokens.left(i - 1) >= 2
+        let built = tokens.peek(i + 1) == Kind::Open
+            && (tokens.peek(i + 2) == Kind::Variable
+                || tokens.part(i + 2).is_some_and(Word::is_fn) && tokens.peek(i + 3) == Kind::Open);
+        built || closed && matches!(tokens.peek(i + 1), Kind::Open | Kind::Word(_)) && tokens.left(i - 1) >= 2
     }
 }
 

@@ -272,28 +272,41 @@ impl<'a> Tokens<'a> {
         })
     }
 
-    /// The quote of the value, if it has no other of any kind; a backquote marks a name.
-    pub(super) fn only_quote(&self) -> Option<usize> {
-        let quote = self.last_of_only_kind()?;
-        // The first of its kind is the last.
-        let first = self.tokens.iter().position(|token| matches!(token.kind(), Kind::Quote(_)));
-        (first == Some(quote)).then_some(quote)
+    /// The first quote of the value, if it is the only one of any kind; where a comma follows, if it is the only one of its
+    /// kind or the first of an odd number in a list.
+    pub(super) fn unpaired_quote(&self) -> Option<usize> {
+        let first = self.first_quote(self.len())?;
+        let last = self.last_of(first)?;
+        let others = self.cut.last_quotes.iter().filter(|&&last| last != NO_PLACE).count() - 1;
+        let comma = self.peek(first + 1) == Kind::Comma;
+        let listed = comma && !self.apart(first + 2) && !self.apart(first);
+        (last == first && (others == 0 || comma) || listed && !self.at(last).odd()).then_some(first)
     }
 
-    /// The first and the last quote of the only kind there is, where they are near.
-    pub(super) fn two_quotes(&self) -> Option<(usize, usize)> {
-        let last = self.last_of_only_kind()?;
-        let first = (0..last).rev().take(4).find(|&i| matches!(self.kind(i), Kind::Quote(_)))?;
-        let another = self.tokens.iter().take(first).any(|token| matches!(token.kind(), Kind::Quote(_)));
-        (!another).then_some((first, last))
+    /// The first quote and the last of its kind, where they are not the same.
+    pub(super) fn outer_quotes(&self) -> Option<(usize, usize)> {
+        let first = self.first_quote(self.len())?;
+        self.last_of(first).filter(|&last| last > first).map(|last| (first, last))
     }
 
-    /// The last quote, where those of the value are of one kind.
-    fn last_of_only_kind(&self) -> Option<usize> {
-        match self.cut.last_quotes {
-            [quote, NO_PLACE, NO_PLACE] | [NO_PLACE, quote, NO_PLACE] if quote != NO_PLACE => Some(usize::from(quote)),
-            _ => None,
+    /// The first quote of the value, if it is among so many tokens; a backquote marks a name.
+    #[inline(never)]
+    pub(super) fn first_quote(&self, within: usize) -> Option<usize> {
+        if matches!(self.cut.last_quotes, [NO_PLACE, NO_PLACE, _]) {
+            return None;
         }
+        self.tokens.iter().take(within).position(|token| matches!(token.kind(), Kind::Quote(b'\'' | b'"')))
+    }
+
+    /// The last quote of the kind that is at `i`.
+    fn last_of(&self, i: usize) -> Option<usize> {
+        let Kind::Quote(quote) = self.peek(i) else { return None };
+        self.cut.last_quotes.get(quote_slot(quote)).map(|&last| usize::from(last))
+    }
+
+    /// The last token that comments out what follows.
+    pub(super) fn last_comment(&self) -> Option<usize> {
+        self.cut.comments.checked_sub(1)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -315,6 +328,30 @@ impl<'a> Tokens<'a> {
     pub(super) fn kind(&self, i: usize) -> Kind {
         spend(LOOK);
         self.tokens.get(i).map_or(Kind::End, |token| token.kind())
+    }
+
+    /// The kind of the token at `i`, for what is asked once a value: a call is smaller.
+    #[inline(never)]
+    pub(super) fn peek(&self, i: usize) -> Kind {
+        self.kind(i)
+    }
+
+    /// What the word at `i` is; as [`peek`](Self::peek).
+    #[inline(never)]
+    pub(super) fn part(&self, i: usize) -> Option<Word> {
+        self.word(i)
+    }
+
+    /// Whether space stands before the token at `i`; as [`peek`](Self::peek).
+    #[inline(never)]
+    pub(super) fn apart(&self, i: usize) -> bool {
+        self.at(i).spaced()
+    }
+
+    /// Whether the token at `i` is an equals sign; as [`peek`](Self::peek).
+    #[inline(never)]
+    pub(super) fn is_equals(&self, i: usize) -> bool {
+        self.text_of(i) == b"="
     }
 
     /// The code of the token at `i`, or NUL past the last.

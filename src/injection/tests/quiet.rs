@@ -248,3 +248,22 @@ fn operators_and_words_of_queries_in_quotes_raise_nothing() {
     }
     assert_found(Class::Sqli, &["'='", "x'='y", "x'||'y", "'='-- ", "b' or 'b'='b", "'=' or 7=7-- ", "7'-'7"]);
 }
+
+#[test]
+fn sums_possessives_and_formulae_raise_nothing() {
+    for value in [
+        "2 and 2 is 4",
+        "7 and 8 is 15 of us",
+        "the favourite of the boys' is C#",
+        "the boys' toys --",
+        "a 5' board --",
+        "=IF(LEN(A1)>5,\"yes\",\"no\")",
+        "=IF(LEFT(B2,3)=\"abc\",1,2)",
+    ] {
+        assert_eq!(rule_of(value), None, "{value}");
+    }
+    assert_found(
+        Class::Sqli,
+        &["2 and 2 is 2", "x' or id#", "x' is null --", "boys' or id --", "7-if(length(name)>5,1,2)"],
+    );
+}
