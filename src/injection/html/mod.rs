@@ -3,6 +3,7 @@
 //! The page around the value is unknown, so nothing here trusts quotes: a tag, an event handler or a script URL counts
 //! wherever the value itself sets the scene for it. One pass, each trigger byte looks at a bounded neighbourhood.
 
+mod closed;
 mod passed;
 mod script;
 mod words;
@@ -12,6 +13,7 @@ use super::edits;
 use super::rules::{Findings, Rule};
 use super::triggers::{Bytes, Trigger};
 use super::work::spend;
+pub(super) use closed::whole;
 use passed::{ACTS, Attributes, HREF, META, Passed, SHEET, STYLE, STYLED};
 use script::SHOWS;
 use std::ops::Range;

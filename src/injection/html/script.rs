@@ -38,6 +38,8 @@ static GLOBALS: Words = Words::new(&[
 ]);
 /// What a script makes to send or to load something.
 const MAKES: &[&[u8]] = &[b"eventsource", b"image", b"websocket", b"worker", b"xmlhttprequest"];
+/// The longest value that shows no more than that script runs.
+const MAX_SHOWN: usize = 80;
 /// The longest name of a call that is looked at.
 const MAX_NAME: usize = 14;
 
@@ -72,12 +74,15 @@ impl Page<'_> {
             return;
         }
         // The usual proof of concept as the whole value, and code that is decoded before it runs.
-        let shows = is_one_of(name, SHOWS) && end == i && (self.begins_script(start) || is_global(view, start));
+        // A comment of a script ends with its line.
+        let placed = || at(view, start.wrapping_sub(1)) == b'\n' || self.begins_script(start) || is_global(view, start);
+        let shows = is_one_of(name, SHOWS) && end == i && view.len() < MAX_SHOWN && placed();
         let argument = cut(view, i + 1, i + 16);
         let decodes =
             [&b"atob("[..], b"unescape(", b"string.from", b"location"].iter().any(|call| starts_at(argument, 0, call));
-        let assembles = EVALUATES.contains(name) && self.begins_script(start) && is_assembled(view, i);
-        if shows && view.len() < 80 || decodes || assembles {
+        let ends = at(view, start.wrapping_sub(1)) == b';' || EVALUATES.contains(name) && is_assembled(view, i);
+        let assembles = ends && self.begins_script(start);
+        if shows || decodes || assembles {
             findings.report(Rule::XssScriptAccess);
         }
     }
@@ -136,8 +141,9 @@ impl Page<'_> {
             let iterates = at(view, given) == b')' && ITERATES.contains(cut(view, word_start(view, end), end));
             return iterates.then_some(given);
         }
-        let bracketed = i == end + 1 && at(view, end) == b')';
-        if bracketed && at(view, word_start(view, end).wrapping_sub(1)) == b'(' {
+        // `(alert)(7)`, `(0,alert)(7)`
+        let before = at(view, word_start(view, end).wrapping_sub(1));
+        if i == end + 1 && at(view, end) == b')' && before > b' ' && before.is_ascii_punctuation() {
             return Some(end);
         }
         let ends = |ending: &[u8]| end >= ending.len() && starts_at(view, end - ending.len(), ending);

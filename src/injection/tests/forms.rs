@@ -443,3 +443,45 @@ fn finds_loops_and_the_interpreter_of_the_command_line_of_windows() {
         assert_eq!(rule_of(value), None, "{value}");
     }
 }
+
+#[test]
+fn finds_script_whose_place_the_value_itself_closes_and_whose_rest_it_cuts_off_or_opens_again() {
+    assert_found(
+        Class::Xss,
+        &[
+            "';f(7)//",
+            "\\';f(7)//",
+            "ann');f(7)//",
+            "\"}];void f(7)//\"",
+            "';if(7)f(7)//",
+            "'\nf(7)//",
+            "'-(0,f)(7)-'",
+            "\"/f('a')/\"",
+            "`+f(7)+`",
+            "'?f(7):'",
+            "';f(7);a='",
+            "'-[]['filter']['constructor'](a)()-'",
+            "7;f(7)//",
+            "7);f(7)/*",
+            "*/f(7)/*",
+            "ann\nf(7)//",
+            "\nalert(7)",
+            "7;fetch('//evil.example')",
+            "(0,alert)(7)",
+        ],
+    );
+    for value in [
+        "the dogs' (x) //",
+        "let a = 'b'; // (c)",
+        "f('a'); //",
+        "\"a\", f(b), \"c\",",
+        "a\":[1,\"f(b)\",2,\"",
+        "r\"^(a|b)?\"",
+        "say \"f(7)\" or 'g(7)'",
+        "see 'a'; (b) and https://",
+        "1. fetch(it); 2. go",
+        "(see alert)(7)",
+    ] {
+        assert_eq!(rule_of(value), None, "{value}");
+    }
+}
