@@ -485,3 +485,67 @@ fn finds_script_whose_place_the_value_itself_closes_and_whose_rest_it_cuts_off_o
         assert_eq!(rule_of(value), None, "{value}");
     }
 }
+
+#[test]
+fn finds_commands_whose_names_a_shell_expands_or_that_stand_in_their_directory() {
+    assert_found(
+        Class::Command,
+        &[
+            "7;c${x:-a}t /etc/hosts",
+            "7;${x:-id}",
+            "7;${x-id}",
+            "7;$\"id\"",
+            "7;c$'a't /etc/hosts",
+            "7;'/bin/id'",
+            "a b ; /usr/bin/id",
+            "7;cat</etc/hosts #",
+            "7;sleep .5",
+            "7;if id;then :;fi",
+            "7;while id;do break;done",
+            "7;mapfile a</etc/hosts",
+            "7;docker ps",
+        ],
+    );
+    for value in [
+        "run x; ${EDITOR:-vi} a",
+        "a;${x}id",
+        "r\"^true|false$\"",
+        "<b>a;cat</b></p> of it",
+        "while it lasts; if time allows",
+        "7; while (date) it",
+        "see a/bin; date it",
+        "sleep .5",
+    ] {
+        assert_eq!(rule_of(value), None, "{value}");
+    }
+}
+
+#[test]
+fn finds_commands_behind_a_string_that_the_value_closes_and_on_a_line_of_their_own() {
+    assert_found(
+        Class::Command,
+        &[
+            "\";id \"",
+            "ann\"&id;\"",
+            "'&whoami#",
+            "\"|id \"",
+            "ann';a=id;$a'",
+            "7;a=i;b=d;$a$b",
+            "x\n/b?n/c?t /etc/hosts",
+            "x\n$SHELL -c id",
+            "--post-file=/etc/hosts",
+            "--rsh=touch x",
+        ],
+    );
+    for value in [
+        "{ \"amd64\"; \"which\"; }",
+        "title=\"&date;\"",
+        "a=\"b\"; time to go",
+        "it costs\n$a and more",
+        "/a\n/b?c=/d",
+        "--rshift",
+        "<a href=7 id=an-anchor-of-some-length-before-the-rest>7</a> A&lt;$f&gt;",
+    ] {
+        assert_eq!(rule_of(value), None, "{value}");
+    }
+}
