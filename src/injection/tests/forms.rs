@@ -577,3 +577,11 @@ fn finds_script_that_frameworks_run_and_urls_whose_type_a_browser_trims() {
         assert_eq!(rule_of(value), None, "{value}");
     }
 }
+
+#[test]
+fn finds_arithmetic_of_templates_in_brackets_and_with_fractions() {
+    assert_found(Class::Template, &["{{(7*7)}}", "{{7.0*7}}", "${7*(7)}", "{% print(7) %}"]);
+    for value in ["{{(a)}}", "{{(7)}}", "{{ 7.0 }}", "{{7.b}}"] {
+        assert_eq!(rule_of(value), None, "{value}");
+    }
+}
