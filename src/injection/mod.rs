@@ -226,6 +226,9 @@ fn inspect(view: &[u8], regions: &[Range<usize>], room: &mut sql::Room, findings
             sql::inspect(view, region, room, findings);
         }
     }
+    if findings.wants(Class::Xss) {
+        html::whole(view, findings);
+    }
     if findings.wants(Class::Path) {
         path::inspect(view, findings);
     }

@@ -337,10 +337,10 @@ fn leads_to_loader(view: &[u8], i: usize) -> bool {
 /// `7*7`, `7*'7'`, `= 7 + 7`.
 fn arithmetic(body: &[u8]) -> bool {
     let mut i = skip_space(body, 0);
-    if matches!(at(body, i), b'=' | b'-' | b'{') {
+    while matches!(at(body, i), b'=' | b'-' | b'{' | b'(') {
         i = skip_space(body, i + 1);
     }
-    let digits = |i: usize| from(body, i).iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let digits = |i: usize| from(body, i).iter().take_while(|&&byte| byte.is_ascii_digit() || byte == b'.').count();
     let quoted = |i: usize| usize::from(matches!(at(body, i), b'\'' | b'"'));
     i += quoted(i);
     let first = digits(i);
@@ -353,7 +353,7 @@ fn arithmetic(body: &[u8]) -> bool {
     if !matches!(at(body, i), b'*' | b'+' | b'-' | b'/' | b'%' | b'^') {
         return false;
     }
-    while matches!(at(body, i), b'*' | b'+' | b'-' | b'/' | b'%' | b'^' | b' ' | b'\'' | b'"') {
+    while matches!(at(body, i), b'*' | b'+' | b'-' | b'/' | b'%' | b'^' | b'(' | b' ' | b'\'' | b'"') {
         i += 1;
     }
     let second = digits(i);

@@ -1,7 +1,9 @@
 //! What the whole engine finds, leaves alone, and costs.
 
 mod again;
+mod databases;
 mod forms;
+mod interpreters;
 mod quiet;
 
 use super::*;

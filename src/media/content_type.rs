@@ -1,7 +1,5 @@
 //! Content-Type (RFC 9110 section 8.3), and which reader a body belongs to.
 
-use std::borrow::Cow;
-
 use super::multipart::Boundary;
 use super::parameters::{self, Parameter, find, is_token};
 
@@ -98,6 +96,7 @@ impl<'a> ContentType<'a> {
             }
         }
         let charset = charset.map_or(Charset::Unstated, |name| Charset::named(&name));
+        let boundary = boundary.and_then(Boundary::new).map(|boundary| boundary.in_quotes(is_quoted(value)));
         let media = media(kind, subtype, boundary)?;
         if misleads(&media, value) {
             return Err(Error::AmbiguousParameter);
@@ -186,11 +185,16 @@ fn type_and_subtype(essence: &[u8]) -> Option<(&[u8], &[u8])> {
     (valid(kind) && valid(subtype)).then_some((kind, subtype))
 }
 
-fn media<'a>(kind: &[u8], subtype: &[u8], boundary: Option<Cow<'a, [u8]>>) -> Result<Media<'a>, Error> {
+/// Whether the boundary stands in quotes.
+fn is_quoted(header: &[u8]) -> bool {
+    find(header, b"boundary=\"").is_some()
+}
+
+fn media<'a>(kind: &[u8], subtype: &[u8], boundary: Option<Boundary<'a>>) -> Result<Media<'a>, Error> {
     let (kind, subtype) = (kind.to_ascii_lowercase(), subtype.to_ascii_lowercase());
     Ok(match (&*kind, &*subtype) {
         (b"multipart", subtype) => {
-            let boundary = boundary.and_then(Boundary::new).ok_or(Error::Boundary)?;
+            let boundary = boundary.ok_or(Error::Boundary)?;
             if subtype == b"form-data" { Media::Multipart(boundary) } else { Media::Parts(boundary) }
         }
         // `x-www-form-urlencoded`, or what some recipients take for it.

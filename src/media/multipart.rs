@@ -18,19 +18,29 @@ pub use sections::{Section, Sections, sections};
 
 /// The delimiter of the parts: 1 to 70 bytes of RFC 2046's `bchars`, no space at the end, and no comma, where some recipients end it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Boundary<'a>(Cow<'a, [u8]>);
+pub struct Boundary<'a> {
+    text: Cow<'a, [u8]>,
+    /// It stood in quotes, so that no recipient takes the beginning for the whole.
+    quoted: bool,
+}
 
 impl<'a> Boundary<'a> {
     /// The boundary, if RFC 2046 section 5.1.1 allows it.
     pub fn new(boundary: Cow<'a, [u8]>) -> Option<Self> {
         let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"'()+_-./:=? ".contains(byte);
         let valid = (1..=70).contains(&boundary.len()) && boundary.iter().all(allowed) && !boundary.ends_with(b" ");
-        valid.then_some(Self(boundary))
+        valid.then_some(Self { text: boundary, quoted: false })
+    }
+
+    /// The same, written in quotes if that is so.
+    #[must_use]
+    pub fn in_quotes(self, quoted: bool) -> Self {
+        Self { quoted, ..self }
     }
 
     /// The bytes between the two hyphens and the line end.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.text
     }
 }
 
@@ -150,7 +160,7 @@ struct Cuts<'a> {
     limits: Limits,
     /// Of the delimiter without its line end.
     finder: Finder<'static>,
-    /// How much of the delimiter a recipient sees that reads the boundary as a token only, as Werkzeug does.
+    /// How much of the delimiter a recipient sees that reads a boundary without quotes as a token only, as Werkzeug does.
     token: usize,
     /// Lines may be empty before the first delimiter and after the last.
     blank_around: bool,
@@ -168,7 +178,7 @@ impl<'a> Iterator for Cuts<'a> {
 impl<'a> Cuts<'a> {
     fn new(body: &'a [u8], boundary: &Boundary<'_>, limits: &Limits) -> Self {
         let finder = Finder::new(&[b"--", boundary.as_bytes()].concat()).into_owned();
-        let token = boundary.as_bytes().iter().take_while(|byte| is_token(**byte)).count();
+        let token = boundary.as_bytes().iter().take_while(|byte| boundary.quoted || is_token(**byte)).count();
         Self { body, at: Some(0), left: limits.parts, limits: *limits, finder, token, blank_around: false }
     }
 

@@ -84,6 +84,15 @@ fn a_form_holds_its_boundary_at_the_beginnings_of_its_parts_only() {
     }
 }
 
+/// Werkzeug reads a boundary in quotes whole, as mail libraries write it.
+#[test]
+fn a_line_of_a_form_may_begin_as_a_boundary_in_quotes_does() {
+    let content = "x\r\n------\r\ny";
+    let body = format!("------=_Part_7\r\n{PASSWORD}\r\n\r\n{content}\r\n------=_Part_7--\r\n");
+    passes(post("/a").body("multipart/form-data; boundary=\"----=_Part_7\"", &body));
+    refused(post("/a").body("multipart/form-data; boundary=----=_Part_7", &body), "multipart");
+}
+
 /// formidable, multiparty, CGI.pm and Rack look for the name in the whole header, or in the whole head.
 #[test]
 fn a_part_has_one_name_for_everybody() {

@@ -3,6 +3,7 @@
 //! The page around the value is unknown, so nothing here trusts quotes: a tag, an event handler or a script URL counts
 //! wherever the value itself sets the scene for it. One pass, each trigger byte looks at a bounded neighbourhood.
 
+mod closed;
 mod passed;
 mod script;
 mod words;
@@ -12,6 +13,7 @@ use super::edits;
 use super::rules::{Findings, Rule};
 use super::triggers::{Bytes, Trigger};
 use super::work::spend;
+pub(super) use closed::whole;
 use passed::{ACTS, Attributes, HREF, META, Passed, SHEET, STYLE, STYLED};
 use script::SHOWS;
 use std::ops::Range;
@@ -146,7 +148,7 @@ impl<'a> Page<'a> {
             return;
         }
         spend(MARKUP);
-        if starts_at(name, 0, b"xml:") || starts_at(name, 0, b"svg:") {
+        if [&b"xml:"[..], b"svg:", b"esi:"].iter().any(|space| starts_at(name, 0, space)) {
             findings.report(Rule::XssActiveTag);
         }
         let (local_len, sheet) = (local.len(), match_name(local, b"style"));
@@ -420,12 +422,12 @@ fn unsettled(view: &[u8], changes: &[Range<usize>], next: fn(&[u8], usize) -> Op
     first..settled
 }
 
-/// Whether space and before it what begins the place of a link in Markdown stands before `i`: `[a]( b)`, `[a]: b`.
+/// Whether space and before it what begins the place of a link stands before `i`: `[a]( b)`, `[a]: b`, `href= b`.
 #[inline(never)]
 fn is_link(view: &[u8], i: usize) -> bool {
     let before = cut(view, i.saturating_sub(MAX_SPACE), i);
     let text = before.trim_ascii_end();
-    text.len() < before.len() && (text.ends_with(b"(") || text.ends_with(b"]:"))
+    text.len() < before.len() && matches!(text, [.., b'(' | b'='] | [.., b']', b':'])
 }
 
 /// Whether the name at `i` is one that a program declares.
@@ -468,13 +470,15 @@ fn is_image(view: &[u8], start: usize) -> bool {
 /// Whether a data URL's type is one that a browser runs.
 fn data_runs(rest: &[u8], image: bool) -> bool {
     spend(DATA);
-    let head = cut(rest, 0, skip_space(rest, 0) + 64);
-    let end = head.iter().position(|&byte| byte == b',').unwrap_or(head.len());
+    let start = skip_space(rest, 0);
+    let head = cut(rest, start, start + 64);
+    let end = head.iter().position(|&byte| matches!(byte, b',' | b';'));
+    // Browsers cut space off a type.
+    let end = end.or_else(|| head.iter().position(|&byte| byte <= b' ')).unwrap_or(head.len());
     let kind = cut(head, 0, end);
-    if kind.len() < 3 {
-        return false;
-    }
-    let typed =
-        [&b"text/html"[..], b"svg", b"xml", b"javascript", b"text/x-scriptlet"].iter().any(|sign| contains(kind, sign));
-    typed && !(image && contains(kind, b"image/svg")) && memchr::memchr2(b',', b';', head).is_some()
+    let typed = [&b"text/html"[..], b"svg", b"xml", b"text/xsl", b"javascript", b"text/x-scriptlet"]
+        .iter()
+        .any(|sign| contains(kind, sign));
+    let ends = matches!(at(rest, skip_space(rest, start + end)), b',' | b';');
+    typed && ends && !(image && contains(kind, b"image/svg"))
 }

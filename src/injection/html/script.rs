@@ -38,6 +38,10 @@ static GLOBALS: Words = Words::new(&[
 ]);
 /// What a script makes to send or to load something.
 const MAKES: &[&[u8]] = &[b"eventsource", b"image", b"websocket", b"worker", b"xmlhttprequest"];
+/// The longest text that is read as a script.
+const MAX_TEXT: usize = 256;
+/// The longest value that shows no more than that script runs.
+const MAX_SHOWN: usize = 80;
 /// The longest name of a call that is looked at.
 const MAX_NAME: usize = 14;
 
@@ -72,12 +76,20 @@ impl Page<'_> {
             return;
         }
         // The usual proof of concept as the whole value, and code that is decoded before it runs.
-        let shows = is_one_of(name, SHOWS) && end == i && (self.begins_script(start) || is_global(view, start));
+        // A comment of a script ends with its line, and what a template begins is script of its own.
+        let placed = || {
+            at(view, start.wrapping_sub(1)) == b'\n'
+                || view.starts_with(b"{{")
+                || self.begins_script(start)
+                || is_global(view, start)
+        };
+        let shows = is_one_of(name, SHOWS) && end == i && view.len() < MAX_SHOWN && placed();
         let argument = cut(view, i + 1, i + 16);
         let decodes =
             [&b"atob("[..], b"unescape(", b"string.from", b"location"].iter().any(|call| starts_at(argument, 0, call));
-        let assembles = EVALUATES.contains(name) && self.begins_script(start) && is_assembled(view, i);
-        if shows && view.len() < 80 || decodes || assembles {
+        let ends = at(view, start.wrapping_sub(1)) == b';' || EVALUATES.contains(name) && is_assembled(view, i);
+        let assembles = ends && self.begins_script(start);
+        if shows || decodes || assembles {
             findings.report(Rule::XssScriptAccess);
         }
     }
@@ -90,7 +102,7 @@ impl Page<'_> {
         let constructs = is_one_of(name, &[b"constructor", b"function"]) && is_assembled(self.view, i)
             || name.eq_ignore_ascii_case(b"constructor")
                 && at(self.view, start.wrapping_sub(1)) == b'.'
-                && shows_in(self.view, i);
+                && runs_text(self.view, i);
         if constructs || name.eq_ignore_ascii_case(b"fromcharcode") {
             findings.report(Rule::XssScriptAccess);
         }
@@ -136,8 +148,9 @@ impl Page<'_> {
             let iterates = at(view, given) == b')' && ITERATES.contains(cut(view, word_start(view, end), end));
             return iterates.then_some(given);
         }
-        let bracketed = i == end + 1 && at(view, end) == b')';
-        if bracketed && at(view, word_start(view, end).wrapping_sub(1)) == b'(' {
+        // `(alert)(7)`, `(0,alert)(7)`
+        let before = at(view, word_start(view, end).wrapping_sub(1));
+        if i == end + 1 && at(view, end) == b')' && before > b' ' && before.is_ascii_punctuation() {
             return Some(end);
         }
         let ends = |ending: &[u8]| end >= ending.len() && starts_at(view, end - ending.len(), ending);
@@ -273,12 +286,20 @@ impl Page<'_> {
     }
 }
 
-/// Whether the text that the call at `i` is given calls what shows an attack: `.constructor('alert(7)')`.
+/// Whether the call at `i` makes a function of a text and calls it: `.constructor('f(7)')()`.
 #[inline(never)]
-fn shows_in(view: &[u8], i: usize) -> bool {
-    let quoted = at(view, i) == b'`' || matches!(at(view, i + 1), b'"' | b'\'' | b'`');
-    let start = i + 1 + usize::from(at(view, i) == b'(');
-    quoted && SHOWS.iter().any(|show| equals_at(view, start, show))
+fn runs_text(view: &[u8], i: usize) -> bool {
+    let bracket = usize::from(at(view, i) == b'(');
+    let start = i + 1 + bracket;
+    let quote = at(view, start - 1);
+    if !matches!(quote, b'"' | b'\'' | b'`') {
+        return false;
+    }
+    spend(CALL);
+    let text = cut(view, start, start + MAX_TEXT);
+    let end = text.iter().position(|&byte| byte == quote).map(|len| start + len + 1);
+    let called = |end: usize| matches!(at(view, end + bracket), b'(' | b'`') && (bracket == 0 || at(view, end) == b')');
+    end.is_some_and(called)
 }
 
 /// Whether the value begins with an object of the browser whose member begins at `start`: `window.alert(7)`.

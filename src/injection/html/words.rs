@@ -207,6 +207,7 @@ pub(super) static EVENTS: Words = Words::new(&[
     "webkitanimationiteration",
     "webkitanimationstart",
     "webkitfullscreenchange",
+    "webkitfullscreenerror",
     "webkitmouseforcechanged",
     "webkitmouseforcedown",
     "webkitmouseforceup",

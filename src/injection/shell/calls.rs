@@ -238,7 +238,9 @@ pub(in super::super) fn whole(view: &[u8], findings: &mut Findings) {
 static OPTIONS: Needles = Needles::new(&[
     b"-oproxycommand=",
     b"--checkpoint-action=",
+    b"--post-file=",
     b"--receive-pack=",
+    b"--rsh=",
     b"--to-command=",
     b"--upload-pack=",
     b"--use-askpass=",

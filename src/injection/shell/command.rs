@@ -80,7 +80,8 @@ fn read_command(view: &[u8], i: usize) -> Option<Command> {
     }
     let mut name = [0u8; 24];
     let mut len = 0;
-    let mut disguised = false;
+    let (mut disguised, mut located) = (false, false);
+    let mut expansions = 0;
     let start = pos;
     // What disguises a name is no part of it.
     let mut written = 0;
@@ -96,6 +97,7 @@ fn read_command(view: &[u8], i: usize) -> Option<Command> {
             }
             // A directory before the name.
             b'/' => {
+                located |= cut(&name, 0, len).ends_with(b"bin");
                 len = 0;
                 pos += 1;
             }
@@ -116,19 +118,25 @@ fn read_command(view: &[u8], i: usize) -> Option<Command> {
                 disguised = true;
                 pos += 3;
             }
-            b'$' if len == 0 && at(view, pos + 1) == b'\'' => pos += 1,
+            // `$'cat'` and `c$"at"`
+            b'$' if quotes(view, pos) => pos += 1,
             // The escape of the command line of Windows.
             b'^' if at(view, pos + 1).is_ascii_alphabetic() => {
                 disguised |= len > 0;
                 pos += 1;
             }
-            b'$' if at(view, pos + 1) == b'{' && len > 0 => match unset_len(view, pos) {
-                Some(unset) => {
+            b'$' if at(view, pos + 1) == b'{' => match expansion_len(view, pos, len > 0) {
+                Some(expansion) => {
                     disguised = true;
-                    pos += unset;
+                    expansions += usize::from(at(view, pos + expansion - 1) != b'}');
+                    pos += expansion;
                 }
                 None => break,
             },
+            b'}' if expansions > 0 => {
+                expansions -= 1;
+                pos += 1;
+            }
             b'`' if at(view, pos + 1) == b'`' => {
                 disguised = true;
                 pos += 2;
@@ -142,14 +150,26 @@ fn read_command(view: &[u8], i: usize) -> Option<Command> {
     }
     let name = name.get(..len)?;
     let name = name.strip_suffix(b".").unwrap_or(name);
-    Some(Command { known: known(name)?, end: pos, disguised })
+    let known = known(name)?;
+    // No word of prose stands in a directory of commands.
+    let known = if located { Known::Strong } else { known };
+    Some(Command { known, end: pos, disguised })
 }
 
-/// The length of a variable at `i` that is set nowhere, if letters follow it: `c${x}at`.
-fn unset_len(view: &[u8], i: usize) -> Option<usize> {
-    let name = cut(view, i + 2, i + 2 + MAX_UNSET).iter().take_while(|&&byte| is_word(byte)).count();
+/// The length of a variable at `i` that is set nowhere, if letters follow it: `c${x}at`, or up to what stands in its place:
+/// `${x:-cat}`. Where no name has begun, programs give their own variables such a default, in capitals.
+#[inline(never)]
+fn expansion_len(view: &[u8], i: usize, begun: bool) -> Option<usize> {
+    let rest = cut(view, i + 2, i + 2 + MAX_UNSET);
+    let name = rest.iter().take_while(|&&byte| is_word(byte) && (begun || !byte.is_ascii_uppercase())).count();
     let end = i + 2 + name;
-    (name > 0 && at(view, end) == b'}' && at(view, end + 1).is_ascii_lowercase()).then_some(3 + name)
+    let mark = end + usize::from(at(view, end) == b':');
+    let given = match at(view, mark) {
+        b'}' => begun && mark == end,
+        b'-' | b'=' => true,
+        _ => false,
+    };
+    (name > 0 && given && at(view, mark + 1).is_ascii_lowercase()).then_some(mark + 1 - i)
 }
 
 /// How much `name` is a command.
@@ -218,9 +238,15 @@ pub(super) fn look(view: &[u8], i: usize) -> Look {
 fn disguises(view: &[u8], i: usize) -> bool {
     match (at(view, i), at(view, i + 1)) {
         (b'`', next) => next == b'`',
-        (b'$', next) => is_empty_expansion(next) || matches!(next, b'(' | b'{'),
+        (b'$', next) => is_empty_expansion(next) || matches!(next, b'(' | b'{') || quotes(view, i),
         _ => true,
     }
+}
+
+/// Whether a shell reads a string behind the `$` at `i`, part of a name.
+#[inline(never)]
+fn quotes(view: &[u8], i: usize) -> bool {
+    matches!(at(view, i + 1), b'\'' | b'"') && at(view, i + 2).is_ascii_alphanumeric()
 }
 
 /// Whether a shell makes nothing of `$` with this behind it.
@@ -327,7 +353,8 @@ pub(super) fn tail(view: &[u8], end: usize, ahead: &mut Ahead) -> Tail {
     }
     match byte {
         b'$' if starts_at(view, end, b"${ifs") || starts_at(view, end, b"$ifs") => return Tail::Argument,
-        b'<' if at(view, end + 1) != b'/' => return Tail::Argument,
+        // `cat</etc/hosts`, but not `cat</b>`
+        b'<' if at(view, end + 1) != b'/' || is_rooted(view, end + 2) => return Tail::Argument,
         b'\\' if at(view, end + 1) == b'n' => return Tail::End,
         b' ' | b'\t' | b'+' | b'%' => {}
         b',' if cut(view, end.saturating_sub(12), end).contains(&b'{') => {}
@@ -335,7 +362,9 @@ pub(super) fn tail(view: &[u8], end: usize, ahead: &mut Ahead) -> Tail {
     }
     let start = skip_space(view, if byte > b' ' { end + 1 } else { end });
     let first = at(view, start);
-    if start >= view.len() || matches!(first, b';' | b'|' | b'&' | b'#' | b'`' | b'>' | b')') {
+    // A quote at the end opens a string again.
+    let reopened = start + 1 == view.len() && matches!(first, b'"' | b'\'');
+    if start >= view.len() || reopened || matches!(first, b';' | b'|' | b'&' | b'#' | b'`' | b'>' | b')') {
         return Tail::End;
     }
     let longest = if view.len() > LONG { SHORT_WORD } else { MAX_WORD };
@@ -359,7 +388,7 @@ pub(super) fn tail(view: &[u8], end: usize, ahead: &mut Ahead) -> Tail {
         || ahead.backslash > start
         || ahead.slash > start + 1 && (ahead.slash < word_end || contains(word, b"://"))
         || first.is_ascii_alphabetic() && second == b':';
-    let number = first.is_ascii_digit()
+    let number = (first.is_ascii_digit() || first == b'.' && second.is_ascii_digit())
         && (word.iter().filter(|&&byte| byte == b'.').count() == 3
             || counts(view, end)
                 && matches!(at(view, behind()), 0 | b';' | b'|' | b'&' | b'`' | b')' | b'#' | b'"' | b'\''));
@@ -369,6 +398,11 @@ pub(super) fn tail(view: &[u8], end: usize, ahead: &mut Ahead) -> Tail {
         return Tail::Argument;
     }
     if behind() >= view.len() || word.ends_with(b";") || word.contains(&b'|') { Tail::LastWord } else { Tail::Other }
+}
+
+/// Whether a directory is named at `i`.
+fn is_rooted(view: &[u8], i: usize) -> bool {
+    cut(view, i, i + MAX_NAME).iter().find(|byte| !is_word(**byte)) == Some(&b'/')
 }
 
 /// Whether an option or a path follows the command that ends at `end`, behind a few other words: `grep root /etc/passwd`.

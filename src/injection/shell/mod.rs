@@ -300,6 +300,7 @@ fn assigned(view: &[u8], end: usize, passed: &mut Passed, findings: &mut Finding
 }
 
 /// Whether a path with `?` for some of its letters stands at `i`: `/b?n/c?t`.
+#[inline(never)]
 fn is_globbed(view: &[u8], i: usize) -> bool {
     let path = cut(view, i, i + MAX_GLOB);
     let names = path.iter().take_while(|&&byte| is_word(byte) || matches!(byte, b'?' | b'*' | b'/' | b'-')).count();
@@ -349,20 +350,21 @@ const DROPS: [&[u8]; 3] = [b"/tmp/", b"/var/tmp/", b"/dev/shm/"];
 
 /// Whether the variable at `start`, behind the separator at `i`, holds a shell (`$0 -c id`) or was set in front of it
 /// (`a=id;$a`).
+#[inline(never)]
 fn runs_variable(view: &[u8], i: usize, start: usize) -> bool {
     let start = start + usize::from(at(view, start) == b'{');
     let len = cut(view, start, start + MAX_NAME).iter().take_while(|&&byte| is_word(byte)).count();
     let name = cut(view, start, start + len);
     let end = start + len + usize::from(at(view, start + len) == b'}');
-    if len == 0 || !matches!(at(view, end), 0..=b' ' | b';' | b'|' | b'&') {
+    if len == 0 || !matches!(at(view, end), 0..=b' ' | b';' | b'|' | b'&' | b'$' | b'"' | b'\'' | b'#') {
         return false;
     }
     spend(MARKS);
-    // The last that was set: what the shells of attacks are given is short.
-    let before = cut(view, i.saturating_sub(MAX_VALUE), i);
-    let set = memchr::memrchr(b'=', before).filter(|&equals| equals >= len).is_some_and(|equals| {
-        let outside = at(before, (equals - len).wrapping_sub(1));
-        equals_at(before, equals - len, name) && !(is_word(outside) || outside == b'$')
+    // What the shells of attacks are given is short.
+    let since = i.saturating_sub(MAX_VALUE);
+    let set = (since..i.saturating_sub(len)).any(|start| {
+        let outside = at(view, start.wrapping_sub(1));
+        at(view, start + len) == b'=' && equals_at(view, start, name) && !(is_word(outside) || outside == b'$')
     });
     set || starts_at(view, end, b" -c ")
 }
@@ -402,7 +404,10 @@ fn parted(view: &[u8], i: usize, after: usize, command: &Command, passed: &mut P
     spend(COMMAND);
     let byte = at(view, i);
     let next = at(view, command.end);
+    // What closes a string of a shell is neither prose nor a list.
+    let closed = at(view, after) > b' ' && closes_string(view, i);
     let parameter = byte == b'&'
+        && !closed
         && (matches!(next, b'=' | b'&' | b'#')
             || next == b';' && after == i + 1
             || after == i + 1 && command.end >= view.len() && !command.disguised && passed.assigns(view, i));
@@ -436,10 +441,16 @@ fn parted(view: &[u8], i: usize, after: usize, command: &Command, passed: &mut P
         return;
     }
     if (leading || is_run(view, command, tail) || sub || runs_another(view, command, passed))
-        && !prose(view, i, after, command, tail, passed)
+        && (closed || !prose(view, i, after, command, tail, passed))
     {
         findings.report(Rule::CommandSeparator);
     }
+}
+
+/// Whether a quote right before `i` closes a string: the value begins with it, or a word stands before it.
+#[inline(never)]
+fn closes_string(view: &[u8], i: usize) -> bool {
+    i > 0 && matches!(at(view, i - 1), b'"' | b'\'') && (i == 1 || is_word(at(view, i - 2)))
 }
 
 /// A command before the separator at `i` that ends the value: `id|` and `/usr/bin/id;`.
@@ -524,7 +535,13 @@ fn new_line(view: &[u8], i: usize, passed: &mut Passed, findings: &mut Findings)
     if cut(view, 0, i).contains(&b' ') {
         return;
     }
-    let Some(command) = command(view, i + 1) else { return };
+    let Some(command) = command(view, i + 1) else {
+        let variable = at(view, i + 1) == b'$' && runs_variable(view, i, i + 2);
+        if variable || is_globbed(view, i + 1) {
+            findings.report(Rule::CommandSeparator);
+        }
+        return;
+    };
     let tail = tail(view, command.end, &mut passed.ahead);
     if is_run(view, &command, tail) && !is_listed(view, &command, tail, passed) {
         findings.report(Rule::CommandSeparator);

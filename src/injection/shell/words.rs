@@ -9,7 +9,8 @@ pub(super) const STRONG: usize = STRONG_WORDS.len();
 /// More that are no words of prose: what runs a system, and what PowerShell calls its own.
 pub(super) const TOOLS: Words = Words::new(TOOL_WORDS);
 /// Words of a shell's grammar, which run the command behind them and are nothing by themselves.
-pub(super) const PREFIXES: &[&[u8]] = &[b"builtin", b"command", b"coproc", b"do", b"else", b"eval", b"for", b"then"];
+pub(super) const PREFIXES: &[&[u8]] =
+    &[b"builtin", b"command", b"coproc", b"do", b"else", b"eval", b"for", b"if", b"then", b"until", b"while"];
 
 /// For each first letter, which lengths its commands have, and which letters follow it in the upper half; all, where a
 /// command ends with it.
@@ -194,8 +195,10 @@ const TOOL_WORDS: &[&str] = &[
     "chattr",
     "chgrp",
     "chroot",
+    "compgen",
     "dmesg",
     "doas",
+    "docker",
     "fdisk",
     "gci",
     "get-childitem",
@@ -211,12 +214,15 @@ const TOOL_WORDS: &[&str] = &[
     "iwr",
     "journalctl",
     "killall",
+    "kubectl",
     "lsblk",
     "ltrace",
     "lwp-download",
+    "mapfile",
     "modprobe",
     "msiexec",
     "new-object",
+    "nproc",
     "nsenter",
     "pkill",
     "poweroff",
