@@ -3,6 +3,7 @@
 use super::super::bytes::{at, cut, from, is_word};
 use super::super::rules::{Findings, Rule};
 use super::super::work::spend;
+use memchr::{memchr, memchr2, memchr3};
 
 /// Reports a value that is script wherever a string, a number or a comment of a script holds it: `';f(7)//`, `"-f(7)-"`,
 /// `7;f(7)//`, `*/f(7)/*`.
@@ -30,10 +31,13 @@ pub(in super::super) fn whole(view: &[u8], findings: &mut Findings) {
 /// behind an expression that goes on with the string itself.
 #[inline(never)]
 fn ends_string(script: &[u8], again: Option<u8>) -> bool {
-    spend(script.len());
-    let Some(first) = script.iter().position(|byte| is_quote(*byte)) else { return false };
+    spend(script.len() / 8);
+    let Some(first) = memchr3(b'\'', b'"', b'`', script) else { return false };
+    if !closes(script, first) {
+        return false;
+    }
     let join = goes_on(from(script, first + 1));
-    if join == 0 || !closes(script, first) {
+    if join == 0 {
         return false;
     }
     let last = at(script, script.len() - 1);
@@ -62,20 +66,16 @@ fn closes(script: &[u8], i: usize) -> bool {
 /// NUL where nothing does.
 #[inline(never)]
 fn goes_on(rest: &[u8]) -> u8 {
-    let (mut join, mut lead) = (0, true);
-    let mut called = false;
-    for &byte in rest.trim_ascii_end() {
-        lead &= is_lead(byte);
-        if !lead {
-            called |= matches!(byte, b'(' | b'`');
-            if byte == b'\n' {
-                return 0;
-            }
-        } else if join == 0 && !matches!(byte, b')' | b']' | b'}' | b' ' | b'\t') {
-            join = byte;
-        }
+    let rest = rest.trim_ascii_end();
+    let lead = rest.iter().position(|&byte| !is_lead(byte)).unwrap_or(rest.len());
+    let mark = cut(rest, 0, lead).iter().find(|byte| !matches!(byte, b')' | b']' | b'}' | b' ' | b'\t'));
+    let join = mark.copied().unwrap_or(0);
+    if !joins(join) && !matches!(join, b'\n' | b'\r') {
+        return 0;
     }
-    if called && (joins(join) || matches!(join, b'\n' | b'\r')) { join } else { 0 }
+    let script = from(rest, lead);
+    let called = memchr2(b'(', b'`', script).is_some() && memchr(b'\n', script).is_none();
+    if called { join } else { 0 }
 }
 
 const fn is_quote(byte: u8) -> bool {
