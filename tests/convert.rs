@@ -226,6 +226,27 @@ fn a_rule_of_jwt_authn_that_matches_otherwise_than_can_be_said_is_left_out() {
     }
 }
 
+#[test]
+fn a_rule_of_jwt_authn_that_demands_a_token_of_what_cannot_be_said_refuses_it() {
+    let filter = "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication";
+    for (matching, other) in [
+        ("{ path: /a, query_parameters: [{ name: a, present_match: true }] }", None),
+        ("{ prefix: /a/, headers: [{ name: x-a, present_match: true }] }", None),
+        ("{ path_separated_prefix: /a, grpc: {} }", None),
+        ("{ path: /A, case_sensitive: false }", Some(403)),
+        ("{ prefix: /a, grpc: {} }", Some(403)),
+        ("{ safe_regex: { regex: '/a.*' } }", Some(403)),
+        ("{ connect_matcher: {} }", Some(403)),
+    ] {
+        let rules = format!("[{{ match: {matching}, requires: {{ provider_name: p }} }}]");
+        let (code, yaml, err) = converted("FILE", &format!("'@type': {filter}\nrules: {rules}\n"));
+        assert_eq!(code, 1, "{matching}: {err}");
+        assert!(err.contains("FILE: rules[0]: nobody may what the rule may be about\n"), "{matching}: {err}");
+        assert_eq!(status(&yaml, "GET", "/a", "192.0.2.1", None), Some(403), "{matching}");
+        assert_eq!(status(&yaml, "GET", "/other", "192.0.2.1", None), other, "{matching}");
+    }
+}
+
 /// `/apix` needs a token there, and reaches the upstream without one here.
 #[test]
 fn a_prefix_of_jwt_authn_that_goes_on_within_a_segment_is_not_all_converted() {

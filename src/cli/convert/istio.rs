@@ -185,7 +185,7 @@ impl Policies {
 }
 
 /// Whoever it is.
-fn every_address() -> Value {
+pub(super) fn every_address() -> Value {
     json!({ "client_ip": ["0.0.0.0/0", "::/0"] })
 }
 
