@@ -119,6 +119,30 @@ fn the_reference_loads_into_the_values_it_says() {
 }
 
 #[test]
+fn warns_of_tokens_that_their_own_provider_refuses() {
+    for (tokens, provider, field) in [
+        ("", "audiences: [b, a]", Some("audiences")),
+        ("audience: c,", "audiences: [b, a]", Some("audiences")),
+        ("audience: a,", "audiences: [b, a], max_lifetime: 15m", None),
+        ("", "", None),
+        ("access_lifetime: 16m,", "max_lifetime: 15m", Some("max_lifetime")),
+        ("algorithm: HS384,", "", Some("algorithms")),
+        ("", "type: refresh", Some("type")),
+    ] {
+        let text = format!(
+            "secrets: {{ k: {{ env: K }} }}\nauthentication: {{ jwt: {{ a: {{ issuer: us, algorithms: [HS256], keys: [{{ secret: k }}], \
+             claims: {{ subject: user_id }}, {provider} }} }} }}\ntokens: {{ issuer: us, {tokens} keys: [{{ secret: k }}], login: \
+             {{ verify: {{ cluster: c, uri: http://c/ }} }} }}\n"
+        );
+        let found = document::configurations(&text).unwrap();
+        let config = Config::from_json(found[0].json.as_ref().unwrap()).unwrap();
+        let paths: Vec<_> = warnings(&config).into_iter().map(|warning| warning.path).collect();
+        let expected: Vec<_> = field.iter().map(|field| format!("authentication.jwt.a.{field}")).collect();
+        assert_eq!(paths, expected, "{tokens} {provider}");
+    }
+}
+
+#[test]
 fn warns_of_tokens_that_are_issued_for_nobody() {
     let provider = |issuer: &str, subject: &str| {
         format!(

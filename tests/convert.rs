@@ -141,6 +141,48 @@ fn what_rules_of_different_requests_deny_stays_denied_where_they_overlap() {
     }
 }
 
+/// Left out, a denial lets pass whom it refuses; what it may be about is refused to all instead.
+#[test]
+fn a_denial_of_which_a_part_cannot_be_said_refuses_more_and_never_less() {
+    let policy = |rule: &str| {
+        let text =
+            format!("kind: AuthorizationPolicy\nmetadata: {{ name: p }}\nspec: {{ action: DENY, rules: [{rule}] }}\n");
+        converted("FILE", &text)
+    };
+    let of =
+        |from: &str, to: &str| format!("{{ from: [{{ source: {{ {from} }} }}], to: [{{ operation: {{ {to} }} }}] }}");
+    let (admin, source) = ("paths: [/admin]", "ipBlocks: [192.0.2.0/24]");
+    for (rule, what, elsewhere) in [
+        (of("notPrincipals: [cluster.local/ns/a/sa/b]", admin), "not_principals cannot be said here", None),
+        (of("ipBlocks: [192.0.2.0/24], notNamespaces: [a]", admin), "not_namespaces cannot be said here", None),
+        (
+            format!("{{ to: [{{ operation: {{ {admin} }} }}], when: [{{ key: connection.sni, values: [a] }}] }}"),
+            "the condition connection.sni",
+            None,
+        ),
+        (of(source, "paths: ['/adm*']"), "the path /adm* ends or begins within a segment", Some(403)),
+        (of(source, "methods: ['G*']"), "the method G*", Some(403)),
+        (of(source, "hosts: ['a.*']"), "the host a.*", Some(403)),
+    ] {
+        let (code, yaml, err) = policy(&rule);
+        let said = format!("FILE: p: rules[0]: left out: {what}: nobody may what the rule may be about\n");
+        assert!(code == 1 && err.contains(&said), "{rule}: {err}");
+        assert_eq!(status(&yaml, "GET", "/admin", "192.0.2.1", None), Some(403), "{rule}");
+        assert_eq!(status(&yaml, "GET", "/other", "192.0.2.1", None), elsewhere, "{rule}");
+    }
+}
+
+#[test]
+fn any_method_and_any_host_stay_any_beside_others() {
+    for operation in ["methods: [POST, '*']", "hosts: [b.example.com, '*']"] {
+        let rule = format!("{{ to: [{{ operation: {{ {operation} }} }}] }}");
+        let (code, yaml, err) =
+            converted("FILE", &format!("kind: AuthorizationPolicy\nspec: {{ action: DENY, rules: [{rule}] }}\n"));
+        assert_eq!((code, err.as_str()), (0, ""), "{operation}");
+        assert_eq!(status(&yaml, "GET", "/a", "192.0.2.1", None), Some(403), "{operation}");
+    }
+}
+
 /// Together they would open to each what only the other one opens.
 #[test]
 fn policies_for_different_workloads_are_not_called_one() {
@@ -181,6 +223,27 @@ fn a_rule_of_jwt_authn_that_matches_otherwise_than_can_be_said_is_left_out() {
     ] {
         let expected = format!("FILE: rules[0]: left out: {what} in its match\n");
         assert_eq!(rule(matching), (1, false, expected), "{matching}");
+    }
+}
+
+#[test]
+fn a_rule_of_jwt_authn_that_demands_a_token_of_what_cannot_be_said_refuses_it() {
+    let filter = "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication";
+    for (matching, other) in [
+        ("{ path: /a, query_parameters: [{ name: a, present_match: true }] }", None),
+        ("{ prefix: /a/, headers: [{ name: x-a, present_match: true }] }", None),
+        ("{ path_separated_prefix: /a, grpc: {} }", None),
+        ("{ path: /A, case_sensitive: false }", Some(403)),
+        ("{ prefix: /a, grpc: {} }", Some(403)),
+        ("{ safe_regex: { regex: '/a.*' } }", Some(403)),
+        ("{ connect_matcher: {} }", Some(403)),
+    ] {
+        let rules = format!("[{{ match: {matching}, requires: {{ provider_name: p }} }}]");
+        let (code, yaml, err) = converted("FILE", &format!("'@type': {filter}\nrules: {rules}\n"));
+        assert_eq!(code, 1, "{matching}: {err}");
+        assert!(err.contains("FILE: rules[0]: nobody may what the rule may be about\n"), "{matching}: {err}");
+        assert_eq!(status(&yaml, "GET", "/a", "192.0.2.1", None), Some(403), "{matching}");
+        assert_eq!(status(&yaml, "GET", "/other", "192.0.2.1", None), other, "{matching}");
     }
 }
 

@@ -81,6 +81,20 @@ fn the_schema_and_the_reader_refuse_an_empty_text_anywhere() {
 }
 
 #[test]
+fn the_schema_and_the_reader_refuse_a_prefix_that_is_not_beside_a_header() {
+    for (place, good) in [
+        (json!({ "header": "x-token", "prefix": "Token " }), true),
+        (json!({ "cookie": "token", "prefix": "Token " }), false),
+        (json!({ "query": "token", "prefix": "Token " }), false),
+    ] {
+        let mut changed = load("envoy/examples/reference.yaml");
+        changed["authentication"]["api_keys"]["from"][0] = place.clone();
+        assert_eq!(reads(&changed), good, "the reader: {place}");
+        assert_eq!(Schema::new().problem(&changed).is_none(), good, "the schema: {place}");
+    }
+}
+
+#[test]
 fn the_schema_refuses_every_wrong_form_that_the_reader_refuses() {
     for name in [
         "unknown_fields",
@@ -199,6 +213,10 @@ impl Schema {
                 let present = |name: &Value| value.get(name.as_str().unwrap()).is_some();
                 !value.is_object() || wanted.as_array().unwrap().iter().all(present)
             }
+            "dependentRequired" => wanted.as_object().unwrap().iter().all(|(field, needed)| {
+                let has = |name: &str| value.get(name).is_some();
+                !has(field) || needed.as_array().unwrap().iter().all(|name| has(name.as_str().unwrap()))
+            }),
             "items" => value.as_array().into_iter().flatten().all(|item| self.check(wanted, item).is_ok()),
             "oneOf" => passing(wanted) == 1,
             "anyOf" => passing(wanted) > 0,

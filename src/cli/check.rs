@@ -1,5 +1,7 @@
 //! `portcullis check FILE`: every error of every configuration in a file, with the path of its field.
 
+mod doubts;
+
 use std::cell::LazyCell;
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -60,7 +62,7 @@ pub fn check(name: &str, text: &str, out: &mut dyn Write, err: &mut dyn Write) -
         };
         match assembled(json) {
             Ok(assembled) => {
-                for warning in assembled.warnings.iter().chain(&covered(json)) {
+                for warning in assembled.warnings.iter().chain(&advice(json)) {
                     writeln!(err, "{place}: warning: {warning}{}", line(&warning.path))?;
                 }
                 writeln!(out, "{place}: good, routes: {}", assembled.pipeline.routes())?;
@@ -76,10 +78,15 @@ pub fn check(name: &str, text: &str, out: &mut dyn Write, err: &mut dyn Write) -
     Ok(code)
 }
 
+/// What the tool says of a good configuration beside the warnings of whoever assembles it.
+fn advice(json: &[u8]) -> Vec<ConfigError> {
+    let Ok(config) = Config::from_json(json) else { return Vec::new() };
+    [doubts::doubts(&config, json), covered(&config)].concat()
+}
+
 /// Routes that are never taken, because one that comes before them takes more than all of their requests; those with the
 /// same requests are warned of by whoever assembles.
-fn covered(json: &[u8]) -> Vec<ConfigError> {
-    let Ok(config) = Config::from_json(json) else { return Vec::new() };
+fn covered(config: &Config) -> Vec<ConfigError> {
     let matches: Vec<_> = config.routes.iter().map(|route| route_match(&route.matching)).collect();
     let (mut known, mut before, mut found) = (BTreeSet::new(), Vec::new(), Vec::new());
     for (at, route) in matches.iter().enumerate() {

@@ -9,7 +9,7 @@ use crate::setting::Setting;
 use serde_json::{Map, Value};
 
 pub use authenticate::{Authenticate, MethodRef};
-pub use rules::{Condition, DenyEntry, Owner, Roles};
+pub use rules::{Condition, DenyEntry, MAX_ROLES, Owner, Roles};
 
 use super::headers::Cors;
 use super::inspection::Class;

@@ -42,7 +42,7 @@ pub fn warnings(config: &Config) -> Vec<ConfigError> {
     inline.chain(others.into_iter().flatten()).collect()
 }
 
-/// Tokens that are issued here and that no provider takes.
+/// Tokens that are issued here and that no provider takes, or only one that refuses them.
 fn issued_for_nobody(config: &Config) -> Vec<ConfigError> {
     let Some(tokens) = &config.tokens else { return Vec::new() };
     let taker = config.authentication.jwt.iter().find(|(_, provider)| provider.issuer == tokens.issuer);
@@ -52,11 +52,33 @@ fn issued_for_nobody(config: &Config) -> Vec<ConfigError> {
             "no provider of authentication.jwt takes tokens of this issuer",
         )];
     };
-    if provider.claims.subject != "sub" {
-        return Vec::new();
-    }
-    let path = tree::under("authentication.jwt", name.as_str()) + ".claims.subject";
-    vec![ConfigError::new(path, "tokens that are issued here say who it is in user_id, not in sub")]
+    let path = tree::under("authentication.jwt", name.as_str());
+    let taken = |audience: &String| provider.audiences.contains(audience);
+    let refused = [
+        (
+            provider.claims.subject == "sub",
+            "claims.subject",
+            "tokens that are issued here say who it is in user_id, not in sub",
+        ),
+        (
+            !provider.algorithms.contains(&tokens.algorithm),
+            "algorithms",
+            "expected that of tokens, which are issued here",
+        ),
+        (
+            !provider.audiences.is_empty() && !tokens.audience.as_ref().is_some_and(taken),
+            "audiences",
+            "expected that of tokens, which are issued here",
+        ),
+        (
+            provider.max_lifetime.is_some_and(|longest| longest < tokens.access_lifetime),
+            "max_lifetime",
+            "expected no less than tokens.access_lifetime",
+        ),
+        (provider.token_type != "access", "type", "expected access, which tokens that are issued here have"),
+    ];
+    let refused = refused.into_iter().filter(|(refused, ..)| *refused);
+    refused.map(|(_, field, message)| ConfigError::new(format!("{path}.{field}"), message)).collect()
 }
 
 struct Checker<'a> {

@@ -2,8 +2,7 @@
 
 use std::collections::HashMap;
 
-/// The most roles that one configuration may name.
-pub const MAX_ROLES: usize = 128;
+pub use crate::config::MAX_ROLES;
 
 /// A set of roles out of one [`Roles`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -13,9 +13,9 @@ fn check(name: &str, text: &str) -> (i32, String, String) {
 
 #[test]
 fn check_exits_0_for_a_good_configuration_and_warns_of_an_inline_secret_once() {
-    let text = "secrets: { a: { inline: 0123456789abcdef0123456789abcdef } }\nroutes: [{ match: { path: /a } }]";
+    let text = "secrets: { a: { inline: 0123456789abcdef0123456789abcdef } }";
     let (code, out, err) = check("good.yaml", text);
-    assert_eq!((code, out.as_str()), (0, "good, routes: 1\n"));
+    assert_eq!((code, out.as_str()), (0, "good, routes: 0\n"));
     assert_eq!(err.lines().count(), 1, "{err}");
     assert!(err.starts_with("warning: secrets.a.inline: "), "{err}");
 }
@@ -129,6 +129,65 @@ routes:
             "warning: routes[2].match: is never taken: routes[0].match matches the same requests (line 8)",
         ]
     );
+}
+
+#[test]
+fn check_warns_of_what_nothing_refers_to() {
+    let text = "
+secrets: { used: { env: A }, pii: { env: B }, stored: { kubernetes: { cluster: c, namespace: default, secret: pii, field: key, token: { env: T } } } }
+authentication: { api_keys: { keys: { a: { secret: used } } } }
+limits: { one: { key: [client_ip], rate: 1/s }, two: { key: [client_ip], rate: 1/s }, three: { key: [client_ip], rate: 1/s } }
+defaults: { authenticate: [api_keys], limits: [one] }";
+    let routes = "\nroutes: [{ match: { path: /a } }, { match: { path: /b }, limits: [two] }]";
+    let expected = "warning: secrets.pii: nothing uses it (line 2)
+warning: secrets.stored: nothing uses it (line 2)
+warning: limits.three: limits nothing: no route names it (line 4)
+";
+    assert_eq!(check("idle.yaml", &format!("{text}{routes}")), (0, "good, routes: 2\n".into(), expected.into()));
+    assert_eq!(check("part.yaml", text), (0, "good, routes: 0\n".into(), String::new()));
+}
+
+#[test]
+fn check_warns_of_routes_that_are_public_because_nobody_said_otherwise() {
+    let jwt =
+        "secrets: { k: { env: K } }\nauthentication: { jwt: { a: { algorithms: [HS256], keys: [{ secret: k }] } } }\n";
+    let routes = "routes: [{ match: { path: /a } }, { match: { path: /b }, authenticate: none }]\n";
+    let told = "warning: routes[0].authenticate: is not set, nor is defaults.authenticate: the route is public; none says so where it is meant (line 3)\n";
+    for (text, expected) in [
+        (format!("{jwt}{routes}"), told),
+        (format!("{jwt}{routes}defaults: {{ authenticate: none }}"), ""),
+        (routes.to_owned(), ""),
+    ] {
+        assert_eq!(check("public.yaml", &text), (0, "good, routes: 2\n".into(), expected.into()), "{text}");
+    }
+}
+
+#[test]
+fn check_warns_of_tiers_and_bursts_that_never_count() {
+    let tier = "never counts: whom it fits tiers[0] fits as well, which comes first";
+    let burst = "never refuses: the rate admits no more than that in a longer time";
+    for (limit, field, told) in [
+        ("tiers: [{ role: user, rate: 5/h }, { role: user, rate: 9/h }, { rate: 1/h }]", "tiers[1]", tier),
+        ("tiers: [{ role: user, rate: 5/h }, { role: admin, rate: 9/h }, { rate: 1/h }]", "tiers[1]", tier),
+        (
+            "tiers: [{ claim: { a: b }, rate: 5/h }, { role: x, claim: { a: b, c: d }, rate: 9/h }, { rate: 1/h }]",
+            "tiers[1]",
+            tier,
+        ),
+        ("tiers: [{ role: admin, rate: 5/h }, { role: user, rate: 9/h }, { rate: 1/h }]", "", ""),
+        ("tiers: [{ role: user, claim: { a: b }, rate: 5/h }, { role: user, rate: 9/h }, { rate: 1/h }]", "", ""),
+        ("rate: 100/h, burst: 100/s", "burst", burst),
+        ("rate: 100/h, burst: 99/s", "", ""),
+        ("tiers: [{ role: user, rate: 500/h }, { rate: 100/h }], burst: 200/s", "", ""),
+        ("rate: 100/h, burst: 200/s, anonymous: { key: [client_ip], rate: 300/h }", "", ""),
+    ] {
+        let text = format!(
+            "roles: {{ admin: [manager], manager: [user] }}\nlimits: {{ l: {{ key: [subject], {limit} }} }}\nroutes: [{{ match: {{}}, limits: [l] }}]"
+        );
+        let expected =
+            if told.is_empty() { String::new() } else { format!("warning: limits.l.{field}: {told} (line 2)\n") };
+        assert_eq!(check("rates.yaml", &text), (0, "good, routes: 1\n".into(), expected), "{limit}");
+    }
 }
 
 #[test]

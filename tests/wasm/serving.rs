@@ -139,6 +139,21 @@ fn a_bad_configuration_is_refused_by_its_fields_and_the_good_one_goes_on_serving
     assert_eq!(vm.request_under(refused, &Request::get("/api/a").by("ada")).status(), 503);
 }
 
+/// A worker that is told a long chain of roles must not be away for minutes only to refuse it.
+#[test]
+fn the_work_of_refusing_too_many_roles_grows_with_their_number() {
+    let cost = |roles: usize| {
+        let chain: serde_json::Map<_, _> =
+            (0..roles).map(|at| (format!("r{at}"), json!([format!("r{}", at + 1)]))).collect();
+        let mut vm = Vm::new();
+        vm.configure(&json!({ "roles": chain }).to_string()).unwrap_err();
+        assert!(vm.host().logged("roles: expected at most 128"), "{:?}", vm.host().log);
+        vm.fuel
+    };
+    let (once, twice) = (cost(500), cost(1_000));
+    assert!(twice * 10 < once * 25, "{once}, then {twice}");
+}
+
 #[test]
 fn a_secret_that_is_not_there_is_refused_by_its_name_and_never_printed() {
     let mut vm = Vm::new();

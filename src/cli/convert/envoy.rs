@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::istio::every_address;
 use super::{Draft, PUBLIC, from_header, list, map, some, text, texts};
 
 /// Nested lists and maps at most.
@@ -44,7 +45,12 @@ fn filter(filter: &Value, draft: &mut Draft) {
             None => rule.get("requires"),
         };
         let demands = requires.is_some();
-        let Some(matching) = matching(rule.get("match").unwrap_or(&Value::Null), demands, &place, draft) else {
+        let whole = rule.get("match").unwrap_or(&Value::Null);
+        let Some(matching) = matching(whole, demands, &place, draft) else {
+            if demands {
+                draft.remark(&place, "nobody may what the rule may be about");
+                draft.routes.push(wholly_denied(whole));
+            }
             continue;
         };
         if let Some(prefix) = rule.get("match").and_then(open_prefix) {
@@ -137,16 +143,7 @@ fn whole_seconds(text: &str) -> Option<String> {
 
 /// `None`: what cannot be said here; a route that matches anything else would change what the others decide.
 fn matching(matching: &Value, demands: bool, place: &str, draft: &mut Draft) -> Option<Value> {
-    let path = if let Some(prefix) = text(matching, "prefix") {
-        let base = prefix.trim_end_matches('/');
-        // `/a/**` is `/a` too, which `/a/` is not: where nothing is demanded, other rules decide about it.
-        let below = if demands || base.is_empty() || !prefix.ends_with('/') { "**" } else { "*/**" };
-        format!("{base}/{below}")
-    } else if let Some(path) = text(matching, "path") {
-        path.to_owned()
-    } else if let Some(base) = text(matching, "path_separated_prefix") {
-        format!("{base}/**")
-    } else {
+    let Some(path) = path(matching, demands) else {
         draft.leave_out(place, "its match is none of prefix, path and path_separated_prefix");
         return None;
     };
@@ -179,6 +176,27 @@ fn matching(matching: &Value, demands: bool, place: &str, draft: &mut Draft) -> 
         ("methods", some(methods)),
         ("headers", (!headers.is_empty()).then(|| headers.into())),
     ]))
+}
+
+/// `match` of a rule by paths; `None`: it goes by something else.
+fn path(matching: &Value, demands: bool) -> Option<String> {
+    if let Some(prefix) = text(matching, "prefix") {
+        let base = prefix.trim_end_matches('/');
+        // `/a/**` is `/a` too, which `/a/` is not: where nothing is demanded, other rules decide about it.
+        let below = if demands || base.is_empty() || !prefix.ends_with('/') { "**" } else { "*/**" };
+        return Some(format!("{base}/{below}"));
+    }
+    let exact = text(matching, "path").map(str::to_owned);
+    exact.or_else(|| text(matching, "path_separated_prefix").map(|base| format!("{base}/**")))
+}
+
+/// What a rule that demands something may be about, where that cannot be said, for nobody: left out, it would go on without what
+/// is demanded.
+fn wholly_denied(matching: &Value) -> Value {
+    let in_any_case = matching.get("case_sensitive") == Some(&Value::Bool(false));
+    let path = path(matching, true).filter(|_| !in_any_case && open_prefix(matching).is_none());
+    let matching = map([("path", path.map(Value::from))]);
+    json!({ "match": matching, "authenticate": "none", "deny": [every_address()] })
 }
 
 /// A prefix that goes on within its last segment: `/api` takes `/apix` too.

@@ -101,6 +101,10 @@ impl Policies {
             let place = format!("{name}: rules[{at}]");
             match rules(rule, denies, draft) {
                 Ok(rules) => self.rules.extend(rules),
+                Err(what) if denies => {
+                    draft.leave_out(&place, &format!("{what}: nobody may what the rule may be about"));
+                    self.rules.extend(wholly_denied(rule));
+                }
                 Err(what) => draft.leave_out(&place, &what),
             }
         }
@@ -181,7 +185,7 @@ impl Policies {
 }
 
 /// Whoever it is.
-fn every_address() -> Value {
+pub(super) fn every_address() -> Value {
     json!({ "client_ip": ["0.0.0.0/0", "::/0"] })
 }
 
@@ -233,13 +237,7 @@ fn provider(rule: &Value, place: &str, draft: &mut Draft) {
 
 /// One rule as entries, for each of its sets of operations.
 fn rules(rule: &Value, denies: bool, draft: &mut Draft) -> Result<Vec<Rule>, String> {
-    let mut operations = Vec::new();
-    for to in list(rule, "to") {
-        operations.extend(self::operations(to.get("operation").unwrap_or(&Value::Null))?);
-    }
-    if operations.is_empty() {
-        operations.push(Operations::default());
-    }
+    let operations = operations_of(rule)?;
     let mut effects = Vec::new();
     let conditions = conditions(list(rule, "when"))?;
     let sources: Vec<&Value> = list(rule, "from").iter().filter_map(|from| from.get("source")).collect();
@@ -263,6 +261,24 @@ fn rules(rule: &Value, denies: bool, draft: &mut Draft) -> Result<Vec<Rule>, Str
     Ok(rules.collect())
 }
 
+/// A denial that cannot be said as a whole, of everybody instead of some: left out, it would let pass whom it refuses.
+fn wholly_denied(rule: &Value) -> Vec<Rule> {
+    let sayable = operations_of(rule).unwrap_or_else(|_| vec![Operations::default()]);
+    sayable.into_iter().map(|operations| Rule { effect: Effect::Deny(None), operations }).collect()
+}
+
+/// What a rule is about; where it does not say, everything.
+fn operations_of(rule: &Value) -> Result<Vec<Operations>, String> {
+    let mut found = Vec::new();
+    for to in list(rule, "to") {
+        found.extend(operations(to.get("operation").unwrap_or(&Value::Null))?);
+    }
+    if found.is_empty() {
+        found.push(Operations::default());
+    }
+    Ok(found)
+}
+
 /// `DENY` of whoever has no token: Istio's way to ask for one.
 fn asks_for_token(sources: &[&Value]) -> bool {
     let [source] = sources else { return false };
@@ -277,11 +293,15 @@ fn refuse_others(value: &Value, known: &[&str]) -> Result<(), String> {
 
 fn operations(operation: &Value) -> Result<Vec<Operations>, String> {
     refuse_others(operation, &["hosts", "paths", "methods"])?;
-    let methods = texts(operation, "methods");
-    let methods: Vec<String> =
-        methods.iter().filter(|method| **method != "*").map(|&method| method.to_owned()).collect();
+    let methods: Vec<String> = or_any(texts(operation, "methods")).into_iter().flatten().map(str::to_owned).collect();
+    if let Some(method) = methods.iter().find(|method| method.contains('*')) {
+        return Err(format!("the method {method}"));
+    }
     let mut found = Vec::new();
     for host in or_any(texts(operation, "hosts")) {
+        if let Some(host) = host.filter(|host| host.strip_prefix("*.").unwrap_or(host).contains('*')) {
+            return Err(format!("the host {host}"));
+        }
         for path in or_any(texts(operation, "paths")) {
             let path = path.map(self::path).transpose()?.flatten();
             found.push(Operations { host: host.map(str::to_owned), path, methods: methods.clone() });
@@ -291,7 +311,7 @@ fn operations(operation: &Value) -> Result<Vec<Operations>, String> {
 }
 
 fn or_any(list: Vec<&str>) -> Vec<Option<&str>> {
-    if list.is_empty() || list == ["*"] { vec![None] } else { list.into_iter().map(Some).collect() }
+    if list.is_empty() || list.contains(&"*") { vec![None] } else { list.into_iter().map(Some).collect() }
 }
 
 /// A path, or what is below one; `None`: any.

@@ -32,7 +32,7 @@ impl Place {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 #[derive(Default)]
-#[cfg_attr(feature = "schema", schemars(extend("oneOf" = one_of())))]
+#[cfg_attr(feature = "schema", schemars(extend("oneOf" = one_of(), "dependentRequired" = { "prefix": ["header"] })))]
 struct PlaceFields {
     /// A header.
     header: Option<HeaderName>,

@@ -7,6 +7,9 @@ use crate::setting::Setting;
 use crate::claim::ClaimValue;
 use crate::scalar::{Name, Network};
 
+/// The most roles that one configuration may name.
+pub const MAX_ROLES: usize = 128;
+
 /// Conditions on one request; all that are said must hold, and at least one is said.
 #[derive(Clone, Debug, PartialEq, Setting)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

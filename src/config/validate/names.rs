@@ -3,7 +3,7 @@
 use crate::dictionary::Dictionary;
 
 use super::Checker;
-use crate::{Config, ConfigError, Cors, HostPattern, Limit, LimitKey, Name, SameSite, tree};
+use crate::{Config, ConfigError, Cors, HostPattern, Limit, LimitKey, MAX_ROLES, Name, SameSite, tree};
 
 /// Bursts that are counted for longer than the rate beside them.
 pub(super) fn long_bursts(config: &Config) -> impl Iterator<Item = ConfigError> {
@@ -19,14 +19,18 @@ pub(super) fn long_bursts(config: &Config) -> impl Iterator<Item = ConfigError> 
 }
 
 impl Checker<'_> {
-    /// A role that stands for itself by way of others.
+    /// A role that stands for itself by way of others. From none further than [`MAX_ROLES`] lead, of which whoever compiles
+    /// takes no more: the cost grows with the number of roles.
     pub(super) fn roles(&mut self) {
         let roles = &self.config.roles;
         for role in roles.keys() {
             let mut reached: Dictionary<&str, ()> = Dictionary::new();
             let mut open: Vec<&str> = vec![role];
-            while let Some(next) = open.pop() {
+            while let Some(next) = open.pop().filter(|_| reached.len() <= MAX_ROLES) {
                 for below in roles.get(next).into_iter().flatten() {
+                    if reached.len() > MAX_ROLES {
+                        break;
+                    }
                     if reached.insert(below, ()).is_none() {
                         open.push(below);
                     }
