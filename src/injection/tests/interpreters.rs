@@ -149,7 +149,7 @@ fn finds_arithmetic_of_templates_in_brackets_and_with_fractions() {
 fn finds_every_file_of_the_directories_that_keys_are_kept_in() {
     assert_found(
         Class::Path,
-        &["~/.ssh/config", "/home/ann/.aws/config", "/.docker/config.json", "/.npmrc", "/.hg/store"],
+        &["~/.ssh/config", "/srv/ann/.aws/config", "/.docker/config.json", "/.npmrc", "/.hg/store"],
     );
     for value in ["keep it in ~/.ssh/config", "/.well-known/a", "/a.ssh", "sshd/config"] {
         assert_eq!(rule_of(value), None, "{value}");
