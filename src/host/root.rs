@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::abi::{self, Buffer, Level};
 use crate::callouts::{Asker, Callouts};
@@ -10,6 +11,7 @@ use crate::stream::now;
 use portcullis::check::{CalloutReply, Env};
 use portcullis::pipeline::Pipeline;
 use portcullis::secrets::SecretSlot;
+use portcullis::time::Timestamp;
 use portcullis::worker::Worker;
 use portcullis_assembly::{Surroundings, assemble};
 use portcullis_config as config;
@@ -18,6 +20,10 @@ use portcullis_config as config;
 const FIRST_TICK_MILLIS: u32 = 10;
 /// How often there is a look at what is due.
 const TICK_MILLIS: u32 = 1_000;
+/// What is due is not looked for again before.
+const EARLY: Duration = Duration::from_millis(900);
+/// When a stream leaves that its own callback must not let go.
+const TURN_MILLIS: u32 = 1;
 /// How many ticks pass between two statements of left-out events.
 const STATEMENT_TICKS: u32 = 5;
 /// A configuration is small; a larger one is a mistake.
@@ -37,6 +43,8 @@ pub struct Serving {
     pub callouts: Callouts,
     /// Secrets that are fetched, for the configuration after this.
     pub secrets: Vec<Rc<SecretSlot>>,
+    /// Streams that go on with the root's next turn.
+    leaving: RefCell<Vec<u32>>,
 }
 
 /// The root context of one plugin configuration. Envoy makes a new one for each, so the last good one goes on serving
@@ -45,6 +53,8 @@ pub struct Root {
     context: u32,
     serving: RefCell<Option<Rc<Serving>>>,
     ticks: Cell<u32>,
+    /// When there last was a look at what is due.
+    looked: Cell<Timestamp>,
 }
 
 /// Why a task in the background gets its turn.
@@ -63,7 +73,12 @@ type Waiters = Vec<(u32, u32)>;
 impl Root {
     /// A root context without a configuration.
     pub const fn new(context: u32) -> Self {
-        Self { context, serving: RefCell::new(None), ticks: Cell::new(0) }
+        Self {
+            context,
+            serving: RefCell::new(None),
+            ticks: Cell::new(0),
+            looked: Cell::new(Timestamp::from_unix_nanos(0)),
+        }
     }
 
     /// The configuration in force.
@@ -100,6 +115,7 @@ impl Root {
                     hold: assembled.hold,
                     callouts: Callouts::new(self.context),
                     secrets: assembled.secrets,
+                    leaving: RefCell::default(),
                 }));
                 abi::tick_every(FIRST_TICK_MILLIS);
                 true
@@ -113,9 +129,24 @@ impl Root {
         }
     }
 
-    /// Starts what is due in the background. The streams whose callouts nobody will answer any more.
-    pub fn tick(&self) -> Vec<(Waiters, CalloutReply)> {
-        let Some(serving) = self.serving() else { return Vec::new() };
+    /// The streams whose turn it is to go on.
+    pub fn take_leaving(&self) -> Vec<u32> {
+        let leaving = self.serving().map(|serving| serving.leaving.take()).unwrap_or_default();
+        if !leaving.is_empty() {
+            abi::tick_every(TICK_MILLIS);
+        }
+        leaving
+    }
+
+    /// Starts what is due in the background, where the tick does not come `early`, for streams that leave. The streams whose
+    /// callouts nobody will answer any more.
+    pub fn tick(&self, early: bool) -> Vec<(Waiters, CalloutReply)> {
+        let (Some(serving), Some(now)) = (self.serving(), now()) else { return Vec::new() };
+        // Turns may follow each other so closely that no other tick comes between. The clock may also have been put back.
+        if early && now >= self.looked.get() && now.since(self.looked.get()) < EARLY {
+            return Vec::new();
+        }
+        self.looked.set(now);
         let ticks = self.ticks.replace(self.ticks.get().wrapping_add(1));
         if ticks == 0 {
             abi::tick_every(TICK_MILLIS);
@@ -126,7 +157,6 @@ impl Root {
             }
         }
         serving.report(ticks.is_multiple_of(STATEMENT_TICKS));
-        let Some(now) = now() else { return Vec::new() };
         let overdue = serving.callouts.overdue(now).into_iter();
         overdue.map(|token| (self.answered(token, &CalloutReply::Lost), CalloutReply::Lost)).collect()
     }
@@ -154,6 +184,13 @@ impl Serving {
                 Waiters::new()
             }
         }
+    }
+
+    /// Lets `stream` go on as soon as its callback is over. Only from a callback of that stream. False when the host refuses.
+    pub fn let_go(&self, stream: u32) -> bool {
+        let first = self.leaving.borrow().is_empty();
+        self.leaving.borrow_mut().push(stream);
+        !first || self.callouts.as_root(stream, || abi::tick_every(TURN_MILLIS)).is_ok()
     }
 
     /// Lets work in the background hear what the streams of a flight are about to get.

@@ -28,6 +28,8 @@ pub enum Action {
     Continue = 0,
     /// It waits.
     Pause = 1,
+    /// The body waits, and the host takes no more of it than it has room for.
+    PauseReading = 2,
     /// The head waits, and whatever follows it with it: the host refuses more of that than it has room for.
     PauseWithin = 3,
     /// The head waits, and whatever follows it with it: the host takes no more of that than it has room for.
@@ -42,6 +44,8 @@ pub struct Stream {
     phase: Phase,
     head: HeadIs,
     body: Body,
+    /// Some of the request waits at our word.
+    waits: bool,
     /// The body as it was shown to the first check that waited for it.
     kept: Option<Kept>,
     /// The trailers, until they are judged.
@@ -72,6 +76,8 @@ enum Phase {
     AwaitingBody { limit: usize },
     /// An answer is on its way.
     AwaitingReply { token: u32 },
+    /// Nothing is against it. It goes on with the root's next turn, or with its trailers where they are first.
+    Leaving,
     /// The request went on.
     Released,
     /// The client was answered here.
@@ -97,6 +103,7 @@ impl Stream {
             phase: Phase::Head,
             head: HeadIs::Held,
             body: Body::default(),
+            waits: false,
             kept: None,
             trailers: None,
             status: None,
@@ -270,6 +277,12 @@ impl Stream {
         match self.phase {
             Phase::AwaitingBody { limit } if self.body.ended || self.body.size > limit => self.body_arrived(limit),
             Phase::Released => Action::Continue,
+            // There are no trailers to come.
+            Phase::Leaving if self.body.ended => {
+                self.phase = Phase::Released;
+                Action::Continue
+            }
+            Phase::Leaving => self.pause_leaving(),
             _ => Action::Pause,
         }
     }
@@ -314,6 +327,7 @@ impl Stream {
             return;
         }
         if self.arrived(Arrival::Reply(reply)) == Action::Continue {
+            self.waits = false;
             abi::continue_request();
         }
     }
@@ -336,16 +350,23 @@ impl Stream {
         }
         self.passage = Some(passage);
         self.body.ended = end_of_stream;
-        match self.apply(next) {
+        let action = match self.apply(next) {
             Action::Pause if self.body_may_wait() => self.pause_with_body(),
             action => action,
-        }
+        };
+        self.waits = action != Action::Continue;
+        action
     }
 
     /// Some of the request's body: `size` bytes are held.
     pub fn on_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
         self.body = Body { size, ended: end_of_stream || self.body.ended, ..self.body };
-        self.body_progressed()
+        let action = match self.body_progressed() {
+            Action::Continue if self.waits && !self.body.ended && self.phase == Phase::Released => self.leave_soon(),
+            action => action,
+        };
+        self.waits = action != Action::Continue;
+        action
     }
 
     /// With trailers the body's callback never sees the end of the stream.
@@ -364,9 +385,13 @@ impl Stream {
         match self.phase {
             // A body that nobody waited for is on its way: without its end, it is no request yet.
             Phase::Released => self.refuse_trailers().unwrap_or(Action::Continue),
+            Phase::Leaving => self.refuse_trailers().unwrap_or_else(|| {
+                self.phase = Phase::Released;
+                self.go_on_in_order()
+            }),
             _ => match self.body_progressed() {
                 Action::Continue => self.go_on_in_order(),
-                action => action,
+                _ => Action::Pause,
             },
         }
     }
@@ -380,6 +405,15 @@ impl Stream {
         }
         abi::continue_request();
         Action::Pause
+    }
+
+    /// The root's turn has come.
+    pub fn on_turn(&mut self) {
+        if self.phase == Phase::Leaving {
+            self.phase = Phase::Released;
+            self.waits = false;
+            abi::continue_request();
+        }
     }
 
     /// The exchange is over.
@@ -399,6 +433,22 @@ impl Stream {
 }
 
 impl Stream {
+    /// Lets a request go on of which there may be more, or trailers. Where a filter in front has kept all of it, the host has the
+    /// trailers already: told by the body's callback to go on, it sends them past us, and then again by way of us.
+    fn leave_soon(&mut self) -> Action {
+        if !self.serving.as_ref().is_some_and(|serving| serving.let_go(self.context)) {
+            return self.refuse();
+        }
+        self.phase = Phase::Leaving;
+        self.pause_leaving()
+    }
+
+    /// What may be longer than the host's buffers must not be refused for the time that it takes to leave. With a buffer filter it
+    /// must not be longer in any case, and would hang if the host had stopped to read.
+    fn pause_leaving(&self) -> Action {
+        if self.behind_buffer_filter() { Action::Pause } else { Action::PauseReading }
+    }
+
     /// Trailers say nothing that belongs in the head, either, and vouch for no body that the upstream may not get. `None`: the
     /// host refuses to show or to change them.
     fn stripped_trailers(&self) -> Option<Head> {

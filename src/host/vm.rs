@@ -68,7 +68,10 @@ pub fn configure(root: u32, size: usize) -> bool {
 /// Time has passed.
 pub fn tick(root: u32) {
     let Some(root) = VM.with(|vm| vm.root(root)) else { return };
-    for (waiters, reply) in root.tick() {
+    let leaving = root.take_leaving();
+    let early = !leaving.is_empty();
+    on_each(leaving, Stream::on_turn);
+    for (waiters, reply) in root.tick(early) {
         wake(&waiters, &reply);
     }
 }
@@ -137,12 +140,19 @@ fn answered(context: u32, token: u32, mut reply: CalloutReply) {
 /// Gives the answer to streams that wait for it. One that is gone meanwhile is left alone.
 fn wake(waiters: &[(u32, u32)], reply: &CalloutReply) {
     for (context, token) in waiters {
-        let Some(stream) = VM.with(|vm| vm.stream(*context)) else { continue };
-        if abi::set_effective_context(*context).is_err() {
+        on_each([*context], |stream| stream.on_reply(*token, reply));
+    }
+}
+
+/// Does something for streams from a callback of their root.
+fn on_each(contexts: impl IntoIterator<Item = u32>, work: impl Fn(&mut Stream)) {
+    for context in contexts {
+        let Some(stream) = VM.with(|vm| vm.stream(context)) else { continue };
+        if abi::set_effective_context(context).is_err() {
             continue;
         }
         if let Ok(mut stream) = stream.try_borrow_mut() {
-            stream.on_reply(*token, reply);
+            work(&mut stream);
         }
     }
 }

@@ -1,13 +1,16 @@
 """Injections in every part of a request, and bodies that are held until they are judged."""
 
 import json
+import time
 from urllib.parse import quote
 
 import pytest
 from harness import client
 from harness.configuration import plugin
 from harness.credentials import bearer
+from harness.dependency import eventually
 from harness.expect import counted, passed, refused
+from harness.gateway import HOST, typed
 
 ROUTES = """
 authentication: { unverified_credentials: 100000/m }
@@ -303,3 +306,96 @@ def test_what_is_called_grpc_is_held_until_it_begins_like_a_message(gateway):
     passed(gateway.post("/s", b"AAAAAAVoZWxsbw==", "application/grpc-web-text"))
     passed(gateway.post("/s", b'\0\0\0\0\7{"a":1}', "application/connect+json"))
     refused(gateway.post("/s", b"\0\0\0\0\x10" + json.dumps({"a": XSS}).encode()[:16], "application/connect+json"), 400)
+
+
+ASKS = """
+function envoy_on_request(request)
+  request:httpCall("upstream", {[":method"] = "GET", [":path"] = "/asked", [":authority"] = "a"}, "", 5000)
+end
+"""
+# Lets the head go on at once, and asks about the last piece: meanwhile the trailers arrive.
+ASKS_ABOUT_THE_LAST = """
+function envoy_on_request(request)
+  for piece in request:bodyChunks() do
+    if string.find(tostring(piece:getBytes(0, piece:length())), "last") then
+      request:httpCall("upstream", {[":method"] = "GET", [":path"] = "/asked", [":authority"] = "a"}, "", 5000)
+    end
+  end
+end
+"""
+
+
+def asks(script):
+    """A filter that keeps what it was shown until somebody has answered it."""
+    return typed("envoy.filters.http.lua", "envoy.extensions.filters.http.lua.v3.Lua",
+                 {"default_source_code": {"inline_string": script}})
+
+
+@pytest.fixture
+def takes_a_while(upstream):
+    """The upstream answers what a filter in front asks it when trailers have long arrived."""
+    def answer(_, send):
+        time.sleep(0.3)
+        send(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+        return True
+    upstream.scripted[b"/asked"] = answer
+
+
+@pytest.fixture(scope="module")
+def behind_another(start):
+    return start(PLUGIN, in_front=[asks(ASKS)])
+
+
+@pytest.fixture(scope="module")
+def behind_another_of_pieces(start):
+    return start(PLUGIN, in_front=[asks(ASKS_ABOUT_THE_LAST)])
+
+
+TRAILERS = [("x-auth-subject", "root"), ("x-checksum", "1")]
+
+
+def with_trailers(gateway, protocol, target, kind, pieces):
+    """A request whose body comes in `pieces`, with trailers behind it."""
+    if protocol == "HTTP/2":
+        return gateway.send2("POST", target, [("content-type", kind)], pieces, TRAILERS)
+    marker, fields = gateway._mark([("host", HOST), ("content-type", kind), ("transfer-encoding", "chunked")])
+    end = b"0\r\n" + b"".join(b"%s: %s\r\n" % (name.encode(), value.encode()) for name, value in TRAILERS) + b"\r\n"
+    raw = client.head("POST", target, fields) + b"".join(client.chunks(b"".join(pieces), len(pieces[0]))) + end
+    return gateway._complete(client.http1(gateway.port, raw, "POST"), marker)
+
+
+@pytest.mark.parametrize(("proxy", "protocol"), [
+    ("behind_another", "HTTP/1.1"), ("behind_another", "HTTP/2"), ("behind_another_of_pieces", "HTTP/1.1"),
+])
+@pytest.mark.parametrize(("target", "kind", "pieces"), [
+    ("/s", "application/grpc", [b"\0\0\0\0\x09hell", b"o last"]),
+    ("/monitored/1", "text/plain", [b"x" * 99_999] * 5 + [b"x" * 99_990 + b"last"]),
+    ("/monitored/1", "text/plain", [b"x" * 99_999] * 7 + [b"x" * 99_990 + b"last"]),
+], ids=["grpc", "limit reached with the last piece", "limit reached before"])
+def test_trailers_that_a_filter_in_front_kept_go_on_once_and_without_an_identity(
+        request, takes_a_while, proxy, target, kind, pieces, protocol):
+    """Told to go on in the middle of the body, Envoy sends them past the module, and then again: the upstream takes what comes
+    twice for its next request."""
+    gateway = request.getfixturevalue(proxy)
+    before = len(gateway.upstream.seen)
+    # More often than there are workers: it takes a connection that the upstream has already taken.
+    for _ in range(4):
+        answer = with_trailers(gateway, protocol, target, kind, pieces)
+        assert answer.status == 200, answer
+        assert (answer.upstream.body, answer.upstream.trailers) == (b"".join(pieces), [(b"x-checksum", b"1")])
+    targets = [seen.target for seen in gateway.upstream.seen[before:] if seen.target != b"/asked"]
+    assert targets == [target.encode()] * 4
+
+
+def test_the_first_message_of_a_grpc_stream_does_not_wait_for_more(gateway, behind_another, takes_a_while):
+    """The upstream may have to answer it before there is more."""
+    for proxy in (gateway, behind_another):
+        marker, fields = proxy._mark([("content-type", "application/grpc")])
+        with client.Connection2(proxy.port) as connection:
+            pseudo = [(":method", "POST"), (":scheme", "http"), (":authority", HOST), (":path", "/first")]
+            stream = connection.begin(pseudo + fields, end=False)
+            connection.send(stream, b"\0\0\0\0\5hello", end=False)
+            assert eventually(lambda: marker in proxy.upstream.by_marker)
+            connection.end(stream, [("x-checksum", "1")])
+            assert connection.read(stream).status == 200
+        assert proxy.upstream.by_marker[marker].body == b"\0\0\0\0\5hello"

@@ -26,6 +26,8 @@ pub struct Host {
     /// The stream whose callback is running.
     pub current: u32,
     pub log: Vec<(u32, String)>,
+    /// How often the root context gets a tick.
+    pub tick_millis: u32,
     pub metrics: Vec<(String, i64)>,
     /// Which of them are histograms.
     pub histograms: HashSet<u32>,

@@ -261,8 +261,9 @@ fn rest(linker: &mut Linker<Host>) -> Result<(), Error> {
     linker.func_wrap(
         "env",
         "proxy_set_tick_period_milliseconds",
-        |mut guest: Guest<'_>, _: u32| -> Result<u32, Error> {
+        |mut guest: Guest<'_>, millis: u32| -> Result<u32, Error> {
             fault!(guest, "proxy_set_tick_period_milliseconds");
+            guest.data_mut().tick_millis = millis;
             Ok(0)
         },
     )?;

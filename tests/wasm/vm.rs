@@ -163,7 +163,7 @@ impl Vm {
         };
         self.host().streams.insert(context, stream);
         let mut outcome = Outcome::default();
-        outcome.passed = self.upload(context, request, &mut outcome);
+        outcome.passed = self.upload(root, context, request, &mut outcome);
         (context, outcome)
     }
 
@@ -187,8 +187,8 @@ impl Vm {
         outcome
     }
 
-    /// The request's callbacks. Whether all of it went on.
-    fn upload(&mut self, context: u32, request: &Request, outcome: &mut Outcome) -> bool {
+    /// The request's callbacks; a millisecond passes after each piece of its body. Whether all of it went on.
+    fn upload(&mut self, root: u32, context: u32, request: &Request, outcome: &mut Outcome) -> bool {
         let ends = request.end == End::Head;
         let count = request.headers.len() as u32;
         let mut goes_on = self.act("proxy_on_request_headers", (context, count, u32::from(ends)));
@@ -202,6 +202,10 @@ impl Vm {
             stream.body.extend(chunk);
             let size = stream.body.len() as u32;
             goes_on = self.act("proxy_on_request_body", (context, size, u32::from(ends)));
+            if self.host().tick_millis == 1 {
+                self.tick(root);
+                goes_on |= std::mem::take(&mut self.stream(context).resumed);
+            }
             if goes_on {
                 let stream = self.stream(context);
                 stream.head_released = true;

@@ -48,12 +48,13 @@ class Gateway:
     With `tls`, a client certificate is verified against `client_ca`, a file; with `require_client_certificate` there
     must be one. `accept_untrusted` lets connections go on whose certificate does not verify; without `resume` no TLS
     session is taken up again. `forward_client_cert` is what the connection manager does with
-    X-Forwarded-Client-Cert, `upgrades` are the protocols that it lets a stream switch to.
+    X-Forwarded-Client-Cert, `upgrades` are the protocols that it lets a stream switch to, `in_front` the filters that see a
+    request before the module.
     """
 
     def __init__(self, plugin, upstream, *, serves=True, tls=False, buffer_filter=False, clusters=None, grpc=(),
                  environment=None, client_ca=None, require_client_certificate=False, accept_untrusted=False,
-                 resume=True, forward_client_cert=None, upgrades=("websocket",)):
+                 resume=True, forward_client_cert=None, upgrades=("websocket",), in_front=()):
         self.clusters, self.grpc = clusters or {}, frozenset(grpc)
         self.environment = {**ENVIRONMENT, **(environment or {})}
         self.upstream = upstream
@@ -62,7 +63,7 @@ class Gateway:
         self.options = {"tls": tls, "buffer_filter": buffer_filter, "client_ca": client_ca,
                         "require_client_certificate": require_client_certificate,
                         "accept_untrusted": accept_untrusted, "resume": resume,
-                        "forward_client_cert": forward_client_cert, "upgrades": upgrades}
+                        "forward_client_cert": forward_client_cert, "upgrades": upgrades, "in_front": in_front}
         self.log_file, self.access_log_file = self.directory / "envoy.log", self.directory / "events.jsonl"
         self.access_log_file.touch()
         if tls:
@@ -324,7 +325,7 @@ class Gateway:
             # Envoy's buffer filter would wait for the end of a stream that has none.
             "upgrade_configs": [{"upgrade_type": name, **({"filters": [module, router]} if behind else {})}
                                 for name in self.options["upgrades"]],
-            "http_filters": [module, *behind, router],
+            "http_filters": [*self.options["in_front"], module, *behind, router],
             "access_log": [typed(
                 "envoy.access_loggers.file", "envoy.extensions.access_loggers.file.v3.FileAccessLog",
                 {"path": str(self.access_log_file),
