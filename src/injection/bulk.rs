@@ -80,7 +80,8 @@ const PLAIN_HIGH: [u8; 16] = {
 /// What a letter completes by its lower half: `h`, `i` and `n` in either case, and as it happens `x` and `y`.
 const SECOND_OF_LETTERS: [u8; 16] = [0, 0, 0, 0, 0, 0, 0, 0, HISTORY, FILE, 0, 0, 0, 0, UNION, 0];
 
-/// Whether [`super::scan`] finds nothing in `value`, in which no byte is marked, and none is a control character.
+/// Whether [`super::scan`] finds nothing in `value`, in which no byte is marked, and none is a control character: it has no quote
+/// and no percent sign either, and so holds no document.
 #[inline]
 pub fn is_harmless(value: &[u8], classes: ClassSet) -> bool {
     let (first, second) = (at(value, 0), at(value, 1));

@@ -1,7 +1,7 @@
 //! Values that were inspected before and found harmless: clients send the same `User-Agent`, `Referer` and cookies again
 //! and again, and looking up is cheaper than looking anew.
 
-use super::{ClassSet, Effort, RuleSet, fast, scan_within};
+use super::{ClassSet, Effort, RuleSet, scan_within};
 
 /// Values that are remembered; a power of two.
 const SLOTS: usize = 1024;
@@ -51,8 +51,7 @@ impl KnownHarmless {
         if slot.is_some_and(|slot| *slot.value == *value && slot.classes.contains_all(classes)) {
             return true;
         }
-        let harmless =
-            fast::is_harmless(value, classes) || scan_within(value, classes, &RuleSet::default(), effort).is_none();
+        let harmless = scan_within(value, classes, &RuleSet::default(), effort).is_none();
         if harmless {
             self.met(place, value, classes);
         }

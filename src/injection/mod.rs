@@ -15,6 +15,7 @@ mod html;
 mod known;
 mod ldap;
 mod needles;
+mod nested;
 mod nosql;
 mod path;
 mod rules;
@@ -183,30 +184,49 @@ pub fn scan_except(value: &[u8], classes: ClassSet, excluded: &RuleSet) -> Optio
 /// The same of one value of several, which share `effort`, to which the value has [added](Effort::with) its own: what exceeds it
 /// is a finding.
 pub fn scan_within(value: &[u8], classes: ClassSet, excluded: &RuleSet, effort: &mut Effort) -> Option<Finding> {
+    let mut found = scan_whole(value, classes, excluded, effort);
+    let _ = nested::each_string(value, |string| {
+        found = found.or_else(|| scan_whole(string, nested::classes_of_strings(classes), excluded, effort));
+        if found.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    found
+}
+
+/// The same of a value as it stands, whatever document it holds.
+fn scan_whole(value: &[u8], classes: ClassSet, excluded: &RuleSet, effort: &mut Effort) -> Option<Finding> {
     if classes.is_empty() || fast::is_harmless(value, classes) {
         return None;
     }
     let mut findings = Findings::new(classes, *excluded, *effort);
-    let mut room = sql::Room::default();
-    views::each_view(value, |view, regions| {
-        inspect(view, regions, &mut room, &mut findings);
-        findings.is_empty()
-    });
+    read(value, &mut findings);
     *effort = work::end();
     findings.strongest()
+}
+
+/// Reads every view of a value, until something is found.
+fn read(value: &[u8], findings: &mut Findings) {
+    let mut room = sql::Room::default();
+    views::each_view(value, |view, regions| {
+        inspect(view, regions, &mut room, findings);
+        findings.is_empty()
+    });
 }
 
 /// For tests: what is found without the fast path, and how many looks at bytes and tokens it took.
 #[cfg(any(test, fuzzing))]
 pub fn scan_carefully(value: &[u8], classes: ClassSet) -> (Option<Finding>, usize) {
     let before = work::looks();
-    let mut findings = Findings::new(classes, RuleSet::default(), Effort::default().with(value.len()));
-    let mut room = sql::Room::default();
-    views::each_view(value, |view, regions| {
-        inspect(view, regions, &mut room, &mut findings);
-        findings.is_empty()
+    let carefully = |value: &[u8], classes: ClassSet| {
+        let mut findings = Findings::new(classes, RuleSet::default(), Effort::default().with(value.len()));
+        read(value, &mut findings);
+        findings.strongest()
+    };
+    let mut found = carefully(value, classes);
+    let _ = nested::each_string(value, |string| {
+        found = found.or_else(|| carefully(string, nested::classes_of_strings(classes)));
+        ControlFlow::Continue(())
     });
-    (findings.strongest(), work::looks() - before)
+    (found, work::looks() - before)
 }
 
 /// The `regions` of a view that differ from what was read of the value before, around `changes`.

@@ -141,7 +141,7 @@ mod tests {
         "{ls,a;", "&a", "&who b ", "|", "| a | b |", "$(", "$(id x", "`", "`a", "a`id`", "/bin/", "/bin/sh ", "<?php ",
         "<?php exec", "socket.socket(", "exec('", ";''", "$(((((((((", "{{", "${", "${${", "<%", "[#", "#{7}", "{{x",
         "%25", "%252525", "&amp;", "&amp;amp;amp;", "&#x", "\\x5cx5c", "%25&amp;\\x25", "+ADw-", "\u{2018}or ", "\u{ff05}41",
-        "%2525252525&amp;amp;amp;\\u005cu005c\u{ff05}41", "[$ne", "{$a:", "s.t", "')(", ")(a", ") (&", "<!entity a ", "<!doctype a system", ";$a", ";a=b;$a", ";for /f ", ";do ", "&%comspec", ";/bin/w?o ", "eval(base64_", "<a hx-on-a-b=", "';a=alert", "';new a(", "${(#", "#set(", "class.classloader.", "//a", "//1.", "//@", "//\u{2460}", "http://a.b@", "a:", "a b", "a.b,", "[\"a\",\"b\"]", " ", "\n", "\0a",
+        "%2525252525&amp;amp;amp;\\u005cu005c\u{ff05}41", "[$ne", "{$a:", "s.t", "')(", ")(a", ") (&", "<!entity a ", "<!doctype a system", ";$a", ";a=b;$a", ";for /f ", ";do ", "&%comspec", ";/bin/w?o ", "eval(base64_", "<a hx-on-a-b=", "';a=alert", "';new a(", "${(#", "#set(", "class.classloader.", "//a", "//1.", "//@", "//\u{2460}", "http://a.b@", "a:", "a b", "a.b,", "[\"a\",\"b\"]", "[\"' or \"]", "{\"/a\":\"$(\"}", " ", "\n", "\0a",
     ];
 
     /// What fills the room between the parts of an attack.

@@ -314,6 +314,7 @@ mod tests {
                     "PHNjcmlwdD5hbGVydCgxKTwvc2NyaXB0Pg",
                     "\\u0027 or 1=1--",
                     "\\u003cscript\\u003e",
+                    "{\\\"a\\\":\\\"/var/log/mysql.log\\\"}",
                     "\\ud800",
                     "\\n",
                     "é",

@@ -85,6 +85,21 @@ pub fn written(value: &serde_json::Value) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
+/// The string of which the opening quote is at `start`, decoded, and where what follows it begins. `None`: there is no valid one.
+pub fn string_at(document: &[u8], start: usize) -> Option<(Cow<'_, [u8]>, usize)> {
+    if document.get(start) != Some(&b'"') {
+        return None;
+    }
+    let raw = string::read(document, start + 1).ok()?;
+    let after = start + raw.bytes.len() + 2;
+    if !raw.escaped {
+        return Some((Cow::Borrowed(raw.bytes), after));
+    }
+    let mut decoded = Vec::with_capacity(raw.bytes.len());
+    string::unescape(raw.bytes, &mut decoded);
+    Some((Cow::Owned(decoded), after))
+}
+
 /// What the visitor sees, in document order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Token<'t> {
