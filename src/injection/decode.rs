@@ -329,13 +329,17 @@ static URL_SAFE: Engine = GeneralPurpose::new(&base64::alphabet::URL_SAFE, LENIE
 
 /// The value as base64, when that gives text.
 fn base64_text(whole: &[u8], _: &[Range<usize>]) -> Option<Decoded> {
-    let text = whole.trim_ascii();
+    text_of_base64(whole.trim_ascii()).map(|decoded| Decoded::other(whole, decoded))
+}
+
+/// What `text` is in base64, when that is text.
+pub(super) fn text_of_base64(text: &[u8]) -> Option<Vec<u8>> {
     if !may_be_base64(text) {
         return None;
     }
     let engine = if text.iter().any(|byte| matches!(byte, b'-' | b'_')) { &URL_SAFE } else { &STANDARD };
     let decoded = engine.decode(text).ok()?;
-    decoded.iter().all(|&byte| is_text(byte)).then(|| Decoded::other(whole, decoded))
+    decoded.iter().all(|&byte| is_text(byte)).then_some(decoded)
 }
 
 /// Whether `text` is long enough and of the right characters to be base64, and begins as text would.

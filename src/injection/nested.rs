@@ -1,64 +1,82 @@
-//! A value that holds a JSON document: a form's `payload`, a query's `variables`, a cookie, a string within a string. Whoever
-//! expects one takes it apart, and each of its names and strings is a value then.
+//! A value that holds a document of its own: JSON in a form's `payload`, a query's `variables`, a cookie, a string within a string,
+//! and GraphQL. Whoever expects one takes it apart, and each of its names and strings is a value then.
 
 use std::borrow::Cow;
 use std::ops::{ControlFlow, Range};
 
-use super::{Class, ClassSet};
+use super::bytes::is_word;
+use super::{Class, ClassSet, decode};
 use crate::media::{json, percent};
 
-/// What opens a document that holds strings, and what closes it.
-const BRACKETS: [(u8, u8); 2] = [(b'{', b'}'), (b'[', b']')];
-/// How a bracket is written where marks are percent-encoded.
-const ENCODED: [&[u8]; 2] = [b"%7", b"%5"];
+/// What a document of GraphQL begins with (specification of October 2021, section 2.2), but for `{`.
+const GRAPHQL: [&[u8]; 4] = [b"query", b"mutation", b"subscription", b"fragment"];
 
 /// What is looked for in the strings of a document: a query's operator is told by its place, which the document shows.
 pub const fn classes_of_strings(classes: ClassSet) -> ClassSet {
     classes.without(Class::Nosql)
 }
 
-/// Shows the names and strings of the document that `value` holds, decoded, until `show` breaks off or what stands between them is
-/// no JSON. Linear in `value`.
+/// Shows the names and strings of the document that `value` holds, decoded, until `show` breaks off. Linear in `value`.
 pub fn each_string(value: &[u8], mut show: impl FnMut(&[u8]) -> ControlFlow<()>) -> ControlFlow<()> {
-    if !matches!(value.trim_ascii_start().first(), Some(b'{' | b'[' | b'%')) {
-        return ControlFlow::Continue(());
-    }
-    let document = document(value);
+    let document = document(value.trim_ascii()).unwrap_or_default();
     let mut at = 0;
-    while let Some(start) = next_quote(&document, at)
-        && let Some((string, end)) = json::string_at(&document, start)
-        && is_between_marks(&document, at..start, end)
-    {
-        show(&string)?;
-        at = end;
+    while let Some(start) = find(b'"', &document, at) {
+        if let Some((string, end)) = json::string_at(&document, start) {
+            if is_behind_mark(&document, at..start) {
+                show(&string)?;
+            }
+            at = end;
+        } else if let Some(end) = find(b'\n', &document, start) {
+            // A quote in a comment.
+            at = end;
+        } else {
+            break;
+        }
     }
     ControlFlow::Continue(())
 }
 
-/// The document in `value`, decoded where its marks are percent-encoded; else nothing.
-fn document(value: &[u8]) -> Cow<'_, [u8]> {
-    let value = value.trim_ascii();
-    let is_encoded = ENCODED.iter().any(|mark| value.starts_with(mark));
-    let document = if is_encoded { percent::decode(value).bytes } else { Cow::Borrowed(value) };
-    let ends = (document.first().copied(), document.last().copied());
-    if BRACKETS.iter().any(|&(opens, closes)| ends == (Some(opens), Some(closes))) { document } else { Cow::default() }
+/// The document in `value`, decoded where it is percent-encoded or base64. `None`: it begins as none does.
+fn document(value: &[u8]) -> Option<Cow<'_, [u8]>> {
+    match value.first()? {
+        b'{' | b'[' => Some(Cow::Borrowed(value)),
+        b'#' => document(behind_comments(value)),
+        b'%' => Some(percent::decode(value).bytes),
+        // The first six bits of `{` and of `[`.
+        b'e' | b'W' => decode::text_of_base64(value).map(Cow::Owned),
+        b'f' | b'm' | b'q' | b's' => begins_graphql(value).then_some(Cow::Borrowed(value)),
+        _ => None,
+    }
 }
 
-fn next_quote(document: &[u8], from: usize) -> Option<usize> {
-    memchr::memchr(b'"', document.get(from..)?).map(|at| from + at)
+fn behind_comments(mut value: &[u8]) -> &[u8] {
+    while value.first() == Some(&b'#') {
+        let end = memchr::memchr(b'\n', value).unwrap_or(value.len());
+        value = value.get(end..).unwrap_or_default().trim_ascii_start();
+    }
+    value
 }
 
-/// Whether what stands `before` a string, and what stands behind its `end`, are what a document has there.
-fn is_between_marks(document: &[u8], before: Range<usize>, end: usize) -> bool {
-    let last = document.get(before).and_then(|before| before.trim_ascii_end().last());
-    let next = document.get(end..).and_then(|after| after.trim_ascii_start().first());
-    matches!(last, Some(b'{' | b'[' | b',' | b':')) && matches!(next, Some(b'}' | b']' | b',' | b':'))
+fn begins_graphql(value: &[u8]) -> bool {
+    let after = GRAPHQL.iter().find_map(|word| value.strip_prefix(*word));
+    after.is_some_and(|after| after.first().is_some_and(|&byte| !is_word(byte)))
+}
+
+fn find(byte: u8, document: &[u8], from: usize) -> Option<usize> {
+    memchr::memchr(byte, document.get(from..)?).map(|at| from + at)
+}
+
+/// Whether what stands `before` a string is what a document has there: a mark, or nothing but the string before.
+fn is_behind_mark(document: &[u8], before: Range<usize>) -> bool {
+    let last = document.get(before).unwrap_or_default().trim_ascii_end().last();
+    matches!(last, None | Some(b'{' | b'[' | b'(' | b',' | b':' | b'='))
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::{rules, scan};
     use super::*;
+    use base64::prelude::{BASE64_STANDARD, Engine as _};
 
     fn strings(value: &str) -> Vec<String> {
         let mut strings = Vec::new();
@@ -80,11 +98,20 @@ mod tests {
             (r#"["", "a"]"#, &["", "a"]),
             ("[]", &[]),
             (r#""a""#, &[]),
-            (r#"{"a":"b""#, &[]),
-            (r#"[see "a" and "b"]"#, &[]),
-            (r#"{"a" or "b"}"#, &[]),
-            (r#"{"a":"b" + "c"}"#, &["a"]),
+            (r#"{"a":"b","c"#, &["a", "b"]),
+            (r#"[see "a" and "b", "c"]"#, &["c"]),
+            (r#"{"a":"b" + "c"}"#, &["a", "b"]),
             (r#"{"a":"\x41"}"#, &["a"]),
+            ("{# a \" in a comment\n a(b:\"c\")}", &["c"]),
+            ("# \"\nquery { a(b: [\"c\" \"d\"], e: \"\"\"f\"\"\") }", &["c", "d", "", "f", ""]),
+            (r#"query($a: String = "b") { c(d: $a) }"#, &["b"]),
+            (r#"mutation{a(b:"c")}"#, &["c"]),
+            ("# A heading\n\nand (\"a\")", &[]),
+            ("#", &[]),
+            (r#"queries ("a")"#, &[]),
+            (r#"say ("a")"#, &[]),
+            ("eyJhIjoiYi9jIn0", &["a", "b/c"]),
+            ("WyJhIiwiYiJd", &["a", "b"]),
             (r#"["a"#, &[]),
             ("{\"", &[]),
             ("", &[]),
@@ -99,7 +126,9 @@ mod tests {
         for rule in rules().iter().filter(|rule| rule.class != Class::Nosql && !rule.id.ends_with("-cost")) {
             let document = serde_json::json!({ "user": "ann", "of": [{ "text": rule.example }] }).to_string();
             let encoded: String = document.bytes().map(|byte| format!("%{byte:02X}")).collect();
-            for value in [&document, &encoded, &format!(" {document}\n")] {
+            let base64 = BASE64_STANDARD.encode(&document);
+            let graphql = format!("query Of {{ user(text: {}) {{ name }} }}", serde_json::json!(rule.example));
+            for value in [&document, &encoded, &base64, &graphql, &format!(" {document}\n")] {
                 assert!(found(value).is_some(), "{}: {value}", rule.id);
             }
         }

@@ -315,6 +315,7 @@ mod tests {
                     "\\u0027 or 1=1--",
                     "\\u003cscript\\u003e",
                     "{\\\"a\\\":\\\"/var/log/mysql.log\\\"}",
+                    "eyJhIjoiL3Zhci9sb2cvbXlzcWwubG9nIn0",
                     "\\ud800",
                     "\\n",
                     "é",
