@@ -65,7 +65,7 @@ pub enum Node<'n> {
         /// It holds a reference that was kept: an unknown entity, an impossible character.
         irregular: bool,
     },
-    /// Text between two tags.
+    /// Text between two tags; and at its end all text of an element that has other elements between, without theirs.
     Text {
         /// The innermost open element; empty outside.
         element: &'n [u8],
@@ -87,7 +87,7 @@ pub enum Node<'n> {
 
 /// Scans the whole document, or until `visit` breaks off.
 ///
-/// Linear; memory is the decoded text of one run and one slice per open element.
+/// Linear; memory is the decoded text of the open elements, and a slice for each.
 ///
 /// # Errors
 /// The first [`Error`]; nodes before it have been visited.

@@ -12,8 +12,7 @@ pub(super) struct Scanner<'a, V> {
     at: usize,
     limits: &'a Limits,
     nodes: usize,
-    /// Names of the open elements.
-    open: Vec<&'a [u8]>,
+    open: Vec<Element<'a>>,
     text: TextRun,
     /// Decoded value of the attribute being visited.
     scratch: Vec<u8>,
@@ -24,6 +23,25 @@ pub(super) struct Scanner<'a, V> {
 struct TextRun {
     value: Vec<u8>,
     irregular: bool,
+}
+
+/// An open element.
+struct Element<'a> {
+    name: &'a [u8],
+    /// Its own text so far, across the elements in it, and how many runs of it were not blank.
+    own: TextRun,
+    runs: usize,
+}
+
+impl Element<'_> {
+    fn keep(&mut self, run: &TextRun, blank: bool) {
+        if blank && self.runs == 0 {
+            return;
+        }
+        self.own.value.extend_from_slice(&run.value);
+        self.own.irregular |= run.irregular;
+        self.runs += usize::from(!blank);
+    }
 }
 
 /// Why the scan ends before the document does.
@@ -63,7 +81,11 @@ impl<'a, B, V: FnMut(Node<'_>) -> ControlFlow<B>> Scanner<'a, V> {
             }
             self.markup()?;
         }
-        self.end_text()
+        self.end_text(false)?;
+        while let Some(element) = self.open.pop() {
+            self.end_element(&element)?;
+        }
+        Ok(())
     }
 
     /// A recipient that detects another encoding reads other characters than these bytes show (XML 1.0, appendix F).
@@ -137,7 +159,7 @@ impl<'a, B, V: FnMut(Node<'_>) -> ControlFlow<B>> Scanner<'a, V> {
     }
 
     fn declaration(&mut self) -> Scanned<B> {
-        self.end_text()?;
+        self.end_text(true)?;
         let inner = self.rest().get(2..).unwrap_or_default();
         let doctype = inner.get(..7).is_some_and(|name| name.eq_ignore_ascii_case(b"DOCTYPE"));
         let Some(length) = declaration_length(inner, doctype) else { return self.unterminated() };
@@ -147,21 +169,20 @@ impl<'a, B, V: FnMut(Node<'_>) -> ControlFlow<B>> Scanner<'a, V> {
     }
 
     fn end_tag(&mut self) -> Scanned<B> {
-        self.end_text()?;
+        self.end_text(false)?;
         let inner = self.rest().get(2..).unwrap_or_default();
         let Some(length) = memchr::memchr(b'>', inner) else { return self.unterminated() };
         let name = inner.get(..length).unwrap_or_default().trim_ascii_end();
-        if self.open.last() == Some(&name) {
-            self.open.pop();
-        } else {
-            self.yield_node(Node::Raw(name))?;
+        match self.open.pop_if(|element| element.name == name) {
+            Some(element) => self.end_element(&element)?,
+            None => self.yield_node(Node::Raw(name))?,
         }
         self.move_to(inner, length + 1);
         Ok(())
     }
 
     fn start_tag(&mut self) -> Scanned<B> {
-        self.end_text()?;
+        self.end_text(true)?;
         let start = self.at;
         self.at += 1;
         let name = self.name();
@@ -189,7 +210,7 @@ impl<'a, B, V: FnMut(Node<'_>) -> ControlFlow<B>> Scanner<'a, V> {
         if self.open.len() >= self.limits.depth {
             return Err(Error::TooDeep { offset: start }.into());
         }
-        self.open.push(name);
+        self.open.push(Element { name, own: TextRun::default(), runs: 0 });
         Ok(())
     }
 
@@ -244,22 +265,37 @@ impl<'a, B, V: FnMut(Node<'_>) -> ControlFlow<B>> Scanner<'a, V> {
 
     /// The rest of the document as it is: no recipient can read it as more than that.
     fn unterminated(&mut self) -> Scanned<B> {
-        self.end_text()?;
+        self.end_text(false)?;
         let rest = self.rest();
         self.at = self.document.len();
         self.yield_node(Node::Raw(rest))
     }
 
-    fn end_text(&mut self) -> Scanned<B> {
-        let TextRun { value, irregular } = std::mem::take(&mut self.text);
-        if !value.trim_ascii().is_empty() {
-            let element = self.open.last().copied().unwrap_or_default();
-            self.yield_node(Node::Text { element, value: &value, irregular })?;
+    /// Shows the text before a tag. Only of an element in which its text `goes_on` behind the tag has it to be kept.
+    fn end_text(&mut self, goes_on: bool) -> Scanned<B> {
+        let run = std::mem::take(&mut self.text);
+        let blank = run.value.trim_ascii().is_empty();
+        if let Some(element) = self.open.last_mut()
+            && (goes_on || element.runs > 0)
+        {
+            element.keep(&run, blank);
+        }
+        if !blank {
+            let element = self.open.last().map(|element| element.name).unwrap_or_default();
+            self.yield_node(Node::Text { element, value: &run.value, irregular: run.irregular })?;
         }
         // Keeps the allocation for the next run.
-        self.text.value = value;
+        self.text.value = run.value;
         self.text.value.clear();
         Ok(())
+    }
+
+    /// Some recipients leave out the elements in an element, and join what stands around them.
+    fn end_element(&mut self, Element { name, own, runs }: &Element<'a>) -> Scanned<B> {
+        if *runs < 2 {
+            return Ok(());
+        }
+        self.yield_node(Node::Text { element: name, value: &own.value, irregular: own.irregular })
     }
 
     fn yield_node(&mut self, node: Node<'_>) -> Scanned<B> {

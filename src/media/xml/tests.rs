@@ -57,6 +57,23 @@ fn joins_text_as_an_application_gets_it() {
 }
 
 #[test]
+fn joins_the_text_around_elements_as_some_applications_get_it() {
+    for (document, text) in [
+        ("<q>1 UN<b/>ION</q>", &["q:1 UN", "q:ION", "q:1 UNION"][..]),
+        ("<q>a<b>c</b> <b/>d&lt;<b><c/></b></q>", &["q:a", "b:c", "q:d<", "q:a d<"]),
+        ("<q>a<b>c<d/>e</b>f</q>", &["q:a", "b:c", "b:e", "b:ce", "q:f", "q:af"]),
+        ("<q>a&b;<b/>c", &["q:a&b;!", "q:c", "q:a&b;c!"]),
+        ("<q>a<!B>c</q>", &["q:a", "q:c", "q:ac"]),
+        ("<q><b>a</b>c</q>", &["b:a", "q:c"]),
+        ("<q> <b>a</b> <b>c</b> </q>", &["b:a", "b:c"]),
+    ] {
+        let mut read = read(document);
+        read.retain(|node| node.contains(':'));
+        assert_eq!(read, text, "{document}");
+    }
+}
+
+#[test]
 fn tells_of_every_declaration() {
     assert_eq!(
         read("<!DOCTYPE r [<!ENTITY x SYSTEM \"file:///a>b\"><!ENTITY % p '<!ENTITY y \"z\">'> %p;]><r>&x;</r>"),
