@@ -10,6 +10,7 @@ use crate::denial::{CertificateReason, HeaderLine};
 use crate::event::Notice;
 use crate::head::Head;
 use crate::jose::claims::Claims;
+use crate::media::joined::Joined;
 use crate::media::json;
 use crate::peer::Peer;
 use crate::policy::roles::RoleSet;
@@ -53,6 +54,8 @@ pub struct Exchange {
     pub leasing: Leasing,
     /// Changes to the request's head, in order.
     pub request_edits: Vec<HeaderEdit>,
+    /// What its query left open of values that servers may join.
+    pub joined: Joined,
     /// Its body is a JSON document within these limits that the schema of its route accepts, as was seen when it was inspected.
     pub accepted_within: Option<json::Limits>,
     /// The body that the upstream receives; `None`: the one that was sent.
@@ -91,6 +94,7 @@ impl Exchange {
             issuance: Issuance::default(),
             leasing: Leasing::default(),
             request_edits: Vec::new(),
+            joined: Joined::default(),
             accepted_within: None,
             rewritten_body: None,
             withheld_headers: Vec::new(),

@@ -17,7 +17,28 @@ pub const fn classes_of_strings(classes: ClassSet) -> ClassSet {
 }
 
 /// Shows the names and strings of the document that `value` holds, decoded, until `show` breaks off. Linear in `value`.
+#[inline]
 pub fn each_string(value: &[u8], mut show: impl FnMut(&[u8]) -> ControlFlow<()>) -> ControlFlow<()> {
+    if !may_open(value) {
+        return ControlFlow::Continue(());
+    }
+    show_strings(value, &mut show)
+}
+
+/// Whether `value` may hold a document, by its first bytes: what most values are told by.
+#[inline]
+const fn may_open(value: &[u8]) -> bool {
+    match value {
+        [b'{' | b'[' | b'%' | b'#' | b' ' | b'\t'..=b'\r', ..] => true,
+        // `{` and `[` in base64.
+        [b'e' | b'W', b'w'..=b'z' | b'0'..=b'9' | b'+' | b'/' | b'-' | b'_', ..] => true,
+        [b'q' | b'm' | b's', b'u', ..] | [b'f', b'r', ..] => true,
+        _ => false,
+    }
+}
+
+#[cold]
+fn show_strings(value: &[u8], show: &mut impl FnMut(&[u8]) -> ControlFlow<()>) -> ControlFlow<()> {
     let document = document(value.trim_ascii()).unwrap_or_default();
     let mut at = 0;
     while let Some(start) = find(b'"', &document, at) {
@@ -42,7 +63,6 @@ fn document(value: &[u8]) -> Option<Cow<'_, [u8]>> {
         b'{' | b'[' => Some(Cow::Borrowed(value)),
         b'#' => document(behind_comments(value)),
         b'%' => Some(percent::decode(value).bytes),
-        // The first six bits of `{` and of `[`.
         b'e' | b'W' => decode::text_of_base64(value).map(Cow::Owned),
         b'f' | b'm' | b'q' | b's' => begins_graphql(value).then_some(Cow::Borrowed(value)),
         _ => None,

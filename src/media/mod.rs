@@ -9,6 +9,7 @@ pub mod body;
 pub mod content_type;
 pub mod cookie;
 pub mod framed;
+pub mod joined;
 pub mod json;
 pub mod multipart;
 pub mod nature;

@@ -142,6 +142,34 @@ fn looks_at_every_kind_of_body() {
 }
 
 #[test]
+fn what_servers_join_is_looked_at_as_they_join_it() {
+    const FORM: &str = "application/x-www-form-urlencoded";
+    let mut gate = gate("", "");
+    let rest = "*/select login from staff";
+    let part = |value: &str| format!("--b\r\nContent-Disposition: form-data; name=\"q\"\r\n\r\n{value}\r\n");
+    for (request, place) in [
+        (get("/a?q=1%20union/*&b=1&q=*/select%20login%20from%20staff"), "query q injection"),
+        (post("/a").body(FORM, format!("q=1 union/*&q={rest}")), "body q injection"),
+        (post("/a?q=1%20union/*").body(FORM, format!("q={rest}")), "body q injection"),
+        (
+            post("/a").body("multipart/form-data; boundary=b", format!("{}{}--b--\r\n", part("1 union/*"), part(rest))),
+            "body q injection",
+        ),
+        (post("/a").body("application/json", format!(r#"{{"q":["1 union/*","{rest}"]}}"#)), "body q injection"),
+        (post("/a").body("application/json", r#"["1 union--","\nselect login from staff"]"#), "body  injection"),
+    ] {
+        assert_eq!(found(&mut gate, request), Some((403, place.to_owned())));
+    }
+    for request in [
+        get("/a?q=1%20union/*&b=*/select%20login%20from%20staff"),
+        post("/a?tag=C%23").body(FORM, "tag=F%23%0aand+more&tag=a--b&tag=*"),
+        post("/a").body("application/json", r##"{"note":["# One\n", "/* two */", "- three -- four", "src/*"]}"##),
+    ] {
+        assert_eq!(found(&mut gate, request), None);
+    }
+}
+
+#[test]
 fn a_body_that_cannot_be_looked_at_is_refused() {
     let mut gate = gate("body_limit: 64B", "");
     let cases = [

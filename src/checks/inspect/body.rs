@@ -74,11 +74,11 @@ impl Check for InspectBody {
     }
 
     fn resume(&self, exchange: &mut Exchange, arrival: Arrival<'_>, _env: &mut Env<'_>) -> Step {
-        let mut findings = Findings::default();
+        let mut findings = Findings { joined: std::mem::take(&mut exchange.joined), ..Findings::default() };
         match arrival {
             Arrival::Body(arrival) if is_grpc(exchange) => grpc(arrival),
             Arrival::Body(BodyArrival::Whole(b"")) => Step::Pass,
-            Arrival::Body(BodyArrival::Whole(body)) => match self.inspect(exchange, body, &mut findings) {
+            Arrival::Body(BodyArrival::Whole(body)) => match self.whole(exchange, body, &mut findings) {
                 Err(Stop::Rejected(rejection)) => Step::Deny(Denial::Body(rejection)),
                 Ok(()) | Err(Stop::Found) => findings.step(),
             },
@@ -115,6 +115,14 @@ fn tunnel(exchange: &Exchange) -> Step {
 impl InspectBody {
     fn inspector_for(&self, exchange: &Exchange) -> &Inspector {
         if may_be_json(exchange) { &self.inspector } else { &self.elsewhere }
+    }
+
+    fn whole(&self, exchange: &mut Exchange, body: &[u8], findings: &mut Findings) -> Result<(), Stop> {
+        self.inspect(exchange, body, findings)?;
+        match self.inspector_for(exchange).joined(Place::Body, findings) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(Stop::Found),
+        }
     }
 
     fn inspect(&self, exchange: &mut Exchange, body: &[u8], findings: &mut Findings) -> Result<(), Stop> {

@@ -34,7 +34,9 @@ const TOO_MANY: Stop = Stop::Malformed(Rejection::TooManyParameters);
 impl Check for InspectHead {
     fn start(&self, exchange: &mut Exchange, env: &mut Env<'_>) -> Step {
         let mut look = self.look(env);
-        match look.at_head(exchange) {
+        let looked = look.at_head(exchange);
+        exchange.joined = std::mem::take(&mut look.findings.joined);
+        match looked {
             Err(Stop::Malformed(rejection)) => Step::Deny(Denial::Malformed(rejection)),
             Ok(()) | Err(Stop::Found) => look.findings.step(),
         }
@@ -49,6 +51,13 @@ impl Check for InspectHead {
 
     fn asks_for_client(&self) -> bool {
         false
+    }
+}
+
+fn proceed(flow: ControlFlow<()>) -> Result<(), Stop> {
+    match flow {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => Err(Stop::Found),
     }
 }
 
@@ -68,10 +77,7 @@ impl InspectHead {
 impl Look<'_> {
     fn at(&mut self, place: Place, name: &[u8], value: &[u8], kind: Kind) -> Result<(), Stop> {
         let item = Item { name, value, kind, irregular: false };
-        match self.inspector.recurring(place, item, self.known, &mut self.findings) {
-            ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(Stop::Found),
-        }
+        proceed(self.inspector.recurring(place, item, self.known, &mut self.findings))
     }
 
     fn at_head(&mut self, exchange: &Exchange) -> Result<(), Stop> {
@@ -85,7 +91,9 @@ impl Look<'_> {
             }
             self.at(Place::Query, &pair.name, &pair.name, Kind::Name)?;
             self.at(Place::Query, pair.sure_name(), &pair.value, Kind::Value)?;
+            self.findings.joined.note(pair.sure_name(), &pair.value);
         }
+        proceed(self.inspector.joined(Place::Query, &mut self.findings))?;
         self.at_fields(&exchange.head)?;
         for pair in cookie::pairs(exchange.head.all("cookie"), MOST_PAIRS) {
             let pair = pair.map_err(|_| TOO_MANY)?;

@@ -12,6 +12,7 @@ use std::rc::Rc;
 use crate::check::Step;
 use crate::denial::{Denial, Detection, Place};
 use crate::injection::{ClassSet, Effort, Finding, KnownHarmless, RuleSet, scan_within};
+use crate::media::joined::Joined;
 use crate::media::{Item, Kind, query};
 
 use pattern::Pattern;
@@ -70,6 +71,8 @@ pub struct Findings {
     monitored: Option<Detection>,
     /// What reading the values has cost.
     effort: Effort,
+    /// What servers may join of them.
+    joined: Joined,
 }
 
 impl Findings {
@@ -104,6 +107,31 @@ impl Inspector {
     /// Looks at one name or value. Breaks off when the request is to be refused.
     fn item(&self, place: Place, item: Item<'_>, findings: &mut Findings) -> ControlFlow<()> {
         findings.effort = findings.effort.with(item.value.len());
+        self.alone(place, item, findings)?;
+        if item.kind == Kind::Value {
+            findings.joined.note(item.name, item.value);
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Looks at what servers may join of the values so far, within what these may cost.
+    #[inline]
+    fn joined(&self, place: Place, findings: &mut Findings) -> ControlFlow<()> {
+        if findings.joined.is_empty() { ControlFlow::Continue(()) } else { self.read_joined(place, findings) }
+    }
+
+    #[cold]
+    fn read_joined(&self, place: Place, findings: &mut Findings) -> ControlFlow<()> {
+        let joined = std::mem::take(&mut findings.joined);
+        for (name, value) in joined.texts() {
+            self.alone(place, Item { name, value, kind: Kind::Value, irregular: false }, findings)?;
+        }
+        findings.joined = joined;
+        ControlFlow::Continue(())
+    }
+
+    /// Looks at one name or value by itself.
+    fn alone(&self, place: Place, item: Item<'_>, findings: &mut Findings) -> ControlFlow<()> {
         if !self.patterns.is_empty() {
             return self.suspect(place, item, None, findings);
         }
