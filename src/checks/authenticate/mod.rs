@@ -60,14 +60,36 @@ pub enum Attempt {
     },
     /// They could not be judged.
     Fail(Failure),
-    /// They are good as far as could be told, but a part of the judgement was not to be had, and `on_error` of that part
-    /// is `allow`: the exchange goes on as nobody's.
-    Anonymous {
-        /// The reason code of the part.
-        without: &'static str,
+    /// They could not be judged for want of something that was not to be had.
+    Undecided {
+        /// What, by the path of its settings.
+        dependency: Rc<str>,
+        /// What becomes of the exchange.
+        then: Undecided,
     },
     /// They cannot be judged before this is answered.
     Wait(Errand, Callout),
+}
+
+/// What becomes of credentials that could not be judged for want of something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Undecided {
+    /// They are refused as [`Reason::Unavailable`].
+    Refuse,
+    /// They are good as far as could be told, and `on_error` is `allow`: the exchange goes on as nobody's.
+    Anonymous {
+        /// The reason code of the part that could not be told.
+        without: &'static str,
+    },
+    /// A secret of our own is missing: nothing can be decided.
+    Fail,
+}
+
+impl Attempt {
+    /// Credentials that could not be judged for want of `dependency`, the path of its settings.
+    pub fn undecided(dependency: impl Into<Rc<str>>, then: Undecided) -> Self {
+        Self::Undecided { dependency: dependency.into(), then }
+    }
 }
 
 /// How often one exchange may wait: for keys, twice where it joined a fetch that came too early, and an account, of two
@@ -155,8 +177,13 @@ impl Authenticate {
                 (Attempt::Absent, Requirement::All) => return self.refuse(AuthReason::Token(Reason::Missing)),
                 (Attempt::Absent, _) => {}
                 (Attempt::Refused(reason), _) => return self.refuse(reason),
-                (Attempt::Anonymous { without }, requirement) => {
-                    exchange.degraded = Some(without);
+                (Attempt::Undecided { dependency, then }, requirement) => {
+                    exchange.lacking = Some(dependency);
+                    match then {
+                        Undecided::Refuse => return self.refuse(AuthReason::Token(Reason::Unavailable)),
+                        Undecided::Fail => return Step::Fail(Failure::Secret),
+                        Undecided::Anonymous { without } => exchange.degraded = Some(without),
+                    }
                     if requirement != Requirement::All {
                         return Step::Pass;
                     }
@@ -221,7 +248,7 @@ impl Authenticate {
 /// are bad because we could not ask.
 const fn is_bad(attempt: &Attempt) -> bool {
     match attempt {
-        Attempt::Refused(AuthReason::Token(Reason::Unavailable) | AuthReason::Certificate(_)) => false,
+        Attempt::Refused(AuthReason::Certificate(_)) => false,
         Attempt::Refused(_) => true,
         _ => false,
     }
@@ -231,7 +258,7 @@ const fn is_bad(attempt: &Attempt) -> bool {
 pub fn await_secret(slot: &SecretSlot, now: Timestamp) -> Attempt {
     match slot.ask(now) {
         Some(callout) => Attempt::Wait(Errand::Secret(slot.number()), callout),
-        None => Attempt::Fail(Failure::Secret),
+        None => Attempt::undecided(slot.settings(), Undecided::Fail),
     }
 }
 
@@ -330,7 +357,7 @@ mod tests {
                 "bad" => Attempt::Refused(AuthReason::Token(Reason::BadSignature)),
                 "busy" => Attempt::Busy { retry_after: 3 },
                 "lost" => Attempt::Fail(Failure::Store),
-                "waived" => Attempt::Anonymous { without: "test" },
+                "waived" => Attempt::undecided("test", Undecided::Anonymous { without: "test" }),
                 "asks" | "asks-again" => Attempt::Wait(Errand::Account, callout()),
                 name => Attempt::Verified(Rc::new(Identity::new(Method::Jwt, Rc::from("p"), name.to_owned()))),
             }

@@ -109,6 +109,14 @@ impl Source {
         Self::Introspection(endpoint, authorization)
     }
 
+    /// The name of its settings.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Introspection(..) => "introspection",
+            Self::Userinfo(_) => "userinfo",
+        }
+    }
+
     /// The secrets that asking takes.
     pub fn slots(&self) -> &[Rc<SecretSlot>] {
         match self {
