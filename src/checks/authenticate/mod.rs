@@ -177,17 +177,11 @@ impl Authenticate {
                 (Attempt::Absent, Requirement::All) => return self.refuse(AuthReason::Token(Reason::Missing)),
                 (Attempt::Absent, _) => {}
                 (Attempt::Refused(reason), _) => return self.refuse(reason),
-                (Attempt::Undecided { dependency, then }, requirement) => {
+                (Attempt::Undecided { dependency, then }, _) => {
                     exchange.lacking = Some(dependency);
-                    match then {
-                        Undecided::Refuse => return self.refuse(AuthReason::Token(Reason::Unavailable)),
-                        Undecided::Fail => return Step::Fail(Failure::Secret),
-                        Undecided::Anonymous { without } => exchange.degraded = Some(without),
+                    if let Some(step) = self.go_on_without(then, exchange) {
+                        return step;
                     }
-                    if requirement != Requirement::All {
-                        return Step::Pass;
-                    }
-                    exchange.authentication.anonymous = true;
                 }
                 (Attempt::Busy { retry_after }, _) => {
                     return Step::Deny(Denial::UnverifiedCredentials { retry_after });
@@ -196,6 +190,25 @@ impl Authenticate {
                 (Attempt::Wait(..), _) => return Step::Fail(Failure::UnexpectedArrival),
             }
         }
+        self.conclude(exchange)
+    }
+
+    /// What becomes of an exchange whose credentials could not be judged. `None`: the next kind of them has the word.
+    fn go_on_without(&self, then: Undecided, exchange: &mut Exchange) -> Option<Step> {
+        match then {
+            Undecided::Refuse => return Some(self.refuse(AuthReason::Token(Reason::Unavailable))),
+            Undecided::Fail => return Some(Step::Fail(Failure::Secret)),
+            Undecided::Anonymous { without } => exchange.degraded = Some(without),
+        }
+        if self.requirement != Requirement::All {
+            return Some(Step::Pass);
+        }
+        exchange.authentication.anonymous = true;
+        None
+    }
+
+    /// What all kinds together mean, where none had the last word.
+    fn conclude(&self, exchange: &mut Exchange) -> Step {
         let anonymous = exchange.authentication.anonymous;
         match (self.requirement, exchange.authentication.caller.take()) {
             (Requirement::All, _) if anonymous => Step::Pass,
