@@ -308,6 +308,21 @@ fn every_link_between_pages_leads_to_a_file_and_a_heading() {
     assert!(seen > 5, "only {seen} links");
 }
 
+#[test]
+fn every_path_of_the_repository_that_a_page_names_is_there() {
+    let root = PathBuf::from(ROOT);
+    let places = ["src/", "tests/", "docs/", "envoy/", "benches/", ".ci/", ".github/"];
+    let mut seen = 0;
+    for (name, text) in pages() {
+        let paths = text.lines().flat_map(codes).filter(|code| places.iter().any(|place| code.starts_with(place)));
+        for path in paths.filter(|path| !path.contains(['*', ' '])) {
+            assert!(root.join(path).exists(), "{name}: {path}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 30, "only {seen} paths");
+}
+
 /// The name by which a heading is linked to.
 fn anchor(heading: &str) -> String {
     let text = heading.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
