@@ -142,7 +142,7 @@ pub struct Details<'a> {
     /// Failures counted against a blocked address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed_attempts: Option<u32>,
-    /// The dependency that failed or came back, by the path of its settings.
+    /// What could not be had, or came back, by the path of its settings.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub dependency: &'a str,
     /// The network that a block covers, where it is more than one address.

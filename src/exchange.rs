@@ -66,6 +66,8 @@ pub struct Exchange {
     pub response_headers: Vec<HeaderLine>,
     /// A part that could not do its work in full, to be told.
     pub degraded: Option<&'static str>,
+    /// What was needed and could not be had, by the path of its settings: the next event tells it.
+    pub lacking: Option<Rc<str>>,
     /// A failure of it was counted against its address.
     pub failed: bool,
     /// What is to be told beside what was decided.
@@ -100,6 +102,7 @@ impl Exchange {
             withheld_headers: Vec::new(),
             response_headers: Vec::new(),
             degraded: None,
+            lacking: None,
             failed: false,
             notices: Vec::new(),
             lines: Vec::new(),

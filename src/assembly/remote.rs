@@ -39,13 +39,15 @@ impl Remote {
         findings: &mut Findings,
     ) -> Option<Rc<KeySource>> {
         let Some(Jwks::Remote(jwks)) = &provider.jwks else { return None };
-        let endpoint = endpoint(&jwks.cluster, &jwks.uri, jwks.timeout.0, &format!("{path}.jwks"), findings)?;
+        let settings = format!("{path}.jwks");
+        let endpoint = endpoint(&jwks.cluster, &jwks.uri, jwks.timeout.0, &settings, findings)?;
         let space = space(config, "", surroundings);
         let space = space.map_err(|error| findings.error("tables", error.to_string())).ok()?;
         // Another address is another set: keys never pass from one to the other, not even over a new configuration.
         let published = Published::new(&space, &format!("keys/{name}/{}/{}", jwks.cluster, jwks.uri));
         let source = Rc::new(KeySource {
             place: self.key_sources.len(),
+            settings: Rc::from(settings),
             flight: Rc::from(format!("keys/{name}")),
             algorithms: provider.algorithms.iter().copied().map(algorithm).collect(),
             endpoint,

@@ -149,7 +149,10 @@ impl Sources<'_, '_> {
     fn variable(&mut self, name: &str, field: &str) -> Option<SecretValue> {
         let value = (self.surroundings.variable)(name).map(String::into_bytes).and_then(SecretValue::new);
         if value.is_none() {
-            self.findings.error(format!("{}.{field}", self.path), format!("expected {name} to be set and not empty"));
+            self.findings.error(
+                format!("{}.{field}", self.path),
+                format!("expected {name} to be set, not empty, and passed to the plugin"),
+            );
         }
         value
     }

@@ -45,7 +45,7 @@ impl SignRequests {
     /// Goes on with the secrets that there are; asks for one that is not.
     fn proceed(&self, exchange: &mut Exchange, env: &mut Env<'_>) -> Step {
         if let Some(missing) = self.slots().find(|slot| slot.is_missing()) {
-            let Some(callout) = missing.ask(env.now) else { return unsigned(Failure::Secret) };
+            let Some(callout) = missing.ask(env.now) else { return without(missing, exchange) };
             exchange.authentication.errand = Some(Errand::Secret(missing.number()));
             return Step::Await(Await::Callout(callout));
         }
@@ -65,7 +65,7 @@ impl SignRequests {
         let Some(slot) = asked else { return unsigned(Failure::UnexpectedArrival) };
         slot.answered(reply, env);
         if slot.is_missing() {
-            return unsigned(Failure::Secret);
+            return without(slot, exchange);
         }
         self.proceed(exchange, env)
     }
@@ -139,6 +139,11 @@ impl Check for SignRequests {
     fn may_await_body(&self, _exchange: &Exchange) -> bool {
         matches!(self.form, Form::V2 { .. })
     }
+}
+
+fn without(slot: &SecretSlot, exchange: &mut Exchange) -> Step {
+    exchange.lacking = Some(slot.settings());
+    unsigned(Failure::Secret)
 }
 
 fn unsigned(failure: Failure) -> Step {

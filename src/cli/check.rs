@@ -1,12 +1,13 @@
 //! `portcullis check FILE`: every error of every configuration in a file, with the path of its field.
 
+mod carrier;
 mod doubts;
 
 use std::cell::LazyCell;
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 
-use super::document::{self, Found};
+use super::document::{self, Carrier, Found};
 use super::input;
 use super::lines::Lines;
 use portcullis::policy::route_table::reach::Reach;
@@ -49,7 +50,7 @@ pub fn check(name: &str, text: &str, out: &mut dyn Write, err: &mut dyn Write) -
     };
     let mut code = GOOD;
     let lines = LazyCell::new(|| Lines::of(text));
-    for Found { place: within, json } in &found {
+    for Found { place: within, json, carrier } in &found {
         let line = |path: &str| lines.line(within, path).map(|line| format!(" (line {line})")).unwrap_or_default();
         let place = if within.is_empty() { name.to_owned() } else { format!("{name}: {within}") };
         let json = match json {
@@ -62,7 +63,7 @@ pub fn check(name: &str, text: &str, out: &mut dyn Write, err: &mut dyn Write) -
         };
         match assembled(json) {
             Ok(assembled) => {
-                for warning in assembled.warnings.iter().chain(&advice(json)) {
+                for warning in assembled.warnings.iter().chain(&advice(json, carrier.as_ref())) {
                     writeln!(err, "{place}: warning: {warning}{}", line(&warning.path))?;
                 }
                 writeln!(out, "{place}: good, routes: {}", assembled.pipeline.routes())?;
@@ -79,9 +80,10 @@ pub fn check(name: &str, text: &str, out: &mut dyn Write, err: &mut dyn Write) -
 }
 
 /// What the tool says of a good configuration beside the warnings of whoever assembles it.
-fn advice(json: &[u8]) -> Vec<ConfigError> {
+fn advice(json: &[u8], carrier: Option<&Carrier>) -> Vec<ConfigError> {
     let Ok(config) = Config::from_json(json) else { return Vec::new() };
-    [doubts::doubts(&config, json), covered(&config)].concat()
+    let around = carrier.map(|carrier| carrier::doubts(carrier, &config, json)).unwrap_or_default();
+    [doubts::doubts(&config, json), covered(&config), around].concat()
 }
 
 /// Routes that are never taken, because one that comes before them takes more than all of their requests; those with the

@@ -17,6 +17,67 @@ pub struct Found {
     pub place: String,
     /// The configuration as the plugin receives it.
     pub json: Result<Vec<u8>, Unreadable>,
+    /// What is said of the plugin beside it; `None` for a bare configuration.
+    pub carrier: Option<Carrier>,
+}
+
+/// Whose document carries a configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Platform {
+    /// `envoy.extensions.wasm.v3.PluginConfig`.
+    Envoy,
+    /// The `spec` of a `WasmPlugin`.
+    Istio,
+    /// An entry of `wasm` of an `EnvoyExtensionPolicy`.
+    EnvoyGateway,
+}
+
+/// The settings of a plugin beside its configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Carrier {
+    /// Whose they are.
+    pub platform: Platform,
+    settings: Map<String, Value>,
+}
+
+impl Carrier {
+    /// The setting of one of these names: Protocol Buffers take two spellings.
+    pub fn setting(&self, names: &[&str]) -> Option<&Value> {
+        either(&self.settings, names)
+    }
+
+    /// The environment variables that the plugin is given, and the setting that says so. `None` where the document is a part
+    /// that says nothing of the VM.
+    pub fn variables(&self) -> Option<(Vec<&str>, &'static str)> {
+        match self.platform {
+            Platform::Envoy => {
+                let vm = self.setting(&["vm_config", "vmConfig"])?.as_object()?;
+                let passed = either(vm, &["environment_variables", "environmentVariables"]).and_then(Value::as_object);
+                let of = |names: &[&str]| passed.and_then(|passed| either(passed, names));
+                let keys = of(&["host_env_keys", "hostEnvKeys"]).map(texts).unwrap_or_default();
+                let values = of(&["key_values", "keyValues"]).and_then(Value::as_object);
+                let values = values.into_iter().flat_map(Map::keys).map(String::as_str);
+                Some((keys.into_iter().chain(values).collect(), "vm_config.environment_variables.host_env_keys"))
+            }
+            Platform::Istio => {
+                let entries = self.settings.get("vmConfig").and_then(|vm| vm.get("env")).and_then(Value::as_array);
+                let names = entries.into_iter().flatten().filter_map(|entry| entry.get("name")?.as_str());
+                Some((names.collect(), "vmConfig.env, with valueFrom: HOST"))
+            }
+            Platform::EnvoyGateway => {
+                let keys = self.settings.get("env").and_then(|env| env.get("hostKeys"));
+                Some((keys.map(texts).unwrap_or_default(), "env.hostKeys"))
+            }
+        }
+    }
+}
+
+fn texts(list: &Value) -> Vec<&str> {
+    list.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+fn either<'m>(map: &'m Map<String, Value>, names: &[&str]) -> Option<&'m Value> {
+    names.iter().find_map(|name| map.get(*name))
 }
 
 /// A configuration of a type that the plugin cannot receive.
@@ -167,7 +228,8 @@ fn plugins(place: &str, document: &Value, json: impl FnOnce() -> Vec<u8>) -> Vec
     let start = if place.is_empty() { String::new() } else { format!("{place}: ") };
     walk(document, &start, 0, &mut plugins);
     if plugins.is_empty() && !is_envelope(document) {
-        plugins.push(Plugin { named: true, found: Found { place: place.to_owned(), json: Ok(json()) } });
+        let found = Found { place: place.to_owned(), json: Ok(json()), carrier: None };
+        plugins.push(Plugin { named: true, found });
     }
     plugins
 }
@@ -189,8 +251,8 @@ fn walk(value: &Value, place: &str, depth: usize, plugins: &mut Vec<Plugin>) {
             }
         }
         Value::Object(map) => {
-            if let Some((field, plugin)) = plugin(map) {
-                plugins.push(found(&below(place, field), map, plugin));
+            if let Some((platform, field, plugin)) = plugin(map) {
+                plugins.push(found(&below(place, field), platform, map, plugin));
                 return;
             }
             for (key, item) in map {
@@ -207,21 +269,21 @@ fn below(place: &str, key: &str) -> String {
 }
 
 /// The configuration of the plugin that this map is, if it is one.
-fn plugin(map: &Map<String, Value>) -> Option<(&'static str, &Value)> {
+fn plugin(map: &Map<String, Value>) -> Option<(Platform, &'static str, &Value)> {
     // Istio: the spec of a WasmPlugin.
     if let Some(config) = map.get("pluginConfig").filter(|_| map.contains_key("url")) {
-        return Some(("pluginConfig", config));
+        return Some((Platform::Istio, "pluginConfig", config));
     }
     // Envoy Gateway: an entry of `wasm` of an EnvoyExtensionPolicy.
     if let Some(config) = map.get("config").filter(|_| map.contains_key("code")) {
-        return Some(("config", config));
+        return Some((Platform::EnvoyGateway, "config", config));
     }
     // Envoy: envoy.extensions.wasm.v3.PluginConfig, also within an EnvoyFilter's patch.
     let any = map.get("configuration").filter(|any| any.get("@type").is_some())?;
-    Some(("configuration", any))
+    Some((Platform::Envoy, "configuration", any))
 }
 
-fn found(place: &str, plugin: &Map<String, Value>, config: &Value) -> Plugin {
+fn found(place: &str, platform: Platform, plugin: &Map<String, Value>, config: &Value) -> Plugin {
     let text_of = |value: &Value| value.as_str().map(str::to_owned);
     let type_url = config.get("@type").and_then(text_of).unwrap_or_default();
     let json = match (type_url.rsplit('.').next().unwrap_or_default(), config.get("value")) {
@@ -234,7 +296,8 @@ fn found(place: &str, plugin: &Map<String, Value>, config: &Value) -> Plugin {
         },
         _ => Err(Unreadable { expected: "a google.protobuf.Struct, StringValue or BytesValue with its value" }),
     };
-    let names = plugin.iter().filter(|(key, _)| !["configuration", "config", "pluginConfig"].contains(&key.as_str()));
-    let named = names.map(|(_, value)| value.to_string()).any(|text| text.to_ascii_lowercase().contains("portcullis"));
-    Plugin { named, found: Found { place: place.to_owned(), json } }
+    let mut settings = plugin.clone();
+    settings.retain(|key, _| !["configuration", "config", "pluginConfig"].contains(&key.as_str()));
+    let named = settings.values().any(|value| value.to_string().to_ascii_lowercase().contains("portcullis"));
+    Plugin { named, found: Found { place: place.to_owned(), json, carrier: Some(Carrier { platform, settings }) } }
 }

@@ -1,6 +1,8 @@
 //! `portcullis explain FILE --request 'METHOD URL'`: what each step says of one request and why, on the pipeline that
 //! serves.
 
+mod claimed;
+
 use std::cell::RefCell;
 use std::fs;
 use std::io::{self, Write};
@@ -11,7 +13,7 @@ use super::document;
 use super::input;
 use super::options::{asks_for_help, is_option};
 use portcullis::check::{Arrival, Await, BodyArrival, Env, Step};
-use portcullis::denial::Denial;
+use portcullis::denial::{AuthReason, Denial};
 use portcullis::exchange::{Exchange, HeaderEdit};
 use portcullis::head::Head;
 use portcullis::native::NativeHost;
@@ -281,7 +283,15 @@ impl Watcher for Notes {
             Step::Await(Await::Callout(callout)) => format!("asks {}", callout.cluster),
             Step::Fail(failure) => format!("cannot decide: {}{monitored}", failure.as_str()),
         };
-        self.0.borrow_mut().push(line(step, &text));
+        let lacking = exchange.lacking.as_deref().map(|lacking| format!("{lacking} is not to be had"));
+        let claimed = match word {
+            Step::Deny(Denial::Unauthenticated { reason: AuthReason::Token(_), .. }) => {
+                claimed::lines(&exchange.head, exchange.received.unix_seconds())
+            }
+            _ => Vec::new(),
+        };
+        let more = lacking.into_iter().chain(claimed).map(|more| line("", &more));
+        self.0.borrow_mut().extend(std::iter::once(line(step, &text)).chain(more));
     }
 }
 

@@ -93,6 +93,7 @@ impl Pipeline {
                 failed_attempts: notice.failed_attempts,
                 reason: notice.reason,
                 mode: notice.mode,
+                dependency: notice.dependency.as_deref().unwrap_or_default(),
                 ..Details::default()
             };
             self.emit(exchange, notice.event, details, env);
@@ -107,6 +108,8 @@ impl Pipeline {
     /// Counts an event, and prints it unless its kind floods. `details` is completed with what the exchange knows.
     pub(super) fn emit(&self, exchange: &mut Exchange, event: EventType, details: Details<'_>, env: &mut Env<'_>) {
         let mut details = details;
+        let lacking = exchange.lacking.take();
+        details.dependency = lacking.as_deref().unwrap_or(details.dependency);
         env.host.count(Counter::SecurityEvents(event), 1);
         let Sample::Print { left_out } = env.worker.events.take(event, details.reason, env.now) else { return };
         // An event tells it also where nothing that decided has asked; there is no more to be done where the host does not.

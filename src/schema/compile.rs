@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::node::{Keyword, Node, NodeId};
-use super::{Problem, Schema, SchemaError, access, reading, reference};
+use super::{Problem, Schema, SchemaError, access, plan, reference};
 use crate::document::PathSet;
 
 /// The dialect, the only one.
@@ -41,10 +41,10 @@ pub(super) fn compile(schema: &Value) -> Result<Schema, Vec<SchemaError>> {
         dynamic,
         read_only: PathSet::default(),
         write_only: Box::default(),
-        plan: reading::Plan::new(&[], root, &PathSet::default()),
+        plan: plan::Plan::new(&[], root, &PathSet::default()),
     };
     access::compile(&mut schema, &compiler.pointers)?;
-    schema.plan = reading::Plan::new(&schema.nodes, schema.root, &schema.read_only);
+    schema.plan = plan::Plan::new(&schema.nodes, schema.root, &schema.read_only);
     Ok(schema)
 }
 

@@ -11,6 +11,7 @@ mod decimal;
 mod format;
 mod node;
 mod pattern;
+mod plan;
 mod reading;
 mod reference;
 mod scalar;
@@ -40,7 +41,7 @@ pub struct Schema {
     dynamic: Box<[DynamicAnchor]>,
     read_only: PathSet,
     write_only: Box<[FieldPath]>,
-    plan: reading::Plan,
+    plan: plan::Plan,
 }
 
 /// A `$dynamicAnchor`: its resource, its name and where it stands.

@@ -154,10 +154,8 @@ impl SecretSlot {
                 (told != Some(fault)).then(|| fault.as_str())
             }
         };
-        let notice = now_told.map(|reason| Notice {
-            dependency: Some(Rc::from(format!("secrets.{}", self.name()))),
-            ..Notice::new(EventType::Degraded, reason)
-        });
+        let notice = now_told
+            .map(|reason| Notice { dependency: Some(self.settings()), ..Notice::new(EventType::Degraded, reason) });
         env.worker.notices.extend(notice);
     }
 }

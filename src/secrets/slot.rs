@@ -77,6 +77,11 @@ impl SecretSlot {
         &self.name
     }
 
+    /// The path of its settings, for events.
+    pub fn settings(&self) -> Rc<str> {
+        Rc::from(format!("secrets.{}", self.name))
+    }
+
     /// Tells it from the other fetched secrets of the configuration.
     pub const fn number(&self) -> u16 {
         self.number

@@ -274,3 +274,90 @@ fn check_names_every_tag_that_cannot_stay() {
         assert!(err.contains(&format!("routes[0].body.sanitize_html.tags[{at}]")), "{err}");
     }
 }
+
+/// What `check` warns of in a document that carries a configuration; `rest` is the plugin beside it.
+fn around(platform: &str, rest: &str, configuration: &str) -> Vec<String> {
+    let text = match platform {
+        "envoy" => format!(
+            "'@type': type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm
+config: {{ name: portcullis, {rest}, configuration: {{ '@type': type.googleapis.com/google.protobuf.Struct, value: {configuration} }} }}"
+        ),
+        "istio" => format!("kind: WasmPlugin\nspec: {{ url: 'oci://h/portcullis', {rest}, pluginConfig: {configuration} }}"),
+        _ => format!(
+            "kind: EnvoyExtensionPolicy\nspec: {{ wasm: [{{ name: portcullis, code: {{ type: Image }}, {rest}, config: {configuration} }}] }}"
+        ),
+    };
+    let (code, _, err) = portcullis(&["check", "-"], &text);
+    assert_eq!(code, 0, "{err}");
+    let warnings = err.lines().map(|line| line.split_once("warning: ").unwrap().1);
+    warnings.map(|warning| warning.split(" (line").next().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn check_warns_of_variables_that_the_document_does_not_pass_to_the_plugin() {
+    let keys = "{ routes: [{ match: { path: /a } }], encryption: { keys: [{ secret: a }, { secret: b }] }, secrets: { a: { env: KEY },
+        b: { vault: { cluster: v, path: p, field: f, token: { env: TOKEN } } } }, bodies: { hold: buffer_filter } }";
+    let missing = |place: &str| {
+        let of = |path: &str, name: &str| format!("{path}: {name} is not passed to the plugin: name it in {place}");
+        vec![of("secrets.a.env", "KEY"), of("secrets.b.vault.token.env", "TOKEN")]
+    };
+    let envoy = missing("vm_config.environment_variables.host_env_keys");
+    for (platform, rest, expected) in [
+        ("envoy", "vm_config: { environment_variables: { host_env_keys: [KEY, TOKEN] } }", vec![]),
+        ("envoy", "vm_config: { environment_variables: { host_env_keys: [KEY], key_values: { TOKEN: t } } }", vec![]),
+        ("envoy", "vmConfig: { environmentVariables: { hostEnvKeys: [KEY, TOKEN] } }", vec![]),
+        ("envoy", "vm_config: { environment_variables: { host_env_keys: [KEY] } }", envoy[1..].to_vec()),
+        ("envoy", "vm_config: { vm_id: portcullis }", envoy),
+        ("envoy", "root_id: portcullis", vec![]),
+        ("istio", "vmConfig: { env: [{ name: KEY, valueFrom: HOST }, { name: TOKEN, valueFrom: HOST }] }", vec![]),
+        ("istio", "phase: AUTHN", missing("vmConfig.env, with valueFrom: HOST")),
+        ("gateway", "env: { hostKeys: [KEY, TOKEN] }", vec![]),
+        ("gateway", "failOpen: false", missing("env.hostKeys")),
+    ] {
+        assert_eq!(around(platform, rest, keys), expected, "{platform} {rest}");
+    }
+}
+
+#[test]
+fn check_warns_of_a_plugin_in_which_requests_with_a_body_hang() {
+    let config =
+        |sections: &str| format!("{{ routes: [{{ match: {{ path: /a }}, authenticate: none }}], {sections} }}");
+    let (held, buffered) = (config("unmatched: deny"), config("bodies: { hold: buffer_filter }"));
+    let (blind, watches) = (config("inspection: { mode: off }"), config("mode: monitor"));
+    let flag = "allow_on_headers_stop_iteration: true";
+    for (platform, rest, sections, hangs) in [
+        ("envoy", flag, &held, false),
+        ("envoy", "allowOnHeadersStopIteration: true", &held, false),
+        ("envoy", "allow_on_headers_stop_iteration: false", &held, true),
+        ("envoy", "root_id: a", &held, true),
+        ("envoy", "root_id: a", &watches, true),
+        ("envoy", "root_id: a", &buffered, false),
+        ("envoy", "root_id: a", &blind, false),
+        ("istio", "phase: AUTHN", &held, true),
+        ("istio", "phase: AUTHN", &buffered, false),
+        ("gateway", "failOpen: false", &held, true),
+        ("gateway", "failOpen: false", &buffered, false),
+    ] {
+        let told = around(platform, rest, sections);
+        assert_eq!(told.len(), usize::from(hangs), "{platform} {rest} {sections}: {told:?}");
+        assert!(told.iter().all(|warning| warning.starts_with("bodies.hold: requests with a body hang: ")), "{told:?}");
+    }
+}
+
+#[test]
+fn check_warns_of_a_plugin_whose_failure_lets_everything_pass() {
+    let config = "{ routes: [{ match: { path: /a }, authenticate: none }], bodies: { hold: buffer_filter } }";
+    for (platform, rest, open) in [
+        ("envoy", "failure_policy: FAIL_OPEN", true),
+        ("envoy", "failurePolicy: FAIL_OPEN", true),
+        ("envoy", "fail_open: true", true),
+        ("envoy", "failure_policy: FAIL_RELOAD", false),
+        ("istio", "failStrategy: FAIL_OPEN", true),
+        ("istio", "failStrategy: FAIL_RELOAD", false),
+        ("gateway", "failOpen: true", true),
+        ("gateway", "failOpen: false", false),
+    ] {
+        let told = "lets every request pass when the module fails: say that it fails closed";
+        assert_eq!(around(platform, rest, config), vec![told; usize::from(open)], "{platform} {rest}");
+    }
+}

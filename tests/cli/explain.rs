@@ -1,5 +1,8 @@
 //! `portcullis explain`: what becomes of one request.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
 use crate::tool::{File, portcullis};
 
 const EXPLAINED: &str = "
@@ -123,6 +126,35 @@ routes:
         assert!(first.ends_with(&format!(" from 127.0.0.1: {expected}")), "{first}");
         assert_eq!(code, i32::from(expected == "routes[1]"), "{url}");
     }
+}
+
+#[test]
+fn explain_says_what_a_token_that_is_refused_says_of_itself() {
+    let provider = |name: &str, more: &str| format!("{name}: {{ issuer: 'https://{name}.example.com', {more} }}");
+    let users = provider("users", "audiences: [api], algorithms: [HS256], keys: [{ secret: key }]");
+    let partners =
+        provider("partners", "algorithms: [ES256], jwks: { cluster: idp, uri: 'https://idp.example.com/keys' }");
+    let key = "{ inline: 0123456789abcdef0123456789abcdef }";
+    let text = format!(
+        "secrets: {{ key: {key} }}\nauthentication: {{ jwt: {{ {users}, {partners} }} }}\nroutes: [{{ match: {{ path: /a }}, authenticate: [jwt] }}]"
+    );
+    let file = File::new("refused.yaml", &text);
+    let token =
+        |header: &str, payload: &str| [header, payload].map(|part| URL_SAFE_NO_PAD.encode(part)).join(".") + ".AAAA";
+    let old = r#"{"iss":"https://users.example.com","aud":"other","exp":1000}"#;
+    let theirs = r#"{"iss":"https://partners.example.com","sub":"7"}"#;
+    for (header, payload, expected) in [
+        (r#"{"alg":"HS256"}"#, old, vec![r#"the token says {"alg":"HS256"} "#, r#""aud":"other""#, "exp was "]),
+        (r#"{"alg":"HS384"}"#, old, vec!["401 unsupported_algorithm", r#"the token says {"alg":"HS384"}"#]),
+        (r#"{"alg":"ES256"}"#, theirs, vec!["asks idp"]),
+    ] {
+        let shown = format!("authorization: Bearer {}", token(header, payload));
+        let (code, out, _) = portcullis(&["explain", file.path(), "--request", "GET /a", "--header", &shown], "");
+        assert_eq!(code, 1, "{out}");
+        expected.iter().for_each(|text| assert!(out.contains(text), "{text} is missing: {out}"));
+    }
+    let args = ["explain", file.path(), "--request", "GET /a", "--header", "authorization: Bearer a.b.c"];
+    assert!(!portcullis(&args, "").1.contains("the token says"));
 }
 
 #[test]

@@ -1,9 +1,12 @@
 """What the tests stand on."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
+
+from harness.gateway import kept_port
 
 HERE = Path(__file__).parent
 CERTIFICATE = """
@@ -19,6 +22,25 @@ owned.remove()
 assert not owned.path.exists()
 Directory()
 """
+
+
+PORT = """
+from harness.gateway import free_port
+print(free_port())
+"""
+
+
+def test_a_port_that_is_kept_for_an_envoy_is_given_to_no_other_run():
+    port, holder = kept_port()
+    program = [sys.executable, "-c", PORT]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])}
+    given = lambda: int(subprocess.run(program, check=True, capture_output=True, env=environment).stdout)
+    with holder, socket.socket() as envoy:
+        assert given() != port
+        envoy.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        envoy.bind(("127.0.0.1", port))
+        envoy.listen()
+        assert given() != port
 
 
 def test_nothing_stays_in_the_temporary_directory(tmp_path):

@@ -1,14 +1,18 @@
 """A configuration pushed while requests are served: the last good one of this plugin stays in force."""
 
+import re
 import threading
 import time
+from pathlib import Path
 
 import pytest
+import yaml
 from harness.configuration import merged, plugin
 from harness.credentials import bearer
 from harness.dependency import eventually
 from harness.expect import passed, refused
 
+RULES = Path(__file__).parents[2] / "envoy/monitoring/rules.yaml"
 PLUGIN = plugin("""
 limits: { per_address: { key: [client_ip], rate: 5/h } }
 routes:
@@ -70,6 +74,17 @@ def test_a_good_configuration_takes_over_after_a_bad_one_and_counts_go_on(gatewa
         passed(gateway.get("/new/1"))
     assert [gateway.get("/limited/1", who).status for _ in range(3)] == [200, 429, 429]
     refused(gateway.get("/things/1"), 401)
+
+
+def test_a_configuration_that_is_refused_moves_a_series_that_the_alert_is_about(gateway):
+    rules = [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
+    [alert] = [rule["expr"] for rule in rules if rule["alert"] == "ConfigurationRefused"]
+    [name] = re.findall(r'__name__=~"([^"]+)"', alert)
+    series = rf"^{name.replace('(', '(?:')}{{.*}} (\S+)$"
+    count = lambda: sum(float(value) for value in re.findall(series, gateway.prometheus(), re.MULTILINE))
+    before = count()
+    assert not gateway.push(merged(PLUGIN, {"routs": []}))
+    assert count() == before + 1
 
 
 def test_nothing_unauthenticated_passes_while_configurations_come_and_go(gateway):

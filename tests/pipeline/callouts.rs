@@ -1,10 +1,11 @@
-//! Credentials that other services judge: how many of one address may be under way, and what becomes of an answer whose
-//! client did not wait for it.
+//! Credentials that other services judge: how many of one address may be under way, what becomes of an answer whose client
+//! did not wait for it, and what is told of one that did not come.
 
 use portcullis::check::{CalloutReply, GrpcStatus};
+use portcullis::jose::algorithm::Algorithm;
 use serde_json::{Value, json};
 
-use crate::gate::{Gate, Held, Request, answer, get, post, user};
+use crate::gate::{Gate, Held, Request, START, USERS_KEY, answer, get, post, signed_with, user};
 
 const ELSEWHERE: &str = r#"
 service: user-service
@@ -191,4 +192,113 @@ fn quota_that_was_granted_to_clients_that_have_gone_serves_those_who_come_next()
     assert!(gate.leave(held, &granted).is_empty());
     let (asked, others) = at_once(&mut gate, (0..10).map(|_| get("/leased")));
     assert_eq!((asked.len(), others), (0, vec![None; 10]));
+}
+
+/// Everything that can be elsewhere, and nobody answers.
+const AWAY: &str = r#"
+service: user-service
+secrets:
+  users_key: { env: USERS_KEY }
+  client: { inline: "s3cret" }
+  stored: { vault: { cluster: vault, path: secret/data/stored, field: key, token: { env: ORDER_TOKEN } } }
+  sealing: { vault: { cluster: vault, path: secret/data/sealing, field: key, token: { env: ORDER_TOKEN } } }
+authentication:
+  jwt:
+    users:
+      issuer: https://users.example.com
+      algorithms: [HS256]
+      keys: [{ secret: users_key }]
+      claims: { subject: user_id }
+      account: { cluster: users, uri: "http://users/accounts/{subject}" }
+    partners:
+      issuer: https://partners.example.com
+      algorithms: [HS256]
+      keys: [{ secret: users_key }]
+      account: { cluster: partners, uri: "http://partners/{subject}", on_error: allow }
+    published:
+      issuer: https://idp.example.com
+      algorithms: [ES256]
+      jwks: { cluster: idp, uri: "https://idp.example.com/keys" }
+    vaulted: { issuer: https://vaulted.example.com, algorithms: [HS256], keys: [{ secret: stored }] }
+    session: { issuer: https://session.example.com, algorithms: [HS256], keys: [{ secret: users_key }] }
+  oauth2:
+    opaque:
+      introspection: { cluster: idp, uri: "https://idp.example.com/introspect", client_id: portcullis,
+                       client_secret: { secret: client } }
+    lenient: { token_prefix: len_, userinfo: { cluster: idp, uri: "https://idp.example.com/me" }, on_error: allow }
+    secretive:
+      token_prefix: sec_
+      introspection: { cluster: idp, uri: "https://idp.example.com/introspect", client_id: portcullis,
+                       client_secret: { secret: stored } }
+  service: { keys: [{ secret: stored }], services: { order-service: { token: { secret: client } } } }
+  api_keys: { keys: { reporting: { secret: stored } } }
+  revocation: { feed: { cluster: users, uri: "http://users/revocations" } }
+tokens:
+  issuer: https://users.example.com
+  keys: [{ secret: users_key }]
+  login: { verify: { cluster: users, uri: "http://users/verify" } }
+encryption: { keys: [{ secret: sealing }] }
+events: { sample: 10000/s }
+routes:
+  - { match: { path: /jwt }, authenticate: [jwt] }
+  - { match: { path: /opaque }, authenticate: [oauth2] }
+  - { match: { path: /service }, authenticate: [service] }
+  - { match: { path: /key }, authenticate: [api_keys] }
+  - { match: { path: /sealed, methods: [POST] }, authenticate: none, body: { encrypt: [ssn] } }
+"#;
+
+fn jwt(issuer: &str, claims: Value) -> Request {
+    let mut all = json!({ "iss": format!("https://{issuer}.example.com"), "sub": "7", "exp": START + 900 });
+    all.as_object_mut().unwrap().extend(claims.as_object().unwrap().clone());
+    get("/jwt").bearer(&signed_with(Algorithm::Hs256, USERS_KEY, &all))
+}
+
+/// The last event's reason, and what it names.
+fn lacks(events: &[Value]) -> (String, String) {
+    let text = |name: &str| events.last().unwrap()["details"][name].as_str().unwrap_or_default().to_owned();
+    (text("reason"), text("dependency"))
+}
+
+#[test]
+fn an_event_of_a_request_names_what_could_not_be_had_by_the_path_of_its_settings() {
+    // {"alg":"ES256"}.{"iss":"https://idp.example.com","sub":"7"} and any signature.
+    let published = "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJodHRwczovL2lkcC5leGFtcGxlLmNvbSIsInN1YiI6IjcifQ.AAAA";
+    let ssn = post("/sealed").body("application/json", r#"{"ssn":"1"}"#);
+    for (request, reason, dependency) in [
+        (jwt("users", json!({ "user_id": 7, "type": "access" })), "unavailable", "authentication.jwt.users.account"),
+        (jwt("partners", json!({})), "account_unavailable", "authentication.jwt.partners.account"),
+        (get("/jwt").bearer(published), "unavailable", "authentication.jwt.published.jwks"),
+        (jwt("vaulted", json!({})), "unavailable", "secrets.stored"),
+        (jwt("session", json!({ "jti": "1" })), "unavailable", "authentication.revocation.feed"),
+        (opaque("any"), "unavailable", "authentication.oauth2.opaque.introspection"),
+        (opaque("len_any"), "oauth2_unavailable", "authentication.oauth2.lenient.userinfo"),
+        (opaque("sec_any"), "unavailable", "secrets.stored"),
+        (get("/service").signed("order-service"), "unavailable", "secrets.stored"),
+        (get("/key").header("x-api-key", "any"), "unavailable", "secrets.stored"),
+        (login("pass"), "identity_service_unavailable", "tokens.login.verify"),
+        (ssn, "unavailable", "secrets.sealing"),
+    ] {
+        let mut gate = Gate::bare(AWAY);
+        gate.services = |_| CalloutReply::Lost;
+        for turn in ["the one that waited", "the next one"] {
+            let outcome = gate.send(request.clone());
+            assert_eq!(lacks(&outcome.events), (reason.to_owned(), dependency.to_owned()), "{turn}: {dependency}");
+        }
+    }
+}
+
+#[test]
+fn an_event_of_work_in_the_background_names_what_could_not_be_had_by_the_path_of_its_settings() {
+    let mut gate = Gate::bare(AWAY);
+    gate.tick(|_| CalloutReply::Lost);
+    let lines = gate.host.lines.borrow();
+    let mut told: Vec<_> = lines.iter().map(|line| lacks(&[serde_json::from_str(line).unwrap()])).collect();
+    told.sort();
+    let expected = [
+        ("key_set_unavailable", "authentication.jwt.published.jwks"),
+        ("revocation_feed_unavailable", "authentication.revocation.feed"),
+        ("secret_unreachable", "secrets.sealing"),
+        ("secret_unreachable", "secrets.stored"),
+    ];
+    assert_eq!(told, expected.map(|(reason, dependency)| (reason.to_owned(), dependency.to_owned())));
 }

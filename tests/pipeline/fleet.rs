@@ -314,7 +314,10 @@ impl Fleet {
         for line in self.hosts.iter().flat_map(|host| host.lines.borrow().clone()) {
             let event: serde_json::Value = serde_json::from_str(&line).unwrap();
             if event["event_type"] == "DEGRADED" {
-                *reasons.entry(event["details"]["reason"].as_str().unwrap().to_owned()).or_default() += 1;
+                let reason = event["details"]["reason"].as_str().unwrap();
+                let dependency = reason.starts_with("rate_limit_service").then_some("limits.fleet.rate_limit_service");
+                assert_eq!(event["details"]["dependency"].as_str(), dependency, "{line}");
+                *reasons.entry(reason.to_owned()).or_default() += 1;
             }
         }
         reasons

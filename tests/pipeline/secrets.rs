@@ -228,7 +228,7 @@ fn what_cannot_be_judged_without_a_secret_is_503_and_nobodys_fault() {
     }
     assert_eq!(world.asked, 1, "after a failure nobody waits in vain");
     assert_eq!(world.signed(OLD), 503);
-    assert_eq!(world.told().first().map(String::as_str), Some("DEGRADED unavailable"));
+    assert_eq!(world.told().first().map(String::as_str), Some("DEGRADED unavailable secrets.jwt_key"));
     world.store = World::new().holds(OLD).store;
     world.pass(2);
     assert_eq!((world.bearer(OLD), world.signed(OLD)), (200, 200));

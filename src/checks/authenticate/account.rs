@@ -72,6 +72,11 @@ impl AccountLookup {
         }
     }
 
+    /// The path of its settings, for events.
+    pub fn settings(&self) -> String {
+        format!("authentication.jwt.{}.account", self.provider)
+    }
+
     fn kept(&self, subject: &str, env: &mut Env<'_>) -> Option<Answer> {
         let now = env.now;
         let accounts = env.worker.accounts.get_mut(self.place)?;

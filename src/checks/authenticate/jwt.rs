@@ -9,7 +9,7 @@ use crate::check::{Callout, CalloutReply, Env, Failure};
 use crate::checks::authenticate::account::{AccountLookup, Standing};
 use crate::checks::authenticate::identity::{Grants, Identities, Proven};
 use crate::checks::authenticate::key_source::{self, KeySource, Unproven};
-use crate::checks::authenticate::{Attempt, Credential, await_secret, header_safe, secret_arrived, stopped};
+use crate::checks::authenticate::{Attempt, Credential, Undecided, await_secret, header_safe, secret_arrived, stopped};
 use crate::checks::limit::AddressBudget;
 use crate::config::Verdict;
 use crate::denial::AuthReason;
@@ -28,6 +28,7 @@ use crate::time::Timestamp;
 use crate::worker::VerifiedToken;
 
 use super::place::{self, Place, Shown};
+use super::revocation_feed::SETTINGS as FEED;
 
 /// An issuer and what its tokens must be.
 #[derive(Debug)]
@@ -154,18 +155,19 @@ impl BearerTokens {
         match self.revoked.contains(&known.marks, env) {
             Ok(false) => {}
             Ok(true) => return refused(Reason::Revoked),
-            Err(Unknown::Feed | Unknown::Full) => return refused(Reason::Unavailable),
+            Err(Unknown::Feed | Unknown::Full) => return Attempt::undecided(FEED, Undecided::Refuse),
             Err(Unknown::Table(_)) => return Attempt::Fail(Failure::Store),
         }
         let Some(lookup) = &provider.account else { return Attempt::Verified(known.identity.clone()) };
         let reply = arrived.filter(|(errand, _)| *errand == Errand::Account).map(|(_, reply)| reply);
-        match (lookup.standing(&known.identity.subject, reply, env), lookup.on_error) {
-            (Standing::Good(account), _) => Attempt::Verified(self.with_account(&known, &account)),
-            (Standing::Bad(reason), _) => refused(reason),
-            (Standing::Ask(question), _) => Attempt::Wait(Errand::Account, question),
-            (Standing::Unclear, _) | (Standing::Unknown, Verdict::Deny) => refused(Reason::Unavailable),
-            (Standing::Unknown, Verdict::Allow) => Attempt::Anonymous { without: "account_unavailable" },
-        }
+        let then = match (lookup.standing(&known.identity.subject, reply, env), lookup.on_error) {
+            (Standing::Good(account), _) => return Attempt::Verified(self.with_account(&known, &account)),
+            (Standing::Bad(reason), _) => return refused(reason),
+            (Standing::Ask(question), _) => return Attempt::Wait(Errand::Account, question),
+            (Standing::Unclear, _) | (Standing::Unknown, Verdict::Deny) => Undecided::Refuse,
+            (Standing::Unknown, Verdict::Allow) => Undecided::Anonymous { without: "account_unavailable" },
+        };
+        Attempt::undecided(lookup.settings(), then)
     }
 
     /// Looks on every use whether a token belongs to this connection: the one that it was first seen on is no proof.
@@ -258,7 +260,7 @@ impl Provider {
     ) -> Result<key_source::Proven, Refusal> {
         let algorithm = token.header().algorithm;
         match self.published_for(algorithm) {
-            Some(source) => source.prove(token, shown, env).map_err(Refusal::from),
+            Some(source) => source.prove(token, shown, env).map_err(|unproven| Refusal::by(source, unproven)),
             None => {
                 let budget = env.worker.pure_verifications.as_mut();
                 let mut means = Means { host: env.host.verifier(), budget, now: env.now };
@@ -286,20 +288,20 @@ enum Refusal {
     Verify(VerifyError),
     /// A key that might verify it has not arrived.
     Missing(Rc<SecretSlot>),
+    /// The published keys, by the path of their settings, could not be fetched.
+    Unfetched(Rc<str>),
     Wait(Box<Callout>),
 }
 
-impl From<Unproven> for Refusal {
-    fn from(unproven: Unproven) -> Self {
+impl Refusal {
+    fn by(source: &KeySource, unproven: Unproven) -> Self {
         match unproven {
             Unproven::Verify(error) => Self::Verify(error),
             Unproven::Wait(callout) => Self::Wait(callout),
-            Unproven::Unavailable => Self::Reason(Reason::Unavailable),
+            Unproven::Unavailable => Self::Unfetched(source.settings.clone()),
         }
     }
-}
 
-impl Refusal {
     fn of(error: VerifyError, provider: &Provider) -> Self {
         match (error, provider.keys.missing()) {
             (VerifyError::UnknownKey | VerifyError::BadSignature, Some(slot)) => Self::Missing(slot.clone()),
@@ -310,6 +312,7 @@ impl Refusal {
     fn attempt(self, now: Timestamp) -> Attempt {
         match self {
             Self::Missing(slot) => await_secret(&slot, now),
+            Self::Unfetched(keys) => Attempt::undecided(keys, Undecided::Refuse),
             Self::Reason(reason) => refused(reason),
             Self::Wait(callout) => Attempt::Wait(Errand::KeySet, *callout),
             Self::Verify(VerifyError::Busy) => Attempt::Busy { retry_after: 1 },

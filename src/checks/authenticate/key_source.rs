@@ -29,6 +29,8 @@ const GRACE: Duration = Duration::from_secs(3);
 pub struct KeySource {
     /// Its place among the key sets that a worker keeps.
     pub place: usize,
+    /// The path of its settings, for events.
+    pub settings: Rc<str>,
     /// What exchanges that wait for it ask for, unlike what any other asks for.
     pub flight: Rc<str>,
     /// The algorithms that the provider allows.
@@ -196,7 +198,8 @@ impl Background for KeySource {
             let failures = failures.saturating_add(1);
             let due = env.now.after(self.backoff(failures, env));
             let _ = self.published.schedule(env.host.store(), due, failures);
-            env.worker.notices.push(Notice::new(EventType::Degraded, "key_set_unavailable"));
+            let notice = Notice::new(EventType::Degraded, "key_set_unavailable");
+            env.worker.notices.push(Notice { dependency: Some(self.settings.clone()), ..notice });
         }
         None
     }

@@ -28,7 +28,7 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
 /// Added to the timeout: an answer that has not come by then never will.
 const GRACE: Duration = Duration::from_secs(3);
 /// The path of its settings, for events.
-const SETTINGS: &str = "authentication.revocation.feed";
+pub const SETTINGS: &str = "authentication.revocation.feed";
 
 /// The feed.
 #[derive(Debug)]

@@ -136,7 +136,7 @@ impl ServiceSignatures {
         let mac = unhex(signature.code);
         let is_made = bool::from(self.made(signature, &mac.unwrap_or_default())) && mac.is_some();
         let is_forged = self.keys.missing().is_none() && !is_made;
-        if let (Some(budget), Attempt::Fail(_), true) = (&self.unverified, &attempt, is_forged) {
+        if let (Some(budget), Attempt::Undecided { .. }, true) = (&self.unverified, &attempt, is_forged) {
             budget.charge(client, env);
         }
         attempt

@@ -19,9 +19,9 @@ pub struct EncryptFields {
 }
 
 impl BodyStep for EncryptFields {
-    fn apply(&self, document: &mut Document<'_>, _exchange: &mut Exchange, env: &mut Env<'_>) -> Step {
+    fn apply(&self, document: &mut Document<'_>, exchange: &mut Exchange, env: &mut Env<'_>) -> Step {
         let keys = self.keys.current();
-        let Some(keys) = keys.as_ref() else { return NO_KEY };
+        let Some(keys) = keys.as_ref() else { return without_key(&self.keys, exchange) };
         for field in self.fields.places(document) {
             for place in document.scalars(field) {
                 let plain = match document.value(place) {
@@ -80,7 +80,7 @@ impl Check for EncryptWhole {
             return Step::Pass;
         }
         let keys = self.keys.current();
-        let Some(keys) = keys.as_ref() else { return NO_KEY };
+        let Some(keys) = keys.as_ref() else { return without_key(&self.keys, exchange) };
         let Some(token) = encrypt(keys, plain, env) else { return NO_RANDOM };
         exchange.rewritten_body = Some(token.into_bytes());
         Step::Pass
@@ -96,7 +96,11 @@ impl Check for EncryptWhole {
 }
 
 /// The secret of the key that encrypts has not arrived.
-const NO_KEY: Step = Step::Refuse(Denial::Unavailable { what: "unavailable" });
+fn without_key(keys: &KeyRing, exchange: &mut Exchange) -> Step {
+    exchange.lacking = keys.slots().first().map(|slot| slot.settings());
+    Step::Refuse(Denial::Unavailable { what: Failure::Secret.as_str() })
+}
+
 const NO_RANDOM: Step = Step::Refuse(Denial::Unavailable { what: Failure::Random.as_str() });
 
 /// `None`: the host has no random bytes.

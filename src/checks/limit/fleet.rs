@@ -232,7 +232,7 @@ fn answer(reply: &CalloutReply) -> Option<Answer> {
 }
 
 /// Takes note of whether the service answers, and what there is to tell of it.
-fn note(client: &mut Client, answer: Option<Answer>, now: Timestamp) -> Option<Notice> {
+fn note(limit: &str, client: &mut Client, answer: Option<Answer>, now: Timestamp) -> Option<Notice> {
     let change = match answer {
         Some(_) => client.circuit.succeeded(),
         None => client.circuit.failed(now),
@@ -244,7 +244,8 @@ fn note(client: &mut Client, answer: Option<Answer>, now: Timestamp) -> Option<N
         }
         Change::Closed => "rate_limit_service_recovered",
     };
-    Some(Notice::new(EventType::Degraded, reason))
+    let dependency = Some(Rc::from(format!("limits.{limit}.rate_limit_service")));
+    Some(Notice { dependency, ..Notice::new(EventType::Degraded, reason) })
 }
 
 /// Takes the answers for one limit, and renews its leases while nobody waits, one after the other.
@@ -274,7 +275,7 @@ impl Background for Refill {
         let (answer, now) = (answer(reply), env.now);
         let client = self.0.client(env)?;
         let (wanted, hits) = client.running.take()?;
-        let notice = note(client, answer, now);
+        let notice = note(&self.0.limit, client, answer, now);
         // Who was refused asks for less, and who was not answered is asked for again.
         if !matches!(answer, Some(Answer::Granted(_))) {
             client.want(wanted.clone());
@@ -291,7 +292,7 @@ impl Background for Refill {
         let (answer, now) = (answer(reply), env.now);
         let Some(client) = self.0.client(env) else { return };
         let Some(asked) = client.answered(question) else { return };
-        let notice = note(client, answer, now);
+        let notice = note(&self.0.limit, client, answer, now);
         env.worker.notices.extend(notice);
         // As above.
         let _ = self.0.settle(&asked.wanted, asked.hits, answer, env);

@@ -31,6 +31,10 @@ struct Credentials<'a> {
 }
 
 impl TokenService for Login {
+    fn asks(&self) -> &'static str {
+        "tokens.login.verify"
+    }
+
     fn takes(&self, body: &[u8]) -> Result<(), TokenRefusal> {
         Credentials::read(body).map(drop).ok_or(TokenRefusal::CredentialsRequired)
     }

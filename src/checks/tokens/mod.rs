@@ -56,6 +56,11 @@ pub trait TokenService {
     /// Decides about the whole body, or asks.
     fn asked(&self, body: &[u8], issuer: &Issuer, exchange: &mut Exchange, env: &mut Env<'_>) -> Outcome;
 
+    /// Whom it asks, by the path of its settings, for events. One that never asks keeps the default.
+    fn asks(&self) -> &'static str {
+        ""
+    }
+
     /// Goes on with the answer. A service that never asks keeps the default.
     fn answered(&self, _: &CalloutReply, _: &Issuer, _: Issuance, _: &mut Env<'_>) -> Outcome {
         Outcome::Fail(Failure::UnexpectedArrival)
@@ -142,7 +147,10 @@ impl TokenEndpoint {
                 exchange.issuance = Issuance::Secret(slot.number());
                 Step::Await(Await::Callout(callout))
             }
-            None => Step::Fail(Failure::Secret),
+            None => {
+                exchange.lacking = Some(slot.settings());
+                Step::Fail(Failure::Secret)
+            }
         }
     }
 
@@ -158,7 +166,10 @@ impl TokenEndpoint {
             }
             Outcome::NotTaken(refusal) => Step::Deny(Denial::TokenRequest(refusal)),
             Outcome::Ask(callout, about) => self.ask(callout, about, exchange, env),
-            Outcome::Fail(failure) => Step::Fail(failure),
+            Outcome::Fail(failure) => {
+                exchange.lacking = Some(Rc::from(self.service.asks())).filter(|_| failure == NO_ANSWER);
+                Step::Fail(failure)
+            }
         }
     }
 

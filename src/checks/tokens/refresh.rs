@@ -35,6 +35,10 @@ struct Shown<'a> {
 }
 
 impl TokenService for Refresh {
+    fn asks(&self) -> &'static str {
+        "tokens.refresh.lookup"
+    }
+
     fn takes(&self, body: &[u8]) -> Result<(), TokenRefusal> {
         refresh_token(body).map(drop).ok_or(TokenRefusal::RefreshTokenRequired)
     }

@@ -58,7 +58,7 @@ class Gateway:
         self.clusters, self.grpc = clusters or {}, frozenset(grpc)
         self.environment = {**ENVIRONMENT, **(environment or {})}
         self.upstream = upstream
-        self.port, self._directory = free_port(), Directory()
+        (self.port, self._kept), self._directory = kept_port(), Directory()
         self.directory = self._directory.path
         self.options = {"tls": tls, "buffer_filter": buffer_filter, "client_ca": client_ca,
                         "require_client_certificate": require_client_certificate,
@@ -91,6 +91,7 @@ class Gateway:
     def close(self):
         """Ends this very process, whatever it does."""
         running.discard(self)
+        self._kept.close()
         end(self.process)
         self._directory.remove()
 
@@ -391,17 +392,29 @@ def own_addresses():
 def free_port():
     """A port that nobody listens on and that no other gateway of this run was given. Each process of a parallel run has
     ports of its own, below those that the system gives to whoever asks for any."""
+    port, holder = kept_port()
+    holder.close()
+    return port
+
+
+def kept_port():
+    """The same, and the socket that holds it for an Envoy that is about to start: until it is closed, only who shares the
+    port gets it. Envoy's listeners do share theirs, with those of another run on this machine too, whose requests one would
+    answer then."""
     process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
     for port in range(16_000 + process * 1_000, 16_000 + (process + 1) * 1_000):
         if port in _ports:
             continue
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
+        holder = socket.socket()
+        try:
+            holder.bind(("127.0.0.1", port))
+        except OSError:
+            holder.close()
+            continue
+        # Only now: what is bound with it takes a port that somebody else shares.
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         _ports.add(port)
-        return port
+        return port, holder
     raise RuntimeError("no port is left")
 
 

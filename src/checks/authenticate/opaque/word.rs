@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::provider::{Judgement, Known, Provider};
 use crate::check::{Background, CalloutReply, Env};
-use crate::checks::authenticate::Attempt;
 use crate::checks::authenticate::identity::{Identities, Proven};
+use crate::checks::authenticate::{Attempt, Undecided};
 use crate::config::Verdict;
 use crate::denial::AuthReason;
 use crate::exchange::{Identity, Method};
@@ -75,13 +75,13 @@ impl Provider {
     }
 
     /// What a route says to a token that is not taken.
-    pub(super) const fn refused(&self, refusal: Refusal) -> Attempt {
-        let reason = match (refusal, self.on_error) {
-            (Refusal::Unanswered, Verdict::Allow) => return Attempt::Anonymous { without: "oauth2_unavailable" },
-            (Refusal::Unanswered | Refusal::Unclear, _) => Reason::Unavailable,
-            (Refusal::Bad(reason), _) => reason,
+    pub(super) fn refused(&self, refusal: Refusal) -> Attempt {
+        let then = match (refusal, self.on_error) {
+            (Refusal::Bad(reason), _) => return Attempt::Refused(AuthReason::Token(reason)),
+            (Refusal::Unanswered, Verdict::Allow) => Undecided::Anonymous { without: "oauth2_unavailable" },
+            (Refusal::Unanswered | Refusal::Unclear, _) => Undecided::Refuse,
         };
-        Attempt::Refused(AuthReason::Token(reason))
+        Attempt::undecided(format!("authentication.oauth2.{}.{}", self.name, self.source.kind()), then)
     }
 
     /// Either until when it holds, and of the good about how many bytes it takes.
