@@ -278,6 +278,71 @@ fn a_prefix_of_jwt_authn_that_is_open_opens_nothing_above_it() {
     }
 }
 
+const KEYS: &str =
+    r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"d1","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+
+/// Names that rules speak of stay as they are; a rule that nothing is found for would be open.
+/// The rule would be passed over for requests that it is about, and what comes after it is open.
+/// The first route decides for both, and each of them has its say there.
+/// Two routes of the same requests: only the first would be taken.
+#[test]
+fn rules_of_istio_about_the_same_requests_by_other_names_are_of_one_route() {
+    let policy = |action: &str, rule: &str| {
+        format!("kind: AuthorizationPolicy\nspec: {{ action: {action}, rules: [{{ {rule} }}] }}\n---\n")
+    };
+    let from = "from: [{ source: { ipBlocks: [192.0.2.0/24] } }], to: [{ operation: ";
+    for (allowed, denied) in [
+        ("hosts: [A.example.com]", "hosts: [a.example.com]"),
+        ("hosts: ['*.EXAMPLE.com']", "hosts: [a.example.com]"),
+        ("paths: [/a/]", "paths: [/a]"),
+        ("paths: [/a]", "paths: [/a/]"),
+    ] {
+        let text = policy("ALLOW", &format!("to: [{{ operation: {{ {allowed} }} }}]"))
+            + &policy("DENY", &format!("{from}{{ {denied} }} }}]"));
+        let (code, yaml, err) = converted("FILE", &text);
+        assert_eq!(code, 0, "{err}");
+        for (address, expected) in [("192.0.2.1", Some(403)), ("198.51.100.1", None)] {
+            assert_eq!(status(&yaml, "GET", "/a", address, None), expected, "{allowed} {denied} {address}");
+        }
+    }
+}
+
+/// `/admin/` begins with `/admin/`, and goes on to the upstream as it came.
+#[test]
+fn what_istio_denies_below_a_path_is_denied_with_a_slash_at_its_end_and_nothing_more_is_allowed() {
+    let below = |action: &str| {
+        let rule = "{ to: [{ operation: { paths: ['/admin/*'] } }] }";
+        let text = format!("kind: AuthorizationPolicy\nspec: {{ action: {action}, rules: [{rule}] }}\n");
+        let (code, yaml, err) = converted("FILE", &text);
+        assert_eq!((code, err.as_str()), (0, ""));
+        ["/admin", "/admin/", "/admin/x", "/administer"].map(|path| status(&yaml, "GET", path, "192.0.2.1", None))
+    };
+    assert_eq!(below("DENY"), [Some(403), Some(403), Some(403), None]);
+    assert_eq!(below("ALLOW"), [Some(403), Some(403), None, Some(403)]);
+}
+
+#[test]
+fn denials_by_one_word_of_a_claim_and_by_what_issuers_begin_with_lose_nobody() {
+    let istio = |rule: &str| {
+        let jwt = |issuer: &str| format!("{{ issuer: {issuer}, jwks: '{KEYS}' }}");
+        let rules = [jwt("https://a.example.com"), jwt("https://a.example.com/tenant")].join(", ");
+        let tokens = format!("kind: RequestAuthentication\nspec: {{ jwtRules: [{rules}] }}\n---\n");
+        let policy = format!("kind: AuthorizationPolicy\nspec: {{ action: DENY, rules: [{{ {rule} }}] }}\n");
+        converted("FILE", &(tokens + &policy))
+    };
+    for claim in ["scope", "permission"] {
+        let (code, yaml, err) = istio(&format!("when: [{{ key: 'request.auth.claims[{claim}]', values: [write] }}]"));
+        assert!(code == 1 && err.contains(&format!("left out: one word of request.auth.claims[{claim}]")), "{err}");
+        assert_eq!(status(&yaml, "GET", "/a", "192.0.2.1", None), Some(403));
+    }
+    let (code, yaml, err) = istio("from: [{ source: { requestPrincipals: ['https://a.example.com/*'] } }]");
+    assert_eq!(code, 0, "{err}");
+    for issuer in ["https://a.example.com", "https://a.example.com/tenant"] {
+        assert!(yaml.contains(&format!("  - claims:\n      iss: {issuer}\n")), "{yaml}");
+    }
+}
+
+/// A bare `y` is a truth value to some readers and a text to others.
 #[test]
 fn what_is_no_policy_is_refused() {
     for text in ["routes: []", "kind: Service", "a: [", ""] {

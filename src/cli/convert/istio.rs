@@ -237,9 +237,9 @@ fn provider(rule: &Value, place: &str, draft: &mut Draft) {
 
 /// One rule as entries, for each of its sets of operations.
 fn rules(rule: &Value, denies: bool, draft: &mut Draft) -> Result<Vec<Rule>, String> {
-    let operations = operations_of(rule)?;
+    let operations = operations_of(rule, denies)?;
     let mut effects = Vec::new();
-    let conditions = conditions(list(rule, "when"))?;
+    let conditions = conditions(list(rule, "when"), denies)?;
     let sources: Vec<&Value> = list(rule, "from").iter().filter_map(|from| from.get("source")).collect();
     if denies && conditions.len() == 1 && conditions.iter().all(Map::is_empty) && asks_for_token(&sources) {
         effects.push(Effect::RequireToken);
@@ -263,15 +263,15 @@ fn rules(rule: &Value, denies: bool, draft: &mut Draft) -> Result<Vec<Rule>, Str
 
 /// A denial that cannot be said as a whole, of everybody instead of some: left out, it would let pass whom it refuses.
 fn wholly_denied(rule: &Value) -> Vec<Rule> {
-    let sayable = operations_of(rule).unwrap_or_else(|_| vec![Operations::default()]);
+    let sayable = operations_of(rule, true).unwrap_or_else(|_| vec![Operations::default()]);
     sayable.into_iter().map(|operations| Rule { effect: Effect::Deny(None), operations }).collect()
 }
 
 /// What a rule is about; where it does not say, everything.
-fn operations_of(rule: &Value) -> Result<Vec<Operations>, String> {
+fn operations_of(rule: &Value, denies: bool) -> Result<Vec<Operations>, String> {
     let mut found = Vec::new();
     for to in list(rule, "to") {
-        found.extend(operations(to.get("operation").unwrap_or(&Value::Null))?);
+        found.extend(operations(to.get("operation").unwrap_or(&Value::Null), denies)?);
     }
     if found.is_empty() {
         found.push(Operations::default());
@@ -291,7 +291,7 @@ fn refuse_others(value: &Value, known: &[&str]) -> Result<(), String> {
     other.map_or(Ok(()), |key| Err(format!("{key} cannot be said here")))
 }
 
-fn operations(operation: &Value) -> Result<Vec<Operations>, String> {
+fn operations(operation: &Value, denies: bool) -> Result<Vec<Operations>, String> {
     refuse_others(operation, &["hosts", "paths", "methods"])?;
     let methods: Vec<String> = or_any(texts(operation, "methods")).into_iter().flatten().map(str::to_owned).collect();
     if let Some(method) = methods.iter().find(|method| method.contains('*')) {
@@ -303,8 +303,8 @@ fn operations(operation: &Value) -> Result<Vec<Operations>, String> {
             return Err(format!("the host {host}"));
         }
         for path in or_any(texts(operation, "paths")) {
-            let path = path.map(self::path).transpose()?.flatten();
-            found.push(Operations { host: host.map(str::to_owned), path, methods: methods.clone() });
+            let path = path.map(|path| self::path(path, denies)).transpose()?.flatten();
+            found.push(Operations { host: host.map(str::to_ascii_lowercase), path, methods: methods.clone() });
         }
     }
     Ok(found)
@@ -314,16 +314,20 @@ fn or_any(list: Vec<&str>) -> Vec<Option<&str>> {
     if list.is_empty() || list.contains(&"*") { vec![None] } else { list.into_iter().map(Some).collect() }
 }
 
-/// A path, or what is below one; `None`: any.
-fn path(path: &str) -> Result<Option<String>, String> {
+/// A path, or what is below one; `None`: any. A slash at the end is none here: `/a/*` takes `/a/` with it, so that what denies
+/// it denies `/a`, and what allows it leaves both out.
+fn path(path: &str, denies: bool) -> Result<Option<String>, String> {
     let wrong = || Err(format!("the path {path} ends or begins within a segment"));
     match path.strip_suffix('*') {
         _ if path.contains('{') => Err(format!("the path template {path}")),
+        // Compared as it is there, and decoded here.
+        _ if path.contains('%') => Err(format!("the encoded path {path}")),
         None if path.contains('*') => wrong(),
-        None => Ok(Some(path.to_owned())),
+        None => Ok(Some(path.strip_suffix('/').filter(|path| !path.is_empty()).unwrap_or(path).to_owned())),
         Some("" | "/") => Ok(None),
         Some(base) if base.contains('*') => wrong(),
         Some(base) => match base.strip_suffix('/') {
+            Some(base) if denies => Ok(Some(format!("{base}/**"))),
             Some(base) => Ok(Some(format!("{base}/*/**"))),
             None => wrong(),
         },
@@ -395,13 +399,23 @@ fn claims_of(caller: &str, draft: &Draft) -> Result<Vec<Value>, String> {
         _ if issuer.contains('*') || (subject != "*" && subject.contains('*')) => {
             Err(format!("the request principal {caller}"))
         }
-        "*" => Ok(vec![json!({ "iss": issuer })]),
+        "*" => Ok(issuers_of(issuer, draft).into_iter().map(|issuer| json!({ "iss": issuer })).collect()),
         subject => Ok(vec![json!({ "iss": issuer, "sub": subject })]),
     }
 }
 
+/// The issuer, and those whose name goes on below it: `ISSUER/*` is the beginning of what a token of theirs makes too.
+fn issuers_of<'d>(issuer: &'d str, draft: &'d Draft) -> Vec<&'d str> {
+    let known = draft.providers.values().filter_map(|provider| text(provider, "issuer"));
+    let below = known.filter(|known| known.strip_prefix(issuer).is_some_and(|rest| rest.starts_with('/')));
+    std::iter::once(issuer).chain(below).collect()
+}
+
+/// Claims of which Istio takes every word of a text as a value.
+const WORDS: [&str; 2] = ["scope", "permission"];
+
 /// `when` as parts of entries: any of them, each with what all conditions say.
-fn conditions(when: &[Value]) -> Result<Vec<Map<String, Value>>, String> {
+fn conditions(when: &[Value], denies: bool) -> Result<Vec<Map<String, Value>>, String> {
     let mut found = vec![Map::new()];
     for condition in when {
         refuse_others(condition, &["key", "values"])?;
@@ -411,10 +425,15 @@ fn conditions(when: &[Value]) -> Result<Vec<Map<String, Value>>, String> {
             if values.iter().any(|value| value.contains('*')) {
                 return Err(format!("wildcards in the values of {key}"));
             }
+            if denies && WORDS.contains(&claim.as_str()) {
+                return Err(format!("one word of {key}"));
+            }
             values.iter().map(|value| one("claims", json!({ claim.as_str(): value }))).collect()
         } else if ["source.ip", "remote.ip"].contains(&key) {
             vec![one("client_ip", json!(values))]
-        } else if key == "source.principal" && values.iter().all(|value| !value.trim_end_matches('*').contains('*')) {
+        } else if key == "source.principal"
+            && values.iter().all(|value| !value.strip_suffix('*').unwrap_or(value).contains('*'))
+        {
             vec![one("principals", values.iter().map(|value| format!("spiffe://{value}")).collect())]
         } else {
             return Err(format!("the condition {key}"));
