@@ -6,7 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use super::operations::{Operations, add_what_is_both};
-use super::{Draft, PUBLIC, from_header, list, map, some, text, texts};
+use super::{AUDIENCES, Draft, PUBLIC, every_address, from_header, list, map, only_texts, some, text, texts};
 
 /// What the policies of a file say together.
 #[derive(Default)]
@@ -71,6 +71,7 @@ impl Policies {
         match text(document, "kind") {
             Some("RequestAuthentication") => {
                 (self.found, draft.found) = (true, true);
+                self.aim(Target::of(document), name, draft);
                 for (at, rule) in list(spec, "jwt_rules").iter().enumerate() {
                     provider(rule, &format!("{name}: jwtRules[{at}]"), draft);
                 }
@@ -89,12 +90,7 @@ impl Policies {
             draft.leave_out(name, &format!("action {action}"));
             return;
         }
-        match std::mem::take(&mut self.target).within(target) {
-            Some(both) => self.target = both,
-            None => {
-                draft.leave_out(name, "that it is for other workloads than those before it: convert each one's own")
-            }
-        }
+        self.aim(target, name, draft);
         let denies = action == "DENY";
         self.closed |= !denies;
         for (at, rule) in list(spec, "rules").iter().enumerate() {
@@ -110,10 +106,23 @@ impl Policies {
         }
     }
 
+    fn aim(&mut self, target: Target, name: &str, draft: &mut Draft) {
+        match std::mem::take(&mut self.target).within(target) {
+            Some(both) => self.target = both,
+            None => {
+                draft.leave_out(name, "that it is for other workloads than those before it: convert each one's own")
+            }
+        }
+    }
+
     /// Writes the routes.
     pub(super) fn finish(self, draft: &mut Draft) {
         if !self.found {
             return;
+        }
+        // The first route decides, and both have their say there.
+        if !draft.routes.is_empty() {
+            draft.leave_out("routes", "what policies say beside rules of jwt_authn: convert each one's own");
         }
         let mut all = Vec::new();
         for rule in &self.rules {
@@ -144,6 +153,7 @@ impl Policies {
             draft.remark("authentication.mtls", "the listener must require and verify client certificates");
         }
         draft.open |= !self.closed;
+        draft.closed |= self.closed;
     }
 
     fn route(&self, operations: &Operations, methods: &[Value]) -> Value {
@@ -184,11 +194,6 @@ impl Policies {
     }
 }
 
-/// Whoever it is.
-pub(super) fn every_address() -> Value {
-    json!({ "client_ip": ["0.0.0.0/0", "::/0"] })
-}
-
 /// One of `jwtRules`.
 fn provider(rule: &Value, place: &str, draft: &mut Draft) {
     let issuer = text(rule, "issuer").unwrap_or_default();
@@ -208,6 +213,10 @@ fn provider(rule: &Value, place: &str, draft: &mut Draft) {
             return;
         }
     };
+    let Some(audiences) = only_texts(rule, "audiences") else {
+        draft.leave_out(place, AUDIENCES);
+        return;
+    };
     draft.remark(place, "algorithms: narrow them to those that the issuer signs with");
     let lower = |name: &str| Value::from(name.to_ascii_lowercase());
     let headers = list(rule, "from_headers").iter();
@@ -224,7 +233,7 @@ fn provider(rule: &Value, place: &str, draft: &mut Draft) {
         .collect();
     let provider = map([
         ("issuer", Some(issuer.into())),
-        ("audiences", some(texts(rule, "audiences"))),
+        ("audiences", some(audiences)),
         ("algorithms", Some(json!(PUBLIC))),
         ("jwks", Some(jwks)),
         ("from", Some(from.into())),
@@ -232,12 +241,13 @@ fn provider(rule: &Value, place: &str, draft: &mut Draft) {
         ("payload_header", text(rule, "output_payload_to_header").map(lower)),
         ("claim_to_headers", (!claims.is_empty()).then(|| claims.into())),
     ]);
-    draft.provider(&host(issuer), provider);
+    draft.provider(&host(issuer), provider, place);
 }
 
 /// One rule as entries, for each of its sets of operations.
 fn rules(rule: &Value, denies: bool, draft: &mut Draft) -> Result<Vec<Rule>, String> {
     let operations = operations_of(rule, denies)?;
+    no_other_than_texts(Some(rule))?;
     let mut effects = Vec::new();
     let conditions = conditions(list(rule, "when"), denies)?;
     let sources: Vec<&Value> = list(rule, "from").iter().filter_map(|from| from.get("source")).collect();
@@ -270,6 +280,7 @@ fn wholly_denied(rule: &Value) -> Vec<Rule> {
 /// What a rule is about; where it does not say, everything.
 fn operations_of(rule: &Value, denies: bool) -> Result<Vec<Operations>, String> {
     let mut found = Vec::new();
+    no_other_than_texts(rule.get("to"))?;
     for to in list(rule, "to") {
         found.extend(operations(to.get("operation").unwrap_or(&Value::Null), denies)?);
     }
@@ -289,6 +300,16 @@ fn asks_for_token(sources: &[&Value]) -> bool {
 fn refuse_others(value: &Value, known: &[&str]) -> Result<(), String> {
     let other = value.as_object().and_then(|map| map.keys().find(|key| !known.contains(&key.as_str())));
     other.map_or(Ok(()), |key| Err(format!("{key} cannot be said here")))
+}
+
+/// A rule is made of texts; what is none would be passed over.
+fn no_other_than_texts(value: Option<&Value>) -> Result<(), String> {
+    match value {
+        Some(Value::Array(list)) => list.iter().try_for_each(|item| no_other_than_texts(Some(item))),
+        Some(Value::Object(map)) => map.values().try_for_each(|item| no_other_than_texts(Some(item))),
+        Some(Value::Bool(_) | Value::Number(_)) => Err("a value that is no text".to_owned()),
+        Some(Value::Null | Value::String(_)) | None => Ok(()),
+    }
 }
 
 fn operations(operation: &Value, denies: bool) -> Result<Vec<Operations>, String> {
