@@ -420,6 +420,13 @@ fn a_provider_that_is_none_here_is_left_out_and_the_rest_loads() {
         let (code, yaml, _) = converted("FILE", &text(&providers, "provider_name: p"));
         assert_eq!((code, status(&yaml, "GET", "/a", "192.0.2.1", None)), (1, Some(403)), "{more}");
     }
+    // Its tokens would go on unverified.
+    let lone = [provider("p", "a", ", subjects: { exact: ada }")];
+    let (_, yaml, _) = converted("FILE", &text(&lone, "allow_missing: {}"));
+    assert_eq!(status(&yaml, "GET", "/a", "192.0.2.1", None), Some(403));
+    let rules = format!("[{{ issuer: a, jwks: '{KEYS}', fromHeaders: [{{ name: 'x y' }}] }}]");
+    let (code, yaml, err) = converted("FILE", &format!("kind: RequestAuthentication\nspec: {{ jwtRules: {rules} }}\n"));
+    assert_eq!((code, status(&yaml, "GET", "/a", "192.0.2.1", None)), (1, Some(403)), "{err}");
     let (code, yaml, err) =
         converted("FILE", &text(&[provider("p", "a", ""), provider("q", "a", ", forward: true")], any));
     let taken = "FILE: providers.q: left out: p takes the tokens of its issuer already\n";
@@ -513,7 +520,7 @@ fn what_istio_denies_below_a_path_is_denied_with_a_slash_at_its_end_and_nothing_
 }
 
 #[test]
-fn denials_by_one_word_of_a_claim_and_by_what_issuers_begin_with_lose_nobody() {
+fn denials_by_part_of_a_name_or_of_a_claim_lose_nobody_unsaid() {
     let istio = |rule: &str| {
         let jwt = |issuer: &str| format!("{{ issuer: {issuer}, jwks: '{KEYS}' }}");
         let rules = [jwt("https://a.example.com"), jwt("https://a.example.com/tenant")].join(", ");
@@ -526,6 +533,8 @@ fn denials_by_one_word_of_a_claim_and_by_what_issuers_begin_with_lose_nobody() {
         assert!(code == 1 && err.contains(&format!("left out: one word of request.auth.claims[{claim}]")), "{err}");
         assert_eq!(status(&yaml, "GET", "/a", "192.0.2.1", None), Some(403));
     }
+    let (code, _, err) = istio("from: [{ source: { namespaces: [shop] } }]");
+    assert!(code == 1 && err.contains("FILE: namespaces: left out: those of other trust domains than"), "{err}");
     let (code, yaml, err) = istio("from: [{ source: { requestPrincipals: ['https://a.example.com/*'] } }]");
     assert_eq!(code, 0, "{err}");
     for issuer in ["https://a.example.com", "https://a.example.com/tenant"] {

@@ -97,6 +97,8 @@ struct Draft {
     open: bool,
     /// Only what a route allows goes on.
     closed: bool,
+    /// A provider was left out: its tokens are judged by nobody, and must not go on as if there were none.
+    lost_provider: bool,
     remarks: Vec<String>,
     left_out: bool,
     found: bool,

@@ -48,8 +48,9 @@ fn filter(filter: &Value, draft: &mut Draft) {
     for (name, provider) in filter.get("providers").and_then(Value::as_object).into_iter().flatten() {
         let place = format!("providers.{name}");
         let converted = self::provider(provider, &place, draft);
-        if let Some(converted) = converted.and_then(|provider| draft.provider(name, provider, &place)) {
-            names.insert(name.clone(), converted.into());
+        match converted.and_then(|provider| draft.provider(name, provider, &place)) {
+            Some(converted) => drop(names.insert(name.clone(), converted.into())),
+            None => draft.lost_provider = true,
         }
     }
     for (at, rule) in list(filter, "rules").iter().enumerate() {
@@ -320,8 +321,8 @@ fn demand(requires: &Value, names: &Map<String, Value>, place: &str, draft: &mut
         methods = names.values().map(method).collect();
     }
     let authenticate = match (optional, methods.is_empty()) {
-        (false, true) => return None,
-        (true, true) => json!("none"),
+        (true, true) if !draft.lost_provider => json!("none"),
+        (_, true) => return None,
         (true, false) => json!({ "optional": methods }),
         (false, false) => methods.into(),
     };

@@ -6,7 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use super::operations::{Operations, add_what_is_both};
-use super::{AUDIENCES, Draft, PUBLIC, every_address, from_header, list, map, only_texts, some, text, texts};
+use super::{AUDIENCES, Draft, PUBLIC, every_address, from_header, list, map, nobody, only_texts, some, text, texts};
 
 /// What the policies of a file say together.
 #[derive(Default)]
@@ -73,7 +73,11 @@ impl Policies {
                 (self.found, draft.found) = (true, true);
                 self.aim(Target::of(document), name, draft);
                 for (at, rule) in list(spec, "jwt_rules").iter().enumerate() {
-                    provider(rule, &format!("{name}: jwtRules[{at}]"), draft);
+                    let place = format!("{name}: jwtRules[{at}]");
+                    let converted = provider(rule, &place, draft);
+                    let host = host(text(rule, "issuer").unwrap_or_default());
+                    let taken = converted.and_then(|provider| draft.provider(&host, provider, &place));
+                    draft.lost_provider |= taken.is_none();
                 }
             }
             Some("AuthorizationPolicy") => {
@@ -141,7 +145,8 @@ impl Policies {
         all.sort_by_key(|operations| std::cmp::Reverse(operations.narrowness()));
         let methods: Vec<Value> = draft.providers.keys().map(|name| format!("jwt.{name}").into()).collect();
         for operations in &all {
-            let route = self.route(operations, &methods);
+            let lost = methods.is_empty() && draft.lost_provider;
+            let route = if lost { nobody(&operations.matching()) } else { self.route(operations, &methods) };
             draft.routes.push(route);
         }
         let speaks_of_peers = |rule: &Rule| match &rule.effect {
@@ -195,12 +200,8 @@ impl Policies {
 }
 
 /// One of `jwtRules`.
-fn provider(rule: &Value, place: &str, draft: &mut Draft) {
+fn provider(rule: &Value, place: &str, draft: &mut Draft) -> Option<Value> {
     let issuer = text(rule, "issuer").unwrap_or_default();
-    let host = |address: &str| {
-        let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
-        rest.split(['/', ':']).next().unwrap_or_default().to_owned()
-    };
     let jwks = match (text(rule, "jwks_uri"), text(rule, "jwks").map(serde_json::from_str::<Value>)) {
         (Some(uri), _) => {
             let cluster = format!("outbound|443||{}", host(uri));
@@ -210,12 +211,12 @@ fn provider(rule: &Value, place: &str, draft: &mut Draft) {
         (None, Some(Ok(keys))) => json!({ "inline": keys }),
         _ => {
             draft.leave_out(place, "it has neither jwksUri nor a JWK Set in jwks");
-            return;
+            return None;
         }
     };
     let Some(audiences) = only_texts(rule, "audiences") else {
         draft.leave_out(place, AUDIENCES);
-        return;
+        return None;
     };
     draft.remark(place, "algorithms: narrow them to those that the issuer signs with");
     let lower = |name: &str| Value::from(name.to_ascii_lowercase());
@@ -231,7 +232,7 @@ fn provider(rule: &Value, place: &str, draft: &mut Draft) {
     let claims: Map<String, Value> = claims
         .filter_map(|entry| Some((text(entry, "header")?.to_ascii_lowercase(), text(entry, "claim")?.into())))
         .collect();
-    let provider = map([
+    Some(map([
         ("issuer", Some(issuer.into())),
         ("audiences", some(audiences)),
         ("algorithms", Some(json!(PUBLIC))),
@@ -240,8 +241,13 @@ fn provider(rule: &Value, place: &str, draft: &mut Draft) {
         ("forward", (rule.get("forward_original_token") == Some(&Value::Bool(true))).then(|| "allow".into())),
         ("payload_header", text(rule, "output_payload_to_header").map(lower)),
         ("claim_to_headers", (!claims.is_empty()).then(|| claims.into())),
-    ]);
-    draft.provider(&host(issuer), provider, place);
+    ]))
+}
+
+/// The host of an address.
+fn host(address: &str) -> String {
+    let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
+    rest.split(['/', ':']).next().unwrap_or_default().to_owned()
 }
 
 /// One rule as entries, for each of its sets of operations.
@@ -256,7 +262,7 @@ fn rules(rule: &Value, denies: bool, draft: &mut Draft) -> Result<Vec<Rule>, Str
     } else {
         let anybody = Value::Null;
         for source in if sources.is_empty() { vec![&anybody] } else { sources } {
-            for entry in entries(source, draft)? {
+            for entry in entries(source, denies, draft)? {
                 for condition in &conditions {
                     let entry = joined(entry.clone(), condition)?;
                     let entry = (!entry.is_empty()).then(|| entry.into());
@@ -356,7 +362,7 @@ fn path(path: &str, denies: bool) -> Result<Option<String>, String> {
 }
 
 /// The entries that stand for one source: any of them.
-fn entries(source: &Value, draft: &mut Draft) -> Result<Vec<Map<String, Value>>, String> {
+fn entries(source: &Value, denies: bool, draft: &mut Draft) -> Result<Vec<Map<String, Value>>, String> {
     refuse_others(source, &["principals", "namespaces", "request_principals", "ip_blocks", "remote_ip_blocks"])?;
     let mut principals = Vec::new();
     for principal in texts(source, "principals") {
@@ -371,7 +377,10 @@ fn entries(source: &Value, draft: &mut Draft) -> Result<Vec<Map<String, Value>>,
         if !principals.is_empty() || namespaces.iter().any(|name| name.contains('*')) {
             return Err("namespaces with wildcards or beside principals".to_owned());
         }
-        draft.remark("namespaces", "are those of the trust domain cluster.local");
+        match denies {
+            true => draft.leave_out("namespaces", "those of other trust domains than cluster.local"),
+            false => draft.remark("namespaces", "are those of the trust domain cluster.local"),
+        }
         principals.extend(namespaces.iter().map(|name| format!("spiffe://cluster.local/ns/{name}/sa/*")));
     }
     let mut addresses = texts(source, "remote_ip_blocks");
@@ -446,7 +455,8 @@ fn conditions(when: &[Value], denies: bool) -> Result<Vec<Map<String, Value>>, S
             if values.iter().any(|value| value.contains('*')) {
                 return Err(format!("wildcards in the values of {key}"));
             }
-            if denies && WORDS.contains(&claim.as_str()) {
+            let of_words = denies || values.iter().any(|value| value.contains(' '));
+            if of_words && WORDS.contains(&claim.as_str()) {
                 return Err(format!("one word of {key}"));
             }
             values.iter().map(|value| one("claims", json!({ claim.as_str(): value }))).collect()
