@@ -11,7 +11,7 @@ use std::io::{self, Write};
 use serde_json::{Map, Value, json};
 
 use super::options::{asks_for_help, is_option};
-use super::{check, input};
+use super::{check, document, input};
 use portcullis_config::ConfigError;
 
 /// How the command is called.
@@ -56,10 +56,9 @@ fn misused(problem: &str, err: &mut dyn Write) -> io::Result<u8> {
 /// # Errors
 /// What the writers say.
 pub fn convert(name: &str, yaml: &str, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
-    let options = serde_saphyr::options! { with_snippet: false };
-    let documents = match serde_saphyr::from_multiple_with_options::<Value>(yaml, options) {
+    let documents = match document::values(yaml, serde_saphyr::options! { with_snippet: false }) {
         Ok(documents) => documents,
-        Err(error) => return writeln!(err, "{name}: expected YAML or JSON: {error}").map(|()| NOTHING),
+        Err(error) => return writeln!(err, "{name}: {error}").map(|()| NOTHING),
     };
     let mut draft = Draft::default();
     let mut policies = istio::Policies::default();
