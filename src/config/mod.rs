@@ -52,7 +52,7 @@ pub use tokens::*;
 pub use validate::{validate, warnings};
 
 /// Errors reported at once at most.
-const MOST_ERRORS: usize = 100;
+pub const MOST_ERRORS: usize = 100;
 
 /// Every setting. All of them are optional.
 #[derive(Clone, Debug, PartialEq, Setting)]
