@@ -210,7 +210,7 @@ impl Provider {
     fn known(&self, claims: Claims) -> Option<Known> {
         let named = |path: &ClaimPath| claims.text(path).filter(|text| !text.is_empty());
         let subject = named(&self.subject)?.into_owned();
-        let claim = |name: &str| named(&ClaimPath::parse(name)?).map(|text| text.into_owned());
+        let claim = |name: &str| named(&ClaimPath::new(name)).map(|text| text.into_owned());
         let username = self.username.as_ref().and_then(named).map(|text| text.into_owned());
         let username = match self.source {
             Source::Introspection(..) => username,
@@ -285,8 +285,8 @@ mod tests {
             name: Rc::from("p"),
             prefix: None,
             source,
-            subject: ClaimPath::parse(subject).unwrap(),
-            username: ClaimPath::parse(username),
+            subject: ClaimPath::new(subject),
+            username: (!username.is_empty()).then(|| ClaimPath::new(username)),
             grants: Grants::default(),
             cache: Duration::from_secs(60),
             on_error: Verdict::Deny,
@@ -309,7 +309,7 @@ mod tests {
         let reply = CalloutReply::Answered { status, body: body.into() };
         match provider.judge(&reply, Timestamp::from_unix_seconds(NOW)) {
             Judgement::Good(known, good) => {
-                let username = known.claims.text(&ClaimPath::parse(USERNAME).unwrap()).unwrap_or_default().into_owned();
+                let username = known.claims.text(&ClaimPath::new(USERNAME)).unwrap_or_default().into_owned();
                 let left = good.expires.map_or("ever".to_owned(), |at| (at.unix_seconds() - NOW).to_string());
                 format!("{} {username} for {left}", known.subject)
             }
