@@ -370,6 +370,7 @@ fn a_header_that_is_compared_otherwise_than_by_one_value_is_not_said() {
         "{ name: x-a, exact_match: b }, { name: X-A, exact_match: c }",
         "{ name: ':method', exact_match: GET }, { name: ':method', exact_match: POST }",
         "{ name: ':authority', exact_match: a.example.com }",
+        "{ name: Host, exact_match: a.example.com }",
         "{ name: x-a }",
     ] {
         let (code, status, err) = demanding(headers);
@@ -571,6 +572,23 @@ fn a_value_that_is_no_text_is_not_passed_over() {
         let (code, yaml, err) = converted("FILE", &text);
         assert_eq!((code, status(&yaml, "GET", "/a", "192.0.2.1", None)), (1, Some(403)), "{err}");
     }
+}
+
+#[test]
+fn rules_that_overlap_too_much_let_nobody_pass() {
+    let rule = |at: u32| {
+        let (host, path, methods) = (at % 5, "/a".repeat(at as usize / 5 % 40), at / 200 + 1);
+        let methods = ["GET", "POST", "PUT"].iter().enumerate().filter(|(bit, _)| methods >> bit & 1 == 1);
+        let methods = methods.map(|(_, name)| *name).collect::<Vec<_>>().join(", ");
+        let operation =
+            format!("hosts: ['*.{}'], paths: ['{path}/*'], methods: [{methods}]", "a.".repeat(host as usize) + "b");
+        format!("{{ from: [{{ source: {{ ipBlocks: [192.0.2.0/24] }} }}], to: [{{ operation: {{ {operation} }} }}] }}")
+    };
+    let rules = (0..1_400).map(rule).collect::<Vec<_>>().join(", ");
+    let text = format!("kind: AuthorizationPolicy\nspec: {{ action: DENY, rules: [{rules}] }}\n");
+    let (code, yaml, err) = converted("FILE", &text);
+    assert!(code == 1 && err.contains("FILE: routes: left out: "), "{err}");
+    assert_eq!(status(&yaml, "GET", "/a/a/x", "198.51.100.1", None), Some(403));
 }
 
 #[test]

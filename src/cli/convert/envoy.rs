@@ -197,7 +197,8 @@ fn matching(matching: &Value, demands: bool, place: &str, draft: &mut Draft) -> 
                 methods.push(method);
                 methods.len() == 1
             }
-            (Some(name), Some(value)) if !name.starts_with(':') => {
+            // Envoy has it as the authority.
+            (Some(name), Some(value)) if !name.starts_with(':') && !name.eq_ignore_ascii_case("host") => {
                 headers.insert(name.to_ascii_lowercase(), value.into()).is_none()
             }
             _ => false,

@@ -139,7 +139,10 @@ impl Policies {
             all.push(everything);
         }
         if !add_what_is_both(&mut all) {
-            draft.leave_out("routes", "what more than one rule is about: too many of them overlap");
+            draft
+                .leave_out("routes", "what more than one rule is about: too many of them overlap: nobody may anything");
+            draft.routes = vec![nobody(&json!({}))];
+            return;
         }
         // A stable order: of two that are as narrow the first in the file comes first.
         all.sort_by_key(|operations| std::cmp::Reverse(operations.narrowness()));
@@ -320,7 +323,11 @@ fn no_other_than_texts(value: Option<&Value>) -> Result<(), String> {
 
 fn operations(operation: &Value, denies: bool) -> Result<Vec<Operations>, String> {
     refuse_others(operation, &["hosts", "paths", "methods"])?;
-    let methods: Vec<String> = or_any(texts(operation, "methods")).into_iter().flatten().map(str::to_owned).collect();
+    let mut methods: Vec<String> =
+        or_any(texts(operation, "methods")).into_iter().flatten().map(str::to_owned).collect();
+    // Of two orders only one would be a route that is ever taken.
+    methods.sort();
+    methods.dedup();
     if let Some(method) = methods.iter().find(|method| method.contains('*')) {
         return Err(format!("the method {method}"));
     }
