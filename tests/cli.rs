@@ -69,6 +69,9 @@ fn every_command_says_how_it_is_called() {
 fn exits_with_the_same_code_when_nobody_reads_what_it_says() {
     let bad = File::new("unread-bad.yaml", "mode: enforced\n");
     let good = File::new("unread-good.yaml", "unmatched: deny\n");
+    // What is said of it is more than is written at once.
+    let log = "{\"start_time\":\"2026-01-31T12:00:00Z\",\"method\":\"GET\",\"path\":\"/\"}\n".repeat(1_000);
+    let log = File::new("unread.log", &log);
     for (args, code) in [
         (&[][..], 2),
         (&["chekc"], 2),
@@ -77,6 +80,7 @@ fn exits_with_the_same_code_when_nobody_reads_what_it_says() {
         (&["explain", good.path(), "--request", "GET https://a/"], 1),
         (&["explain", bad.path(), "--request", "GET https://a/"], 2),
         (&["token", "--what"], 2),
+        (&["replay", good.path(), "--log", log.path(), "--each"], 0),
         (&["--version"], 0),
     ] {
         assert_eq!(unread(args), code, "{args:?}");

@@ -278,6 +278,319 @@ fn a_prefix_of_jwt_authn_that_is_open_opens_nothing_above_it() {
     }
 }
 
+const FILTER: &str = "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication";
+const KEYS: &str =
+    r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"d1","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+
+/// A provider of `jwt_authn`, with what else is said of it.
+fn provider(name: &str, issuer: &str, more: &str) -> String {
+    format!("{name}: {{ issuer: {issuer}, local_jwks: {{ inline_string: '{KEYS}' }}{more} }}")
+}
+
+/// What becomes of a filter with the providers `one` and `twoFold`.
+fn filter(rules: &str, more: &str) -> (u8, String, String) {
+    let providers = [provider("one", "a", ""), provider("twoFold", "b", "")].join(", ");
+    let text = format!("'@type': {FILTER}\nproviders: {{ {providers} }}\nrules: [{rules}]\n{more}\n");
+    converted("FILE", &text)
+}
+
+/// Names that rules speak of stay as they are; a rule that nothing is found for would be open.
+#[test]
+fn a_requirement_by_name_is_found_in_whatever_case_and_one_of_no_name_lets_nobody_pass() {
+    let rule = "{ match: { prefix: / }, requirement_name: needsToken }";
+    let named = "requirementMap: { needsToken: { providerName: twoFold } }";
+    let (code, yaml, err) = filter(rule, named);
+    assert_eq!((code, status(&yaml, "GET", "/a", "192.0.2.1", None)), (0, Some(401)), "{err}{yaml}");
+    for other in ["requirement_map: { other: { provider_name: one } }", ""] {
+        let (code, yaml, err) = filter(rule, other);
+        assert_eq!((code, status(&yaml, "GET", "/a", "192.0.2.1", None)), (1, Some(403)), "{err}");
+        assert!(err.contains("FILE: rules[0]: nobody may what the rule may be about\n"), "{err}");
+    }
+}
+
+#[test]
+fn a_token_that_is_needed_in_any_case_stays_needed() {
+    for (requires, code, expected) in [
+        ("requires_all: { requirements: [{ provider_name: one }, { allow_missing: {} }] }", 0, Some(401)),
+        ("requires_all: { requirements: [{ allow_missing_or_failed: {} }, { provider_name: one }] }", 0, Some(401)),
+        ("requires_all: { requirements: [{ allow_missing: {} }, { allow_missing: {} }] }", 0, None),
+        ("requires_any: { requirements: [{ provider_name: one }, { allow_missing: {} }] }", 0, None),
+        ("requires_any: { requirements: [{ provider_name: one }, { provider_name: one }] }", 0, Some(401)),
+        // What cannot be said may be what everybody lacks.
+        ("requires_all: { requirements: [{ provider_name: one }, { requires_any: {} }] }", 1, Some(403)),
+        ("requires_all: { requirements: [{ provider_name: one }, { provider_name: other }] }", 1, Some(403)),
+        ("requires_any: { requirements: [{ provider_name: one }, { requires_all: {} }] }", 1, Some(401)),
+        ("requires_any: { requirements: [{ provider_name: other }] }", 1, Some(403)),
+        ("requires_any: {}", 0, Some(403)),
+        ("provider_name: other", 1, Some(403)),
+        ("", 1, Some(403)),
+    ] {
+        let (found, yaml, err) = filter(&format!("{{ match: {{ prefix: / }}, requires: {{ {requires} }} }}"), "");
+        assert_eq!((found, status(&yaml, "GET", "/a", "192.0.2.1", None)), (code, expected), "{requires}: {err}");
+    }
+    let (code, yaml, _) = converted(
+        "FILE",
+        &format!("'@type': {FILTER}\nrules: [{{ match: {{ prefix: / }}, requires: {{ allow_missing: {{}} }} }}]\n"),
+    );
+    assert_eq!((code, status(&yaml, "GET", "/a", "192.0.2.1", None)), (0, None));
+}
+
+#[test]
+fn the_audiences_of_a_rule_are_those_of_its_callers() {
+    let rule = |requires: &str| filter(&format!("{{ match: {{ prefix: / }}, requires: {{ {requires} }} }}"), "");
+    let narrowed = "provider_and_audiences: { provider_name: one, audiences: [x, z] }";
+    let (code, yaml, err) = rule(narrowed);
+    let allow =
+        "routes:\n- allow:\n  - claims:\n      aud: x\n  - claims:\n      aud: z\n  authenticate:\n  - jwt.one\n";
+    assert!(code == 0 && yaml.contains(allow), "{err}{yaml}");
+    let (code, yaml, _) = rule("provider_and_audiences: { provider_name: one, audiences: [] }");
+    assert!(code == 0 && !yaml.contains("allow:\n") && yaml.contains("- jwt.one\n"), "{yaml}");
+    let beside = format!("{{ requirements: [{{ {narrowed} }}, {{ provider_name: twoFold }}] }}");
+    let (code, yaml, _) = rule(&format!("requires_any: {beside}"));
+    assert!(code == 1 && !yaml.contains("- jwt.one\n") && yaml.contains("- jwt.twoFold\n"), "{yaml}");
+    let (code, yaml, _) = rule(&format!("requires_all: {beside}"));
+    assert_eq!((code, status(&yaml, "GET", "/a", "192.0.2.1", None)), (1, Some(403)));
+}
+
+/// The rule would be passed over for requests that it is about, and what comes after it is open.
+#[test]
+fn a_header_that_is_compared_otherwise_than_by_one_value_is_not_said() {
+    let plain = "{ name: x-a, string_match: { exact: b, ignore_case: false }, invert_match: false }";
+    let demanding = |headers: &str| {
+        let matching = format!("{{ path: /a, headers: [{headers}] }}");
+        let (code, yaml, err) = filter(&format!("{{ match: {matching}, requires: {{ provider_name: one }} }}"), "");
+        (code, status(&yaml, "GET", "/a", "192.0.2.1", None), err)
+    };
+    assert_eq!(demanding(plain).0, 0);
+    for headers in [
+        "{ name: x-a, string_match: { exact: b, ignore_case: true } }",
+        "{ name: x-a, string_match: { exact: '' }, treat_missing_header_as_empty: true }",
+        "{ name: x-a, exact_match: b, invert_match: true }",
+        "{ name: x-a, string_match: { prefix: b } }",
+        "{ name: x-a, exact_match: b }, { name: X-A, exact_match: c }",
+        "{ name: ':method', exact_match: GET }, { name: ':method', exact_match: POST }",
+        "{ name: ':authority', exact_match: a.example.com }",
+        "{ name: Host, exact_match: a.example.com }",
+        "{ name: x-a }",
+    ] {
+        let (code, status, err) = demanding(headers);
+        assert_eq!((code, status), (1, Some(403)), "{headers}: {err}");
+    }
+}
+
+#[test]
+fn what_is_a_wildcard_here_is_a_character_there() {
+    let open = |matching: &str| {
+        let rules =
+            format!("{{ match: {{ {matching} }} }}, {{ match: {{ prefix: / }}, requires: {{ provider_name: one }} }}");
+        let (code, yaml, err) = filter(&rules, "");
+        assert_eq!(code, 0, "{matching}: {err}");
+        yaml
+    };
+    for (matching, own) in [
+        ("path: '/*'", "/%2A"),
+        ("path: '/{a}'", "/%7Ba%7D"),
+        ("prefix: '/*/'", "/%2A/b"),
+        ("path_separated_prefix: '/**'", "/**/b"),
+    ] {
+        let yaml = open(matching);
+        for (path, expected) in [(own, None), ("/b", Some(401)), ("/b/c", Some(401))] {
+            assert_eq!(status(&yaml, "GET", path, "192.0.2.1", None), expected, "{matching} {path}");
+        }
+    }
+}
+
+#[test]
+fn a_provider_that_is_none_here_is_left_out_and_the_rest_loads() {
+    let text = |providers: &[String], rule: &str| {
+        let (providers, matching) = (providers.join(", "), "match: { prefix: / }");
+        format!("'@type': {FILTER}\nproviders: {{ {providers} }}\nrules: [{{ {matching}, requires: {{ {rule} }} }}]\n")
+    };
+    let any = "requires_any: { requirements: [{ provider_name: p }, { provider_name: q }] }";
+    for (more, what) in [
+        (", subjects: { exact: ada }", "whose tokens it takes goes by subjects"),
+        (", clock_skew_seconds: 4000000000", "clock_skew: expected"),
+        (", from_headers: [{ name: 'x y' }]", "from[0].header: expected"),
+        (", claim_to_headers: [{ header_name: host, claim_name: a }]", "claim_to_headers.host: "),
+    ] {
+        let providers = [provider("p", "a", more), provider("q", "b", "")];
+        let (code, yaml, err) = converted("FILE", &text(&providers, any));
+        assert!(code == 1 && err.contains("FILE: providers.p: left out: ") && err.contains(what), "{more}: {err}");
+        assert_eq!(status(&yaml, "GET", "/a", "192.0.2.1", None), Some(401), "{more}");
+        assert!(!yaml.contains("jwt.p"), "{yaml}");
+        let (code, yaml, _) = converted("FILE", &text(&providers, "provider_name: p"));
+        assert_eq!((code, status(&yaml, "GET", "/a", "192.0.2.1", None)), (1, Some(403)), "{more}");
+    }
+    // Its tokens would go on unverified.
+    let lone = [provider("p", "a", ", subjects: { exact: ada }")];
+    let (_, yaml, _) = converted("FILE", &text(&lone, "allow_missing: {}"));
+    assert_eq!(status(&yaml, "GET", "/a", "192.0.2.1", None), Some(403));
+    let rules = format!("[{{ issuer: a, jwks: '{KEYS}', fromHeaders: [{{ name: 'x y' }}] }}]");
+    let (code, yaml, err) = converted("FILE", &format!("kind: RequestAuthentication\nspec: {{ jwtRules: {rules} }}\n"));
+    assert_eq!((code, status(&yaml, "GET", "/a", "192.0.2.1", None)), (1, Some(403)), "{err}");
+    let (code, yaml, err) =
+        converted("FILE", &text(&[provider("p", "a", ""), provider("q", "a", ", forward: true")], any));
+    let taken = "FILE: providers.q: left out: p takes the tokens of its issuer already\n";
+    assert!(code == 1 && err.contains(taken), "{err}");
+    assert_eq!(status(&yaml, "GET", "/a", "192.0.2.1", None), Some(401));
+}
+
+#[test]
+fn what_is_no_route_here_lets_nobody_pass_and_the_rest_loads() {
+    for rule in ["{ match: { path: /a//b } }", "{ match: { prefix: a }, requires: { provider_name: one } }"] {
+        let (code, yaml, err) = filter(rule, "");
+        assert!(code == 1 && err.contains("FILE: routes: left out: "), "{rule}: {err}");
+        assert_eq!(status(&yaml, "GET", "/a/b", "192.0.2.1", None), Some(403), "{rule}");
+    }
+    for rule in [
+        "{ to: [{ operation: { hosts: ['a.example.com:8080'] } }] }",
+        "{ to: [{ operation: { methods: [get] } }] }",
+        "{ to: [{ operation: { paths: [a] } }] }",
+        "{ from: [{ source: { ipBlocks: [a] } }] }",
+    ] {
+        for action in ["ALLOW", "DENY"] {
+            let text = format!("kind: AuthorizationPolicy\nspec: {{ action: {action}, rules: [{rule}] }}\n");
+            let (code, yaml, err) = converted("FILE", &text);
+            assert_eq!(code, 1, "{action} {rule}: {err}");
+            assert_eq!(status(&yaml, "GET", "/a", "192.0.2.1", None), Some(403), "{action} {rule}");
+        }
+    }
+}
+
+/// The first route decides for both, and each of them has its say there.
+#[test]
+fn what_else_decides_beside_a_filter_is_said_and_opens_nothing() {
+    let rule = "{ match: { path: /a } }";
+    let policy = "---\nkind: AuthorizationPolicy\nspec: { rules: [{ to: [{ operation: { paths: [/b] } }] }] }";
+    let (code, yaml, err) = filter(rule, policy);
+    let said = "FILE: routes: left out: what policies say beside rules of jwt_authn: convert each one's own\n";
+    assert!(code == 1 && err.contains(said), "{err}");
+    assert_eq!(status(&yaml, "GET", "/c", "192.0.2.1", None), Some(403));
+    let extension = "type.googleapis.com/envoy.extensions.filters.http";
+    for (more, what) in [
+        (format!("'@type': {FILTER}\nrules: []"), "http_filters: left out: that jwt_authn is another one than before"),
+        (format!("'@type': {extension}.rbac.v3.RBAC"), "rbac: left out: what it denies"),
+        (
+            format!("'@type': {extension}.jwt_authn.v3.PerRouteConfig"),
+            "typed_per_filter_config: left out: what a route",
+        ),
+    ] {
+        let (code, _, err) = filter(rule, &format!("---\n{more}"));
+        assert!(code == 1 && err.contains(&format!("FILE: {what}")), "{more}: {err}");
+    }
+    let same = format!("{{ '@type': {FILTER}, rules: [{rule}] }}");
+    let (code, yaml, err) = converted("FILE", &format!("[{same}, {same}]"));
+    assert_eq!((code, err.as_str(), yaml.matches("path: /a").count()), (0, "", 1));
+}
+
+/// Two routes of the same requests: only the first would be taken.
+#[test]
+fn rules_of_istio_about_the_same_requests_by_other_names_are_of_one_route() {
+    let policy = |action: &str, rule: &str| {
+        format!("kind: AuthorizationPolicy\nspec: {{ action: {action}, rules: [{{ {rule} }}] }}\n---\n")
+    };
+    let from = "from: [{ source: { ipBlocks: [192.0.2.0/24] } }], to: [{ operation: ";
+    for (allowed, denied) in [
+        ("hosts: [A.example.com]", "hosts: [a.example.com]"),
+        ("hosts: ['*.EXAMPLE.com']", "hosts: [a.example.com]"),
+        ("paths: [/a/]", "paths: [/a]"),
+        ("paths: [/a]", "paths: [/a/]"),
+    ] {
+        let text = policy("ALLOW", &format!("to: [{{ operation: {{ {allowed} }} }}]"))
+            + &policy("DENY", &format!("{from}{{ {denied} }} }}]"));
+        let (code, yaml, err) = converted("FILE", &text);
+        assert_eq!(code, 0, "{err}");
+        for (address, expected) in [("192.0.2.1", Some(403)), ("198.51.100.1", None)] {
+            assert_eq!(status(&yaml, "GET", "/a", address, None), expected, "{allowed} {denied} {address}");
+        }
+    }
+}
+
+/// `/admin/` begins with `/admin/`, and goes on to the upstream as it came.
+#[test]
+fn what_istio_denies_below_a_path_is_denied_with_a_slash_at_its_end_and_nothing_more_is_allowed() {
+    let below = |action: &str| {
+        let rule = "{ to: [{ operation: { paths: ['/admin/*'] } }] }";
+        let text = format!("kind: AuthorizationPolicy\nspec: {{ action: {action}, rules: [{rule}] }}\n");
+        let (code, yaml, err) = converted("FILE", &text);
+        assert_eq!((code, err.as_str()), (0, ""));
+        ["/admin", "/admin/", "/admin/x", "/administer"].map(|path| status(&yaml, "GET", path, "192.0.2.1", None))
+    };
+    assert_eq!(below("DENY"), [Some(403), Some(403), Some(403), None]);
+    assert_eq!(below("ALLOW"), [Some(403), Some(403), None, Some(403)]);
+}
+
+#[test]
+fn denials_by_part_of_a_name_or_of_a_claim_lose_nobody_unsaid() {
+    let istio = |rule: &str| {
+        let jwt = |issuer: &str| format!("{{ issuer: {issuer}, jwks: '{KEYS}' }}");
+        let rules = [jwt("https://a.example.com"), jwt("https://a.example.com/tenant")].join(", ");
+        let tokens = format!("kind: RequestAuthentication\nspec: {{ jwtRules: [{rules}] }}\n---\n");
+        let policy = format!("kind: AuthorizationPolicy\nspec: {{ action: DENY, rules: [{{ {rule} }}] }}\n");
+        converted("FILE", &(tokens + &policy))
+    };
+    for claim in ["scope", "permission"] {
+        let (code, yaml, err) = istio(&format!("when: [{{ key: 'request.auth.claims[{claim}]', values: [write] }}]"));
+        assert!(code == 1 && err.contains(&format!("left out: one word of request.auth.claims[{claim}]")), "{err}");
+        assert_eq!(status(&yaml, "GET", "/a", "192.0.2.1", None), Some(403));
+    }
+    let (code, _, err) = istio("from: [{ source: { namespaces: [shop] } }]");
+    assert!(code == 1 && err.contains("FILE: namespaces: left out: those of other trust domains than"), "{err}");
+    let (code, yaml, err) = istio("from: [{ source: { requestPrincipals: ['https://a.example.com/*'] } }]");
+    assert_eq!(code, 0, "{err}");
+    for issuer in ["https://a.example.com", "https://a.example.com/tenant"] {
+        assert!(yaml.contains(&format!("  - claims:\n      iss: {issuer}\n")), "{yaml}");
+    }
+}
+
+/// A bare `y` is a truth value to some readers and a text to others.
+#[test]
+fn a_value_that_is_no_text_is_not_passed_over() {
+    let policy = |action: &str, rule: &str| {
+        let text = format!("kind: AuthorizationPolicy\nspec: {{ action: {action}, rules: [{{ {rule} }}] }}\n");
+        let (code, yaml, err) = converted("FILE", &text);
+        assert_eq!(code, 1, "{action} {rule}: {err}");
+        status(&yaml, "GET", "/a", "192.0.2.1", None)
+    };
+    for rule in [
+        "when: [{ key: 'request.auth.claims[a]', values: [y] }]",
+        "from: [{ source: { ipBlocks: [7, 192.0.2.7] } }]",
+        "to: [{ operation: { methods: [POST, y] } }]",
+    ] {
+        assert_eq!((policy("ALLOW", rule), policy("DENY", rule)), (Some(403), Some(403)), "{rule}");
+    }
+    let text = |audiences: &str, more: &str| {
+        let provider = provider("p", "a", audiences);
+        format!(
+            "'@type': {FILTER}\nproviders: {{ {provider} }}\nrules: [{{ match: {{ prefix: / }}, requires: {{ {more} }} }}]\n"
+        )
+    };
+    for text in [
+        text(", audiences: [y]", "provider_name: p"),
+        text("", "provider_and_audiences: { provider_name: p, audiences: [y] }"),
+    ] {
+        let (code, yaml, err) = converted("FILE", &text);
+        assert_eq!((code, status(&yaml, "GET", "/a", "192.0.2.1", None)), (1, Some(403)), "{err}");
+    }
+}
+
+#[test]
+fn rules_that_overlap_too_much_let_nobody_pass() {
+    let rule = |at: u32| {
+        let (host, path, methods) = (at % 5, "/a".repeat(at as usize / 5 % 40), at / 200 + 1);
+        let methods = ["GET", "POST", "PUT"].iter().enumerate().filter(|(bit, _)| methods >> bit & 1 == 1);
+        let methods = methods.map(|(_, name)| *name).collect::<Vec<_>>().join(", ");
+        let operation =
+            format!("hosts: ['*.{}'], paths: ['{path}/*'], methods: [{methods}]", "a.".repeat(host as usize) + "b");
+        format!("{{ from: [{{ source: {{ ipBlocks: [192.0.2.0/24] }} }}], to: [{{ operation: {{ {operation} }} }}] }}")
+    };
+    let rules = (0..1_400).map(rule).collect::<Vec<_>>().join(", ");
+    let text = format!("kind: AuthorizationPolicy\nspec: {{ action: DENY, rules: [{rules}] }}\n");
+    let (code, yaml, err) = converted("FILE", &text);
+    assert!(code == 1 && err.contains("FILE: routes: left out: "), "{err}");
+    assert_eq!(status(&yaml, "GET", "/a/a/x", "198.51.100.1", None), Some(403));
+}
+
 #[test]
 fn what_is_no_policy_is_refused() {
     for text in ["routes: []", "kind: Service", "a: [", ""] {

@@ -94,7 +94,7 @@ fn conditions(asked: &Asked<'_>, path: &str, shared: &Shared, findings: &mut Fin
     if !asked.scopes.is_empty() {
         compiled.push(Condition::Scopes(asked.scopes.to_vec()));
     }
-    compiled.extend(claims(asked.claims, path, findings));
+    compiled.extend(claims(asked.claims));
     if !asked.principals.is_empty() {
         let principals = asked.principals.iter().enumerate();
         let principals = principals.filter_map(|(at, text)| {
@@ -107,33 +107,21 @@ fn conditions(asked: &Asked<'_>, path: &str, shared: &Shared, findings: &mut Fin
     if !asked.client_ip.is_empty() {
         compiled.push(Condition::Client(networks(asked.client_ip)));
     }
-    if let Some(owner) = asked.owner
-        && let Some(claim) = own_claim(&owner.claim, &format!("{path}.owner.claim"), shared, findings)
-    {
+    if let Some(owner) = asked.owner {
+        let claim = own_claim(&owner.claim, shared);
         compiled.push(Condition::Owner { parameter: owner.path.as_str().to_owned(), claim });
     }
     compiled
 }
 
 /// The claim `name`, which says what is a caller's own.
-pub(super) fn own_claim(name: &str, path: &str, shared: &Shared, findings: &mut Findings) -> Option<OwnClaim> {
-    let Some(claim) = ClaimPath::parse(name) else {
-        findings.error(path, "expected the name of a claim");
-        return None;
-    };
-    Some(OwnClaim { claim, providers: shared.subjects.get(name).cloned().unwrap_or_default() })
+pub(super) fn own_claim(name: &str, shared: &Shared) -> OwnClaim {
+    OwnClaim { claim: ClaimPath::new(name), providers: shared.subjects.get(name).cloned().unwrap_or_default() }
 }
 
 /// A condition for each claim.
-pub(super) fn claims(claims: &Dictionary<String, ClaimValue>, path: &str, findings: &mut Findings) -> Vec<Condition> {
-    let mut compiled = Vec::new();
-    for (name, value) in claims {
-        match ClaimPath::parse(name) {
-            Some(claim) => compiled.push(Condition::Claim { claim, value: value.clone() }),
-            None => findings.error(format!("{path}.claims"), format!("{name:?}: expected the name of a claim")),
-        }
-    }
-    compiled
+pub(super) fn claims(claims: &Dictionary<String, ClaimValue>) -> impl Iterator<Item = Condition> {
+    claims.iter().map(|(name, value)| Condition::Claim { claim: ClaimPath::new(name), value: value.clone() })
 }
 
 /// `service:NAME` or `spiffe://...`, with a final `*` for any ending.

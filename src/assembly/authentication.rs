@@ -278,27 +278,10 @@ fn compile_provider(
     secrets: &Secrets,
     findings: &mut Findings,
 ) -> Option<Provider> {
-    let claim = |text: &str, field: &str, findings: &mut Findings| {
-        let compiled = ClaimPath::parse(text);
-        if compiled.is_none() {
-            findings.error(format!("{path}.{field}"), "expected the name of a claim, or a path of names with dots");
-        }
-        compiled
-    };
     let claims = &provider.claims;
-    let optional = |text: &Option<String>, field: &str, findings: &mut Findings| {
-        text.as_deref().and_then(|text| claim(text, field, findings))
-    };
-    let subject = claim(&claims.subject, "claims.subject", findings);
-    let roles = optional(&claims.roles, "claims.roles", findings);
-    let scopes = optional(&claims.scopes, "claims.scopes", findings);
-    let active = optional(&claims.active, "claims.active", findings);
-    let token_type = optional(&claims.token_type, "claims.type", findings);
-    let mut claim_headers = Vec::new();
-    for (header, text) in &provider.claim_to_headers {
-        let field = format!("claim_to_headers.{}", header.as_str());
-        claim_headers.extend(claim(text, &field, findings).map(|claim| (Rc::from(header.as_str()), claim)));
-    }
+    let mapped = |claim: &Option<String>| claim.as_deref().map(ClaimPath::new);
+    let claim_headers = provider.claim_to_headers.iter();
+    let claim_headers = claim_headers.map(|(header, claim)| (Rc::from(header.as_str()), ClaimPath::new(claim)));
     let keys = compile_keys(provider, path, secrets, findings)?;
     let rules = Rules {
         issuer: provider.issuer.as_deref().map(Box::from),
@@ -306,9 +289,9 @@ fn compile_provider(
         require_expiration: provider.require_expiration,
         clock_skew: provider.clock_skew.0,
         max_lifetime: provider.max_lifetime.map(|lifetime| lifetime.0),
-        token_type: token_type.map(|claim| (claim, Box::from(provider.token_type.as_str()))),
-        subject: subject?,
-        active,
+        token_type: mapped(&claims.token_type).map(|claim| (claim, Box::from(provider.token_type.as_str()))),
+        subject: ClaimPath::new(&claims.subject),
+        active: mapped(&claims.active),
     };
     Some(Provider {
         name: Rc::from(name),
@@ -319,9 +302,9 @@ fn compile_provider(
         account: None,
         places: provider.from.iter().map(place).collect(),
         forward: provider.forward == config::Verdict::Allow,
-        grants: Grants { roles, scopes },
+        grants: Grants { roles: mapped(&claims.roles), scopes: mapped(&claims.scopes) },
         bound: provider.bound_to_certificate == config::Binding::Required,
-        claim_headers,
+        claim_headers: claim_headers.collect(),
         payload_header: provider.payload_header.as_ref().map(|header| Rc::from(header.as_str())),
     })
 }
@@ -330,7 +313,7 @@ fn compile_provider(
 fn opened_by_access_tokens(mut compiled: Provider, config: &Config, provider: &JwtProvider) -> Provider {
     let issued_here = config.tokens.as_ref().is_some_and(|tokens| tokens.issuer == provider.issuer);
     if issued_here && compiled.rules.token_type.is_none() {
-        compiled.rules.token_type = ClaimPath::parse("type").map(|claim| (claim, Box::from("access")));
+        compiled.rules.token_type = Some((ClaimPath::new("type"), Box::from("access")));
     }
     compiled
 }

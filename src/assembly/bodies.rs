@@ -207,9 +207,9 @@ fn owned_by_caller(
     findings: &mut Findings,
 ) -> Option<OwnedByCaller> {
     let field = self::path(&owner.field, &format!("{path}.field"), findings);
-    let claim = own_claim(&owner.claim, &format!("{path}.claim"), shared, findings);
+    let claim = own_claim(&owner.claim, shared);
     let unless = roles(owner.unless.as_ref(), shared);
-    Some(OwnedByCaller { rule: Rc::from(path), field: field?, claim: claim?, unless })
+    Some(OwnedByCaller { rule: Rc::from(path), field: field?, claim, unless })
 }
 
 fn roles(roles: Option<&config::Roles>, shared: &Shared) -> RoleSet {

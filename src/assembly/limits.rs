@@ -73,7 +73,7 @@ fn compile_limit(name: &str, limit: &config::Limit, shared: &Shared, findings: &
     let mut tiers = Vec::new();
     for (at, tier) in limit.tiers.iter().enumerate() {
         let field = format!("{path}.tiers[{at}]");
-        let claims = access::claims(&tier.claim, &field, findings);
+        let claims = access::claims(&tier.claim).collect();
         let roles = tier.role.as_deref().map(|role| shared.roles.asked([role].into_iter()));
         tiers.extend(rate(tier.rate, &format!("{field}.rate"), findings).map(|rate| Tier { roles, claims, rate }));
     }

@@ -114,8 +114,12 @@ struct Findings {
 }
 
 impl Findings {
-    /// Once for each field, although several routes may compile it.
+    /// Once for each field, although several routes may compile it. Beyond [`config::MOST_ERRORS`] no more are looked at: one is
+    /// enough to refuse.
     fn error(&mut self, path: impl Into<String>, message: impl Into<String>) {
+        if self.errors.len() >= config::MOST_ERRORS {
+            return;
+        }
         let error = ConfigError { path: path.into(), message: message.into() };
         if !self.errors.contains(&error) {
             self.errors.push(error);

@@ -28,26 +28,15 @@ fn compile_provider(
     secrets: &Secrets,
     findings: &mut Findings,
 ) -> Option<Provider> {
-    let mut claim = |text: &str, field: &str| {
-        let compiled = ClaimPath::parse(text);
-        if compiled.is_none() {
-            let expected = "expected the name of a claim, or a path of names with dots";
-            findings.error(format!("{path}.claims.{field}"), expected);
-        }
-        compiled
-    };
     let claims = &provider.claims;
-    let subject = claim(&claims.subject, "subject");
-    let username = claims.username.as_deref().and_then(|text| claim(text, "username"));
-    let roles = claims.roles.as_deref().and_then(|text| claim(text, "roles"));
-    let scopes = claims.scopes.as_deref().and_then(|text| claim(text, "scopes"));
+    let mapped = |claim: &Option<String>| claim.as_deref().map(ClaimPath::new);
     Some(Provider {
         name: Rc::from(name),
         prefix: provider.token_prefix.as_deref().map(Box::from),
         source: source(&provider.source, path, secrets, findings)?,
-        subject: subject?,
-        username,
-        grants: Grants { roles, scopes },
+        subject: ClaimPath::new(&claims.subject),
+        username: mapped(&claims.username),
+        grants: Grants { roles: mapped(&claims.roles), scopes: mapped(&claims.scopes) },
         cache: provider.cache.0,
         on_error: provider.on_error,
     })

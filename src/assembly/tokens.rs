@@ -133,8 +133,8 @@ fn issuer(
         refresh_lifetime: tokens.refresh_lifetime.0,
         clock_skew,
         revoked: shared.revoked.clone(),
-        subject: ClaimPath::parse("user_id")?,
-        token_type: ClaimPath::parse("type")?,
+        subject: ClaimPath::new("user_id"),
+        token_type: ClaimPath::new("type"),
     })
 }
 

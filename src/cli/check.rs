@@ -106,7 +106,7 @@ fn covered(config: &Config) -> Vec<ConfigError> {
 
 /// Compiles a configuration as the module does, so that patterns, keys, claims and rates are looked into as well. The
 /// environment is the proxy's and is not here: every variable counts as set, each to something else.
-fn assembled(json: &[u8]) -> Result<Assembled, Vec<ConfigError>> {
+pub(super) fn assembled(json: &[u8]) -> Result<Assembled, Vec<ConfigError>> {
     let store = MemoryStore::default();
     let sealing = sealing_variables(json);
     let variable = |name: &str| {

@@ -11,7 +11,8 @@ use std::io::{self, Write};
 use serde_json::{Map, Value, json};
 
 use super::options::{asks_for_help, is_option};
-use super::{check, input};
+use super::{check, document, input};
+use portcullis_config::ConfigError;
 
 /// How the command is called.
 pub const USAGE: &str = "usage: portcullis convert FILE
@@ -55,10 +56,9 @@ fn misused(problem: &str, err: &mut dyn Write) -> io::Result<u8> {
 /// # Errors
 /// What the writers say.
 pub fn convert(name: &str, yaml: &str, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
-    let options = serde_saphyr::options! { with_snippet: false };
-    let documents = match serde_saphyr::from_multiple_with_options::<Value>(yaml, options) {
+    let documents = match document::values(yaml, serde_saphyr::options! { with_snippet: false }) {
         Ok(documents) => documents,
-        Err(error) => return writeln!(err, "{name}: expected YAML or JSON: {error}").map(|()| NOTHING),
+        Err(error) => return writeln!(err, "{name}: {error}").map(|()| NOTHING),
     };
     let mut draft = Draft::default();
     let mut policies = istio::Policies::default();
@@ -73,17 +73,12 @@ pub fn convert(name: &str, yaml: &str, out: &mut dyn Write, err: &mut dyn Write)
     if draft.is_empty() {
         return writeln!(err, "{name}: holds neither a jwt_authn filter nor a policy of Istio").map(|()| NOTHING);
     }
+    draft.deny_what_is_refused();
     for remark in &draft.remarks {
         writeln!(err, "{name}: {remark}")?;
     }
     let configuration = draft.configuration();
     let yaml = serde_saphyr::to_string(&configuration).unwrap_or_else(|_| configuration.to_string());
-    let (mut good, mut errors) = (Vec::new(), Vec::new());
-    // A name or an address that only this filter refuses.
-    if check::check(name, &configuration.to_string(), &mut good, &mut errors)? != 0 {
-        draft.left_out = true;
-        err.write_all(&errors)?;
-    }
     out.write_all(yaml.as_bytes())?;
     Ok(if draft.left_out { PARTLY } else { WHOLE })
 }
@@ -95,8 +90,14 @@ struct Draft {
     routes: Vec<Value>,
     /// Certificates of peers count.
     peers: bool,
-    /// What no route matches goes on.
+    /// Filters that were read.
+    filters: Vec<Value>,
+    /// What no route matches goes on, unless it is `closed`.
     open: bool,
+    /// Only what a route allows goes on.
+    closed: bool,
+    /// A provider was left out: its tokens are judged by nobody, and must not go on as if there were none.
+    lost_provider: bool,
     remarks: Vec<String>,
     left_out: bool,
     found: bool,
@@ -133,28 +134,97 @@ impl Draft {
         if !authentication.is_empty() {
             configuration.insert("authentication".to_owned(), authentication.into());
         }
-        configuration.insert("unmatched".to_owned(), if self.open { "allow" } else { "deny" }.into());
+        configuration.insert("unmatched".to_owned(), if self.open && !self.closed { "allow" } else { "deny" }.into());
         configuration.insert("routes".to_owned(), self.routes.clone().into());
         configuration.into()
     }
 
-    /// Takes a provider under a name of the form that names have, and unlike those that are there.
-    fn provider(&mut self, name: &str, provider: Value) -> String {
+    /// Takes a provider under a name of the form that names have, and unlike those that are there. `None`: it cannot be one.
+    fn provider(&mut self, name: &str, provider: Value, place: &str) -> Option<String> {
+        if let Some((known, _)) = self.providers.iter().find(|(_, known)| **known == provider) {
+            return Some(known.clone());
+        }
+        let issuer = provider.get("issuer");
+        if let Some((known, _)) = self.providers.iter().find(|(_, known)| known.get("issuer") == issuer) {
+            let what = format!("{known} takes the tokens of its issuer already");
+            self.leave_out(place, &what);
+            return None;
+        }
+        let name = self.free_name(name);
+        let alone = json!({ "authentication": { "jwt": { name.as_str(): provider } } });
+        if let Some(fault) = faults(&alone).first() {
+            self.leave_out(place, &fault.to_string());
+            return None;
+        }
+        self.providers.insert(name.clone(), provider);
+        Some(name)
+    }
+
+    fn free_name(&self, name: &str) -> String {
         let letters = |c: char| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '-' };
-        let plain: String = name.chars().map(letters).collect();
+        let plain: String = name.chars().map(letters).take(LONGEST_NAME).collect();
+        let plain = if plain.is_empty() { "provider".to_owned() } else { plain };
         let mut free = plain.clone();
         let mut number = 2;
-        while self.providers.get(&free).is_some_and(|known| *known != provider) {
+        while self.providers.contains_key(&free) {
             free = format!("{plain}-{number}");
             number += 1;
         }
-        self.providers.insert(free.clone(), provider);
         free
     }
+
+    /// A route that no configuration takes, such as one with an address that is none, lets nobody pass instead.
+    fn deny_what_is_refused(&mut self) {
+        for _ in 0..MOST_ROUNDS {
+            let mut refused = faults(&self.configuration());
+            // One of a route may follow from another.
+            refused.dedup_by_key(|fault| route_of(fault));
+            if refused.is_empty() {
+                return;
+            }
+            for fault in refused {
+                let Some(at) = route_of(&fault) else { continue };
+                let Some(route) = self.routes.get_mut(at) else { continue };
+                let matching = route.get("match").filter(|_| !fault.path.contains("].match"));
+                *route = nobody(matching.unwrap_or(&json!({})));
+                self.leave_out("routes", &format!("{}: nobody may what it may be about", fault.message));
+            }
+        }
+        self.routes = vec![nobody(&json!({}))];
+        self.leave_out("routes", "too many of them cannot be said: nobody may anything");
+    }
+}
+
+/// Rounds of taking out what is refused; each shows a hundred faults.
+const MOST_ROUNDS: usize = 16;
+/// Of a name that is made out of another; a number may follow.
+const LONGEST_NAME: usize = 120;
+
+/// What is wrong with a configuration.
+fn faults(configuration: &Value) -> Vec<ConfigError> {
+    check::assembled(configuration.to_string().as_bytes()).err().unwrap_or_default()
+}
+
+/// The route that a fault is in.
+fn route_of(fault: &ConfigError) -> Option<usize> {
+    fault.path.strip_prefix("routes[")?.split_once(']')?.0.parse().ok()
+}
+
+/// A route of requests that nobody may make.
+fn nobody(matching: &Value) -> Value {
+    json!({ "match": matching, "authenticate": "none", "deny": [every_address()] })
+}
+
+/// Whoever it is.
+fn every_address() -> Value {
+    json!({ "client_ip": ["0.0.0.0/0", "::/0"] })
 }
 
 /// Every algorithm of public keys: a key is good for its own only.
 const PUBLIC: [&str; 9] = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
+
+/// Of a list of audiences with what is no text.
+const AUDIENCES: &str = "whose tokens it takes goes by an audience that is no text";
 
 /// What stands in `value` under the keys that are there.
 fn text<'v>(value: &'v Value, key: &str) -> Option<&'v str> {
@@ -163,6 +233,11 @@ fn text<'v>(value: &'v Value, key: &str) -> Option<&'v str> {
 
 fn texts<'v>(value: &'v Value, key: &str) -> Vec<&'v str> {
     list(value, key).iter().filter_map(Value::as_str).collect()
+}
+
+/// The same; `None`: one of them is no text.
+fn only_texts<'v>(value: &'v Value, key: &str) -> Option<Vec<&'v str>> {
+    list(value, key).iter().map(Value::as_str).collect()
 }
 
 fn list<'v>(value: &'v Value, key: &str) -> &'v [Value] {

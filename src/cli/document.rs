@@ -169,7 +169,8 @@ pub fn only(text: &str) -> Result<Vec<u8>, String> {
     }
 }
 
-fn values(text: &str, options: serde_saphyr::Options) -> Result<Vec<Value>, DocumentError> {
+/// The documents of `text`.
+pub(super) fn values(text: &str, options: serde_saphyr::Options) -> Result<Vec<Value>, DocumentError> {
     let documents = serde_saphyr::from_multiple_with_options(text, options);
     documents.map_err(|error| DocumentError::NotYaml(plain(&error.to_string())))
 }
@@ -206,9 +207,14 @@ fn octal(text: &str) -> Option<i32> {
     i32::from_str_radix(digits.trim_start_matches('+'), 8).ok().map(|number| sign * number)
 }
 
-/// The reader's own advice is for programmers.
+/// The reader's own words are for programmers: its advice, and how it says that a text is too much.
 fn plain(problem: &str) -> String {
-    problem.replace(", set DuplicateKeyPolicy in Options if acceptable", "")
+    let problem = problem.replace(", set DuplicateKeyPolicy in Options if acceptable", "");
+    let Some((before, rest)) = problem.split_once("budget breached: ") else { return problem };
+    let Some((what, after)) = rest.split_once(" { ").and_then(|(_, rest)| rest.split_once(" }")) else {
+        return problem;
+    };
+    format!("{before}more of it than is read, {what}{after}")
 }
 
 fn chosen(plugins: Vec<Plugin>) -> Result<Vec<Found>, DocumentError> {

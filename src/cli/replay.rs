@@ -47,13 +47,30 @@ pub fn run(args: &[String], out: &mut dyn Write, err: &mut dyn Write) -> io::Res
     if asks_for_help(args) {
         return writeln!(out, "{USAGE}").map(|()| 0);
     }
-    match replay(args, out) {
-        Ok(tally) => tally.print(out).map(|()| if tally.understood_nothing() { 2 } else { 0 }),
-        Err(problem) => writeln!(err, "portcullis replay: {problem}").map(|()| 2),
-    }
+    let problem = match prepare(args) {
+        Ok((replayed, mut log, each)) => match replayed.read(&mut log, each.then_some(&mut *out))? {
+            Ok(tally) => {
+                tally.print(out)?;
+                if !tally.understood_nothing() {
+                    return Ok(0);
+                }
+                format!("{}: expected lines of Envoy's default format, or of JSON", log.name)
+            }
+            Err(error) => format!("{}: {error}", log.name),
+        },
+        Err(problem) => problem,
+    };
+    writeln!(err, "portcullis replay: {problem}").map(|()| 2)
 }
 
-fn replay(args: &[String], out: &mut dyn Write) -> Result<Tally, String> {
+/// An open log.
+struct Log<'a> {
+    name: &'a str,
+    lines: Box<dyn BufRead>,
+}
+
+/// What the command line asks for, and whether it is to be said of each line.
+fn prepare(args: &[String]) -> Result<(Replayed, Log<'_>, bool), String> {
     let options = Options::parse(args, &["--log"], &["--each"]).map_err(|problem| format!("{problem}\n\n{USAGE}"))?;
     let [file] = options.rest.as_slice() else { return Err(format!("takes one file\n\n{USAGE}")) };
     let log = options.required("--log").map_err(|problem| format!("{problem}\n\n{USAGE}"))?;
@@ -62,16 +79,9 @@ fn replay(args: &[String], out: &mut dyn Write) -> Result<Tally, String> {
     }
     let text = input::text(file).map_err(|error| format!("{file}: {error}"))?;
     let json = document::only(&text).map_err(|problem| format!("{file}: {problem}"))?;
-    let mut replayed = Replayed::new(&json).map_err(|problem| format!("{file}: {problem}"))?;
-    let mut reader = open(log).map_err(|error| format!("{log}: {error}"))?;
-    let mut line = Vec::new();
-    while read_line(&mut reader, &mut line).map_err(|error| format!("{log}: {error}"))? {
-        let word = replayed.take(&line);
-        if options.has("--each") {
-            writeln!(out, "{word}").map_err(|error| error.to_string())?;
-        }
-    }
-    Ok(replayed.tally)
+    let replayed = Replayed::new(&json).map_err(|problem| format!("{file}: {problem}"))?;
+    let lines = open(log).map_err(|error| format!("{log}: {error}"))?;
+    Ok((replayed, Log { name: log, lines }, options.has("--each")))
 }
 
 /// `-` is the standard input.
@@ -128,6 +138,22 @@ impl Replayed {
         pipeline.watch(&(words.clone() as Rc<dyn Watcher>));
         let routes = Routes::new(&config);
         Ok(Self { pipeline, worker, host, words, routes, now: Timestamp::default(), tally: Tally::default() })
+    }
+
+    /// Reads the log to its end, and says of each line what becomes of it where that is asked for. The inner error is the log's.
+    fn read(mut self, log: &mut Log<'_>, mut each: Option<&mut dyn Write>) -> io::Result<io::Result<Tally>> {
+        let mut line = Vec::new();
+        loop {
+            match read_line(&mut log.lines, &mut line) {
+                Ok(true) => {}
+                Ok(false) => return Ok(Ok(self.tally)),
+                Err(error) => return Ok(Err(error)),
+            }
+            let word = self.take(&line);
+            if let Some(out) = &mut each {
+                writeln!(out, "{word}")?;
+            }
+        }
     }
 
     fn take(&mut self, line: &[u8]) -> Word {

@@ -90,6 +90,7 @@ fn order(direction: Direction, args: &[String]) -> Result<Order<'_>, String> {
     while let Some(arg) = args.next() {
         match arg {
             "--key" => order.keys.push(args.next().ok_or("--key takes the name of a variable")?),
+            "--ttl" if order.ttl.is_some() => return Err("--ttl is given twice".to_owned()),
             "--ttl" if direction == Direction::Decrypt => {
                 let seconds = args.next().and_then(|text| text.parse().ok()).ok_or("--ttl takes seconds")?;
                 order.ttl = Some(Duration::from_secs(seconds));

@@ -1,6 +1,5 @@
 //! `portcullis token`: a JWT made with a shared secret, to try what takes tokens.
 
-use std::fs;
 use std::io::{self, Write};
 
 use serde_json::{Map, Value, json};
@@ -73,7 +72,7 @@ fn token(args: &[String]) -> Result<String, String> {
 
 fn given(claims: &str) -> Result<Map<String, Value>, String> {
     let text = match claims.strip_prefix('@') {
-        Some(path) => fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?,
+        Some(path) => input::text(path).map_err(|error| format!("{path}: {error}"))?,
         None => claims.to_owned(),
     };
     serde_json::from_str(&text).map_err(|error| format!("--claims: expected a JSON object: {error}"))

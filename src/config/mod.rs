@@ -27,7 +27,7 @@ mod tree;
 mod validate;
 
 use std::borrow::Cow;
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use serde::de::IgnoredAny;
 
@@ -52,7 +52,7 @@ pub use tokens::*;
 pub use validate::{validate, warnings};
 
 /// Errors reported at once at most.
-const MOST_ERRORS: usize = 100;
+pub const MOST_ERRORS: usize = 100;
 
 /// Every setting. All of them are optional.
 #[derive(Clone, Debug, PartialEq, Setting)]
@@ -187,12 +187,15 @@ impl ConfigError {
     }
 }
 
+/// One line, whatever names the configuration holds.
 impl fmt::Display for ConfigError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.path.is_empty() {
-            return formatter.write_str(&self.message);
-        }
-        write!(formatter, "{}: {}", self.path, self.message)
+        let between = if self.path.is_empty() { "" } else { ": " };
+        let mut chars = self.path.chars().chain(between.chars()).chain(self.message.chars());
+        chars.try_for_each(|c| match c.is_control() {
+            true => write!(formatter, "{}", c.escape_default()),
+            false => formatter.write_char(c),
+        })
     }
 }
 

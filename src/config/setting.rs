@@ -79,7 +79,6 @@ fn is_without_entries(value: &Value) -> bool {
 
 fn listed(names: &[&str]) -> String {
     match names {
-        [] => "nothing here".to_owned(),
         [one] => format!("only {one}"),
         _ => format!("one of {}", names.join(", ")),
     }

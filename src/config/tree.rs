@@ -6,7 +6,7 @@ use std::fmt;
 use serde::de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-use super::ConfigError;
+use super::{ConfigError, MOST_ERRORS};
 
 /// The largest integer that a double holds exactly.
 const EXACT: f64 = 9_007_199_254_740_992.0;
@@ -175,7 +175,7 @@ fn push_key(path: &mut String, key: &str) {
     }
 }
 
-/// Where a document is being parsed, and the duplicate keys found on the way.
+/// Where a document is being parsed, and the duplicate keys found on the way, at most [`MOST_ERRORS`]: each holds its path.
 #[derive(Default)]
 struct Seen {
     path: Vec<Step>,
@@ -245,7 +245,7 @@ impl<'de> Visitor<'de> for Strict<'_> {
         while let Some(key) = entries.next_key::<String>()? {
             self.0.path.push(Step::Key(key.clone()));
             let value = entries.next_value_seed(Strict(self.0))?;
-            if map.insert(key, value).is_some() {
+            if map.insert(key, value).is_some() && self.0.twice.len() < MOST_ERRORS {
                 let steps = self.0.path.iter().rev().cloned().collect();
                 self.0.twice.push(Fault { steps, ..Fault::new("occurs twice in the same map") });
             }

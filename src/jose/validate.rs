@@ -159,9 +159,9 @@ mod tests {
             require_expiration: true,
             clock_skew: DEFAULT_CLOCK_SKEW,
             max_lifetime: Some(Duration::from_secs(3600)),
-            token_type: ClaimPath::parse("type").map(|path| (path, "access".into())),
-            subject: ClaimPath::parse("user_id").unwrap(),
-            active: ClaimPath::parse("is_active"),
+            token_type: Some((ClaimPath::new("type"), "access".into())),
+            subject: ClaimPath::new("user_id"),
+            active: Some(ClaimPath::new("is_active")),
         }
     }
 

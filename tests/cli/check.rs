@@ -213,6 +213,44 @@ fn check_says_that_a_file_is_empty() {
 }
 
 #[test]
+fn what_is_no_text_is_refused_with_its_line_and_what_has_no_end_at_a_bound() {
+    let name = |file: &str| std::path::PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(file);
+    let file = name(&format!("{}-latin.yaml", std::process::id()));
+    std::fs::write(&file, b"service: a\nmode: off # caf\xe9\n").unwrap();
+    let path = file.to_str().unwrap();
+    let wrong = format!("{path}: expected UTF-8, found a byte of something else (line 2)\n");
+    let endless = "/dev/zero: expected a text of at most 64 MiB\n";
+    for (args, start) in [
+        (&["check"][..], ""),
+        (&["convert"], ""),
+        (&["explain", "--request", "GET /"], ""),
+        (&["replay", "--log", "/dev/null"], "portcullis replay: "),
+    ] {
+        for (file, problem) in [(path, wrong.as_str()), ("/dev/zero", endless)] {
+            let (code, out, err) = portcullis(&[args, &[file]].concat(), "");
+            assert_eq!((code, out.as_str(), err), (2, "", format!("{start}{problem}")), "{args:?}");
+        }
+    }
+    std::fs::remove_file(file).unwrap();
+}
+
+/// What the reader of YAML says is for programmers.
+#[test]
+fn a_text_that_is_too_deep_or_too_much_is_refused_in_plain_words() {
+    let deep = (0..70).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect::<String>();
+    for (text, problem) in [
+        (deep.as_str(), "more of it than is read, depth: 65 at line 65, column 65\n"),
+        (&"---\n".repeat(2_000), "more of it than is read, documents: 1025 at line 1025, column 1\n"),
+        ("a: 1\na: 2\n", "duplicate mapping key: a at line 2, column 1\n"),
+    ] {
+        for command in ["check", "convert"] {
+            let (code, _, err) = portcullis(&[command, "-"], text);
+            assert_eq!((code, err), (2, format!("-: expected YAML or JSON: {problem}")));
+        }
+    }
+}
+
+#[test]
 fn check_exits_2_for_a_file_that_is_not_there() {
     let (code, out, err) = portcullis(&["check", "/nowhere/portcullis.yaml"], "");
     assert_eq!((code, out.as_str()), (2, ""));

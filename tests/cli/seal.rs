@@ -41,6 +41,7 @@ fn exits_2_for_a_bad_key_and_never_prints_it() {
         &["encrypt", "-", "--key", "NOT_SET_AT_ALL"],
         &["encrypt", "-", "--key", "A_KEY", "--ttl", "1"],
         &["decrypt", "-", "--key", "A_KEY", "--ttl", "soon"],
+        &["decrypt", "-", "--key", "A_KEY", "--ttl", "60", "--ttl", "61"],
         &["decrypt", "/nowhere/at/all", "--key", "A_KEY"],
         &["decrypt", "a", "b", "--key", "A_KEY"],
     ] {

@@ -11,6 +11,7 @@
 
 mod body;
 mod callouts;
+mod configurations;
 mod faults;
 mod fuel;
 mod host;

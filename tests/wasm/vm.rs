@@ -108,8 +108,13 @@ impl Vm {
 
     /// A new root context with `configuration`: its number, or, where the module refuses it, the same as an error.
     pub fn configure(&mut self, configuration: &str) -> Result<u32, u32> {
+        self.configure_with(configuration.as_bytes())
+    }
+
+    /// The same for what may be no text.
+    pub fn configure_with(&mut self, configuration: &[u8]) -> Result<u32, u32> {
         let root = self.context(0);
-        self.host().configuration = configuration.as_bytes().to_vec();
+        self.host().configuration = configuration.to_vec();
         assert_eq!(self.call::<_, u32>("proxy_on_vm_start", (root, 0u32)), 1);
         let taken = self.call::<_, u32>("proxy_on_configure", (root, configuration.len() as u32));
         if taken == 1 { Ok(root) } else { Err(root) }

@@ -126,7 +126,8 @@ mod tests {
         let claims =
             Claims::parse(br#"{"roles":["super admin","b"],"groups":"a  b","scope":"r w","list":["r","w x"]}"#);
         let claims = claims.unwrap();
-        let grants = |roles, scopes| Grants { roles: ClaimPath::parse(roles), scopes: ClaimPath::parse(scopes) };
+        let mapped = |claim: &str| (!claim.is_empty()).then(|| ClaimPath::new(claim));
+        let grants = |roles, scopes| Grants { roles: mapped(roles), scopes: mapped(scopes) };
         for (grants, roles, scopes) in [
             (grants("", ""), &[][..], &[][..]),
             (grants("roles", "scope"), &["super admin", "b"], &["r", "w"]),

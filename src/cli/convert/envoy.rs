@@ -3,8 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::istio::every_address;
-use super::{Draft, PUBLIC, from_header, list, map, some, text, texts};
+use super::{AUDIENCES, Draft, PUBLIC, from_header, list, map, nobody, only_texts, some, text, texts};
 
 /// Nested lists and maps at most.
 const DEEPEST: usize = 128;
@@ -17,11 +16,17 @@ pub(super) fn read(value: &Value, depth: usize, draft: &mut Draft) {
     match value {
         Value::Array(list) => list.iter().for_each(|item| read(item, depth + 1, draft)),
         Value::Object(map) => {
-            if text(value, "@type").is_some_and(|kind| kind.ends_with("jwt_authn.v3.JwtAuthentication")) {
-                filter(value, draft);
-            } else {
-                map.values().for_each(|item| read(item, depth + 1, draft));
+            let is = |name: &str| text(value, "@type").is_some_and(|kind| kind.ends_with(name));
+            if is("jwt_authn.v3.JwtAuthentication") {
+                return filter(value, draft);
             }
+            if is("jwt_authn.v3.PerRouteConfig") {
+                draft.leave_out("typed_per_filter_config", "what a route demands instead of the filter");
+            }
+            if is("rbac.v3.RBAC") || is("rbac.v3.RBACPerRoute") {
+                draft.leave_out("rbac", "what it denies");
+            }
+            map.values().for_each(|item| read(item, depth + 1, draft));
         }
         _ => {}
     }
@@ -31,42 +36,68 @@ fn filter(filter: &Value, draft: &mut Draft) {
     draft.found = true;
     // What no rule matches goes on.
     draft.open = true;
+    // Listeners may well have the same.
+    if draft.filters.contains(filter) {
+        return;
+    }
+    if !draft.filters.is_empty() {
+        draft.leave_out("http_filters", "that jwt_authn is another one than before: convert each one's own");
+    }
+    draft.filters.push(filter.clone());
     let mut names = Map::new();
     for (name, provider) in filter.get("providers").and_then(Value::as_object).into_iter().flatten() {
-        if let Some(converted) = self::provider(provider, &format!("providers.{name}"), draft) {
-            names.insert(name.clone(), draft.provider(name, converted).into());
+        let place = format!("providers.{name}");
+        let converted = self::provider(provider, &place, draft);
+        match converted.and_then(|provider| draft.provider(name, provider, &place)) {
+            Some(converted) => drop(names.insert(name.clone(), converted.into())),
+            None => draft.lost_provider = true,
         }
     }
-    let named = filter.get("requirement_map");
     for (at, rule) in list(filter, "rules").iter().enumerate() {
-        let place = format!("rules[{at}]");
-        let requires = match text(rule, "requirement_name") {
-            Some(name) => named.and_then(|named| named.get(name)),
-            None => rule.get("requires"),
-        };
-        let demands = requires.is_some();
-        let whole = rule.get("match").unwrap_or(&Value::Null);
-        let Some(matching) = matching(whole, demands, &place, draft) else {
-            if demands {
-                draft.remark(&place, "nobody may what the rule may be about");
-                draft.routes.push(wholly_denied(whole));
-            }
-            continue;
-        };
-        if let Some(prefix) = rule.get("match").and_then(open_prefix) {
-            let within = format!("{prefix}... but {prefix} and {prefix}/...: a prefix ends at a segment");
-            match requires {
-                // Nothing is demanded of it: other rules decide.
-                None => draft.remark(&place, &format!("is not about {within}")),
-                Some(_) => draft.leave_out(&place, &within),
-            }
-        }
-        let authenticate = requires.map_or_else(|| json!("none"), |requires| required(requires, &names, &place, draft));
-        draft.routes.push(json!({ "match": matching, "authenticate": authenticate }));
+        let route = route(rule, filter.get("requirement_map"), &names, &format!("rules[{at}]"), draft);
+        draft.routes.extend(route);
     }
     if filter.get("filter_state_rules").is_some() {
         draft.leave_out("filter_state_rules", "what other filters say is not looked at");
     }
+}
+
+/// The route of a rule; `None`: a rule that demands nothing and cannot be said, about which those after it decide.
+fn route(
+    rule: &Value,
+    named: Option<&Value>,
+    names: &Map<String, Value>,
+    place: &str,
+    draft: &mut Draft,
+) -> Option<Value> {
+    // A name of nothing demands what nobody can show.
+    let requires = match text(rule, "requirement_name") {
+        Some(name) => Some(named.and_then(|named| named.get(name)).unwrap_or(&Value::Null)),
+        None => rule.get("requires"),
+    };
+    let whole = rule.get("match").unwrap_or(&Value::Null);
+    let matching = matching(whole, requires.is_some(), place, draft);
+    let Some(requires) = requires else {
+        if let (Some(prefix), Some(_)) = (open_prefix(whole), &matching) {
+            // Nothing is demanded of it: other rules decide.
+            draft.remark(place, &format!("is not about {}", within(prefix)));
+        }
+        return matching.map(|matching| json!({ "match": matching, "authenticate": "none" }));
+    };
+    let demand = if matching.is_some() { demand(requires, names, place, draft) } else { None };
+    let (Some(matching), Some(demand)) = (matching, demand) else {
+        draft.remark(place, "nobody may what the rule may be about");
+        return Some(wholly_denied(whole));
+    };
+    if let Some(prefix) = open_prefix(whole) {
+        draft.leave_out(place, &within(prefix));
+    }
+    let Demand { authenticate, allow } = demand;
+    Some(map([("match", Some(matching)), ("authenticate", Some(authenticate)), ("allow", some(allow))]))
+}
+
+fn within(prefix: &str) -> String {
+    format!("{prefix}... but {prefix} and {prefix}/...: a prefix ends at a segment")
 }
 
 fn provider(provider: &Value, place: &str, draft: &mut Draft) -> Option<Value> {
@@ -87,11 +118,21 @@ fn provider(provider: &Value, place: &str, draft: &mut Draft) -> Option<Value> {
         };
         json!({ "inline": keys })
     };
-    for field in ["subjects", "normalize_payload_in_metadata", "payload_in_metadata", "header_in_metadata"] {
+    if provider.get("subjects").is_some() {
+        draft.leave_out(place, "whose tokens it takes goes by subjects: write them as entries of allow");
+        return None;
+    }
+    let Some(audiences) = only_texts(provider, "audiences") else {
+        draft.leave_out(place, AUDIENCES);
+        return None;
+    };
+    for field in ["normalize_payload_in_metadata", "payload_in_metadata", "header_in_metadata"] {
         if provider.get(field).is_some() {
-            let what = if field == "subjects" { "write it as an allow entry" } else { "metadata is not written" };
-            draft.leave_out(&format!("{place}.{field}"), what);
+            draft.leave_out(&format!("{place}.{field}"), "metadata is not written");
         }
+    }
+    if provider.get("issuer").is_none() {
+        draft.remark(place, "takes tokens without iss only");
     }
     draft.remark(place, "algorithms: narrow them to those that the issuer signs with");
     if provider.get("require_expiration") != Some(&Value::Bool(true)) {
@@ -112,15 +153,15 @@ fn provider(provider: &Value, place: &str, draft: &mut Draft) -> Option<Value> {
     });
     let claims: Map<String, Value> = claims.collect();
     let forwards = provider.get("forward") == Some(&Value::Bool(true));
-    let seconds = |key: &str| provider.get(key).and_then(seconds_of).map(Value::from);
+    let skew = provider.get("clock_skew_seconds").and_then(Value::as_u64);
     Some(map([
         ("issuer", text(provider, "issuer").map(Value::from)),
-        ("audiences", some(texts(provider, "audiences"))),
+        ("audiences", some(audiences)),
         ("algorithms", Some(json!(PUBLIC))),
         ("jwks", Some(jwks)),
         ("from", Some(from.into())),
-        ("clock_skew", seconds("clock_skew_seconds")),
-        ("max_lifetime", seconds("max_lifetime")),
+        ("clock_skew", skew.map(|seconds| format!("{seconds}s").into())),
+        ("max_lifetime", text(provider, "max_lifetime").and_then(no_longer).map(Value::from)),
         ("forward", forwards.then(|| "allow".into())),
         ("payload_header", text(provider, "forward_payload_header").map(lower)),
         ("claim_to_headers", (!claims.is_empty()).then(|| claims.into())),
@@ -131,14 +172,16 @@ fn lower(name: &str) -> Value {
     name.to_ascii_lowercase().into()
 }
 
-/// `300s`, `1.5s` or a number of seconds.
-fn seconds_of(value: &Value) -> Option<String> {
-    value.as_u64().map(|seconds| format!("{seconds}s")).or_else(|| whole_seconds(value.as_str()?))
-}
-
+/// `300s` or `1.5s`, in whole seconds.
 fn whole_seconds(text: &str) -> Option<String> {
     let seconds: f64 = text.strip_suffix('s')?.parse().ok()?;
     (1.0..1e9).contains(&seconds.ceil()).then(|| format!("{}s", seconds.ceil() as u64))
+}
+
+/// The same where more seconds would let more pass.
+fn no_longer(text: &str) -> Option<String> {
+    let seconds: f64 = text.strip_suffix('s')?.parse().ok()?;
+    Some(format!("{}s", seconds.clamp(1.0, 1e9) as u64))
 }
 
 /// `None`: what cannot be said here; a route that matches anything else would change what the others decide.
@@ -149,18 +192,20 @@ fn matching(matching: &Value, demands: bool, place: &str, draft: &mut Draft) -> 
     };
     let (mut methods, mut headers) = (Vec::new(), Map::new());
     for header in list(matching, "headers") {
-        let exact = header.get("string_match").and_then(|matcher| text(matcher, "exact"));
-        let exact = exact.or_else(|| text(header, "exact_match"));
-        let inverted = header.get("invert_match") == Some(&Value::Bool(true));
-        match (text(header, "name"), exact.filter(|_| !inverted)) {
-            (Some(":method"), Some(method)) => methods.push(method),
-            (Some(name), Some(value)) if !name.starts_with(':') => {
-                headers.insert(name.to_ascii_lowercase(), value.into());
+        let said = match (text(header, "name"), exact_value(header)) {
+            (Some(":method"), Some(method)) => {
+                methods.push(method);
+                methods.len() == 1
             }
-            _ => {
-                draft.leave_out(place, "a header is compared in another way than with one value");
-                return None;
+            // Envoy has it as the authority.
+            (Some(name), Some(value)) if !name.starts_with(':') && !name.eq_ignore_ascii_case("host") => {
+                headers.insert(name.to_ascii_lowercase(), value.into()).is_none()
             }
+            _ => false,
+        };
+        if !said {
+            draft.leave_out(place, "a header is compared in another way than with one value");
+            return None;
         }
     }
     if matching.get("query_parameters").is_some() {
@@ -178,16 +223,35 @@ fn matching(matching: &Value, demands: bool, place: &str, draft: &mut Draft) -> 
     ]))
 }
 
+/// The value that a header must have, where that is all that is said of it.
+fn exact_value(header: &Value) -> Option<&str> {
+    let is_off = |value: &Value| *value == Value::Bool(false);
+    let only = |map: &Value, known: &[&str], off: &[&str]| {
+        let mut entries = map.as_object().into_iter().flatten();
+        entries.all(|(key, value)| known.contains(&key.as_str()) || off.contains(&key.as_str()) && is_off(value))
+    };
+    let known = ["name", "string_match", "exact_match"];
+    let plain = only(header, &known, &["invert_match", "treat_missing_header_as_empty"]);
+    let matcher = header.get("string_match").unwrap_or(&Value::Null);
+    let exact = text(matcher, "exact").filter(|_| only(matcher, &["exact"], &["ignore_case"]));
+    exact.or_else(|| text(header, "exact_match")).filter(|_| plain)
+}
+
 /// `match` of a rule by paths; `None`: it goes by something else.
 fn path(matching: &Value, demands: bool) -> Option<String> {
     if let Some(prefix) = text(matching, "prefix") {
-        let base = prefix.trim_end_matches('/');
+        let base = prefix.strip_suffix('/').unwrap_or(prefix);
         // `/a/**` is `/a` too, which `/a/` is not: where nothing is demanded, other rules decide about it.
         let below = if demands || base.is_empty() || !prefix.ends_with('/') { "**" } else { "*/**" };
-        return Some(format!("{base}/{below}"));
+        return Some(format!("{}/{below}", literal(base)));
     }
-    let exact = text(matching, "path").map(str::to_owned);
-    exact.or_else(|| text(matching, "path_separated_prefix").map(|base| format!("{base}/**")))
+    let below = |base: &str| format!("{}/**", literal(base));
+    text(matching, "path").map(literal).or_else(|| text(matching, "path_separated_prefix").map(below))
+}
+
+/// What of a path would stand for others in a template stands for itself.
+fn literal(path: &str) -> String {
+    path.replace('*', "%2A").replace('{', "%7B").replace('}', "%7D")
 }
 
 /// What a rule that demands something may be about, where that cannot be said, for nobody: left out, it would go on without what
@@ -195,8 +259,7 @@ fn path(matching: &Value, demands: bool) -> Option<String> {
 fn wholly_denied(matching: &Value) -> Value {
     let in_any_case = matching.get("case_sensitive") == Some(&Value::Bool(false));
     let path = path(matching, true).filter(|_| !in_any_case && open_prefix(matching).is_none());
-    let matching = map([("path", path.map(Value::from))]);
-    json!({ "match": matching, "authenticate": "none", "deny": [every_address()] })
+    nobody(&map([("path", path.map(Value::from))]))
 }
 
 /// A prefix that goes on within its last segment: `/api` takes `/apix` too.
@@ -214,36 +277,91 @@ fn unsaid<'k>(key: &'k str, value: &Value) -> Option<&'k str> {
     (!said).then_some(key)
 }
 
-/// `authenticate` of a route.
-fn required(requires: &Value, names: &Map<String, Value>, place: &str, draft: &mut Draft) -> Value {
+/// What a rule demands.
+struct Demand {
+    /// `authenticate` of its route.
+    authenticate: Value,
+    /// `allow` of its route; empty: whoever is known.
+    allow: Vec<Value>,
+}
+
+/// One requirement.
+enum Requirement {
+    /// A token of this provider.
+    Token(Value),
+    /// No token is needed.
+    Missing,
+    /// It cannot be said, or nobody meets it.
+    Unsaid,
+}
+
+/// `None`: what is demanded cannot be said.
+fn demand(requires: &Value, names: &Map<String, Value>, place: &str, draft: &mut Draft) -> Option<Demand> {
     let all = requires.get("requires_all");
-    let of = requires.get("requires_any").or(all).map_or(&[][..], |nested| list(nested, "requirements"));
-    let lone = std::slice::from_ref(requires);
-    let (mut methods, mut optional): (Vec<Value>, bool) = (Vec::new(), false);
-    for requirement in if of.is_empty() { lone } else { of } {
-        let audiences = requirement.get("provider_and_audiences");
-        let name = text(requirement, "provider_name").or_else(|| text(audiences?, "provider_name"));
-        if audiences.is_some() {
-            draft.leave_out(place, "audiences of a rule: write a provider of its own for them");
+    let several = requires.get("requires_any").or(all).map(|nested| list(nested, "requirements"));
+    let narrowed = requires.get("provider_and_audiences").unwrap_or(&Value::Null);
+    let Some(audiences) = only_texts(narrowed, "audiences") else {
+        draft.leave_out(place, AUDIENCES);
+        return None;
+    };
+    let (mut methods, mut optional, mut whole) = (Vec::new(), false, true);
+    for each in several.unwrap_or(std::slice::from_ref(requires)) {
+        match requirement(each, several.is_none(), names, place, draft) {
+            Requirement::Token(method) if methods.contains(&method) => {}
+            Requirement::Token(method) => methods.push(method),
+            Requirement::Missing => optional = true,
+            Requirement::Unsaid => whole = false,
         }
-        if let Some(name) = name {
-            // A provider that was left out lets nobody in.
-            methods.push(format!("jwt.{}", names.get(name).and_then(Value::as_str).unwrap_or(name)).into());
-        } else if requirement.get("allow_missing").is_some() {
-            optional = true;
-        } else if requirement.get("allow_missing_or_failed").is_some() {
-            optional = true;
-            draft.remark(place, "allow_missing_or_failed: a bad token is refused, none is let pass");
-        } else {
-            draft.leave_out(place, "requirements within requirements");
-        }
+    }
+    // Beside a token that is needed in any case, that none is needed says nothing.
+    if all.is_some() && (!whole || !methods.is_empty()) {
+        let authenticate = whole.then(|| json!({ "all": methods }))?;
+        return Some(Demand { authenticate, allow: Vec::new() });
     }
     if optional && methods.is_empty() {
-        methods = names.values().filter_map(Value::as_str).map(|name| format!("jwt.{name}").into()).collect();
+        methods = names.values().map(method).collect();
     }
-    match (optional, all.is_some()) {
-        (true, _) => json!({ "optional": methods }),
-        (false, true) => json!({ "all": methods }),
+    let authenticate = match (optional, methods.is_empty()) {
+        (true, true) if !draft.lost_provider => json!("none"),
+        (_, true) => return None,
+        (true, false) => json!({ "optional": methods }),
         (false, false) => methods.into(),
+    };
+    let allow = audiences.into_iter().map(|audience| json!({ "claims": { "aud": audience } })).collect();
+    Some(Demand { authenticate, allow })
+}
+
+/// `alone`: no other says who may pass.
+fn requirement(
+    requirement: &Value,
+    alone: bool,
+    names: &Map<String, Value>,
+    place: &str,
+    draft: &mut Draft,
+) -> Requirement {
+    let narrowed = requirement.get("provider_and_audiences");
+    if narrowed.is_some_and(|narrowed| !alone && !list(narrowed, "audiences").is_empty()) {
+        draft.leave_out(place, "a provider with audiences beside others: write them as entries of allow");
+        return Requirement::Unsaid;
     }
+    if let Some(name) = text(narrowed.unwrap_or(requirement), "provider_name") {
+        let Some(known) = names.get(name) else {
+            draft.leave_out(place, &format!("tokens of {name}, which is no provider here"));
+            return Requirement::Unsaid;
+        };
+        return Requirement::Token(method(known));
+    }
+    if requirement.get("allow_missing_or_failed").is_some() {
+        draft.remark(place, "allow_missing_or_failed: a bad token is refused, none is let pass");
+        return Requirement::Missing;
+    }
+    if requirement.get("allow_missing").is_some() {
+        return Requirement::Missing;
+    }
+    draft.leave_out(place, "a requirement that names no provider");
+    Requirement::Unsaid
+}
+
+fn method(provider: &Value) -> Value {
+    format!("jwt.{}", provider.as_str().unwrap_or_default()).into()
 }

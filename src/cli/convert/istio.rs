@@ -6,7 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use super::operations::{Operations, add_what_is_both};
-use super::{Draft, PUBLIC, from_header, list, map, some, text, texts};
+use super::{AUDIENCES, Draft, PUBLIC, every_address, from_header, list, map, nobody, only_texts, some, text, texts};
 
 /// What the policies of a file say together.
 #[derive(Default)]
@@ -71,8 +71,13 @@ impl Policies {
         match text(document, "kind") {
             Some("RequestAuthentication") => {
                 (self.found, draft.found) = (true, true);
+                self.aim(Target::of(document), name, draft);
                 for (at, rule) in list(spec, "jwt_rules").iter().enumerate() {
-                    provider(rule, &format!("{name}: jwtRules[{at}]"), draft);
+                    let place = format!("{name}: jwtRules[{at}]");
+                    let converted = provider(rule, &place, draft);
+                    let host = host(text(rule, "issuer").unwrap_or_default());
+                    let taken = converted.and_then(|provider| draft.provider(&host, provider, &place));
+                    draft.lost_provider |= taken.is_none();
                 }
             }
             Some("AuthorizationPolicy") => {
@@ -89,12 +94,7 @@ impl Policies {
             draft.leave_out(name, &format!("action {action}"));
             return;
         }
-        match std::mem::take(&mut self.target).within(target) {
-            Some(both) => self.target = both,
-            None => {
-                draft.leave_out(name, "that it is for other workloads than those before it: convert each one's own")
-            }
-        }
+        self.aim(target, name, draft);
         let denies = action == "DENY";
         self.closed |= !denies;
         for (at, rule) in list(spec, "rules").iter().enumerate() {
@@ -110,10 +110,23 @@ impl Policies {
         }
     }
 
+    fn aim(&mut self, target: Target, name: &str, draft: &mut Draft) {
+        match std::mem::take(&mut self.target).within(target) {
+            Some(both) => self.target = both,
+            None => {
+                draft.leave_out(name, "that it is for other workloads than those before it: convert each one's own")
+            }
+        }
+    }
+
     /// Writes the routes.
     pub(super) fn finish(self, draft: &mut Draft) {
         if !self.found {
             return;
+        }
+        // The first route decides, and both have their say there.
+        if !draft.routes.is_empty() {
+            draft.leave_out("routes", "what policies say beside rules of jwt_authn: convert each one's own");
         }
         let mut all = Vec::new();
         for rule in &self.rules {
@@ -126,13 +139,17 @@ impl Policies {
             all.push(everything);
         }
         if !add_what_is_both(&mut all) {
-            draft.leave_out("routes", "what more than one rule is about: too many of them overlap");
+            draft
+                .leave_out("routes", "what more than one rule is about: too many of them overlap: nobody may anything");
+            draft.routes = vec![nobody(&json!({}))];
+            return;
         }
         // A stable order: of two that are as narrow the first in the file comes first.
         all.sort_by_key(|operations| std::cmp::Reverse(operations.narrowness()));
         let methods: Vec<Value> = draft.providers.keys().map(|name| format!("jwt.{name}").into()).collect();
         for operations in &all {
-            let route = self.route(operations, &methods);
+            let lost = methods.is_empty() && draft.lost_provider;
+            let route = if lost { nobody(&operations.matching()) } else { self.route(operations, &methods) };
             draft.routes.push(route);
         }
         let speaks_of_peers = |rule: &Rule| match &rule.effect {
@@ -144,6 +161,7 @@ impl Policies {
             draft.remark("authentication.mtls", "the listener must require and verify client certificates");
         }
         draft.open |= !self.closed;
+        draft.closed |= self.closed;
     }
 
     fn route(&self, operations: &Operations, methods: &[Value]) -> Value {
@@ -184,18 +202,9 @@ impl Policies {
     }
 }
 
-/// Whoever it is.
-pub(super) fn every_address() -> Value {
-    json!({ "client_ip": ["0.0.0.0/0", "::/0"] })
-}
-
 /// One of `jwtRules`.
-fn provider(rule: &Value, place: &str, draft: &mut Draft) {
+fn provider(rule: &Value, place: &str, draft: &mut Draft) -> Option<Value> {
     let issuer = text(rule, "issuer").unwrap_or_default();
-    let host = |address: &str| {
-        let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
-        rest.split(['/', ':']).next().unwrap_or_default().to_owned()
-    };
     let jwks = match (text(rule, "jwks_uri"), text(rule, "jwks").map(serde_json::from_str::<Value>)) {
         (Some(uri), _) => {
             let cluster = format!("outbound|443||{}", host(uri));
@@ -205,8 +214,12 @@ fn provider(rule: &Value, place: &str, draft: &mut Draft) {
         (None, Some(Ok(keys))) => json!({ "inline": keys }),
         _ => {
             draft.leave_out(place, "it has neither jwksUri nor a JWK Set in jwks");
-            return;
+            return None;
         }
+    };
+    let Some(audiences) = only_texts(rule, "audiences") else {
+        draft.leave_out(place, AUDIENCES);
+        return None;
     };
     draft.remark(place, "algorithms: narrow them to those that the issuer signs with");
     let lower = |name: &str| Value::from(name.to_ascii_lowercase());
@@ -222,31 +235,37 @@ fn provider(rule: &Value, place: &str, draft: &mut Draft) {
     let claims: Map<String, Value> = claims
         .filter_map(|entry| Some((text(entry, "header")?.to_ascii_lowercase(), text(entry, "claim")?.into())))
         .collect();
-    let provider = map([
+    Some(map([
         ("issuer", Some(issuer.into())),
-        ("audiences", some(texts(rule, "audiences"))),
+        ("audiences", some(audiences)),
         ("algorithms", Some(json!(PUBLIC))),
         ("jwks", Some(jwks)),
         ("from", Some(from.into())),
         ("forward", (rule.get("forward_original_token") == Some(&Value::Bool(true))).then(|| "allow".into())),
         ("payload_header", text(rule, "output_payload_to_header").map(lower)),
         ("claim_to_headers", (!claims.is_empty()).then(|| claims.into())),
-    ]);
-    draft.provider(&host(issuer), provider);
+    ]))
+}
+
+/// The host of an address.
+fn host(address: &str) -> String {
+    let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
+    rest.split(['/', ':']).next().unwrap_or_default().to_owned()
 }
 
 /// One rule as entries, for each of its sets of operations.
 fn rules(rule: &Value, denies: bool, draft: &mut Draft) -> Result<Vec<Rule>, String> {
-    let operations = operations_of(rule)?;
+    let operations = operations_of(rule, denies)?;
+    no_other_than_texts(Some(rule))?;
     let mut effects = Vec::new();
-    let conditions = conditions(list(rule, "when"))?;
+    let conditions = conditions(list(rule, "when"), denies)?;
     let sources: Vec<&Value> = list(rule, "from").iter().filter_map(|from| from.get("source")).collect();
     if denies && conditions.len() == 1 && conditions.iter().all(Map::is_empty) && asks_for_token(&sources) {
         effects.push(Effect::RequireToken);
     } else {
         let anybody = Value::Null;
         for source in if sources.is_empty() { vec![&anybody] } else { sources } {
-            for entry in entries(source, draft)? {
+            for entry in entries(source, denies, draft)? {
                 for condition in &conditions {
                     let entry = joined(entry.clone(), condition)?;
                     let entry = (!entry.is_empty()).then(|| entry.into());
@@ -263,15 +282,16 @@ fn rules(rule: &Value, denies: bool, draft: &mut Draft) -> Result<Vec<Rule>, Str
 
 /// A denial that cannot be said as a whole, of everybody instead of some: left out, it would let pass whom it refuses.
 fn wholly_denied(rule: &Value) -> Vec<Rule> {
-    let sayable = operations_of(rule).unwrap_or_else(|_| vec![Operations::default()]);
+    let sayable = operations_of(rule, true).unwrap_or_else(|_| vec![Operations::default()]);
     sayable.into_iter().map(|operations| Rule { effect: Effect::Deny(None), operations }).collect()
 }
 
 /// What a rule is about; where it does not say, everything.
-fn operations_of(rule: &Value) -> Result<Vec<Operations>, String> {
+fn operations_of(rule: &Value, denies: bool) -> Result<Vec<Operations>, String> {
     let mut found = Vec::new();
+    no_other_than_texts(rule.get("to"))?;
     for to in list(rule, "to") {
-        found.extend(operations(to.get("operation").unwrap_or(&Value::Null))?);
+        found.extend(operations(to.get("operation").unwrap_or(&Value::Null), denies)?);
     }
     if found.is_empty() {
         found.push(Operations::default());
@@ -291,9 +311,23 @@ fn refuse_others(value: &Value, known: &[&str]) -> Result<(), String> {
     other.map_or(Ok(()), |key| Err(format!("{key} cannot be said here")))
 }
 
-fn operations(operation: &Value) -> Result<Vec<Operations>, String> {
+/// A rule is made of texts; what is none would be passed over.
+fn no_other_than_texts(value: Option<&Value>) -> Result<(), String> {
+    match value {
+        Some(Value::Array(list)) => list.iter().try_for_each(|item| no_other_than_texts(Some(item))),
+        Some(Value::Object(map)) => map.values().try_for_each(|item| no_other_than_texts(Some(item))),
+        Some(Value::Bool(_) | Value::Number(_)) => Err("a value that is no text".to_owned()),
+        Some(Value::Null | Value::String(_)) | None => Ok(()),
+    }
+}
+
+fn operations(operation: &Value, denies: bool) -> Result<Vec<Operations>, String> {
     refuse_others(operation, &["hosts", "paths", "methods"])?;
-    let methods: Vec<String> = or_any(texts(operation, "methods")).into_iter().flatten().map(str::to_owned).collect();
+    let mut methods: Vec<String> =
+        or_any(texts(operation, "methods")).into_iter().flatten().map(str::to_owned).collect();
+    // Of two orders only one would be a route that is ever taken.
+    methods.sort();
+    methods.dedup();
     if let Some(method) = methods.iter().find(|method| method.contains('*')) {
         return Err(format!("the method {method}"));
     }
@@ -303,8 +337,8 @@ fn operations(operation: &Value) -> Result<Vec<Operations>, String> {
             return Err(format!("the host {host}"));
         }
         for path in or_any(texts(operation, "paths")) {
-            let path = path.map(self::path).transpose()?.flatten();
-            found.push(Operations { host: host.map(str::to_owned), path, methods: methods.clone() });
+            let path = path.map(|path| self::path(path, denies)).transpose()?.flatten();
+            found.push(Operations { host: host.map(str::to_ascii_lowercase), path, methods: methods.clone() });
         }
     }
     Ok(found)
@@ -314,16 +348,20 @@ fn or_any(list: Vec<&str>) -> Vec<Option<&str>> {
     if list.is_empty() || list.contains(&"*") { vec![None] } else { list.into_iter().map(Some).collect() }
 }
 
-/// A path, or what is below one; `None`: any.
-fn path(path: &str) -> Result<Option<String>, String> {
+/// A path, or what is below one; `None`: any. A slash at the end is none here: `/a/*` takes `/a/` with it, so that what denies
+/// it denies `/a`, and what allows it leaves both out.
+fn path(path: &str, denies: bool) -> Result<Option<String>, String> {
     let wrong = || Err(format!("the path {path} ends or begins within a segment"));
     match path.strip_suffix('*') {
         _ if path.contains('{') => Err(format!("the path template {path}")),
+        // Compared as it is there, and decoded here.
+        _ if path.contains('%') => Err(format!("the encoded path {path}")),
         None if path.contains('*') => wrong(),
-        None => Ok(Some(path.to_owned())),
+        None => Ok(Some(path.strip_suffix('/').filter(|path| !path.is_empty()).unwrap_or(path).to_owned())),
         Some("" | "/") => Ok(None),
         Some(base) if base.contains('*') => wrong(),
         Some(base) => match base.strip_suffix('/') {
+            Some(base) if denies => Ok(Some(format!("{base}/**"))),
             Some(base) => Ok(Some(format!("{base}/*/**"))),
             None => wrong(),
         },
@@ -331,7 +369,7 @@ fn path(path: &str) -> Result<Option<String>, String> {
 }
 
 /// The entries that stand for one source: any of them.
-fn entries(source: &Value, draft: &mut Draft) -> Result<Vec<Map<String, Value>>, String> {
+fn entries(source: &Value, denies: bool, draft: &mut Draft) -> Result<Vec<Map<String, Value>>, String> {
     refuse_others(source, &["principals", "namespaces", "request_principals", "ip_blocks", "remote_ip_blocks"])?;
     let mut principals = Vec::new();
     for principal in texts(source, "principals") {
@@ -346,7 +384,10 @@ fn entries(source: &Value, draft: &mut Draft) -> Result<Vec<Map<String, Value>>,
         if !principals.is_empty() || namespaces.iter().any(|name| name.contains('*')) {
             return Err("namespaces with wildcards or beside principals".to_owned());
         }
-        draft.remark("namespaces", "are those of the trust domain cluster.local");
+        match denies {
+            true => draft.leave_out("namespaces", "those of other trust domains than cluster.local"),
+            false => draft.remark("namespaces", "are those of the trust domain cluster.local"),
+        }
         principals.extend(namespaces.iter().map(|name| format!("spiffe://cluster.local/ns/{name}/sa/*")));
     }
     let mut addresses = texts(source, "remote_ip_blocks");
@@ -395,13 +436,23 @@ fn claims_of(caller: &str, draft: &Draft) -> Result<Vec<Value>, String> {
         _ if issuer.contains('*') || (subject != "*" && subject.contains('*')) => {
             Err(format!("the request principal {caller}"))
         }
-        "*" => Ok(vec![json!({ "iss": issuer })]),
+        "*" => Ok(issuers_of(issuer, draft).into_iter().map(|issuer| json!({ "iss": issuer })).collect()),
         subject => Ok(vec![json!({ "iss": issuer, "sub": subject })]),
     }
 }
 
+/// The issuer, and those whose name goes on below it: `ISSUER/*` is the beginning of what a token of theirs makes too.
+fn issuers_of<'d>(issuer: &'d str, draft: &'d Draft) -> Vec<&'d str> {
+    let known = draft.providers.values().filter_map(|provider| text(provider, "issuer"));
+    let below = known.filter(|known| known.strip_prefix(issuer).is_some_and(|rest| rest.starts_with('/')));
+    std::iter::once(issuer).chain(below).collect()
+}
+
+/// Claims of which Istio takes every word of a text as a value.
+const WORDS: [&str; 2] = ["scope", "permission"];
+
 /// `when` as parts of entries: any of them, each with what all conditions say.
-fn conditions(when: &[Value]) -> Result<Vec<Map<String, Value>>, String> {
+fn conditions(when: &[Value], denies: bool) -> Result<Vec<Map<String, Value>>, String> {
     let mut found = vec![Map::new()];
     for condition in when {
         refuse_others(condition, &["key", "values"])?;
@@ -411,10 +462,16 @@ fn conditions(when: &[Value]) -> Result<Vec<Map<String, Value>>, String> {
             if values.iter().any(|value| value.contains('*')) {
                 return Err(format!("wildcards in the values of {key}"));
             }
+            let of_words = denies || values.iter().any(|value| value.contains(' '));
+            if of_words && WORDS.contains(&claim.as_str()) {
+                return Err(format!("one word of {key}"));
+            }
             values.iter().map(|value| one("claims", json!({ claim.as_str(): value }))).collect()
         } else if ["source.ip", "remote.ip"].contains(&key) {
             vec![one("client_ip", json!(values))]
-        } else if key == "source.principal" && values.iter().all(|value| !value.trim_end_matches('*').contains('*')) {
+        } else if key == "source.principal"
+            && values.iter().all(|value| !value.strip_suffix('*').unwrap_or(value).contains('*'))
+        {
             vec![one("principals", values.iter().map(|value| format!("spiffe://{value}")).collect())]
         } else {
             return Err(format!("the condition {key}"));

@@ -5,6 +5,9 @@ use serde_json::Value;
 /// Nested lists and maps at most.
 const DEEPEST: usize = 128;
 
+/// Fields with maps by names that somebody gave, which stay as they are: others speak of them.
+const BY_NAME: [&str; 3] = ["providers", "requirement_map", "match_labels"];
+
 /// The same with `snake_case` keys, but for keys that are no names of fields: anything but letters and digits. What is
 /// nested too deep is left out.
 pub(super) fn snake(value: &Value, depth: usize) -> Value {
@@ -12,11 +15,21 @@ pub(super) fn snake(value: &Value, depth: usize) -> Value {
         _ if depth > DEEPEST => Value::Null,
         Value::Array(list) => list.iter().map(|item| snake(item, depth + 1)).collect(),
         Value::Object(map) => {
-            let entries = map.iter().map(|(key, item)| (snake_key(key), snake(item, depth + 1)));
+            let entries = map.iter().map(|(key, item)| {
+                let key = snake_key(key);
+                let item =
+                    if BY_NAME.contains(&key.as_str()) { by_name(item, depth + 1) } else { snake(item, depth + 1) };
+                (key, item)
+            });
             Value::Object(entries.collect())
         }
         other => other.clone(),
     }
+}
+
+fn by_name(value: &Value, depth: usize) -> Value {
+    let Value::Object(map) = value else { return snake(value, depth) };
+    Value::Object(map.iter().map(|(name, item)| (name.clone(), snake(item, depth + 1))).collect())
 }
 
 fn snake_key(key: &str) -> String {

@@ -63,7 +63,10 @@ fn narrower(one: &Option<String>, two: &Option<String>, covers: fn(&str, &str) -
 }
 
 fn path_covers(own: &str, other: &str) -> bool {
-    own == other || below(own).is_some_and(|base| is_below(other, base))
+    let whole = own.strip_suffix("/**").is_some_and(|base| other == base || is_below(other, base));
+    // `/a/**` is `/a` too.
+    let below = |base: &str| is_below(other, base) && other.strip_suffix("/**") != Some(base);
+    own == other || whole || own.strip_suffix("/*/**").is_some_and(below)
 }
 
 /// `*.example.com` is every name below.
@@ -93,11 +96,6 @@ pub(super) fn add_what_is_both(all: &mut Vec<Operations>) -> bool {
 
 /// Routes beyond which no more are made of what several rules are about.
 const MOST_ROUTES: usize = 1_000;
-
-/// What stands before `/*/**`: everything below it is meant.
-fn below(path: &str) -> Option<&str> {
-    path.strip_suffix("/*/**")
-}
 
 fn is_below(path: &str, base: &str) -> bool {
     path.strip_prefix(base).is_some_and(|rest| rest.len() > 1 && rest.starts_with('/'))

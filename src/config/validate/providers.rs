@@ -125,10 +125,6 @@ impl Checker<'_> {
             }
             let path = format!("{path}.token_prefix");
             let prefix = provider.token_prefix.as_deref().unwrap_or_default();
-            if provider.token_prefix.is_some() && prefix.is_empty() {
-                self.error(path, "expected at least one character");
-                continue;
-            }
             let clash = earlier.iter().find(|(_, other)| match (prefix, *other) {
                 ("", "") => true,
                 ("", _) | (_, "") => false,

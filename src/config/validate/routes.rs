@@ -18,6 +18,10 @@ impl Checker<'_> {
     fn route(&mut self, route: &Route, path: &str) {
         let template = Some(route.matching.path.as_ref().map_or("", |template| template.as_str()));
         for (name, value) in &route.matching.headers {
+            if name.as_str() == "host" {
+                let path = tree::under(&format!("{path}.match.headers"), name.as_str());
+                self.error(path, "expected match.hosts: what a request asks for is its authority, and no header");
+            }
             if value.trim_matches([' ', '\t']).len() < value.len() {
                 let path = tree::under(&format!("{path}.match.headers"), name.as_str());
                 self.error(path, "expected a value without space around it: no request has another");

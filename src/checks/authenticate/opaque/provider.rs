@@ -218,7 +218,7 @@ impl Provider {
     fn known(&self, claims: Claims) -> Option<Known> {
         let named = |path: &ClaimPath| claims.text(path).filter(|text| !text.is_empty());
         let subject = named(&self.subject)?.into_owned();
-        let claim = |name: &str| named(&ClaimPath::parse(name)?).map(|text| text.into_owned());
+        let claim = |name: &str| named(&ClaimPath::new(name)).map(|text| text.into_owned());
         let username = self.username.as_ref().and_then(named).map(|text| text.into_owned());
         let username = match self.source {
             Source::Introspection(..) => username,

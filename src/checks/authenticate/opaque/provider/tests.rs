@@ -14,8 +14,8 @@ fn provider(source: Source, subject: &str, username: &str) -> Provider {
         name: Rc::from("p"),
         prefix: None,
         source,
-        subject: ClaimPath::parse(subject).unwrap(),
-        username: ClaimPath::parse(username),
+        subject: ClaimPath::new(subject),
+        username: (!username.is_empty()).then(|| ClaimPath::new(username)),
         grants: Grants::default(),
         cache: Duration::from_secs(60),
         on_error: Verdict::Deny,
@@ -38,7 +38,7 @@ fn said(provider: &Provider, status: u16, body: &str) -> String {
     let reply = CalloutReply::Answered { status, body: body.into() };
     match provider.judge(&reply, Timestamp::from_unix_seconds(NOW)) {
         Judgement::Good(known, good) => {
-            let username = known.claims.text(&ClaimPath::parse(USERNAME).unwrap()).unwrap_or_default().into_owned();
+            let username = known.claims.text(&ClaimPath::new(USERNAME)).unwrap_or_default().into_owned();
             let left = good.expires.map_or("ever".to_owned(), |at| (at.unix_seconds() - NOW).to_string());
             format!("{} {username} for {left}", known.subject)
         }
