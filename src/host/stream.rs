@@ -76,8 +76,8 @@ enum Phase {
     AwaitingBody { limit: usize },
     /// An answer is on its way.
     AwaitingReply { token: u32 },
-    /// Nothing is against it. It goes on with the root's next turn, or with its trailers where they are first.
-    Leaving,
+    /// Nothing is against it. It goes on with its end, or with the root's next turn where that was `asked` for and is first.
+    Leaving { asked: bool },
     /// The request went on.
     Released,
     /// The client was answered here.
@@ -278,11 +278,11 @@ impl Stream {
             Phase::AwaitingBody { limit } if self.body.ended || self.body.size > limit => self.body_arrived(limit),
             Phase::Released => Action::Continue,
             // There are no trailers to come.
-            Phase::Leaving if self.body.ended => {
+            Phase::Leaving { .. } if self.body.ended => {
                 self.phase = Phase::Released;
                 Action::Continue
             }
-            Phase::Leaving => self.pause_leaving(),
+            Phase::Leaving { .. } => self.leave_soon(),
             _ => Action::Pause,
         }
     }
@@ -326,10 +326,15 @@ impl Stream {
         if self.phase != (Phase::AwaitingReply { token }) {
             return;
         }
-        if self.arrived(Arrival::Reply(reply)) == Action::Continue {
-            self.waits = false;
-            abi::continue_request();
+        if self.arrived(Arrival::Reply(reply)) != Action::Continue {
+            return;
         }
+        if self.phase == Phase::Released && self.is_shown_its_body() {
+            self.phase = Phase::Leaving { asked: false };
+            return;
+        }
+        self.waits = false;
+        abi::continue_request();
     }
 
     /// The request's head.
@@ -360,6 +365,8 @@ impl Stream {
 
     /// Some of the request's body: `size` bytes are held.
     pub fn on_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        // What the host does not add to the rest it shows by itself.
+        let size = self.body.size.max(size);
         self.body = Body { size, ended: end_of_stream || self.body.ended, ..self.body };
         let action = match self.body_progressed() {
             Action::Continue if self.waits && !self.body.ended && self.phase == Phase::Released => self.leave_soon(),
@@ -385,7 +392,7 @@ impl Stream {
         match self.phase {
             // A body that nobody waited for is on its way: without its end, it is no request yet.
             Phase::Released => self.refuse_trailers().unwrap_or(Action::Continue),
-            Phase::Leaving => self.refuse_trailers().unwrap_or_else(|| {
+            Phase::Leaving { .. } => self.refuse_trailers().unwrap_or_else(|| {
                 self.phase = Phase::Released;
                 self.go_on_in_order()
             }),
@@ -409,7 +416,7 @@ impl Stream {
 
     /// The root's turn has come.
     pub fn on_turn(&mut self) {
-        if self.phase == Phase::Leaving {
+        if matches!(self.phase, Phase::Leaving { .. }) {
             self.phase = Phase::Released;
             self.waits = false;
             abi::continue_request();
@@ -433,20 +440,27 @@ impl Stream {
 }
 
 impl Stream {
-    /// Lets a request go on of which there may be more, or trailers. Where a filter in front has kept all of it, the host has the
-    /// trailers already: told by the body's callback to go on, it sends them past us, and then again by way of us.
+    /// Lets a request go on of which there may be more, or trailers, from a callback of its body. Where a filter in front has kept
+    /// all of it, the host has the trailers already: told by this callback to go on, it sends them past us, and then again by way
+    /// of us.
+    ///
+    /// Nor may the host have been told last to add the body to what it holds, when it goes on in any other way: it would add what
+    /// still comes as well, and show a filter behind us that keeps the body (a buffer filter, which counts it) all of it again.
     fn leave_soon(&mut self) -> Action {
-        if !self.serving.as_ref().is_some_and(|serving| serving.let_go(self.context)) {
+        let asked = self.phase == Phase::Leaving { asked: true };
+        // It waits for the end behind us, and may be refused there for its length: not so where the host has stopped to read.
+        let waits_for_end = self.behind_buffer_filter() && !self.calls_grpc();
+        if !asked && !waits_for_end && !self.serving.as_ref().is_some_and(|serving| serving.let_go(self.context)) {
             return self.refuse();
         }
-        self.phase = Phase::Leaving;
-        self.pause_leaving()
+        self.phase = Phase::Leaving { asked: !waits_for_end };
+        if waits_for_end { Action::Pause } else { Action::PauseReading }
     }
 
-    /// What may be longer than the host's buffers must not be refused for the time that it takes to leave. With a buffer filter it
-    /// must not be longer in any case, and would hang if the host had stopped to read.
-    fn pause_leaving(&self) -> Action {
-        if self.behind_buffer_filter() { Action::Pause } else { Action::PauseReading }
+    /// The host adds to the body what still comes of it, and only a callback of the body can end that. Messages of gRPC may have
+    /// to be answered before there is another.
+    fn is_shown_its_body(&self) -> bool {
+        self.body.size > 0 && !self.body.ended && !self.calls_grpc()
     }
 
     /// Trailers say nothing that belongs in the head, either, and vouch for no body that the upstream may not get. `None`: the

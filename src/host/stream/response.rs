@@ -279,7 +279,8 @@ impl Stream {
         true
     }
 
-    fn calls_grpc(&self) -> bool {
+    /// The caller speaks gRPC.
+    pub(super) fn calls_grpc(&self) -> bool {
         self.passage.as_ref().and_then(|passage| passage.exchange.head.first("content-type")).is_some_and(is_grpc)
     }
 }
