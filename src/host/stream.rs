@@ -59,8 +59,10 @@ pub struct Stream {
 /// What has arrived of the request's body.
 #[derive(Clone, Copy, Debug, Default)]
 struct Body {
-    /// Bytes that the host holds.
+    /// Bytes that have arrived and wait.
     size: usize,
+    /// How many of them we have taken from the host.
+    taken: usize,
     /// There is no more.
     ended: bool,
     /// The host shows nothing of it before the head goes on.
@@ -195,8 +197,9 @@ impl Stream {
     /// the upstream take the rest for a request of its own. False when the host refuses.
     fn replace_body(&mut self) -> bool {
         let Some(body) = self.passage.as_mut().and_then(|passage| passage.exchange.rewritten_body.take()) else {
-            return true;
+            return self.give_back();
         };
+        self.body.taken = 0;
         if abi::replace_buffer(Buffer::RequestBody, &body).is_err() {
             return false;
         }
@@ -216,7 +219,10 @@ impl Stream {
             return self.refuse();
         }
         self.stopwatch.pause();
-        if self.head == HeadIs::Released || !self.behind_buffer_filter() {
+        if self.head == HeadIs::Released {
+            return self.take_body();
+        }
+        if !self.behind_buffer_filter() {
             return Action::Pause;
         }
         if !self.edit_head() || !self.forget_length() {
@@ -259,17 +265,26 @@ impl Stream {
 
     fn body_arrived(&mut self, limit: usize) -> Action {
         let size = self.body.size.min(limit.saturating_add(1));
-        // Two checks that wait for the body get the same bytes, read once.
-        let kept = self.kept.take().filter(|kept| kept.len() == size);
-        let bytes = kept.unwrap_or_else(|| Kept::new(abi::buffer(Buffer::RequestBody, size)));
+        let bytes = self.first_bytes(size);
         // What the host does not show cannot be judged.
-        if bytes.len() < size {
-            return self.refuse();
-        }
-        let body = if self.body.size > limit { BodyArrival::OverLimit(&bytes) } else { BodyArrival::Whole(&bytes) };
+        let Some(shown) = bytes.get(..size) else { return self.refuse() };
+        let body = if self.body.size > limit { BodyArrival::OverLimit(shown) } else { BodyArrival::Whole(shown) };
         let Some(next) = self.resumed(Arrival::Body(body)) else { return self.refuse() };
         self.kept = Some(bytes);
         self.apply(next)
+    }
+
+    /// The first `size` bytes of the body, or as many as the host shows. Two checks that wait for them get the same, read once.
+    fn first_bytes(&mut self, size: usize) -> Kept {
+        match self.kept.take() {
+            Some(kept) if kept.len() >= size => kept,
+            Some(mut kept) if self.body.taken > 0 => {
+                kept.truncate(self.body.taken);
+                kept.add(&abi::buffer(Buffer::RequestBody, size.saturating_sub(kept.len())));
+                kept
+            }
+            _ => Kept::new(abi::buffer(Buffer::RequestBody, size)),
+        }
     }
 
     /// What a body callback answers: nothing passes before the verdict is in.
@@ -283,6 +298,7 @@ impl Stream {
                 Action::Continue
             }
             Phase::Leaving { .. } => self.leave_soon(),
+            Phase::AwaitingBody { .. } if self.head == HeadIs::Released => self.take_body(),
             _ => Action::Pause,
         }
     }
@@ -293,7 +309,7 @@ impl Stream {
         match serving.callouts.send(self.context, callout, now) {
             Ok(token) => {
                 self.phase = Phase::AwaitingReply { token };
-                Action::Pause
+                if self.head == HeadIs::Released { self.take_body() } else { Action::Pause }
             }
             Err(_) => {
                 serving.environment.heard_of(&callout.cluster, &CalloutReply::Lost);
@@ -366,7 +382,7 @@ impl Stream {
     /// Some of the request's body: `size` bytes are held.
     pub fn on_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
         // What the host does not add to the rest it shows by itself.
-        let size = self.body.size.max(size);
+        let size = self.body.size.max(self.body.taken.saturating_add(size));
         self.body = Body { size, ended: end_of_stream || self.body.ended, ..self.body };
         let action = match self.body_progressed() {
             Action::Continue if self.waits && !self.body.ended && self.phase == Phase::Released => self.leave_soon(),
@@ -455,6 +471,35 @@ impl Stream {
         }
         self.phase = Phase::Leaving { asked: !waits_for_end };
         if waits_for_end { Action::Pause } else { Action::PauseReading }
+    }
+
+    /// Takes what the host holds of a body whose head went on. A filter behind us that keeps the head for a while, until a service
+    /// has answered say, lets go with it whatever the host holds: unjudged, and then a buffer filter counts it twice.
+    fn take_body(&mut self) -> Action {
+        let size = self.body.size.saturating_sub(self.body.taken);
+        if size == 0 {
+            return Action::Pause;
+        }
+        let more = Kept::new(abi::buffer(Buffer::RequestBody, size));
+        if more.len() < size || abi::replace_buffer(Buffer::RequestBody, b"").is_err() {
+            return self.refuse();
+        }
+        match &mut self.kept {
+            Some(kept) if self.body.taken > 0 => {
+                kept.truncate(self.body.taken);
+                kept.add(&more);
+            }
+            kept => *kept = Some(more),
+        }
+        self.body.taken = self.body.size;
+        Action::Pause
+    }
+
+    /// Gives the host back what was taken of the body. False when it refuses.
+    fn give_back(&mut self) -> bool {
+        let taken = std::mem::take(&mut self.body.taken);
+        let bytes = self.kept.as_deref().and_then(|kept| kept.get(..taken));
+        taken == 0 || bytes.is_some_and(|bytes| abi::prepend_to_buffer(Buffer::RequestBody, bytes).is_ok())
     }
 
     /// The host adds to the body what still comes of it, and only a callback of the body can end that. Messages of gRPC may have

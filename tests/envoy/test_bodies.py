@@ -429,3 +429,34 @@ def test_a_buffer_filter_counts_a_body_once_that_goes_on_before_its_end(request,
         assert seen.header("content-length") == str(sum(map(len, pieces)))
         assert connection.read(stream).status == 200
     assert seen.body == b"".join(pieces)
+
+
+DELAY = typed("envoy.filters.http.fault", "envoy.extensions.filters.http.fault.v3.HTTPFault",
+              {"delay": {"fixed_delay": "0.2s", "percentage": {"numerator": 100}}})
+
+
+@pytest.fixture(scope="module")
+def behind_a_delay(start):
+    """Between the module and the buffer filter another one keeps the head for a while."""
+    return start(BEHIND, buffer_filter=True, after=[DELAY])
+
+
+@pytest.mark.parametrize("trailers", [None, [("x-checksum", "1")]], ids=["no trailers", "trailers"])
+def test_a_filter_that_keeps_the_head_for_a_while_lets_nothing_of_the_body_go_with_it(behind_a_delay, trailers):
+    """What it lets go is what Envoy holds for the module: unjudged, and counted again by the buffer filter."""
+    proxy = behind_a_delay
+    for pieces, status in (([b"a" * 20_000, b"b" * 3_000, b"c"], 200), ([b"comment=", SQL.encode(), b" "], 403)):
+        marker, fields = proxy._mark([("content-type", "text/plain")])
+        with client.Connection2(proxy.port) as connection:
+            pseudo = [(":method", "POST"), (":scheme", "http"), (":authority", HOST), (":path", "/s")]
+            stream = connection.begin(pseudo + fields, end=False)
+            for piece in pieces:
+                connection.send(stream, piece)
+                time.sleep(0.15)
+            connection.end(stream, trailers) if trailers else connection.send(stream, b"", end=True)
+            if status == 200:
+                assert eventually(lambda: marker in proxy.upstream.by_marker)
+                assert proxy.upstream.by_marker[marker].header("content-length") == "23001"
+            assert connection.read(stream).status == status
+        assert marker not in proxy.upstream.by_marker or proxy.upstream.by_marker[marker].body == b"".join(pieces)
+    assert marker not in proxy.upstream.by_marker
