@@ -10,6 +10,7 @@ use response::ResponseIs;
 use crate::abi::{self, Buffer, Map};
 use crate::kept::Kept;
 use crate::response::vouches;
+use crate::room::Room;
 use crate::root::Serving;
 use crate::stopwatch::Stopwatch;
 use portcullis::check::{Arrival, BodyArrival, Callout, CalloutReply, Env};
@@ -48,6 +49,8 @@ pub struct Stream {
     waits: bool,
     /// The body as it was shown to the first check that waited for it.
     kept: Option<Kept>,
+    /// For what of it was taken from the host.
+    room: Room,
     /// The trailers, until they are judged.
     trailers: Option<Head>,
     status: Option<u16>,
@@ -107,6 +110,7 @@ impl Stream {
             body: Body::default(),
             waits: false,
             kept: None,
+            room: Room::of_requests(),
             trailers: None,
             status: None,
             response: ResponseIs::Passing,
@@ -168,7 +172,7 @@ impl Stream {
             return self.refuse();
         }
         self.phase = Phase::Released;
-        self.kept = None;
+        self.forget_body();
         self.note_decision();
         Action::Continue
     }
@@ -207,6 +211,12 @@ impl Stream {
         self.head == HeadIs::Released
             || !states_length
             || abi::set_header(Map::RequestHeaders, b"content-length", body.len().to_string().as_bytes()).is_ok()
+    }
+
+    /// Nobody asks for it any more.
+    fn forget_body(&mut self) {
+        self.kept = None;
+        self.room = Room::of_requests();
     }
 
     fn await_body(&mut self, limit: usize) -> Action {
@@ -324,6 +334,7 @@ impl Stream {
     fn reply(&mut self, reply: &LocalReply) -> Action {
         self.phase = Phase::Answered;
         self.status = Some(reply.status);
+        self.forget_body();
         self.note_decision();
         send(reply);
         Action::Pause
@@ -477,7 +488,8 @@ impl Stream {
     /// has answered say, lets go with it whatever the host holds: unjudged, and then a buffer filter counts it twice.
     fn take_body(&mut self) -> Action {
         let size = self.body.size.saturating_sub(self.body.taken);
-        if size == 0 {
+        // Without room it waits where it is.
+        if size == 0 || !self.room.take(size) {
             return Action::Pause;
         }
         let more = Kept::new(abi::buffer(Buffer::RequestBody, size));

@@ -6,6 +6,7 @@ use crate::response::{
     author, forget_absent_body, harden_cookies, is_grpc, keep_from_shared_caches, remove_trailers,
     replace_response_body, replace_response_head, vouches, withdraw_digests,
 };
+use crate::room::Room;
 use crate::vm::parse_status;
 use portcullis::check::Env;
 use portcullis::checks::browser::adds_up;
@@ -27,6 +28,8 @@ pub(super) enum ResponseIs {
         size: usize,
         /// Those before them, which we have taken from the host.
         taken: Vec<u8>,
+        /// For those.
+        room: Room,
     },
     /// It went to the client with another body.
     Rewritten,
@@ -143,7 +146,7 @@ impl Stream {
         if !ends_with_head && self.withholds_streams() && Response::streams_events(&head) {
             return self.refuse_by_head(ResponseArrival::Stream);
         }
-        self.response = ResponseIs::Awaited { limit, head, size: 0, taken: Vec::new() };
+        self.response = ResponseIs::Awaited { limit, head, size: 0, taken: Vec::new(), room: Room::of_responses() };
         if ends_with_head {
             return self.response_arrived();
         }
@@ -197,9 +200,11 @@ impl Stream {
     }
 
     fn response_arrived(&mut self) -> Action {
-        let ResponseIs::Awaited { limit, head, size, taken } = std::mem::replace(&mut self.response, NOTHING) else {
+        let ResponseIs::Awaited { limit, head, size, taken, room } = std::mem::replace(&mut self.response, NOTHING)
+        else {
             return Action::Continue;
         };
+        drop(room);
         let whole = taken.len().saturating_add(size);
         let arrival = if whole > limit {
             ResponseArrival::OverLimit
@@ -237,13 +242,24 @@ impl Stream {
     /// Takes what the host holds of a response whose head went on. A filter between us and the client that keeps the head for a
     /// while lets go with it whatever the host holds. What the host does not give stays there, and is judged with the rest.
     fn take_response(&mut self) -> Action {
-        let ResponseIs::Awaited { size, taken, .. } = &mut self.response else { return Action::Pause };
+        let ResponseIs::Awaited { size, taken, room, .. } = &mut self.response else { return Action::Pause };
+        if !room.take(*size) {
+            return self.response_crowded_out();
+        }
         let more = abi::buffer(Buffer::ResponseBody, *size);
         if more.len() == *size && abi::replace_buffer(Buffer::ResponseBody, b"").is_ok() {
             taken.extend(more);
             *size = 0;
         }
         Action::Pause
+    }
+
+    /// Without room for it no response can be held safely. What of it comes yet is dropped.
+    fn response_crowded_out(&mut self) -> Action {
+        let ResponseIs::Awaited { size, .. } = std::mem::replace(&mut self.response, NOTHING) else {
+            return Action::Pause;
+        };
+        self.apply_to_response(undecided(), size)
     }
 
     fn response_decided(&mut self, arrival: ResponseArrival) -> ResponseNext {
