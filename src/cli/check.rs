@@ -6,13 +6,13 @@ use std::cell::LazyCell;
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 
-use super::document::{self, Found};
+use super::document::{self, Chain, Found};
 use super::input;
 use super::lines::Lines;
 use portcullis::policy::route_table::reach::Reach;
 use portcullis::store::MemoryStore;
 use portcullis_assembly::{Assembled, Surroundings, assemble, route_match};
-use portcullis_config::{Config, ConfigError, SecretSource};
+use portcullis_config::{Config, ConfigError, Hold, SecretSource};
 
 /// The configuration is good.
 const GOOD: u8 = 0;
@@ -49,7 +49,7 @@ pub fn check(name: &str, text: &str, out: &mut dyn Write, err: &mut dyn Write) -
     };
     let mut code = GOOD;
     let lines = LazyCell::new(|| Lines::of(text));
-    for Found { place: within, json } in &found {
+    for Found { place: within, json, chain } in &found {
         let line = |path: &str| lines.line(within, path).map(|line| format!(" (line {line})")).unwrap_or_default();
         let place = if within.is_empty() { name.to_owned() } else { format!("{name}: {within}") };
         let json = match json {
@@ -62,7 +62,8 @@ pub fn check(name: &str, text: &str, out: &mut dyn Write, err: &mut dyn Write) -
         };
         match assembled(json) {
             Ok(assembled) => {
-                for warning in assembled.warnings.iter().chain(&advice(json)) {
+                let misplaced = chain.as_ref().map(|chain| misplaced(chain, json)).unwrap_or_default();
+                for warning in assembled.warnings.iter().chain(&advice(json)).chain(&misplaced) {
                     writeln!(err, "{place}: warning: {warning}{}", line(&warning.path))?;
                 }
                 writeln!(out, "{place}: good, routes: {}", assembled.pipeline.routes())?;
@@ -82,6 +83,22 @@ pub fn check(name: &str, text: &str, out: &mut dyn Write, err: &mut dyn Write) -
 fn advice(json: &[u8]) -> Vec<ConfigError> {
     let Ok(config) = Config::from_json(json) else { return Vec::new() };
     [doubts::doubts(&config, json), covered(&config)].concat()
+}
+
+/// Filters around the plugin with which it does not do what it says.
+fn misplaced(chain: &Chain, json: &[u8]) -> Vec<ConfigError> {
+    let said = |message: &str| ConfigError { path: String::new(), message: message.to_owned() };
+    let mut found = Vec::new();
+    if chain.before.iter().any(|filter| filter.contains(".filters.http.cache")) {
+        found.push(said(
+            "Envoy's cache filter stands in front: it asks the upstream by itself, past the plugin; put it behind",
+        ));
+    }
+    let holds = Config::from_json(json).is_ok_and(|config| config.bodies.hold == Hold::BufferFilter);
+    if holds && chain.after.iter().skip(1).any(|filter| filter.contains(".filters.http.buffer.")) {
+        found.push(said("the buffer filter does not stand directly behind the plugin"));
+    }
+    found
 }
 
 /// Routes that are never taken, because one that comes before them takes more than all of their requests; those with the

@@ -17,6 +17,17 @@ pub struct Found {
     pub place: String,
     /// The configuration as the plugin receives it.
     pub json: Result<Vec<u8>, Unreadable>,
+    /// The filters around it, where the file has them.
+    pub chain: Option<Chain>,
+}
+
+/// The filters of Envoy that stand around a plugin, by the types of their configurations.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Chain {
+    /// Those that see a request before it.
+    pub before: Vec<String>,
+    /// Those that see it after.
+    pub after: Vec<String>,
 }
 
 /// A configuration of a type that the plugin cannot receive.
@@ -167,7 +178,7 @@ fn plugins(place: &str, document: &Value, json: impl FnOnce() -> Vec<u8>) -> Vec
     let start = if place.is_empty() { String::new() } else { format!("{place}: ") };
     walk(document, &start, 0, &mut plugins);
     if plugins.is_empty() && !is_envelope(document) {
-        plugins.push(Plugin { named: true, found: Found { place: place.to_owned(), json: Ok(json()) } });
+        plugins.push(Plugin { named: true, found: Found { place: place.to_owned(), json: Ok(json()), chain: None } });
     }
     plugins
 }
@@ -185,7 +196,12 @@ fn walk(value: &Value, place: &str, depth: usize, plugins: &mut Vec<Plugin>) {
     match value {
         Value::Array(list) => {
             for (index, item) in list.iter().enumerate() {
+                let first = plugins.len();
                 walk(item, &format!("{place}[{index}]"), depth + 1, plugins);
+                // The innermost list of filters is the plugin's own.
+                for plugin in plugins.iter_mut().skip(first).filter(|_| type_of(item).is_some()) {
+                    plugin.found.chain.get_or_insert_with(|| chain(list, index));
+                }
             }
         }
         Value::Object(map) => {
@@ -199,6 +215,17 @@ fn walk(value: &Value, place: &str, depth: usize, plugins: &mut Vec<Plugin>) {
         }
         _ => {}
     }
+}
+
+/// The type of a filter's configuration.
+fn type_of(filter: &Value) -> Option<&str> {
+    filter.get("typed_config").or_else(|| filter.get("typedConfig"))?.get("@type")?.as_str()
+}
+
+fn chain(filters: &[Value], at: usize) -> Chain {
+    let types = |filters: &[Value]| filters.iter().filter_map(type_of).map(str::to_owned).collect();
+    let (before, after) = filters.split_at(at.min(filters.len()));
+    Chain { before: types(before), after: types(after.get(1..).unwrap_or_default()) }
 }
 
 fn below(place: &str, key: &str) -> String {
@@ -236,5 +263,5 @@ fn found(place: &str, plugin: &Map<String, Value>, config: &Value) -> Plugin {
     };
     let names = plugin.iter().filter(|(key, _)| !["configuration", "config", "pluginConfig"].contains(&key.as_str()));
     let named = names.map(|(_, value)| value.to_string()).any(|text| text.to_ascii_lowercase().contains("portcullis"));
-    Plugin { named, found: Found { place: place.to_owned(), json } }
+    Plugin { named, found: Found { place: place.to_owned(), json, chain: None } }
 }
