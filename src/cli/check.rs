@@ -7,7 +7,7 @@ use std::cell::LazyCell;
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 
-use super::document::{self, Carrier, Found};
+use super::document::{self, Carrier, Chain, Found};
 use super::input;
 use super::lines::Lines;
 use portcullis::policy::route_table::reach::Reach;
@@ -50,7 +50,7 @@ pub fn check(name: &str, text: &str, out: &mut dyn Write, err: &mut dyn Write) -
     };
     let mut code = GOOD;
     let lines = LazyCell::new(|| Lines::of(text));
-    for Found { place: within, json, carrier } in &found {
+    for Found { place: within, json, carrier, chain } in &found {
         let line = |path: &str| lines.line(within, path).map(|line| format!(" (line {line})")).unwrap_or_default();
         let place = if within.is_empty() { name.to_owned() } else { format!("{name}: {within}") };
         let json = match json {
@@ -63,7 +63,7 @@ pub fn check(name: &str, text: &str, out: &mut dyn Write, err: &mut dyn Write) -
         };
         match assembled(json) {
             Ok(assembled) => {
-                for warning in assembled.warnings.iter().chain(&advice(json, carrier.as_ref())) {
+                for warning in assembled.warnings.iter().chain(&advice(json, carrier.as_ref(), chain.as_ref())) {
                     writeln!(err, "{place}: warning: {warning}{}", line(&warning.path))?;
                 }
                 writeln!(out, "{place}: good, routes: {}", assembled.pipeline.routes())?;
@@ -80,10 +80,11 @@ pub fn check(name: &str, text: &str, out: &mut dyn Write, err: &mut dyn Write) -
 }
 
 /// What the tool says of a good configuration beside the warnings of whoever assembles it.
-fn advice(json: &[u8], carrier: Option<&Carrier>) -> Vec<ConfigError> {
+fn advice(json: &[u8], carrier: Option<&Carrier>, chain: Option<&Chain>) -> Vec<ConfigError> {
     let Ok(config) = Config::from_json(json) else { return Vec::new() };
     let around = carrier.map(|carrier| carrier::doubts(carrier, &config, json)).unwrap_or_default();
-    [doubts::doubts(&config, json), covered(&config), around].concat()
+    let misplaced = chain.map(|chain| carrier::misplaced(chain, &config)).unwrap_or_default();
+    [doubts::doubts(&config, json), covered(&config), around, misplaced].concat()
 }
 
 /// Routes that are never taken, because one that comes before them takes more than all of their requests; those with the

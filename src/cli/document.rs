@@ -19,6 +19,8 @@ pub struct Found {
     pub json: Result<Vec<u8>, Unreadable>,
     /// What is said of the plugin beside it; `None` for a bare configuration.
     pub carrier: Option<Carrier>,
+    /// The filters around it, where the file has them.
+    pub chain: Option<Chain>,
 }
 
 /// Whose document carries a configuration.
@@ -78,6 +80,15 @@ fn texts(list: &Value) -> Vec<&str> {
 
 fn either<'m>(map: &'m Map<String, Value>, names: &[&str]) -> Option<&'m Value> {
     names.iter().find_map(|name| map.get(*name))
+}
+
+/// The filters of Envoy that stand around a plugin, by the types of their configurations.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Chain {
+    /// Those that see a request before it.
+    pub before: Vec<String>,
+    /// Those that see it after.
+    pub after: Vec<String>,
 }
 
 /// A configuration of a type that the plugin cannot receive.
@@ -234,7 +245,7 @@ fn plugins(place: &str, document: &Value, json: impl FnOnce() -> Vec<u8>) -> Vec
     let start = if place.is_empty() { String::new() } else { format!("{place}: ") };
     walk(document, &start, 0, &mut plugins);
     if plugins.is_empty() && !is_envelope(document) {
-        let found = Found { place: place.to_owned(), json: Ok(json()), carrier: None };
+        let found = Found { place: place.to_owned(), json: Ok(json()), carrier: None, chain: None };
         plugins.push(Plugin { named: true, found });
     }
     plugins
@@ -253,7 +264,12 @@ fn walk(value: &Value, place: &str, depth: usize, plugins: &mut Vec<Plugin>) {
     match value {
         Value::Array(list) => {
             for (index, item) in list.iter().enumerate() {
+                let first = plugins.len();
                 walk(item, &format!("{place}[{index}]"), depth + 1, plugins);
+                // The innermost list of filters is the plugin's own.
+                for plugin in plugins.iter_mut().skip(first).filter(|_| type_of(item).is_some()) {
+                    plugin.found.chain.get_or_insert_with(|| chain(list, index));
+                }
             }
         }
         Value::Object(map) => {
@@ -267,6 +283,17 @@ fn walk(value: &Value, place: &str, depth: usize, plugins: &mut Vec<Plugin>) {
         }
         _ => {}
     }
+}
+
+/// The type of a filter's configuration.
+fn type_of(filter: &Value) -> Option<&str> {
+    filter.get("typed_config").or_else(|| filter.get("typedConfig"))?.get("@type")?.as_str()
+}
+
+fn chain(filters: &[Value], at: usize) -> Chain {
+    let types = |filters: &[Value]| filters.iter().filter_map(type_of).map(str::to_owned).collect();
+    let (before, after) = filters.split_at(at.min(filters.len()));
+    Chain { before: types(before), after: types(after.get(1..).unwrap_or_default()) }
 }
 
 fn below(place: &str, key: &str) -> String {
@@ -305,5 +332,8 @@ fn found(place: &str, platform: Platform, plugin: &Map<String, Value>, config: &
     let mut settings = plugin.clone();
     settings.retain(|key, _| !["configuration", "config", "pluginConfig"].contains(&key.as_str()));
     let named = settings.values().any(|value| value.to_string().to_ascii_lowercase().contains("portcullis"));
-    Plugin { named, found: Found { place: place.to_owned(), json, carrier: Some(Carrier { platform, settings }) } }
+    Plugin {
+        named,
+        found: Found { place: place.to_owned(), json, carrier: Some(Carrier { platform, settings }), chain: None },
+    }
 }

@@ -200,6 +200,14 @@ pub fn replace_buffer(kind: Buffer, bytes: &[u8]) -> Result<(), Status> {
     outcome(unsafe { proxy_set_buffer_bytes(kind as u32, 0, usize::MAX, bytes.as_ptr(), bytes.len()) })
 }
 
+/// Puts bytes before those that the host holds.
+///
+/// # Errors
+/// The host's status: the buffer is not to be had in this phase.
+pub fn prepend_to_buffer(kind: Buffer, bytes: &[u8]) -> Result<(), Status> {
+    outcome(unsafe { proxy_set_buffer_bytes(kind as u32, 0, 0, bytes.as_ptr(), bytes.len()) })
+}
+
 /// A whole header block in the host's serialisation.
 ///
 /// # Errors

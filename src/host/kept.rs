@@ -11,6 +11,26 @@ impl Kept {
     pub(super) const fn new(bytes: Vec<u8>) -> Self {
         Self(bytes)
     }
+
+    /// Keeps the first `size` bytes.
+    pub(super) fn truncate(&mut self, size: usize) {
+        if let Some(rest) = self.0.get_mut(size..) {
+            rest.fill(0);
+        }
+        self.0.truncate(size);
+    }
+
+    /// Adds the next bytes. Where there is no room, what leaves for a larger place is wiped; the room doubles, so that the work
+    /// is linear.
+    pub(super) fn add(&mut self, bytes: &[u8]) {
+        let size = self.0.len().saturating_add(bytes.len());
+        if size > self.0.capacity() {
+            let mut larger = Self(Vec::with_capacity(size.max(self.0.len().saturating_mul(2))));
+            larger.0.extend_from_slice(&self.0);
+            *self = larger;
+        }
+        self.0.extend_from_slice(bytes);
+    }
 }
 
 impl Deref for Kept {

@@ -2,9 +2,9 @@
 //!
 //! `exports` are the callbacks that the host looks for and `vm` finds whose they are; `root` takes configurations, ticks and
 //! works in the background, `stream` carries one request's callbacks to the pipeline and back, `callouts` knows who waits for
-//! which answer, `response` changes what goes to the client, `kept` is a body while it is judged, `stopwatch` times decisions,
-//! `environment` is what the core sees of the host, `abi` are the host's functions. Natively there is nothing of these, and
-//! `allocator` only for its tests.
+//! which answer, `response` changes what goes to the client, `kept` is a body while it is judged, `room` what
+//! bodies may take here, `stopwatch` times decisions, `environment` is what the core sees of the host, `abi` are the host's
+//! functions. Natively there is nothing of these, and `allocator` and `room` only for their tests.
 #![cfg_attr(
     test,
     allow(
@@ -31,6 +31,8 @@ mod exports;
 mod kept;
 #[cfg(target_family = "wasm")]
 mod response;
+#[cfg(any(test, target_family = "wasm"))]
+mod room;
 #[cfg(target_family = "wasm")]
 mod root;
 #[cfg(target_family = "wasm")]

@@ -10,6 +10,7 @@ use response::ResponseIs;
 use crate::abi::{self, Buffer, Map};
 use crate::kept::Kept;
 use crate::response::vouches;
+use crate::room::Room;
 use crate::root::Serving;
 use crate::stopwatch::Stopwatch;
 use portcullis::check::{Arrival, BodyArrival, Callout, CalloutReply, Env};
@@ -48,6 +49,8 @@ pub struct Stream {
     waits: bool,
     /// The body as it was shown to the first check that waited for it.
     kept: Option<Kept>,
+    /// For what of it was taken from the host.
+    room: Room,
     /// The trailers, until they are judged.
     trailers: Option<Head>,
     status: Option<u16>,
@@ -59,8 +62,10 @@ pub struct Stream {
 /// What has arrived of the request's body.
 #[derive(Clone, Copy, Debug, Default)]
 struct Body {
-    /// Bytes that the host holds.
+    /// Bytes that have arrived and wait.
     size: usize,
+    /// How many of them we have taken from the host.
+    taken: usize,
     /// There is no more.
     ended: bool,
     /// The host shows nothing of it before the head goes on.
@@ -76,8 +81,8 @@ enum Phase {
     AwaitingBody { limit: usize },
     /// An answer is on its way.
     AwaitingReply { token: u32 },
-    /// Nothing is against it. It goes on with the root's next turn, or with its trailers where they are first.
-    Leaving,
+    /// Nothing is against it. It goes on with its end, or with the root's next turn where that was `asked` for and is first.
+    Leaving { asked: bool },
     /// The request went on.
     Released,
     /// The client was answered here.
@@ -105,6 +110,7 @@ impl Stream {
             body: Body::default(),
             waits: false,
             kept: None,
+            room: Room::of_requests(),
             trailers: None,
             status: None,
             response: ResponseIs::Passing,
@@ -166,7 +172,7 @@ impl Stream {
             return self.refuse();
         }
         self.phase = Phase::Released;
-        self.kept = None;
+        self.forget_body();
         self.note_decision();
         Action::Continue
     }
@@ -195,8 +201,9 @@ impl Stream {
     /// the upstream take the rest for a request of its own. False when the host refuses.
     fn replace_body(&mut self) -> bool {
         let Some(body) = self.passage.as_mut().and_then(|passage| passage.exchange.rewritten_body.take()) else {
-            return true;
+            return self.give_back();
         };
+        self.body.taken = 0;
         if abi::replace_buffer(Buffer::RequestBody, &body).is_err() {
             return false;
         }
@@ -204,6 +211,12 @@ impl Stream {
         self.head == HeadIs::Released
             || !states_length
             || abi::set_header(Map::RequestHeaders, b"content-length", body.len().to_string().as_bytes()).is_ok()
+    }
+
+    /// Nobody asks for it any more.
+    fn forget_body(&mut self) {
+        self.kept = None;
+        self.room = Room::of_requests();
     }
 
     fn await_body(&mut self, limit: usize) -> Action {
@@ -216,7 +229,10 @@ impl Stream {
             return self.refuse();
         }
         self.stopwatch.pause();
-        if self.head == HeadIs::Released || !self.behind_buffer_filter() {
+        if self.head == HeadIs::Released {
+            return self.take_body();
+        }
+        if !self.behind_buffer_filter() {
             return Action::Pause;
         }
         if !self.edit_head() || !self.forget_length() {
@@ -259,17 +275,26 @@ impl Stream {
 
     fn body_arrived(&mut self, limit: usize) -> Action {
         let size = self.body.size.min(limit.saturating_add(1));
-        // Two checks that wait for the body get the same bytes, read once.
-        let kept = self.kept.take().filter(|kept| kept.len() == size);
-        let bytes = kept.unwrap_or_else(|| Kept::new(abi::buffer(Buffer::RequestBody, size)));
+        let bytes = self.first_bytes(size);
         // What the host does not show cannot be judged.
-        if bytes.len() < size {
-            return self.refuse();
-        }
-        let body = if self.body.size > limit { BodyArrival::OverLimit(&bytes) } else { BodyArrival::Whole(&bytes) };
+        let Some(shown) = bytes.get(..size) else { return self.refuse() };
+        let body = if self.body.size > limit { BodyArrival::OverLimit(shown) } else { BodyArrival::Whole(shown) };
         let Some(next) = self.resumed(Arrival::Body(body)) else { return self.refuse() };
         self.kept = Some(bytes);
         self.apply(next)
+    }
+
+    /// The first `size` bytes of the body, or as many as the host shows. Two checks that wait for them get the same, read once.
+    fn first_bytes(&mut self, size: usize) -> Kept {
+        match self.kept.take() {
+            Some(kept) if kept.len() >= size => kept,
+            Some(mut kept) if self.body.taken > 0 => {
+                kept.truncate(self.body.taken);
+                kept.add(&abi::buffer(Buffer::RequestBody, size.saturating_sub(kept.len())));
+                kept
+            }
+            _ => Kept::new(abi::buffer(Buffer::RequestBody, size)),
+        }
     }
 
     /// What a body callback answers: nothing passes before the verdict is in.
@@ -278,11 +303,12 @@ impl Stream {
             Phase::AwaitingBody { limit } if self.body.ended || self.body.size > limit => self.body_arrived(limit),
             Phase::Released => Action::Continue,
             // There are no trailers to come.
-            Phase::Leaving if self.body.ended => {
+            Phase::Leaving { .. } if self.body.ended => {
                 self.phase = Phase::Released;
                 Action::Continue
             }
-            Phase::Leaving => self.pause_leaving(),
+            Phase::Leaving { .. } => self.leave_soon(),
+            Phase::AwaitingBody { .. } if self.head == HeadIs::Released => self.take_body(),
             _ => Action::Pause,
         }
     }
@@ -293,7 +319,7 @@ impl Stream {
         match serving.callouts.send(self.context, callout, now) {
             Ok(token) => {
                 self.phase = Phase::AwaitingReply { token };
-                Action::Pause
+                if self.head == HeadIs::Released { self.take_body() } else { Action::Pause }
             }
             Err(_) => {
                 serving.environment.heard_of(&callout.cluster, &CalloutReply::Lost);
@@ -308,6 +334,7 @@ impl Stream {
     fn reply(&mut self, reply: &LocalReply) -> Action {
         self.phase = Phase::Answered;
         self.status = Some(reply.status);
+        self.forget_body();
         self.note_decision();
         send(reply);
         Action::Pause
@@ -326,10 +353,15 @@ impl Stream {
         if self.phase != (Phase::AwaitingReply { token }) {
             return;
         }
-        if self.arrived(Arrival::Reply(reply)) == Action::Continue {
-            self.waits = false;
-            abi::continue_request();
+        if self.arrived(Arrival::Reply(reply)) != Action::Continue {
+            return;
         }
+        if self.phase == Phase::Released && self.is_shown_its_body() {
+            self.phase = Phase::Leaving { asked: false };
+            return;
+        }
+        self.waits = false;
+        abi::continue_request();
     }
 
     /// The request's head.
@@ -360,6 +392,8 @@ impl Stream {
 
     /// Some of the request's body: `size` bytes are held.
     pub fn on_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        // What the host does not add to the rest it shows by itself.
+        let size = self.body.size.max(self.body.taken.saturating_add(size));
         self.body = Body { size, ended: end_of_stream || self.body.ended, ..self.body };
         let action = match self.body_progressed() {
             Action::Continue if self.waits && !self.body.ended && self.phase == Phase::Released => self.leave_soon(),
@@ -385,7 +419,7 @@ impl Stream {
         match self.phase {
             // A body that nobody waited for is on its way: without its end, it is no request yet.
             Phase::Released => self.refuse_trailers().unwrap_or(Action::Continue),
-            Phase::Leaving => self.refuse_trailers().unwrap_or_else(|| {
+            Phase::Leaving { .. } => self.refuse_trailers().unwrap_or_else(|| {
                 self.phase = Phase::Released;
                 self.go_on_in_order()
             }),
@@ -409,7 +443,7 @@ impl Stream {
 
     /// The root's turn has come.
     pub fn on_turn(&mut self) {
-        if self.phase == Phase::Leaving {
+        if matches!(self.phase, Phase::Leaving { .. }) {
             self.phase = Phase::Released;
             self.waits = false;
             abi::continue_request();
@@ -433,20 +467,57 @@ impl Stream {
 }
 
 impl Stream {
-    /// Lets a request go on of which there may be more, or trailers. Where a filter in front has kept all of it, the host has the
-    /// trailers already: told by the body's callback to go on, it sends them past us, and then again by way of us.
+    /// Lets a request go on of which there may be more, or trailers, from a callback of its body. Where a filter in front has kept
+    /// all of it, the host has the trailers already: told by this callback to go on, it sends them past us, and then again by way
+    /// of us.
+    ///
+    /// Nor may the host have been told last to add the body to what it holds, when it goes on in any other way: it would add what
+    /// still comes as well, and show a filter behind us that keeps the body (a buffer filter, which counts it) all of it again.
     fn leave_soon(&mut self) -> Action {
-        if !self.serving.as_ref().is_some_and(|serving| serving.let_go(self.context)) {
+        let asked = self.phase == Phase::Leaving { asked: true };
+        // It waits for the end behind us, and may be refused there for its length: not so where the host has stopped to read.
+        let waits_for_end = self.behind_buffer_filter() && !self.calls_grpc();
+        if !asked && !waits_for_end && !self.serving.as_ref().is_some_and(|serving| serving.let_go(self.context)) {
             return self.refuse();
         }
-        self.phase = Phase::Leaving;
-        self.pause_leaving()
+        self.phase = Phase::Leaving { asked: !waits_for_end };
+        if waits_for_end { Action::Pause } else { Action::PauseReading }
     }
 
-    /// What may be longer than the host's buffers must not be refused for the time that it takes to leave. With a buffer filter it
-    /// must not be longer in any case, and would hang if the host had stopped to read.
-    fn pause_leaving(&self) -> Action {
-        if self.behind_buffer_filter() { Action::Pause } else { Action::PauseReading }
+    /// Takes what the host holds of a body whose head went on. A filter behind us that keeps the head for a while, until a service
+    /// has answered say, lets go with it whatever the host holds: unjudged, and then a buffer filter counts it twice.
+    fn take_body(&mut self) -> Action {
+        let size = self.body.size.saturating_sub(self.body.taken);
+        // Without room it waits where it is.
+        if size == 0 || !self.room.take(size) {
+            return Action::Pause;
+        }
+        let more = Kept::new(abi::buffer(Buffer::RequestBody, size));
+        if more.len() < size || abi::replace_buffer(Buffer::RequestBody, b"").is_err() {
+            return self.refuse();
+        }
+        match &mut self.kept {
+            Some(kept) if self.body.taken > 0 => {
+                kept.truncate(self.body.taken);
+                kept.add(&more);
+            }
+            kept => *kept = Some(more),
+        }
+        self.body.taken = self.body.size;
+        Action::Pause
+    }
+
+    /// Gives the host back what was taken of the body. False when it refuses.
+    fn give_back(&mut self) -> bool {
+        let taken = std::mem::take(&mut self.body.taken);
+        let bytes = self.kept.as_deref().and_then(|kept| kept.get(..taken));
+        taken == 0 || bytes.is_some_and(|bytes| abi::prepend_to_buffer(Buffer::RequestBody, bytes).is_ok())
+    }
+
+    /// The host adds to the body what still comes of it, and only a callback of the body can end that. Messages of gRPC may have
+    /// to be answered before there is another.
+    fn is_shown_its_body(&self) -> bool {
+        self.body.size > 0 && !self.body.ended && !self.calls_grpc()
     }
 
     /// Trailers say nothing that belongs in the head, either, and vouch for no body that the upstream may not get. `None`: the

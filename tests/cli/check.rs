@@ -399,3 +399,43 @@ fn check_warns_of_a_plugin_whose_failure_lets_everything_pass() {
         assert_eq!(around(platform, rest, config), vec![told; usize::from(open)], "{platform} {rest}");
     }
 }
+
+/// An HTTP connection manager of Envoy with these filters; `PLUGIN` stands for the plugin under `hold`.
+fn with_filters(hold: &str, filters: &[&str]) -> String {
+    let typed = |name: &&str| match *name {
+        "PLUGIN" => format!(
+            r#"{{"name":"portcullis","typed_config":{{"@type":"type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm","config":{{"allow_on_headers_stop_iteration":true,"configuration":{{"@type":"type.googleapis.com/google.protobuf.Struct","value":{{"bodies":{{"hold":"{hold}"}}}}}}}}}}}}"#
+        ),
+        name => format!(
+            r#"{{"name":"a","typed_config":{{"@type":"type.googleapis.com/envoy.extensions.filters.http.{name}"}}}}"#
+        ),
+    };
+    let filters: Vec<_> = filters.iter().map(typed).collect();
+    let manager =
+        format!(r#"{{"name":"manager","typed_config":{{"@type":"a","http_filters":[{}]}}}}"#, filters.join(","));
+    let cache = r#"{"name":"a","typed_config":{"@type":"type.googleapis.com/envoy.extensions.filters.http.cache.v3.CacheConfig"}}"#;
+    format!(r#"{{"resources":[{{"filter_chains":[{{"filters":[{cache},{manager}]}}]}}]}}"#)
+}
+
+#[test]
+fn check_warns_of_filters_that_stand_where_the_plugin_cannot_do_what_it_says() {
+    const BUFFER: &str = "buffer.v3.Buffer";
+    const ROUTER: &str = "router.v3.Router";
+    let cache = "Envoy's cache filter stands in front: it asks the upstream by itself, past the plugin; put it behind";
+    let buffer = "the buffer filter does not stand directly behind the plugin";
+    for (hold, filters, told) in [
+        ("headers", &["cache.v3.CacheConfig", "PLUGIN", ROUTER][..], Some(cache)),
+        ("headers", &["cors.v3.Cors", "cache_v2.v3.CacheV2Config", "cors.v3.Cors", "PLUGIN", ROUTER], Some(cache)),
+        ("headers", &["cors.v3.Cors", "PLUGIN", "cache.v3.CacheConfig", ROUTER], None),
+        ("buffer_filter", &["PLUGIN", "fault.v3.HTTPFault", BUFFER, ROUTER], Some(buffer)),
+        ("buffer_filter", &[BUFFER, "PLUGIN", BUFFER, "fault.v3.HTTPFault", ROUTER], None),
+        ("headers", &["PLUGIN", "fault.v3.HTTPFault", BUFFER, ROUTER], None),
+        // So are the filters of an upgrade.
+        ("buffer_filter", &["PLUGIN", ROUTER], None),
+    ] {
+        let (code, out, err) = check("envoy.json", &with_filters(hold, filters));
+        assert_eq!((code, out.contains("good")), (0, true), "{filters:?}: {err}");
+        assert_eq!(err.contains("warning"), told.is_some(), "{filters:?}: {err}");
+        assert!(told.is_none_or(|told| err.contains(told)), "{filters:?}: {err}");
+    }
+}

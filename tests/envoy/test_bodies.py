@@ -10,7 +10,7 @@ from harness.configuration import plugin
 from harness.credentials import bearer
 from harness.dependency import eventually
 from harness.expect import counted, passed, refused
-from harness.gateway import HOST, typed
+from harness.gateway import BUFFER_FILTER, HOST, typed
 
 ROUTES = """
 authentication: { unverified_credentials: 100000/m }
@@ -399,3 +399,64 @@ def test_the_first_message_of_a_grpc_stream_does_not_wait_for_more(gateway, behi
             connection.end(stream, [("x-checksum", "1")])
             assert connection.read(stream).status == 200
         assert proxy.upstream.by_marker[marker].body == b"\0\0\0\0\5hello"
+
+
+@pytest.fixture(scope="module")
+def buffered(start):
+    """The head is held, and yet a filter behind the module keeps the body."""
+    return start(PLUGIN, after=[BUFFER_FILTER])
+
+
+@pytest.mark.parametrize("proxy", ["behind", "buffered"])
+@pytest.mark.parametrize(("target", "kind", "pieces"), [
+    ("/s", "application/grpc", [b"\0\0\0", b"\0\x09hell", b"o"]),
+    ("/monitored/1", "text/plain", [b"x" * 600_000, b"y" * 50_000, b"z"]),
+], ids=["grpc", "over the limit"])
+@pytest.mark.parametrize("trailers", [None, [("x-checksum", "1")]], ids=["no trailers", "trailers"])
+def test_a_buffer_filter_counts_a_body_once_that_goes_on_before_its_end(request, proxy, target, kind, pieces, trailers):
+    """It tells the upstream what it has counted: of a length that is too large the upstream takes the rest from its next request."""
+    gateway = request.getfixturevalue(proxy)
+    marker, fields = gateway._mark([("content-type", kind)])
+    with client.Connection2(gateway.port) as connection:
+        pseudo = [(":method", "POST"), (":scheme", "http"), (":authority", HOST), (":path", target)]
+        stream = connection.begin(pseudo + fields, end=False)
+        for piece in pieces:
+            connection.send(stream, piece)
+            time.sleep(0.1)
+        connection.end(stream, trailers) if trailers else connection.send(stream, b"", end=True)
+        assert eventually(lambda: marker in gateway.upstream.by_marker)
+        seen = gateway.upstream.by_marker[marker]
+        assert seen.header("content-length") == str(sum(map(len, pieces)))
+        assert connection.read(stream).status == 200
+    assert seen.body == b"".join(pieces)
+
+
+DELAY = typed("envoy.filters.http.fault", "envoy.extensions.filters.http.fault.v3.HTTPFault",
+              {"delay": {"fixed_delay": "0.2s", "percentage": {"numerator": 100}}})
+
+
+@pytest.fixture(scope="module")
+def behind_a_delay(start):
+    """Between the module and the buffer filter another one keeps the head for a while."""
+    return start(BEHIND, buffer_filter=True, after=[DELAY])
+
+
+@pytest.mark.parametrize("trailers", [None, [("x-checksum", "1")]], ids=["no trailers", "trailers"])
+def test_a_filter_that_keeps_the_head_for_a_while_lets_nothing_of_the_body_go_with_it(behind_a_delay, trailers):
+    """What it lets go is what Envoy holds for the module: unjudged, and counted again by the buffer filter."""
+    proxy = behind_a_delay
+    for pieces, status in (([b"a" * 20_000, b"b" * 3_000, b"c"], 200), ([b"comment=", SQL.encode(), b" "], 403)):
+        marker, fields = proxy._mark([("content-type", "text/plain")])
+        with client.Connection2(proxy.port) as connection:
+            pseudo = [(":method", "POST"), (":scheme", "http"), (":authority", HOST), (":path", "/s")]
+            stream = connection.begin(pseudo + fields, end=False)
+            for piece in pieces:
+                connection.send(stream, piece)
+                time.sleep(0.15)
+            connection.end(stream, trailers) if trailers else connection.send(stream, b"", end=True)
+            if status == 200:
+                assert eventually(lambda: marker in proxy.upstream.by_marker)
+                assert proxy.upstream.by_marker[marker].header("content-length") == "23001"
+            assert connection.read(stream).status == status
+        assert marker not in proxy.upstream.by_marker or proxy.upstream.by_marker[marker].body == b"".join(pieces)
+    assert marker not in proxy.upstream.by_marker

@@ -12,7 +12,7 @@ from harness.configuration import merged, plugin
 from harness.credentials import bearer, token
 from harness.dependency import FAULTS, Said, closed_port, eventually
 from harness.expect import counted, passed, refused, unauthenticated
-from harness.gateway import HOST
+from harness.gateway import BUFFER_FILTER, HOST
 
 SECRET = "s3cret:/with+odd%characters"
 
@@ -361,6 +361,32 @@ def test_a_body_and_its_trailers_that_came_before_the_answer_go_on_in_their_orde
         seen = passed(answer)
         assert (seen.body, seen.header("content-length")) == (smuggled, str(len(smuggled)))
     assert all(seen.target != b"/smuggled" for seen in behind.upstream.seen)
+
+
+@pytest.fixture(scope="module")
+def buffered(start, idp):
+    """Longer bodies than are looked at may pass, and a filter behind the module keeps them."""
+    passes = {"match": {"path": "/long/**"}, "authenticate": ["oauth2"], "inspection": {"mode": "monitor"}}
+    return start(merged(PLUGIN, {"inspection": {"body_limit": "64KiB"}, "routes": [passes]}), after=[BUFFER_FILTER],
+                 clusters={"idp": idp.port}, environment={"OAUTH_CLIENT_SECRET": SECRET})
+
+
+def test_a_buffer_filter_counts_a_body_once_whose_beginning_came_before_the_answer(buffered, idp):
+    """It tells the upstream what it has counted: of a length that is too large the upstream takes the rest from its next request."""
+    idp.fault, idp.delay = "slow", 0.3
+    pieces = client.chunks(b"x" * 160_000, 80_000)
+    fields = [("host", HOST), ("content-type", "text/plain"), ("transfer-encoding", "chunked")]
+    for shown, status in (("good-counted", 200), ("inactive-counted", 401)):
+        marker, marked = buffered._mark([*fields, bearer(shown)])
+        with client.Connection(buffered.port) as connection:
+            connection.send(client.head("POST", "/long/1", marked) + pieces[0])
+            time.sleep(0.6)
+            connection.send(pieces[1] + b"0\r\n\r\n")
+            if status == 200:
+                assert eventually(lambda: marker in buffered.upstream.by_marker)
+                assert buffered.upstream.by_marker[marker].header("content-length") == "160000"
+            assert connection.read("POST").status == status
+    assert marker not in buffered.upstream.by_marker
 
 
 def test_no_token_and_no_secret_in_any_log(gateway):

@@ -12,7 +12,7 @@ from harness.configuration import plugin
 from harness.credentials import bearer
 from harness.dependency import eventually
 from harness.expect import counted
-from harness.gateway import HOST
+from harness.gateway import HOST, typed
 
 LIMIT = 2 << 20
 
@@ -441,3 +441,37 @@ def test_behind_a_buffer_filter_the_body_is_replaced_and_the_status_stays(behind
     assert json.loads(answer.body)["status"] == 403 and SECRET not in answer.body
     assert behind.send("HEAD", serve("users", body)).body == b""
     assert behind.get(serve("users", b"", 204)).status == 204
+
+
+@pytest.fixture(scope="module")
+def behind_another(start):
+    """Between the module and the client a filter asks about every response before its head goes on."""
+    script = """
+    function envoy_on_response(response)
+      response:httpCall("upstream", {[":method"] = "GET", [":path"] = "/asked", [":authority"] = "a"}, "", 5000)
+    end
+    """
+    lua = typed("envoy.filters.http.lua", "envoy.extensions.filters.http.lua.v3.Lua", {"default_source_code": {"inline_string": script}})
+    return start(BEHIND, buffer_filter=True, in_front=[lua])
+
+
+@pytest.mark.parametrize("how", ["chunked", "trailers"])
+def test_a_filter_that_keeps_the_head_for_a_while_lets_nothing_of_the_response_go_with_it(behind_another, upstream, serve, how):
+    """What it lets go is what Envoy holds for the module."""
+    def asked(_, send):
+        time.sleep(0.2)
+        send(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+        return True
+
+    upstream.scripted[b"/asked"] = asked
+    for send in (behind_another.send, behind_another.send2):
+        for person in (PERSON, {**PERSON, "name": "x" * 30_000}):
+            body = json.dumps(person).encode()
+            answer = send("GET", serve("users", body, how=how, piece=len(body) // 4, pause=0.1))
+            shown(answer, {"id": 1, "name": person["name"]})
+        # What no rule changes goes out as it came.
+        mine = b'{ "user_id" : "42" }'
+        answer = send("GET", serve("orders", mine, how=how, piece=5, pause=0.1), [bearer()])
+        assert (answer.status, answer.body) == (200, mine)
+        answer = send("GET", serve("orders", b'{"user_id":"7","note":"s3cret"}', how=how, piece=9, pause=0.1), [bearer()])
+        assert json.loads(answer.body)["status"] == 403

@@ -166,8 +166,12 @@ fn bytes(linker: &mut Linker<Host>) -> Result<(), Error> {
                 _ => None,
             });
             let Some(buffer) = buffer else { return Ok(NOT_FOUND) };
-            assert!(start == 0 && size as usize >= buffer.len(), "only whole buffers are replaced");
-            *buffer = bytes;
+            assert!(
+                start == 0 && (size == 0 || size as usize >= buffer.len()),
+                "whole buffers are replaced, or added to"
+            );
+            let rest = if size == 0 { std::mem::take(buffer) } else { Vec::new() };
+            *buffer = [bytes, rest].concat();
             Ok(0)
         },
     )?;

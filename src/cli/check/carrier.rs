@@ -1,10 +1,11 @@
 //! What the document around a configuration leaves out of what the module needs there, and would be found out in the proxy
-//! only: variables that are not passed on, heads that are not held, a plugin whose failure lets everything pass.
+//! only: variables that are not passed on, heads that are not held, a plugin whose failure lets everything pass, filters that
+//! stand where they must not.
 
 use portcullis_config::{Config, ConfigError, Hold, Mode};
 use serde_json::Value;
 
-use crate::document::{Carrier, Platform};
+use crate::document::{Carrier, Chain, Platform};
 
 /// What is said of `carrier`. `json` is what `config` was read from.
 pub(super) fn doubts(carrier: &Carrier, config: &Config, json: &[u8]) -> Vec<ConfigError> {
@@ -83,4 +84,16 @@ fn variables(value: &Value, path: &str, named: &mut Vec<(String, String)>) {
             _ => variables(field, &path, named),
         }
     }
+}
+
+/// What is said of the filters around the plugin: those with which it does not do what it says.
+pub(super) fn misplaced(chain: &Chain, config: &Config) -> Vec<ConfigError> {
+    let cached = chain.before.iter().any(|filter| filter.contains(".filters.http.cache"));
+    let buffered = chain.after.iter().skip(1).any(|filter| filter.contains(".filters.http.buffer."));
+    let cache = cached.then_some(
+        "Envoy's cache filter stands in front: it asks the upstream by itself, past the plugin; put it behind",
+    );
+    let buffer = (buffered && config.bodies.hold == Hold::BufferFilter)
+        .then_some("the buffer filter does not stand directly behind the plugin");
+    cache.into_iter().chain(buffer).map(|message| doubt(String::new(), message)).collect()
 }

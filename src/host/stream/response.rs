@@ -6,6 +6,7 @@ use crate::response::{
     author, forget_absent_body, harden_cookies, is_grpc, keep_from_shared_caches, remove_trailers,
     replace_response_body, replace_response_head, vouches, withdraw_digests,
 };
+use crate::room::Room;
 use crate::vm::parse_status;
 use portcullis::check::Env;
 use portcullis::checks::browser::adds_up;
@@ -20,7 +21,16 @@ pub(super) enum ResponseIs {
     /// It goes by.
     Passing,
     /// Its body is on its way; nothing of it goes on.
-    Awaited { limit: usize, head: Head, size: usize },
+    Awaited {
+        limit: usize,
+        head: Head,
+        /// Bytes that the host holds.
+        size: usize,
+        /// Those before them, which we have taken from the host.
+        taken: Vec<u8>,
+        /// For those.
+        room: Room,
+    },
     /// It went to the client with another body.
     Rewritten,
     /// The client was answered here: nothing that still comes of it, or is held, goes on.
@@ -89,9 +99,12 @@ impl Stream {
                     _ => Action::Continue,
                 }
             }
-            ResponseIs::Awaited { limit, size: held, .. } => {
+            ResponseIs::Awaited { limit, size: held, taken, .. } => {
                 *held = size;
-                if end_of_stream || size > *limit { self.response_arrived() } else { Action::Pause }
+                if end_of_stream || taken.len().saturating_add(size) > *limit {
+                    return self.response_arrived();
+                }
+                if self.response_head == HeadIs::Released { self.take_response() } else { Action::Pause }
             }
         }
     }
@@ -133,7 +146,7 @@ impl Stream {
         if !ends_with_head && self.withholds_streams() && Response::streams_events(&head) {
             return self.refuse_by_head(ResponseArrival::Stream);
         }
-        self.response = ResponseIs::Awaited { limit, head, size: 0 };
+        self.response = ResponseIs::Awaited { limit, head, size: 0, taken: Vec::new(), room: Room::of_responses() };
         if ends_with_head {
             return self.response_arrived();
         }
@@ -187,15 +200,19 @@ impl Stream {
     }
 
     fn response_arrived(&mut self) -> Action {
-        let ResponseIs::Awaited { limit, head, size } = std::mem::replace(&mut self.response, NOTHING) else {
+        let ResponseIs::Awaited { limit, head, size, taken, room } = std::mem::replace(&mut self.response, NOTHING)
+        else {
             return Action::Continue;
         };
-        let arrival = if size > limit {
+        drop(room);
+        let whole = taken.len().saturating_add(size);
+        let arrival = if whole > limit {
             ResponseArrival::OverLimit
         } else {
-            let body = if size == 0 { Vec::new() } else { abi::buffer(Buffer::ResponseBody, size) };
+            let rest = if size == 0 { Vec::new() } else { abi::buffer(Buffer::ResponseBody, size) };
+            let body = if taken.is_empty() { rest } else { [taken.as_slice(), &rest].concat() };
             // What the host does not show cannot be judged.
-            if body.len() < size {
+            if body.len() < whole {
                 ResponseArrival::OverLimit
             } else {
                 ResponseArrival::Whole(Response::new(self.status.unwrap_or_default(), head, body))
@@ -210,10 +227,39 @@ impl Stream {
             return Action::Pause;
         }
         // A response without a body, to HEAD say, tells nothing of the one that is held back or changed.
-        if size == 0 && next == ResponseNext::Continue {
+        if whole == 0 && next == ResponseNext::Continue {
             forget_absent_body();
         }
-        self.apply_to_response(next, size)
+        if next == ResponseNext::Continue
+            && !taken.is_empty()
+            && abi::prepend_to_buffer(Buffer::ResponseBody, &taken).is_err()
+        {
+            return self.apply_to_response(undecided(), whole);
+        }
+        self.apply_to_response(next, whole)
+    }
+
+    /// Takes what the host holds of a response whose head went on. A filter between us and the client that keeps the head for a
+    /// while lets go with it whatever the host holds. What the host does not give stays there, and is judged with the rest.
+    fn take_response(&mut self) -> Action {
+        let ResponseIs::Awaited { size, taken, room, .. } = &mut self.response else { return Action::Pause };
+        if !room.take(*size) {
+            return self.response_crowded_out();
+        }
+        let more = abi::buffer(Buffer::ResponseBody, *size);
+        if more.len() == *size && abi::replace_buffer(Buffer::ResponseBody, b"").is_ok() {
+            taken.extend(more);
+            *size = 0;
+        }
+        Action::Pause
+    }
+
+    /// Without room for it no response can be held safely. What of it comes yet is dropped.
+    fn response_crowded_out(&mut self) -> Action {
+        let ResponseIs::Awaited { size, .. } = std::mem::replace(&mut self.response, NOTHING) else {
+            return Action::Pause;
+        };
+        self.apply_to_response(undecided(), size)
     }
 
     fn response_decided(&mut self, arrival: ResponseArrival) -> ResponseNext {
@@ -279,7 +325,8 @@ impl Stream {
         true
     }
 
-    fn calls_grpc(&self) -> bool {
+    /// The caller speaks gRPC.
+    pub(super) fn calls_grpc(&self) -> bool {
         self.passage.as_ref().and_then(|passage| passage.exchange.head.first("content-type")).is_some_and(is_grpc)
     }
 }

@@ -49,12 +49,12 @@ class Gateway:
     must be one. `accept_untrusted` lets connections go on whose certificate does not verify; without `resume` no TLS
     session is taken up again. `forward_client_cert` is what the connection manager does with
     X-Forwarded-Client-Cert, `upgrades` are the protocols that it lets a stream switch to, `in_front` the filters that see a
-    request before the module.
+    request before the module, `after` those that see it after.
     """
 
     def __init__(self, plugin, upstream, *, serves=True, tls=False, buffer_filter=False, clusters=None, grpc=(),
                  environment=None, client_ca=None, require_client_certificate=False, accept_untrusted=False,
-                 resume=True, forward_client_cert=None, upgrades=("websocket",), in_front=()):
+                 resume=True, forward_client_cert=None, upgrades=("websocket",), in_front=(), after=()):
         self.clusters, self.grpc = clusters or {}, frozenset(grpc)
         self.environment = {**ENVIRONMENT, **(environment or {})}
         self.upstream = upstream
@@ -63,7 +63,7 @@ class Gateway:
         self.options = {"tls": tls, "buffer_filter": buffer_filter, "client_ca": client_ca,
                         "require_client_certificate": require_client_certificate,
                         "accept_untrusted": accept_untrusted, "resume": resume,
-                        "forward_client_cert": forward_client_cert, "upgrades": upgrades, "in_front": in_front}
+                        "forward_client_cert": forward_client_cert, "upgrades": upgrades, "in_front": in_front, "after": after}
         self.log_file, self.access_log_file = self.directory / "envoy.log", self.directory / "events.jsonl"
         self.access_log_file.touch()
         if tls:
@@ -306,10 +306,7 @@ class Gateway:
         return listener
 
     def _connection_manager(self, plugin):
-        behind = []
-        if self.options["buffer_filter"]:
-            behind = [typed("envoy.filters.http.buffer", "envoy.extensions.filters.http.buffer.v3.Buffer",
-                            {"max_request_bytes": 4 << 20})]
+        behind = [BUFFER_FILTER] if self.options["buffer_filter"] else []
         module = self._module(plugin)
         router = typed("envoy.filters.http.router", "envoy.extensions.filters.http.router.v3.Router", {})
         forward = self.options["forward_client_cert"]
@@ -326,7 +323,7 @@ class Gateway:
             # Envoy's buffer filter would wait for the end of a stream that has none.
             "upgrade_configs": [{"upgrade_type": name, **({"filters": [module, router]} if behind else {})}
                                 for name in self.options["upgrades"]],
-            "http_filters": [*self.options["in_front"], module, *behind, router],
+            "http_filters": [*self.options["in_front"], module, *self.options["after"], *behind, router],
             "access_log": [typed(
                 "envoy.access_loggers.file", "envoy.extensions.access_loggers.file.v3.FileAccessLog",
                 {"path": str(self.access_log_file),
@@ -374,6 +371,10 @@ def cluster(name, port, protocol):
 
 def typed(name, kind, value):
     return {"name": name, "typed_config": {"@type": f"type.googleapis.com/{kind}", **value}}
+
+
+BUFFER_FILTER = typed("envoy.filters.http.buffer", "envoy.extensions.filters.http.buffer.v3.Buffer",
+                      {"max_request_bytes": 4 << 20})
 
 
 def own_addresses():
