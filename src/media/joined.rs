@@ -4,12 +4,20 @@
 
 use std::collections::BTreeMap;
 
-/// What was left open, by the name of the parameter: nothing, of most requests. Takes no more memory than the values that were
-/// shown.
+/// What was left open, by the name of the parameter: nothing, of most requests. Takes three times the memory of the values that were
+/// shown at most.
 #[derive(Debug, Default)]
 pub struct Joined(Option<Box<Texts>>);
 
-type Texts = BTreeMap<Box<[u8]>, Text>;
+type Texts = BTreeMap<Box<[u8]>, Named>;
+
+/// What one name has. Values of the same name may belong to other lists, and leave open what hides where those of this one begin:
+/// so they are joined from the first on, and anew from the last that opens a comment by itself.
+#[derive(Debug)]
+struct Named {
+    all: Text,
+    later: Vec<Text>,
+}
 
 /// Values of one name from the first on that leaves a comment open.
 #[derive(Debug)]
@@ -43,12 +51,12 @@ impl Joined {
     fn note_marked(&mut self, name: &[u8], value: &[u8]) {
         let name = name.split(|byte| *byte == b'[').next().unwrap_or_default();
         if let Some(text) = self.0.as_mut().and_then(|texts| texts.get_mut(name)) {
-            return text.go_on(value);
+            return text.note(value);
         }
         let ends = end_of(value, State::Text);
         if ends != State::Text {
-            let text = Text { bytes: value.to_vec(), ends, resumed: false };
-            self.0.get_or_insert_default().insert(name.into(), text);
+            let named = Named { all: Text::new(value, ends), later: Vec::new() };
+            self.0.get_or_insert_default().insert(name.into(), named);
         }
     }
 
@@ -59,21 +67,49 @@ impl Joined {
 
     /// The texts that come of the values, each under its name.
     pub fn texts(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let resumed = self.0.iter().flat_map(|texts| texts.iter()).filter(|(_, text)| text.resumed);
-        resumed.map(|(name, text)| (&**name, text.bytes.as_slice()))
+        let named = self.0.iter().flat_map(|texts| texts.iter());
+        let texts = named.flat_map(|(name, named)| named.texts().map(move |text| (name, text)));
+        texts.filter(|(_, text)| text.resumed).map(|(name, text)| (&**name, text.bytes.as_slice()))
+    }
+}
+
+impl Named {
+    /// Each value is added to two texts at most, and begins one.
+    fn note(&mut self, value: &[u8]) {
+        let mut goes_on = self.all.go_on(value);
+        if let Some(last) = self.later.last_mut() {
+            goes_on = last.go_on(value);
+        }
+        let ends = end_of(value, State::Text);
+        if goes_on || ends == State::Text {
+            return;
+        }
+        self.later.pop_if(|last| !last.resumed);
+        self.later.push(Text::new(value, ends));
+    }
+
+    fn texts(&self) -> impl Iterator<Item = &Text> {
+        std::iter::once(&self.all).chain(&self.later)
     }
 }
 
 impl Text {
-    fn go_on(&mut self, value: &[u8]) {
+    fn new(value: &[u8], ends: State) -> Self {
+        Self { bytes: value.to_vec(), ends, resumed: false }
+    }
+
+    /// Whether `value` goes on behind a comment that was left open.
+    fn go_on(&mut self, value: &[u8]) -> bool {
         let (was, ends) = (self.ends, end_of(value, self.ends));
         if was == State::Text && ends == State::Text {
-            return;
+            return false;
         }
-        self.resumed |= was != State::Text && behind_comment(value, was).is_some();
+        let goes_on = was != State::Text && behind_comment(value, was).is_some();
+        self.resumed |= goes_on;
         self.ends = ends;
         self.bytes.push(b',');
         self.bytes.extend_from_slice(value);
+        goes_on
     }
 }
 
@@ -134,6 +170,8 @@ mod tests {
             (&[("a", "1/*"), ("b", "*/2")], &[]),
             (&[("a", "1/*2*/"), ("a", "*/3")], &[]),
             (&[("a", "C#"), ("a", "C"), ("a", "F#")], &[]),
+            (&[("a", "#"), ("a", "1 union/*"), ("a", "*/select 2"), ("a", "/*")], &["a=1 union/*,*/select 2,/*"]),
+            (&[("a", "/*"), ("a", "1--"), ("a", "\n2")], &["a=1--,\n2"]),
             (&[("a", "1/*")], &[]),
             (&[("a", "a-b/c"), ("a", "d*e")], &[]),
         ] {

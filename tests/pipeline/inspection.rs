@@ -156,6 +156,10 @@ fn what_servers_join_is_looked_at_as_they_join_it() {
             "body q injection",
         ),
         (post("/a").body("application/json", format!(r#"{{"q":["1 union/*","{rest}"]}}"#)), "body q injection"),
+        (
+            post("/a").body("application/json", format!(r##"{{"a":{{"q":"#"}},"q":["1 union/*","{rest}"]}}"##)),
+            "body q injection",
+        ),
         (post("/a").body("application/json", r#"["1 union--","\nselect login from staff"]"#), "body  injection"),
     ] {
         assert_eq!(found(&mut gate, request), Some((403, place.to_owned())));
