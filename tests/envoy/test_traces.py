@@ -225,8 +225,9 @@ class Order:
                 break
             if order[later].admitted != order[at].admitted:
                 yield order[:at] + [order[later]] + order[at:later] + order[later + 1:]
-        # One that was admitted wrote after another whose clock stood in a later fiftieth, and is counted there.
-        for early in range(at - 1, -1, -1):
+        # One that was admitted wrote after another whose clock stood in a later fiftieth, and is counted there; this one
+        # itself may be it, and have found what had just left the window.
+        for early in range(at, -1, -1):
             if order[early].admitted:
                 yield from self.delayed(order, early)
 
@@ -303,6 +304,17 @@ def test_the_checks_of_the_bounds_tell_a_limiter_that_breaks_them(replayed):
     decided = replayed["one", "just in time"].decided
     assert too_many(decided, 17, 1) and wrongly_refused(decided, [(23, 1)])
     assert too_many(decided, 20, 1.1) and wrongly_refused(decided, [(20, 0.9)])
+
+
+def test_an_admission_that_wrote_after_a_later_clock_had_emptied_the_window_is_told(gateway):
+    callers = Callers(gateway, "one", "late writer")
+    full = [Decided(0.999, 1.001, True, "before", 1_000) for _ in range(20)]
+    # Its clock stood in the last fiftieth in which those counted, that of the other in the next.
+    late, other = Decided(2.017, 2.025, True, "late", 2_019), Decided(2.019, 2.022, True, "other", 2_020)
+    assert callers.replayed([*full, late, other]) == [True] * 20 + [False, True]
+    assert Order([*full, late, other], callers.replayed).difference() is None
+    surely_done = Decided(2.017, 2.0195, True, "late", 2_019)
+    assert Order([*full, surely_done, other], callers.replayed).difference()["this"] == surely_done
 
 
 @pytest.mark.parametrize("other", [{"one": {"rate": "19/s"}}, {"one": {"rate": "21/s"}}, {"one": {"rate": "40/2s"}},
