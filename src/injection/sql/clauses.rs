@@ -2,7 +2,7 @@
 
 use super::super::rules::{Findings, Rule};
 use super::Inspection;
-use super::grammar::What;
+use super::operand::What;
 use super::token::Kind;
 use super::words::Word;
 

@@ -61,12 +61,7 @@ impl Inspection<'_> {
             return;
         }
         let token = tokens.at(i);
-        let opening = i > 0
-            && (token.spaced()
-                || matches!(
-                    tokens.before(i),
-                    Kind::Compare | Kind::Open | Kind::Comma | Kind::Other(b'[' | b'{' | b':')
-                ));
+        let opening = self.opens(i);
         let ended = tokens.kind(i + 1) == Kind::Quote(quote) && tokens.at(i + 1).twin() == NO_TWIN;
         let j = tokens.after_brackets(i + 1 + usize::from(ended));
         // Only these lead anywhere.
@@ -126,14 +121,26 @@ impl Inspection<'_> {
         }
     }
 
+    /// Whether the quote at `i` stands where a string begins rather than ends.
+    #[inline(never)]
+    fn opens(&self, i: usize) -> bool {
+        let begins = |kind| matches!(kind, Kind::Compare | Kind::Open | Kind::Comma | Kind::Other(b'[' | b'{' | b':'));
+        i > 0 && (self.tokens.at(i).spaced() || begins(self.tokens.before(i)))
+    }
+
     /// Whether the operand at `i` is a bare name or number behind which no chain goes on and nothing is commented out, as in
     /// the text and the next tag behind an attribute: `">text</a>`.
     #[inline]
     fn ends_at_once(&self, i: usize) -> bool {
-        let behind = |i: usize| self.tokens.sets(i);
-        behind(i) & (next::NAME | next::NUMBER) != 0
-            && (behind(i + 1) & (OPERATORS | next::BEHIND_NAME) == 0
-                || behind(i + 1) & next::COMPARE != 0 && behind(i + 2) & next::ARITH != 0)
+        if self.tokens.sets(i) & (next::NAME | next::NUMBER) == 0 {
+            return false;
+        }
+        let behind = self.tokens.sets(i + 1);
+        if behind & next::QUOTE != 0 {
+            return !self.tokens.introduces(i);
+        }
+        behind & (OPERATORS | next::BEHIND_NAME) == 0
+            || behind & next::COMPARE != 0 && self.tokens.sets(i + 2) & next::ARITH != 0
     }
 
     /// Whether the quote at `i` begins an operator in quotes, as text and programs name one: `'+' or '-'`, `b'/'`. By itself
@@ -221,6 +228,14 @@ impl Inspection<'_> {
         let marked = rest.len() == 1 && is_word(at(rest, 0)) && tokens.peek(comment) == Kind::Dashes;
         let rest = rest.trim_ascii();
         let bare = marked || matches!(rest, b"" | b"-" | b"+" | b"*");
+        if (bare || matches!(rest, &[letter] if is_word(letter)))
+            && let Some(quote) = tokens.odd_quote()
+        {
+            self.operates(quote, comment, findings);
+        }
+        if bare && self.compares_first() && tokens.at(comment).start() <= MAX_REST {
+            findings.report(Rule::SqlTautology);
+        }
         if rest.len() > MAX_REMARK || !bare && tokens.peek(comment) == Kind::Hash {
             return;
         }
@@ -263,6 +278,59 @@ impl Inspection<'_> {
                 || (quote + 1..last).any(ends))
     }
 
+    /// Whether the value begins with a number that is compared or joined: `7 <> name`.
+    #[inline(never)]
+    fn compares_first(&self) -> bool {
+        let tokens = &self.tokens;
+        let number = usize::from(matches!(tokens.peek(0), Kind::Arith(b'+' | b'-')));
+        self.first
+            && tokens.peek(number) == Kind::Number
+            && match tokens.peek(number + 1) {
+                Kind::Compare => true,
+                Kind::Logic(_) => tokens.text_of(number + 1).len() == 2,
+                _ => false,
+            }
+    }
+
+    /// An operator follows the `quote`, of whose kind the value has an odd number, and then the `comment` that ends the value.
+    #[inline(never)]
+    fn operates(&self, quote: usize, comment: usize, findings: &mut Findings) {
+        let tokens = &self.tokens;
+        let after = tokens.after_brackets(quote + 1);
+        let sets = tokens.sets(after);
+        let compares = sets & next::COMPARE != 0;
+        let joins = tokens.text_of(after) == b"||";
+        if comment <= after
+            || tokens.sets(after + 1) & next::COMMENT != 0
+            || tokens.at(comment).start() > tokens.at(quote).end() + MAX_REST
+            || sets & (OPERATORS | next::OPERATOR) == 0
+            || self.is_hash_of_name(comment)
+            || !compares && !joins && self.is_counted(quote)
+            // `" - a line of its own ---`
+            || sets & (next::SIGN | next::ARITH) != 0 && tokens.apart(after + 1)
+            || tokens.at(quote).twin() != NO_TWIN && (self.opens(quote) || self.is_quoted_mark(quote))
+        {
+            return;
+        }
+        findings.report(if compares { Rule::SqlTautology } else { Rule::SqlStringOperator });
+    }
+
+    /// `C#`
+    fn is_hash_of_name(&self, comment: usize) -> bool {
+        let tokens = &self.tokens;
+        matches!((tokens.peek(comment - 1), tokens.peek(comment)), (Kind::Word(_), Kind::Hash))
+            && !tokens.apart(comment)
+            && tokens.text_of(comment - 1).len() == 1
+    }
+
+    /// Whether a plural or a number ends at the `quote`: `the boys' toys --`, `5' tall --`.
+    fn is_counted(&self, quote: usize) -> bool {
+        match self.tokens.peek(quote.wrapping_sub(1)) {
+            Kind::Word(_) => self.tokens.text_of(quote - 1).ends_with(b"s"),
+            kind => kind == Kind::Number,
+        }
+    }
+
     /// Whether a list, a clause or a statement follows the `quote`, up to the `comment` that ends the value.
     fn goes_on(&self, quote: usize, comment: usize, bare: bool, findings: &mut Findings) {
         let tokens = &self.tokens;
@@ -271,15 +339,7 @@ impl Inspection<'_> {
         if comment <= after || rest > MAX_REST {
             return;
         }
-        // `C#`
-        let named = matches!((tokens.peek(comment - 1), tokens.peek(comment)), (Kind::Word(_), Kind::Hash))
-            && !tokens.apart(comment)
-            && tokens.text_of(comment - 1).len() == 1;
-        // `the boys' toys --`, `5' tall --`
-        let counted = match tokens.peek(quote.wrapping_sub(1)) {
-            Kind::Word(_) => tokens.text_of(quote - 1).ends_with(b"s"),
-            kind => kind == Kind::Number,
-        };
+        let (named, counted) = (self.is_hash_of_name(comment), self.is_counted(quote));
         match tokens.peek(after) {
             Kind::Semicolon if tokens.part(after + 1).is_some() && !named => findings.report(Rule::SqlStackedQuery),
             Kind::Comma if after == quote + 1 && !tokens.apart(after + 1) => findings.report(Rule::SqlComment),

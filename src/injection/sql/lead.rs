@@ -36,6 +36,8 @@ pub(super) mod next {
     pub(in super::super) const OPERATOR: u32 = 1 << 14;
     /// Whatever follows.
     pub(in super::super) const ANY: u32 = 1 << 15;
+    /// What begins a name or a string in single dialects.
+    pub(in super::super) const DIALECT: u32 = 1 << 16;
     pub(in super::super) const DOT: u32 = 1 << 17;
     /// Of what a token wants: it also wants a name or a number that something follows which makes a condition of it.
     pub(in super::super) const CONDITION: u32 = 1 << 18;
@@ -47,15 +49,15 @@ pub(super) mod next {
 
     /// What an operand begins with, but for those of which [`CONDITION`] says more.
     pub(in super::super) const OPERAND: u32 =
-        QUOTE | OPEN | COMPARE | SIGN | VARIABLE | WORD | SELECT | STATEMENT | OPERATOR;
+        QUOTE | OPEN | COMPARE | SIGN | VARIABLE | WORD | SELECT | STATEMENT | OPERATOR | DIALECT;
     /// What leads on from a quote that closes the value's string.
     pub(in super::super) const CLOSED: u32 =
         QUOTE | CLOSE | COMMENT | SEMICOLON | COMPARE | LOGIC | SIGN | ARITH | SELECT | OPERATOR;
     /// What makes a condition of a number: a comparison, or what comments out the rest, perhaps behind brackets.
     pub(in super::super) const BEHIND_NUMBER: u32 =
         BEHIND | COMPARE | OPERATOR | CLOSE | SEMICOLON | COMMENT | VARIABLE | SIGN | DOT | END;
-    /// The same of a name, which may go on, and is none by itself.
-    pub(in super::super) const BEHIND_NAME: u32 = BEHIND_NUMBER & !END | OPEN;
+    /// The same of a name, which may go on or introduce a string, and is none by itself.
+    pub(in super::super) const BEHIND_NAME: u32 = BEHIND_NUMBER & !END | OPEN | QUOTE;
 }
 
 /// What is known of a token by its kind, in one word for every byte of text: its code and the role of what begins it, what
@@ -86,6 +88,7 @@ impl Lead {
             Kind::Dashes | Kind::Hash | Kind::OpenComment => (next::COMMENT, 0),
             // One that a cast begins with goes on as well.
             Kind::Dot | Kind::Other(b':') => (next::DOT, 0),
+            Kind::Other(b'[' | b'{' | b'$') => (next::DIALECT, 0),
             Kind::End | Kind::Comma | Kind::Other(_) => (0, 0),
         };
         Self(((is | next::ANY) as u64) << 32 | (wants as u64) << 12 | (role as u64) << 8 | code as u64)

@@ -91,7 +91,7 @@ pub(super) fn cut(text: &[u8], line_comments: bool, room: &mut Room) -> Cut {
                 }
             }
             role::COMPARE => end = start + compare_len(text, start),
-            role::BANG if !matches!(at(text, end), b'=' | b'<' | b'>') => {}
+            role::BANG if !matches!(at(text, end), b'=' | b'<' | b'>' | b'~') => {}
             role::HASH if !line_comments => {
                 space.note_line(text, start);
                 cut.comments = count + 1;
@@ -278,7 +278,7 @@ fn token(rest: &[u8]) -> (u8, Kind, usize) {
         b'-' if second == b'-' => (codes::DASHES, Kind::Dashes, 2),
         b'/' if second == b'*' => (codes::OPEN_COMMENT, Kind::OpenComment, 2),
         b'#' => (first, Kind::Hash, 1),
-        b'!' if !matches!(second, b'=' | b'<' | b'>') => (first, Kind::Bang, 1),
+        b'!' if !matches!(second, b'=' | b'<' | b'>' | b'~') => (first, Kind::Bang, 1),
         b'!' => (b'=', Kind::Compare, compare_len(rest, 0)),
         b'-' | b'*' | b'/' => (first, Kind::Arith(first), 1),
         b'@' => {
@@ -295,11 +295,12 @@ fn token(rest: &[u8]) -> (u8, Kind, usize) {
     }
 }
 
-/// The length of the comparison at `i`.
+/// The length of the comparison at `i`; one of PostgreSQL's with a pattern may have a star: `!~~*`.
 #[inline]
 fn compare_len(text: &[u8], i: usize) -> usize {
     let compares = |byte: u8| matches!(byte, b'=' | b'<' | b'>' | b'!' | b'~');
-    if compares(at(text, i + 1)) { 2 + usize::from(compares(at(text, i + 2))) } else { 1 }
+    let len = if compares(at(text, i + 1)) { 2 + usize::from(compares(at(text, i + 2))) } else { 1 };
+    len + usize::from(at(text, i + len) == b'*' && at(text, i + len - 1) == b'~' && at(text, i + len + 1) != b'/')
 }
 
 /// Whether a byte is one of a name, whatever stands before it. Without a branch, for [`bitmap`].
@@ -379,7 +380,7 @@ fn part_of(text: &[u8], start: usize, end: usize) -> Option<Word> {
 fn number_len(rest: &[u8]) -> usize {
     // Most have one digit.
     match at(rest, 1) {
-        b'0'..=b'9' | b'.' | b'x' | b'X' | b'e' | b'E' => long_number_len(rest),
+        b'0'..=b'9' | b'.' | b'x' | b'X' | b'b' | b'B' | b'e' | b'E' => long_number_len(rest),
         _ => 1,
     }
 }
@@ -387,11 +388,13 @@ fn number_len(rest: &[u8]) -> usize {
 #[inline(never)]
 fn long_number_len(rest: &[u8]) -> usize {
     let digits = |start: usize| from(rest, start).iter().take_while(|byte| byte.is_ascii_digit()).count();
-    if at(rest, 0) == b'0' && at(rest, 1) | 0x20 == b'x' {
-        let hex = from(rest, 2).iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
-        if hex > 0 {
-            return 2 + hex;
-        }
+    let radix = |letter: u8, is_digit: fn(&u8) -> bool| {
+        let based = at(rest, 0) == b'0' && at(rest, 1) | 0x20 == letter;
+        if based { from(rest, 2).iter().take_while(|byte| is_digit(byte)).count() } else { 0 }
+    };
+    let based = radix(b'x', u8::is_ascii_hexdigit).max(radix(b'b', |byte| matches!(byte, b'0' | b'1')));
+    if based > 0 {
+        return 2 + based;
     }
     let mut len = digits(0);
     if at(rest, len) == b'.' {

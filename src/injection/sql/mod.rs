@@ -11,13 +11,14 @@ mod comments;
 mod grammar;
 mod lead;
 mod lex;
+mod operand;
 mod token;
 mod vocabulary;
 mod words;
 
 use super::rules::{Findings, Rule};
 use super::work::spend;
-use grammar::{Operand, What};
+use operand::{Operand, What};
 use std::ops::Range;
 use token::{Kind, NO_TWIN, Tokens};
 
@@ -177,10 +178,10 @@ impl Inspection<'_> {
             | Kind::Dot
             | Kind::Logic(_)
             | Kind::Hash
-            | Kind::OpenComment
-            | Kind::Other(_) => return,
+            | Kind::OpenComment => return,
+            Kind::Other(byte) if !matches!(byte, b'[' | b'{' | b'$') => return,
             // A name by itself is no condition.
-            Kind::Word(Word::Name) if !tokens.goes_on(i + 2) && !tokens.comments_follow(i + 2) => return,
+            Kind::Word(Word::Name) if !tokens.goes_on(i + 1) && !tokens.comments_follow(i + 2) => return,
             _ => {}
         }
         if i > 0 && self.is_quoted_mark(i - 1) {
@@ -199,7 +200,10 @@ impl Inspection<'_> {
         }
         let right = match tokens.comparison(first.next).and_then(|j| tokens.operand(j)) {
             Some(second) => self.compared(i, first, second),
-            None => self.alone(i, first),
+            None => match tokens.after_test(first.next) {
+                Some(next) => self.compared(i, first, Operand { what: What::Null, start: first.next, next }),
+                None => self.alone(i, first),
+            },
         };
         if right > 0 && tokens.left(i) + right >= 4 {
             findings.report(match first.what {

@@ -283,6 +283,12 @@ impl<'a> Tokens<'a> {
         (last == first && (others == 0 || comma) || listed && !self.at(last).odd()).then_some(first)
     }
 
+    /// The first quote of the value, if it has an odd number of its kind.
+    pub(super) fn odd_quote(&self) -> Option<usize> {
+        let first = self.first_quote(self.len())?;
+        self.last_of(first).filter(|&last| !self.at(last).odd()).map(|_| first)
+    }
+
     /// The first quote and the last of its kind, where they are not the same.
     pub(super) fn outer_quotes(&self) -> Option<(usize, usize)> {
         let first = self.first_quote(self.len())?;

@@ -117,6 +117,7 @@ pub(super) static WORDS: &[(&str, Word)] = &[
     ("any", Prefix),
     ("some", Prefix),
     ("interval", Prefix),
+    ("symmetric", Prefix),
     ("asc", Suffix),
     ("offset", Suffix),
     ("rows", Suffix),

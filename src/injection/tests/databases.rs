@@ -133,3 +133,85 @@ fn finds_statements_and_rows_of_other_spellings_behind_a_value() {
         assert_eq!(rule_of(value), None, "{value}");
     }
 }
+
+#[test]
+fn finds_literals_and_names_in_the_spellings_of_single_dialects() {
+    assert_found(
+        Class::Sqli,
+        &[
+            "7 or N'a'=N'a'",
+            "7 or x'61'=x'61'",
+            "7 or _utf8'a'=_utf8'a'",
+            "x' or N'a'=N'a",
+            "x' or date '2020-02-01'=date '2020-02-01",
+            "x' or U&'a'=U&'a",
+            "7 or $$a$$=$$a$$",
+            "7 or $Tag$a$Tag$ like $Tag$a$Tag$",
+            "7 and [name]=[name]",
+            "x' or [name] or '",
+            "x' and users.[name] like '",
+            "x' or {d'2020-02-01'}='a",
+            "x' or 0b1 or '",
+            "x' or users.\"id\"<>'",
+            "x' or name collate nocase='a",
+            "x' or 'a' collate \"C\"='a",
+            "x' is distinct from 7 or '",
+            "x' or name !~* 'a",
+            "x' or 'a'::text::varchar='a",
+            "x' or case when name then 7 else null end='a",
+            "x' notnull or name<>'a",
+            "x' or name not null or '",
+            "x' or 7 in (8,name) or '",
+        ],
+    );
+    for value in [
+        "\"-b\",",
+        "'%_save',",
+        "\"<strong>\"",
+        "\"<Nop>\" if the rest is empty.",
+        "\"-e\" means one thing, use \"-q\" for another.",
+        "echo(\"a<\".b.\"> c<\".d.\">\")",
+        "e.g. \"Not Found\" or \"OK\".\n self.a = None",
+        "a or don't",
+        "a and $b or [c](d)",
+        "assert f(b'a', 'b') == ('c', g('d'))  # and so on",
+        "costs $$ and more $$",
+        "a or {b}",
+    ] {
+        assert_eq!(rule_of(value), None, "{value}");
+    }
+}
+
+#[test]
+fn finds_an_operator_between_the_only_quote_and_what_comments_out_the_rest() {
+    assert_found(
+        Class::Sqli,
+        &[
+            "x' <> name-- ",
+            "7' != name--",
+            "x'||name;--x",
+            "x'%(name)--",
+            "x' or id#x",
+            "x' like name-- x",
+            "x' is not name--",
+            "x\"<=>name#",
+            "x' & 'a' collate utf8_bin#",
+            "7 <> name-- -",
+            "-7=name;--",
+            "7||name--",
+        ],
+    );
+    for value in [
+        "the boys' & girls --",
+        "5' * tall --",
+        "\" - what follows, once ---",
+        "\">>>---",
+        "\"  +----------+",
+        "O'Brien + son",
+        "7 - an introduction --",
+        "x = 7 -- or so, says the author",
+        "grep -c '=' a.txt  # b",
+    ] {
+        assert_eq!(rule_of(value), None, "{value}");
+    }
+}
