@@ -219,7 +219,7 @@ fn what_is_no_text_is_refused_with_its_line_and_what_has_no_end_at_a_bound() {
     std::fs::write(&file, b"service: a\nmode: off # caf\xe9\n").unwrap();
     let path = file.to_str().unwrap();
     let wrong = format!("{path}: expected UTF-8, found a byte of something else (line 2)\n");
-    let endless = "/dev/zero: expected a text of at most 64 MiB\n";
+    let endless = "/dev/zero: expected at most 64 MiB\n";
     for (args, start) in [
         (&["check"][..], ""),
         (&["convert"], ""),
