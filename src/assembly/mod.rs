@@ -144,11 +144,7 @@ struct Shared {
 /// # Errors
 /// Everything that is wrong with it, each with the path of its field.
 pub fn assemble(json: &[u8], surroundings: &Surroundings<'_>) -> Result<Assembled, Vec<ConfigError>> {
-    let errors = config::every_error(json);
-    if !errors.is_empty() {
-        return Err(errors);
-    }
-    let config = Config::from_json(json).map_err(|error| vec![error])?;
+    let config = config::read(json)?;
     let mut findings = Findings::default();
     let assembled = build(&config, surroundings, &mut findings);
     match assembled {

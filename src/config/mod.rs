@@ -154,22 +154,21 @@ pub fn plugin_configuration(bytes: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
-/// Everything that is wrong with a configuration, at most a hundred errors: forms first; only where all forms are
-/// right, names that refer to nothing and features that are not supported yet.
-pub fn every_error(json: &[u8]) -> Vec<ConfigError> {
-    let document = match tree::parse(json) {
-        Ok(document) => document,
-        Err(faults) => return faults.into_iter().map(ConfigError::from).take(MOST_ERRORS).collect(),
+/// Reads a configuration from JSON, with every name looked up.
+///
+/// # Errors
+/// Everything that is wrong with it, at most a hundred errors: forms first; only where all forms are right, names that refer to
+/// nothing and features that are not supported yet. Never empty.
+pub fn read(json: &[u8]) -> Result<Config, Vec<ConfigError>> {
+    let told = |faults: Vec<tree::Fault>| -> Vec<ConfigError> {
+        faults.into_iter().map(ConfigError::from).take(MOST_ERRORS).collect()
     };
-    let mut errors = match Config::read(&document) {
-        Ok(config) => validate(&config),
-        Err(_) => tree::every_fault(document, &|document| Config::read(document).err(), MOST_ERRORS)
-            .into_iter()
-            .map(ConfigError::from)
-            .collect(),
-    };
+    let document = tree::parse(json).map_err(told)?;
+    let config = Config::read(&document)
+        .map_err(|_| told(tree::every_fault(document, &|document| Config::read(document).err(), MOST_ERRORS)))?;
+    let mut errors = validate(&config);
     errors.truncate(MOST_ERRORS);
-    errors
+    if errors.is_empty() { Ok(config) } else { Err(errors) }
 }
 
 /// A field and what is wrong with it. Never holds a secret's value.

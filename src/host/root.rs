@@ -26,8 +26,6 @@ const EARLY: Duration = Duration::from_millis(900);
 const TURN_MILLIS: u32 = 1;
 /// How many ticks pass between two statements of left-out events.
 const STATEMENT_TICKS: u32 = 5;
-/// A configuration is small; a larger one is a mistake.
-const CONFIGURATION_BYTES: usize = 16 << 20;
 
 /// One configuration in force on one worker.
 pub struct Serving {
@@ -89,8 +87,8 @@ impl Root {
     /// Takes a configuration of `size` bytes, beside those that are in force in this VM. False: it is refused.
     pub fn configure(&self, size: usize, earlier: &[Rc<Serving>]) -> bool {
         let bytes = abi::buffer(Buffer::PluginConfiguration, size);
-        if bytes.len() != size || size > CONFIGURATION_BYTES {
-            abi::log(Level::Error, "portcullis: configuration refused: it could not be read whole, or exceeds 16 MiB");
+        if bytes.len() != size {
+            abi::log(Level::Error, "portcullis: configuration refused: it could not be read whole");
             return false;
         }
         // Whatever is in force: what Envoy tries in a fresh VM and this one refuses, it takes, and leaves the module out.

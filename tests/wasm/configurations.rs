@@ -82,6 +82,22 @@ fn keys_that_occur_twice_take_no_memory_beyond_those_that_are_told() {
 }
 
 #[test]
+fn a_text_full_of_small_values_is_refused_before_they_take_much_memory() {
+    for (item, mib) in [("0", 1), ("{}", 1), ("{\"match\":{}}", 2)] {
+        let mut vm = Vm::new();
+        let before = vm.memory();
+        let text = format!("{{\"routes\":[{}]}}", vec![item; (mib << 20) / (item.len() + 1)].join(","));
+        let lines = refused_the_same_twice(&mut vm, text.as_bytes());
+        assert_eq!(lines, ["portcullis: configuration refused: expected at most 250000 values"], "{item}");
+        let grown = vm.memory() - before;
+        assert!(grown < 100 << 20, "{} bytes of {item} took {grown}", text.len());
+    }
+    let long = format!("{{\"service\":\"{}\"}}", "a".repeat(16 << 20));
+    let lines = refused_the_same_twice(&mut Vm::new(), long.as_bytes());
+    assert_eq!(lines, ["portcullis: configuration refused: expected at most 16 MiB"]);
+}
+
+#[test]
 fn the_work_of_refusing_a_schema_grows_with_the_number_of_its_faults() {
     let cost = |faults: usize| {
         let mut configuration = configuration();
