@@ -30,6 +30,7 @@ use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
 use serde::de::IgnoredAny;
+use serde_json::{Map, Value};
 
 use crate::setting::Setting;
 
@@ -169,6 +170,17 @@ pub fn read(json: &[u8]) -> Result<Config, Vec<ConfigError>> {
     let mut errors = validate(&config);
     errors.truncate(MOST_ERRORS);
     if errors.is_empty() { Ok(config) } else { Err(errors) }
+}
+
+/// The one text of all that say the same: without the order of keys, the spelling of numbers, and the values of inline secrets.
+/// `None` for what is no JSON, or too much of it.
+pub fn canonical(json: &[u8]) -> Option<Vec<u8>> {
+    let mut document = tree::parse(json).ok()?;
+    let secrets = document.get_mut("secrets").and_then(Value::as_object_mut);
+    for inline in secrets.into_iter().flat_map(Map::values_mut).filter_map(|secret| secret.get_mut("inline")) {
+        inline.take();
+    }
+    serde_json::to_vec(&document).ok()
 }
 
 /// A field and what is wrong with it. Never holds a secret's value.
