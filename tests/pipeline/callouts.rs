@@ -178,6 +178,8 @@ fn a_login_counts_although_its_client_has_gone() {
     };
     assert!(left(&mut gate, &account()).is_empty() && left(&mut gate, &CalloutReply::Lost).is_empty());
     assert_eq!(left(&mut gate, &answer(401, "")), ["AUTH_FAILURE bad_login"]);
+    let line: Value = serde_json::from_str(&gate.host.lines.borrow()[0]).unwrap();
+    assert_eq!(line["details"].get("status"), None, "the client got none");
     let mut held = gate.begin(&login("guess"));
     gate.answer([&mut held], &answer(401, ""));
     assert_eq!(gate.outcome(held).told(), ["AUTH_FAILURE bad_login"], "once, where the client waits");
