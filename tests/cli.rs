@@ -14,7 +14,7 @@ mod seal;
 #[path = "cli/tool.rs"]
 mod tool;
 
-use tool::{File, portcullis, unread};
+use tool::{File, portcullis, portcullis_with, unread};
 
 #[test]
 fn says_how_it_is_called_and_which_version_it_is() {
@@ -85,6 +85,45 @@ fn exits_with_the_same_code_when_nobody_reads_what_it_says() {
     ] {
         assert_eq!(unread(args), code, "{args:?}");
     }
+}
+
+#[test]
+fn what_has_no_end_is_refused_at_a_bound_whoever_reads_it() {
+    let good = File::new("endless.yaml", "unmatched: deny\n");
+    let explain = ["explain", good.path(), "--request", "POST https://a/"];
+    let sign = ["sign", "--service", "a", "--token-env", "KEY", "--key-env", "KEY", "--request", "POST https://a/"];
+    let key = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+    for args in [
+        &[&explain[..], &["--body", "/dev/zero"]].concat()[..],
+        &[&explain[..], &["--response", "/dev/zero"]].concat(),
+        &[&sign[..], &["--body", "/dev/zero"]].concat(),
+        &["token", "--key-env", "KEY", "--claims", "@/dev/zero"],
+        &["encrypt", "/dev/zero", "--key", "KEY"],
+        &["decrypt", "/dev/zero", "--key", "KEY"],
+    ] {
+        let (code, out, err) = portcullis_with(&[("KEY", key)], args, "");
+        assert_eq!((code, out.as_str()), (2, ""), "{args:?}");
+        assert!(err.lines().next().unwrap().ends_with("/dev/zero: expected at most 64 MiB"), "{args:?}: {err}");
+    }
+}
+
+#[test]
+fn the_standard_input_is_read_for_one_file_only() {
+    let config = "service: a\n";
+    for args in [
+        &["explain", "-", "--request", "POST https://a/", "--body", "-"][..],
+        &["explain", "a.yaml", "--request", "POST https://a/", "--body", "-", "--response", "-"],
+        &["replay", "-", "--log", "-"],
+        &["token", "-", "--provider", "users", "--claims", "@-"],
+    ] {
+        let (code, out, err) = portcullis(args, config);
+        assert_eq!((code, out.as_str()), (2, ""), "{args:?}");
+        assert!(err.lines().next().unwrap().ends_with("only one of the files can be the standard input"), "{err}");
+    }
+    let good = File::new("stdin.yaml", "routes: [{ match: { path: / }, authenticate: none }]\n");
+    let args = ["explain", good.path(), "--request", "POST https://a/", "--body", "-"];
+    assert_eq!(portcullis(&args, "comment=1' OR '1'='1").0, 1);
+    assert_eq!(portcullis(&args, "comment=hello").0, 0);
 }
 
 #[test]

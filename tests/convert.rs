@@ -12,6 +12,7 @@ use portcullis::pipeline::Next;
 use portcullis::time::Timestamp;
 use portcullis_assembly::{Surroundings, assemble};
 use portcullis_cli::{convert, document};
+use serde_json::{Value, json};
 
 fn converted(name: &str, text: &str) -> (u8, String, String) {
     let (mut out, mut err) = (Vec::new(), Vec::new());
@@ -38,6 +39,33 @@ fn policies_become_exactly_these_configurations_and_remarks() {
             assert_eq!(found, expected, "{name}");
         }
     }
+}
+
+#[test]
+fn the_items_of_a_list_are_converted_as_if_they_stood_alone_and_remarks_say_which_it_is() {
+    let alone = file("istio.yaml").1;
+    let (code, out, err) = converted("FILE", &alone);
+    let documents: Vec<Value> = serde_saphyr::from_multiple(&alone).unwrap();
+    let list = |kind: &str, items: &[Value]| json!({ "apiVersion": "v1", "kind": kind, "items": items });
+    // As `kubectl get` shows several kinds, and lists within one.
+    let (first, rest) = documents.split_at(1);
+    for list in [list("List", &documents), list("List", &[list("List", first), list("List", rest)])] {
+        let listed = converted("FILE", &serde_saphyr::to_string(&list).unwrap());
+        assert_eq!((listed.0, &listed.1), (code, &out));
+        let names: Vec<_> = listed.2.lines().filter_map(|line| line.split_once(": items[")).collect();
+        assert!(!names.is_empty(), "{}", listed.2);
+        let plain =
+            |line: &str| line.split(": ").filter(|part| !part.starts_with("items[")).collect::<Vec<_>>().join(": ");
+        let mut told: Vec<_> = listed.2.lines().map(plain).collect();
+        told.dedup();
+        assert_eq!(told, err.lines().collect::<Vec<_>>());
+    }
+    // A list of one kind says it once.
+    let policy = json!({ "metadata": { "name": "p" }, "spec": { "action": "AUDIT" } });
+    let (code, _, err) = converted("FILE", &list("AuthorizationPolicyList", &[policy]).to_string());
+    assert_eq!((code, err.as_str()), (1, "FILE: items[0]: p: left out: action AUDIT\n"));
+    assert_eq!(converted("FILE", "kind: List\nitems: []\n").0, 2);
+    assert_eq!(converted("FILE", "kind: Other\nitems: [{ kind: AuthorizationPolicy }]\n").0, 2);
 }
 
 /// What the converted configuration decides for a request without a token, by whoever holds this certificate.

@@ -80,6 +80,33 @@ fn the_schema_and_the_reader_refuse_an_empty_text_anywhere() {
     }
 }
 
+/// As a block of YAML leaves at the end: what is compared with it would never be the same.
+#[test]
+fn the_schema_and_the_reader_refuse_white_space_around_a_text_anywhere() {
+    let (reference, schema) = (load("envoy/examples/reference.yaml"), Schema::new());
+    let mut places = Vec::new();
+    leaves(&reference, String::new(), &mut places);
+    places.retain(|place| reference.pointer(place).unwrap().is_string());
+    for place in places {
+        let is_compared =
+            place.contains("/match/headers/") || place.contains("/claims/") && !place.starts_with("/authentication");
+        let is_literal = ["/prefix", "/parameter", "/regex", "/inline"].iter().any(|name| place.ends_with(name));
+        for around in [|text: &str| format!("{text}\n"), |text: &str| format!(" {text}")] {
+            let mut changed = reference.clone();
+            let text = changed.pointer_mut(&place).unwrap();
+            *text = json!(around(text.as_str().unwrap()));
+            assert_eq!(reads(&changed), is_compared || is_literal, "the reader at {place}");
+            assert_eq!(schema.problem(&changed).is_none(), is_compared || is_literal, "the schema at {place}");
+        }
+    }
+    for (text, good) in [("a", true), ("a b", true), ("a\nb", true), (" ", false), ("a\u{b}", false), ("\u{a0}", true)]
+    {
+        for changed in [json!({ "roles": { "a": [text] } }), json!({ "roles": { text: ["c"] } })] {
+            assert_eq!((reads(&changed), schema.problem(&changed).is_none()), (good, good), "{changed}");
+        }
+    }
+}
+
 #[test]
 fn the_schema_and_the_reader_refuse_a_prefix_that_is_not_beside_a_header() {
     for (place, good) in [

@@ -54,6 +54,7 @@ use portcullis::quota::client::Client;
 use portcullis::quota::leases::Leases;
 use portcullis::revocation::{Glance, RevokedTokens};
 use portcullis::secrets::SecretSlot;
+use portcullis::signature::{digest, hex};
 use portcullis::store::SharedStore;
 use portcullis::table::limiter::{Limiter, Sizes};
 use portcullis::table::replay::ReplaySet;
@@ -144,11 +145,7 @@ struct Shared {
 /// # Errors
 /// Everything that is wrong with it, each with the path of its field.
 pub fn assemble(json: &[u8], surroundings: &Surroundings<'_>) -> Result<Assembled, Vec<ConfigError>> {
-    let errors = config::every_error(json);
-    if !errors.is_empty() {
-        return Err(errors);
-    }
-    let config = Config::from_json(json).map_err(|error| vec![error])?;
+    let config = config::read(json)?;
     let mut findings = Findings::default();
     let assembled = build(&config, surroundings, &mut findings);
     match assembled {
@@ -159,6 +156,16 @@ pub fn assemble(json: &[u8], surroundings: &Surroundings<'_>) -> Result<Assemble
         _ => Err(findings.errors),
     }
 }
+
+/// By what people recognise a configuration: the same for all texts that say the same, whatever secrets stand in them. `None` for
+/// what cannot be read at all.
+pub fn fingerprint(json: &[u8]) -> Option<String> {
+    let digest = digest::of(&config::canonical(json)?);
+    Some(hex(digest.get(..FINGERPRINT_BYTES)?))
+}
+
+/// Twelve digits: nobody has so many configurations that two of them look alike.
+const FINGERPRINT_BYTES: usize = 6;
 
 fn build(config: &Config, surroundings: &Surroundings<'_>, findings: &mut Findings) -> Option<Assembled> {
     BUILT.refuse(config, findings);

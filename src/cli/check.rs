@@ -12,7 +12,7 @@ use super::input;
 use super::lines::Lines;
 use portcullis::policy::route_table::reach::Reach;
 use portcullis::store::MemoryStore;
-use portcullis_assembly::{Assembled, Surroundings, assemble, route_match};
+use portcullis_assembly::{Assembled, Surroundings, assemble, fingerprint, route_match};
 use portcullis_config::{Config, ConfigError, SecretSource};
 
 /// The configuration is good.
@@ -66,7 +66,8 @@ pub fn check(name: &str, text: &str, out: &mut dyn Write, err: &mut dyn Write) -
                 for warning in assembled.warnings.iter().chain(&advice(json, carrier.as_ref(), chain.as_ref())) {
                     writeln!(err, "{place}: warning: {warning}{}", line(&warning.path))?;
                 }
-                writeln!(out, "{place}: good, routes: {}", assembled.pipeline.routes())?;
+                let (routes, fingerprint) = (assembled.pipeline.routes(), fingerprint(json).unwrap_or_default());
+                writeln!(out, "{place}: good, routes: {routes}, fingerprint {fingerprint}")?;
             }
             Err(errors) => {
                 for error in &errors {

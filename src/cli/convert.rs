@@ -62,13 +62,16 @@ pub fn convert(name: &str, yaml: &str, out: &mut dyn Write, err: &mut dyn Write)
     };
     let mut draft = Draft::default();
     let mut policies = istio::Policies::default();
-    let mut documents: Vec<Value> = documents.iter().map(|document| lenient::snake(document, 0)).collect();
+    let mut documents: Vec<Document> =
+        documents.iter().flat_map(|document| items(lenient::snake(document, 0), "", None)).collect();
     // Rules speak of issuers, wherever these stand in the file.
-    documents.sort_by_key(|document| text(document, "kind") != Some("RequestAuthentication"));
-    for document in &documents {
-        envoy::read(document, 0, &mut draft);
-        policies.read(document, &mut draft);
+    documents.sort_by_key(|document| text(&document.content, "kind") != Some("RequestAuthentication"));
+    for Document { place, content } in &documents {
+        draft.within.clone_from(place);
+        envoy::read(content, 0, &mut draft);
+        policies.read(content, &mut draft);
     }
+    draft.within.clear();
     policies.finish(&mut draft);
     if draft.is_empty() {
         return writeln!(err, "{name}: holds neither a jwt_authn filter nor a policy of Istio").map(|()| NOTHING);
@@ -83,9 +86,32 @@ pub fn convert(name: &str, yaml: &str, out: &mut dyn Write, err: &mut dyn Write)
     Ok(if draft.left_out { PARTLY } else { WHOLE })
 }
 
+/// One document, wherever it stood.
+struct Document {
+    /// Of an item of a list, such as `items[1]: `.
+    place: String,
+    content: Value,
+}
+
+/// The items of a list, which is how `kubectl get` shows several documents; of anything else itself. An item of a list of one
+/// `kind` may leave that out.
+fn items(mut document: Value, place: &str, kind: Option<&str>) -> Vec<Document> {
+    if let (Some(kind), Value::Object(map)) = (kind, &mut document) {
+        map.entry("kind").or_insert_with(|| kind.into());
+    }
+    let of = text(&document, "kind").and_then(|kind| kind.strip_suffix("List")).map(str::to_owned);
+    let list = of.as_ref().and_then(|_| document.get_mut("items")).and_then(Value::as_array_mut).map(std::mem::take);
+    let Some(list) = list else { return vec![Document { place: place.to_owned(), content: document }] };
+    let kind = of.as_deref().filter(|kind| !kind.is_empty());
+    let each = |(at, item)| items(item, &format!("{place}items[{at}]: "), kind);
+    list.into_iter().enumerate().flat_map(each).collect()
+}
+
 /// What was read so far.
 #[derive(Default)]
 struct Draft {
+    /// The place of the document that is read, where a name may not be enough.
+    within: String,
     providers: Map<String, Value>,
     routes: Vec<Value>,
     /// Certificates of peers count.
@@ -110,7 +136,7 @@ impl Draft {
 
     /// Something is done in another way.
     fn remark(&mut self, place: &str, what: &str) {
-        let remark = format!("{place}: {what}");
+        let remark = format!("{}{place}: {what}", self.within);
         if !self.remarks.contains(&remark) {
             self.remarks.push(remark);
         }

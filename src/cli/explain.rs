@@ -4,7 +4,6 @@
 mod claimed;
 
 use std::cell::RefCell;
-use std::fs;
 use std::io::{self, Write};
 use std::rc::Rc;
 use std::time::SystemTime;
@@ -32,6 +31,7 @@ pub const USAGE: &str =
 Says what every step makes of one request, now, and why; with --response also what becomes of the upstream's response,
 200 unless --status says otherwise. Secrets come from this process's environment. No other service is asked: what hangs on key
 sets, accounts, stores of secrets or a feed of revocations ends at the question, or is decided as where none has answered.
+One of the files may be -, the standard input.
 Exits 0 when the request reaches the upstream, 1 when it does not, 2 when the command or the configuration is wrong.";
 
 /// The request reaches the upstream.
@@ -93,7 +93,8 @@ impl Request {
         if client.parse::<std::net::IpAddr>().is_err() {
             return Err(format!("--client: expected an IP address, found {client}"));
         }
-        let read = |path: &String| fs::read(path).map_err(|error| format!("{path}: {error}"));
+        input::stdin_once([Some(&file), body, response].into_iter().flatten().map(String::as_str))?;
+        let read = |path: &String| input::bytes(path).map_err(|error| format!("{path}: {error}"));
         let (body, response) = (body.map(read).transpose()?, response.map(read).transpose()?);
         let mut pairs = pseudo_headers(line, &mut headers)?;
         pairs.extend(headers);

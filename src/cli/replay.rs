@@ -10,11 +10,11 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::rc::Rc;
 
 use super::document;
-use super::input;
+use super::input::{self, Line};
 use super::options::{Options, asks_for_help};
 use portcullis::check::{Arrival, CalloutReply, Env, Step};
 use portcullis::denial::Denial;
@@ -74,9 +74,7 @@ fn prepare(args: &[String]) -> Result<(Replayed, Log<'_>, bool), String> {
     let options = Options::parse(args, &["--log"], &["--each"]).map_err(|problem| format!("{problem}\n\n{USAGE}"))?;
     let [file] = options.rest.as_slice() else { return Err(format!("takes one file\n\n{USAGE}")) };
     let log = options.required("--log").map_err(|problem| format!("{problem}\n\n{USAGE}"))?;
-    if (*file, log) == ("-", "-") {
-        return Err("only one of FILE and --log can be the standard input".to_owned());
-    }
+    input::stdin_once([*file, log])?;
     let text = input::text(file).map_err(|error| format!("{file}: {error}"))?;
     let json = document::only(&text).map_err(|problem| format!("{file}: {problem}"))?;
     let replayed = Replayed::new(&json).map_err(|problem| format!("{file}: {problem}"))?;
@@ -92,22 +90,8 @@ fn open(log: &str) -> io::Result<Box<dyn BufRead>> {
     Ok(Box::new(BufReader::new(File::open(log)?)))
 }
 
-/// Bytes of a line that are looked at; what is longer is no line of a log.
-const LINE_BYTES: u64 = 64 * 1024;
-
-/// Reads one line, at most [`LINE_BYTES`] of it. False at the end.
-fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
-    line.clear();
-    if reader.by_ref().take(LINE_BYTES).read_until(b'\n', line)? == 0 {
-        return Ok(false);
-    }
-    if line.last() != Some(&b'\n') && line.len() as u64 == LINE_BYTES {
-        // What stands for it is no line of a log.
-        line.truncate(1);
-        reader.skip_until(b'\n')?;
-    }
-    Ok(true)
-}
+/// What is longer is no line of a log.
+const LONGEST_LINE: usize = 64 * 1024;
 
 /// A configuration and what it said so far.
 struct Replayed {
@@ -144,12 +128,12 @@ impl Replayed {
     fn read(mut self, log: &mut Log<'_>, mut each: Option<&mut dyn Write>) -> io::Result<io::Result<Tally>> {
         let mut line = Vec::new();
         loop {
-            match read_line(&mut log.lines, &mut line) {
-                Ok(true) => {}
-                Ok(false) => return Ok(Ok(self.tally)),
+            let word = match input::read_line(&mut log.lines, &mut line, LONGEST_LINE) {
+                Ok(Some(Line::Whole)) => self.take(&line),
+                Ok(Some(Line::TooLong)) => self.not_understood(),
+                Ok(None) => return Ok(Ok(self.tally)),
                 Err(error) => return Ok(Err(error)),
-            }
-            let word = self.take(&line);
+            };
             if let Some(out) = &mut each {
                 writeln!(out, "{word}")?;
             }
@@ -158,8 +142,7 @@ impl Replayed {
 
     fn take(&mut self, line: &[u8]) -> Word {
         let Some(entry) = Entry::parse(line) else {
-            self.tally.unreadable += u64::from(!line.trim_ascii().is_empty());
-            return Word::Unreadable;
+            return if line.trim_ascii().is_empty() { Word::Unreadable } else { self.not_understood() };
         };
         self.tally.requests += 1;
         // Lines stand in the order in which exchanges ended: the clock does not go back.
@@ -170,6 +153,11 @@ impl Replayed {
         self.host.lines.borrow_mut().clear();
         self.tally.add(&word, &entry);
         word
+    }
+
+    fn not_understood(&mut self) -> Word {
+        self.tally.unreadable += 1;
+        Word::Unreadable
     }
 
     /// What is said of one request.

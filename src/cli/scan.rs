@@ -1,5 +1,6 @@
 //! `portcullis scan`: the injection filter's verdict on values from standard input.
 
+use super::input::{Line, read_line};
 use super::options::{Options, asks_for_help};
 use portcullis::injection::{self, Class, ClassSet, Finding};
 use std::io::{self, BufRead, Write};
@@ -9,8 +10,9 @@ pub const USAGE: &str = "usage: portcullis scan [--jsonl] [--explain] [--classes
 
 Reads one value a line, or with --jsonl one object a line with \"id\" and \"payload\", and prints one line each:
 the class of attack (sqli, xss, path, cmdi, other) or none. --explain adds the rule and its score. --classes looks for
-these only (sqli, xss, path, command, template, nosql, ldap, xxe, ssrf, or all); without it for the first five. Lines that
-are no such object are said on the standard error and passed over; exits 2 when no line is.";
+these only (sqli, xss, path, command, template, nosql, ldap, xxe, ssrf, or all); without it for the first five. Lines of
+more than 16 MiB, and those that are no such object, are said on the standard error and passed over; exits 2 when no
+other line is there.";
 
 /// Everything was scanned, or what could not be read was said.
 const DONE: u8 = 0;
@@ -22,7 +24,7 @@ const WRONG: u8 = 2;
 ///
 /// # Errors
 /// Those of `input` and of the writers.
-pub fn run(args: &[String], input: impl BufRead, output: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
+pub fn run(args: &[String], mut input: impl BufRead, output: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
     if asks_for_help(args) {
         return writeln!(output, "{USAGE}").map(|()| DONE);
     }
@@ -30,25 +32,36 @@ pub fn run(args: &[String], input: impl BufRead, output: &mut dyn Write, err: &m
         Ok(order) => order,
         Err(problem) => return writeln!(err, "portcullis scan: {problem}\n\n{USAGE}").map(|()| WRONG),
     };
-    let (mut scanned, mut unreadable) = (0_u64, 0_u64);
-    for (number, line) in input.split(b'\n').enumerate() {
-        let line = line?;
-        if order.jsonl && line.trim_ascii().is_empty() {
+    let (mut scanned, mut unreadable, mut blank) = (0_u64, 0_u64, 0_u64);
+    let mut line = Vec::new();
+    while let Some(kind) = read_line(&mut input, &mut line, LONGEST_LINE)? {
+        if order.jsonl && kind == Line::Whole && line.trim_ascii().is_empty() {
+            blank += 1;
             continue;
         }
-        let Some(decision) = order.decide(&line) else {
-            unreadable += 1;
-            writeln!(err, "line {}: not an object with \"id\" and \"payload\"", number + 1)?;
-            continue;
+        let decision = match kind {
+            Line::Whole => order.decide(&line).ok_or("not an object with \"id\" and \"payload\""),
+            Line::TooLong => Err("longer than 16 MiB"),
         };
-        scanned += 1;
-        writeln!(output, "{decision}")?;
+        match decision {
+            Ok(decision) => {
+                scanned += 1;
+                writeln!(output, "{decision}")?;
+            }
+            Err(problem) => {
+                unreadable += 1;
+                writeln!(err, "line {}: {problem}", blank + scanned + unreadable)?;
+            }
+        }
     }
     if unreadable > 0 {
         writeln!(err, "lines not understood: {unreadable}")?;
     }
     Ok(if scanned == 0 && unreadable > 0 { WRONG } else { DONE })
 }
+
+/// Many times what the filter looks at of a request.
+const LONGEST_LINE: usize = 16 << 20;
 
 /// What the command line asks.
 struct Order {
@@ -159,6 +172,17 @@ mod tests {
             output_of(&["--jsonl"], input),
             "{\"class\":\"sqli\",\"id\":\"a\"}\n{\"class\":\"none\",\"id\":7}\n"
         );
+    }
+
+    #[test]
+    fn passes_over_a_line_that_is_too_long_and_says_so() {
+        for (option, good) in [("--explain", "hello"), ("--jsonl", r#"{"id":1,"payload":"hello"}"#)] {
+            let long = "a".repeat(LONGEST_LINE + 1);
+            let (code, output, err) = said(&[option], &format!("{good}\n{long}\n{good}"));
+            assert_eq!((code, output.lines().count()), (0, 2), "{option}");
+            assert_eq!(err, "line 2: longer than 16 MiB\nlines not understood: 1\n", "{option}");
+            assert_eq!(said(&[option], &long).0, 2, "{option}");
+        }
     }
 
     #[test]

@@ -16,16 +16,20 @@ pub fn schema() -> Value {
     schema
 }
 
-/// A text, and the name of an entry, has at least one character where nothing else is said of its form.
+/// No white space of ASCII around it (ECMA-262).
+const PLAIN: &str = "^[^\\t-\\r ]([\\s\\S]*[^\\t-\\r ])?$";
+
+/// A text, and the name of an entry, has at least one character, and no white space around it, where nothing else is said of its form.
 fn want_texts(schema: &mut Value) {
     match schema {
         Value::Object(map) => {
             let is_said = ["pattern", "enum", "const", "minLength"].iter().any(|keyword| map.contains_key(*keyword));
             if map.get("type").is_some_and(|name| name == "string") && !is_said {
                 map.insert("minLength".to_owned(), 1.into());
+                map.insert("pattern".to_owned(), PLAIN.into());
             }
             if map.get("additionalProperties").is_some_and(Value::is_object) {
-                map.insert("propertyNames".to_owned(), json!({ "minLength": 1 }));
+                map.insert("propertyNames".to_owned(), json!({ "minLength": 1, "pattern": PLAIN }));
             }
             map.values_mut().for_each(want_texts);
         }

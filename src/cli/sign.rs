@@ -1,8 +1,8 @@
 //! `portcullis sign`: the headers of a service signature, to call by hand what takes only signed requests.
 
-use std::fs;
 use std::io::{self, Write};
 
+use super::input;
 use super::options::{Options, asks_for_help, now, random, secret};
 use portcullis::canonical::path::{CanonicalPath, PathOptions};
 use portcullis::signature::request::SignedRequest;
@@ -86,7 +86,7 @@ fn second_form(
     let target = if rest.starts_with('/') { rest.to_owned() } else { format!("/{rest}") };
     let canonical = CanonicalPath::parse(method.as_bytes(), target.as_bytes(), PathOptions::default());
     let canonical = canonical.map_err(|error| format!("--request: {error}"))?;
-    let body = options.value("--body").map(|path| fs::read(path).map_err(|error| format!("{path}: {error}")));
+    let body = options.value("--body").map(|path| input::bytes(path).map_err(|error| format!("{path}: {error}")));
     let body = body.transpose()?.unwrap_or_default();
     let digest = if body.is_empty() { String::new() } else { digest::format(&digest::of(&body)) };
     let nonce = options.value("--nonce").map_or_else(random, |nonce| Ok(nonce.to_owned()))?;

@@ -37,6 +37,8 @@ const WITH_VALUE: [&str; 5] = ["--provider", "--key-env", "--algorithm", "--clai
 
 fn token(args: &[String]) -> Result<String, String> {
     let options = Options::parse(args, &WITH_VALUE, &[])?;
+    let claims = options.value("--claims").and_then(|claims| claims.strip_prefix('@'));
+    input::stdin_once(options.rest.iter().copied().chain(claims))?;
     let provider = match (options.rest.as_slice(), options.value("--provider")) {
         ([], None) => None,
         ([file], Some(name)) => Some(Provider::read(file, name)?),

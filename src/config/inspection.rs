@@ -2,7 +2,7 @@
 
 use crate::setting::Setting;
 
-use super::scalar::{ByteSize, Count, Mode, Name, Verdict};
+use super::scalar::{ByteSize, Count, Literal, Mode, Name, Verdict};
 
 /// The injection filter.
 #[derive(Clone, Debug, PartialEq, Setting)]
@@ -113,7 +113,7 @@ pub struct Pattern {
     /// Its name in events.
     pub id: Name,
     /// The regular expression.
-    pub regex: String,
+    pub regex: Literal,
     /// Where it is looked for. Default: everywhere.
     #[serde(default = "everywhere", rename = "in")]
     #[setting(filled)]

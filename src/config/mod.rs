@@ -30,6 +30,7 @@ use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
 use serde::de::IgnoredAny;
+use serde_json::{Map, Value};
 
 use crate::setting::Setting;
 
@@ -154,22 +155,32 @@ pub fn plugin_configuration(bytes: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
-/// Everything that is wrong with a configuration, at most a hundred errors: forms first; only where all forms are
-/// right, names that refer to nothing and features that are not supported yet.
-pub fn every_error(json: &[u8]) -> Vec<ConfigError> {
-    let document = match tree::parse(json) {
-        Ok(document) => document,
-        Err(faults) => return faults.into_iter().map(ConfigError::from).take(MOST_ERRORS).collect(),
+/// Reads a configuration from JSON, with every name looked up.
+///
+/// # Errors
+/// Everything that is wrong with it, at most a hundred errors: forms first; only where all forms are right, names that refer to
+/// nothing and features that are not supported yet. Never empty.
+pub fn read(json: &[u8]) -> Result<Config, Vec<ConfigError>> {
+    let told = |faults: Vec<tree::Fault>| -> Vec<ConfigError> {
+        faults.into_iter().map(ConfigError::from).take(MOST_ERRORS).collect()
     };
-    let mut errors = match Config::read(&document) {
-        Ok(config) => validate(&config),
-        Err(_) => tree::every_fault(document, &|document| Config::read(document).err(), MOST_ERRORS)
-            .into_iter()
-            .map(ConfigError::from)
-            .collect(),
-    };
+    let document = tree::parse(json).map_err(told)?;
+    let config = Config::read(&document)
+        .map_err(|_| told(tree::every_fault(document, &|document| Config::read(document).err(), MOST_ERRORS)))?;
+    let mut errors = validate(&config);
     errors.truncate(MOST_ERRORS);
-    errors
+    if errors.is_empty() { Ok(config) } else { Err(errors) }
+}
+
+/// The one text of all that say the same: without the order of keys, the spelling of numbers, and the values of inline secrets.
+/// `None` for what is no JSON, or too much of it.
+pub fn canonical(json: &[u8]) -> Option<Vec<u8>> {
+    let mut document = tree::parse(json).ok()?;
+    let secrets = document.get_mut("secrets").and_then(Value::as_object_mut);
+    for inline in secrets.into_iter().flat_map(Map::values_mut).filter_map(|secret| secret.get_mut("inline")) {
+        inline.take();
+    }
+    serde_json::to_vec(&document).ok()
 }
 
 /// A field and what is wrong with it. Never holds a secret's value.

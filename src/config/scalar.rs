@@ -15,7 +15,7 @@ pub use name::{HeaderName, Method, Name};
 pub use number::{ByteSize, Count, Share};
 pub use place::{HostPattern, Network, PathTemplate};
 pub use span::{DurationText, RateText};
-pub use verbatim::Verbatim;
+pub use verbatim::{Literal, Verbatim};
 
 use crate::setting::{self, FromText, Setting};
 use crate::tree::Fault;

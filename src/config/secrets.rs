@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::setting::Setting;
 
-use super::scalar::{DurationText, Name};
+use super::scalar::{DurationText, Literal, Name};
 
 /// A secret: its one source and how often it is read again.
 #[derive(Clone, Debug, PartialEq)]
@@ -107,7 +107,7 @@ pub struct SecretRef {
 #[derive(Clone, PartialEq, Setting)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(transparent)]
-pub struct Redacted(String);
+pub struct Redacted(Literal);
 
 impl Redacted {
     /// The secret text.

@@ -127,7 +127,8 @@ impl Setting for bool {
     }
 }
 
-/// Hardly any setting means something without a text: those that do are [`Verbatim`](crate::Verbatim).
+/// Hardly any setting means something without a text, or with white space around it, as a block of YAML leaves: those that do are
+/// [`Verbatim`](crate::Verbatim) and [`Literal`](crate::Literal).
 impl Setting for String {
     fn read(value: &Value) -> Result<Self, Fault> {
         Self::of(text(value, "a string")?)
@@ -182,11 +183,22 @@ pub(crate) trait FromText: Sized {
 
 impl FromText for String {
     fn of(text: &str) -> Result<Self, Fault> {
-        if text.is_empty() {
-            return Err(Fault::new("expected at least one character"));
+        let text = filled(text)?;
+        if text.starts_with(is_space) || text.ends_with(is_space) {
+            return Err(Fault::new("expected no white space around it"));
         }
         Ok(text.to_owned())
     }
+}
+
+/// The text itself, unless it is empty.
+pub(crate) fn filled(text: &str) -> Result<&str, Fault> {
+    if text.is_empty() { Err(Fault::new("expected at least one character")) } else { Ok(text) }
+}
+
+/// White space of ASCII.
+const fn is_space(character: char) -> bool {
+    matches!(character, '\t'..='\r' | ' ')
 }
 
 /// A document within the document, as it is.

@@ -3,18 +3,20 @@
 
 use serde_json::{Map, Number, Value};
 
+use super::tree::MOST_VALUES;
+
 /// Messages nested in one another at most: two for each level of the configuration.
 const MAX_DEPTH: usize = 128;
 /// The largest integer that a double holds exactly.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
-/// Reads the message; `None` for anything else.
+/// Reads the message; `None` for anything else. Of one with more than [`MOST_VALUES`] values only so many that it is seen.
 pub(super) fn parse(bytes: &[u8]) -> Option<Value> {
-    structure(bytes, MAX_DEPTH)
+    structure(bytes, MAX_DEPTH, &mut (MOST_VALUES + 1))
 }
 
 /// `Struct { map<string, Value> fields = 1 }`
-fn structure(bytes: &[u8], depth: usize) -> Option<Value> {
+fn structure(bytes: &[u8], depth: usize, left: &mut usize) -> Option<Value> {
     let depth = depth.checked_sub(1)?;
     let mut members = Map::new();
     let mut fields = Fields(bytes);
@@ -25,18 +27,22 @@ fn structure(bytes: &[u8], depth: usize) -> Option<Value> {
         while let Some(field) = entry.next()? {
             match (field.number, field.content) {
                 (1, Content::Bytes(text)) => key = String::from_utf8(text.to_vec()).ok()?,
-                (2, Content::Bytes(message)) => member = value(message, depth)?,
+                (2, Content::Bytes(message)) => member = value(message, depth, left)?,
                 _ => return None,
             }
         }
         members.insert(key, member);
+        if *left == 0 {
+            break;
+        }
     }
     Some(Value::Object(members))
 }
 
 /// `Value`: one of null, number, string, bool, struct, list.
-fn value(bytes: &[u8], depth: usize) -> Option<Value> {
+fn value(bytes: &[u8], depth: usize, left: &mut usize) -> Option<Value> {
     let depth = depth.checked_sub(1)?;
+    *left = left.saturating_sub(1);
     let mut last = Value::Null;
     let mut fields = Fields(bytes);
     while let Some(field) = fields.next()? {
@@ -45,8 +51,8 @@ fn value(bytes: &[u8], depth: usize) -> Option<Value> {
             (2, Content::Fixed(bits)) => Value::Number(number(f64::from_bits(bits))?),
             (3, Content::Bytes(text)) => Value::String(String::from_utf8(text.to_vec()).ok()?),
             (4, Content::Varint(flag)) => Value::Bool(flag != 0),
-            (5, Content::Bytes(message)) => structure(message, depth)?,
-            (6, Content::Bytes(message)) => list(message, depth)?,
+            (5, Content::Bytes(message)) => structure(message, depth, left)?,
+            (6, Content::Bytes(message)) => list(message, depth, left)?,
             _ => return None,
         };
     }
@@ -54,12 +60,15 @@ fn value(bytes: &[u8], depth: usize) -> Option<Value> {
 }
 
 /// `ListValue { repeated Value values = 1 }`
-fn list(bytes: &[u8], depth: usize) -> Option<Value> {
+fn list(bytes: &[u8], depth: usize, left: &mut usize) -> Option<Value> {
     let mut elements = Vec::new();
     let mut fields = Fields(bytes);
     while let Some(field) = fields.next()? {
         let Field { number: 1, content: Content::Bytes(message) } = field else { return None };
-        elements.push(value(message, depth)?);
+        elements.push(value(message, depth, left)?);
+        if *left == 0 {
+            break;
+        }
     }
     Some(Value::Array(elements))
 }
@@ -163,6 +172,20 @@ mod tests {
         }
         let entry = [&b"\x12"[..], &varint(message.len()), &message].concat();
         assert_eq!(parse(&[&b"\x0a"[..], &varint(entry.len()), &entry].concat()), None);
+    }
+
+    #[test]
+    fn of_more_values_than_are_read_only_so_many_are_taken_that_it_is_refused() {
+        for (values, fault) in [(MOST_VALUES - 2, "unknown field"), (MOST_VALUES - 1, "expected at most 250000 values")]
+        {
+            // Value { list_value { values: [null, ...] } }
+            let list = b"\x0a\x00".repeat(values);
+            let value = [&b"\x32"[..], &varint(list.len()), &list].concat();
+            let entry = [&b"\x0a\x01a\x12"[..], &varint(value.len()), &value].concat();
+            let message = [&b"\x0a"[..], &varint(entry.len()), &entry].concat();
+            let errors = crate::read(&crate::plugin_configuration(&message)).unwrap_err();
+            assert!(errors.len() == 1 && errors[0].message.starts_with(fault), "{values}: {errors:?}");
+        }
     }
 
     fn varint(mut value: usize) -> Vec<u8> {

@@ -11,15 +11,29 @@ use super::{ConfigError, MOST_ERRORS};
 /// The largest integer that a double holds exactly.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
+/// Bytes of a text. A configuration is small; a larger one is a mistake.
+const MOST_BYTES: usize = 16 << 20;
+/// Values of a document, lists and maps among them. The smallest take two bytes of text, and many times as much when they are
+/// read: what a VM may use would not be enough for a text full of them.
+pub(super) const MOST_VALUES: usize = 250_000;
+
 /// Parses one document.
 ///
 /// # Errors
-/// Text that is not JSON, with line and column; every key that occurs twice in a map, with its path. Never empty.
+/// Text that is not JSON, with line and column; more than [`MOST_BYTES`] of it, or [`MOST_VALUES`]; every key that occurs twice in
+/// a map, with its path. Never empty.
 pub(super) fn parse(json: &[u8]) -> Result<Value, Vec<Fault>> {
+    if json.len() > MOST_BYTES {
+        return Err(vec![Fault::new("expected at most 16 MiB")]);
+    }
     let not_json = |error: serde_json::Error| vec![Fault::new(format!("expected JSON: {error}"))];
     let mut parser = serde_json::Deserializer::from_slice(json);
     let mut seen = Seen::default();
-    let value = Strict(&mut seen).deserialize(&mut parser).map_err(not_json)?;
+    let value = Strict(&mut seen).deserialize(&mut parser);
+    if seen.values > MOST_VALUES {
+        return Err(vec![Fault::new(format!("expected at most {MOST_VALUES} values"))]);
+    }
+    let value = value.map_err(not_json)?;
     parser.end().map_err(not_json)?;
     if seen.twice.is_empty() { Ok(value) } else { Err(seen.twice) }
 }
@@ -179,6 +193,7 @@ fn push_key(path: &mut String, key: &str) {
 #[derive(Default)]
 struct Seen {
     path: Vec<Step>,
+    values: usize,
     twice: Vec<Fault>,
 }
 
@@ -189,6 +204,11 @@ impl<'de> DeserializeSeed<'de> for Strict<'_> {
     type Value = Value;
 
     fn deserialize<D: de::Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        self.0.values += 1;
+        if self.0.values > MOST_VALUES {
+            // What is told of it is told by whoever parses.
+            return Err(de::Error::custom(""));
+        }
         deserializer.deserialize_any(self)
     }
 }

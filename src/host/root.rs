@@ -11,9 +11,10 @@ use crate::stream::now;
 use portcullis::check::{CalloutReply, Env};
 use portcullis::pipeline::Pipeline;
 use portcullis::secrets::SecretSlot;
+use portcullis::store::SharedStore;
 use portcullis::time::Timestamp;
 use portcullis::worker::Worker;
-use portcullis_assembly::{Surroundings, assemble};
+use portcullis_assembly::{Surroundings, assemble, fingerprint};
 use portcullis_config as config;
 
 /// The first tick: background work starts before the first request, as far as it can.
@@ -26,8 +27,6 @@ const EARLY: Duration = Duration::from_millis(900);
 const TURN_MILLIS: u32 = 1;
 /// How many ticks pass between two statements of left-out events.
 const STATEMENT_TICKS: u32 = 5;
-/// A configuration is small; a larger one is a mistake.
-const CONFIGURATION_BYTES: usize = 16 << 20;
 
 /// One configuration in force on one worker.
 pub struct Serving {
@@ -89,8 +88,8 @@ impl Root {
     /// Takes a configuration of `size` bytes, beside those that are in force in this VM. False: it is refused.
     pub fn configure(&self, size: usize, earlier: &[Rc<Serving>]) -> bool {
         let bytes = abi::buffer(Buffer::PluginConfiguration, size);
-        if bytes.len() != size || size > CONFIGURATION_BYTES {
-            abi::log(Level::Error, "portcullis: configuration refused: it could not be read whole, or exceeds 16 MiB");
+        if bytes.len() != size {
+            abi::log(Level::Error, "portcullis: configuration refused: it could not be read whole");
             return false;
         }
         // Whatever is in force: what Envoy tries in a fresh VM and this one refuses, it takes, and leaves the module out.
@@ -101,8 +100,11 @@ impl Root {
         let variable = |name: &str| std::env::var(name).ok();
         let random = [(); 4].map(|()| random_seed());
         let surroundings = Surroundings { store: &SharedData, variable: &variable, random };
-        match assemble(&config::plugin_configuration(&bytes), &surroundings) {
+        let json = config::plugin_configuration(&bytes);
+        let fingerprint = fingerprint(&json).unwrap_or_default();
+        match assemble(&json, &surroundings) {
             Ok(assembled) => {
+                announce(&fingerprint, &assembled.pipeline);
                 for warning in &assembled.warnings {
                     abi::log(Level::Warn, &format!("portcullis: configuration: {warning}"));
                 }
@@ -123,6 +125,12 @@ impl Root {
             Err(errors) => {
                 for error in errors {
                     abi::log(Level::Error, &format!("portcullis: configuration refused: {error}"));
+                }
+                if !fingerprint.is_empty() {
+                    abi::log(
+                        Level::Error,
+                        &format!("portcullis: configuration refused: its fingerprint is {fingerprint}"),
+                    );
                 }
                 false
             }
@@ -248,6 +256,21 @@ impl Drop for Serving {
         let mut env = Env { now, host: &self.environment, worker };
         self.pipeline.state_left_out(&mut env);
     }
+}
+
+/// Says of a configuration that was accepted which it is: once for all VMs, until the plugin gets another one.
+fn announce(fingerprint: &str, pipeline: &Pipeline) {
+    let (service, plugin) = (pipeline.service(), abi::property(b"plugin_name").unwrap_or_default());
+    let key = format!("portcullis/{service}/configuration/{}", String::from_utf8_lossy(&plugin));
+    let told = SharedData.get(&key).ok().flatten();
+    if told.is_some_and(|told| told.value == fingerprint.as_bytes()) {
+        return;
+    }
+    let _ = SharedData.put(&key, fingerprint.as_bytes());
+    let routes = pipeline.routes();
+    let line =
+        format!("portcullis: configuration accepted: fingerprint {fingerprint}, service {service}, routes: {routes}");
+    abi::log(Level::Info, &line);
 }
 
 /// Differs between VMs and starts: WASI's `random_get` behind the standard library's hash keys.

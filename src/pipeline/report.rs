@@ -31,7 +31,7 @@ impl Pipeline {
             let mut exchange = Exchange::new(Head::default(), env.now);
             exchange.origin = Some(Origin { client, proxied: false });
             let denial = Denial::Unauthenticated { reason: AuthReason::Login(reason), challenge: Rc::from("") };
-            self.report(&mut exchange, &denial, "", env);
+            self.report_as(&mut exchange, &denial, "", None, env);
         }
     }
 
@@ -44,12 +44,17 @@ impl Pipeline {
     }
 
     pub(super) fn report(&self, exchange: &mut Exchange, denial: &Denial, mode: &str, env: &mut Env<'_>) {
+        let status = Some(denial.status()).filter(|_| mode.is_empty());
+        self.report_as(exchange, denial, mode, status, env);
+    }
+
+    /// `status` is what the client gets, where it gets one.
+    fn report_as(&self, exchange: &mut Exchange, denial: &Denial, mode: &str, status: Option<u16>, env: &mut Env<'_>) {
         if let Some(reason) = denial.auth_reason() {
             env.host.count(Counter::AuthFailures(reason), 1);
         }
         let Some(event) = denial.event() else { return };
-        let mut details = Details { reason: denial.reason(), rule: denial.rule(), mode, ..Details::default() };
-        details.status = Some(denial.status()).filter(|_| mode.is_empty());
+        let mut details = Details { reason: denial.reason(), rule: denial.rule(), mode, status, ..Details::default() };
         if let Denial::RateLimited { limit, .. } = denial {
             details.limit = limit;
         }

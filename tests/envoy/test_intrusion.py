@@ -7,7 +7,8 @@ import time
 import pytest
 from harness.configuration import merged, plugin
 from harness.credentials import bearer, service_headers
-from harness.expect import counted, passed, refused
+from harness.expect import BLOCKED as BLOCKED_AS, counted, passed, refused
+from harness.gateway import typed
 
 PLUGIN = plugin("""
 authentication:
@@ -55,6 +56,22 @@ def is_blocked(gateway, address):
     answer = gateway.get("/open/1", [address])
     assert answer.status in (200, 403)
     return answer.status == 403
+
+
+ABORT = typed("envoy.filters.http.fault", "envoy.extensions.filters.http.fault.v3.HTTPFault",
+              {"abort": {"header_abort": {}, "percentage": {"numerator": 100}}})
+
+
+@pytest.mark.parametrize("status", [401, 403, 429])
+def test_what_a_filter_behind_the_module_answers_is_not_the_upstreams(start, address, status):
+    gateway = start(PLUGIN, after=[ABORT])
+    with counted(gateway, "security_events_total", by=0, event_type="AUTH_FAILURE", service="user-service"), \
+            counted(gateway, "blocked_requests_total", by=0, service="user-service", reason=BLOCKED_AS[status]):
+        for _ in range(6):
+            assert gateway.get("/open/1", [address, ("x-envoy-fault-abort-request", str(status))]).status == status
+        assert not is_blocked(gateway, address)
+    with counted(gateway, "blocked_requests_total", service="user-service", reason=BLOCKED_AS[status]):
+        assert gateway.get(f"/open/status/{status}", [address]).status == status
 
 
 def test_the_fifth_failure_blocks_on_every_worker(gateway, address):

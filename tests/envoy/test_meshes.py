@@ -79,22 +79,30 @@ def envoy(port, admin_port, upstream_port, settings, bootstrap=None, listener=No
     }, bootstrap or {})
 
 
-def istio(port, admin_port, upstream_port):
-    """What Istio makes of the WasmPlugin and the EnvoyFilter: the plugin before the router, then each patch in its order.
-    Istio's own connection manager has other defaults: paths are normalised, a client's X-Forwarded-For counts."""
+# What istiod calls the filter of a WasmPlugin, from 1.26 and from 1.30 on; a name that no patch knows is for what comes after.
+PLUGIN_NAMES = ("extensions.istio.io/wasmplugin/gateway.portcullis",
+                "extensions.istio.io/trafficextension/gateway.portcullis~istio-translated-wasmplugin")
+
+
+def istio(port, admin_port, upstream_port, name=PLUGIN_NAMES[-1]):
+    """What Istio makes of the WasmPlugin and the EnvoyFilter: the plugin before filters of its own and the router, then each
+    patch in its order. Istio's own connection manager has other defaults: paths are normalised, a client's X-Forwarded-For counts."""
     plugin = ISTIO["WasmPlugin"]["spec"]
     assert all(variable["valueFrom"] == "HOST" for variable in plugin["vmConfig"]["env"])
     variables = [variable["name"] for variable in plugin["vmConfig"]["env"]]
-    filters = [module(plugin["pluginConfig"], variables, plugin["failStrategy"]), ROUTER]
+    wasm = module(plugin["pluginConfig"], variables, plugin["failStrategy"]) | {"name": name}
+    filters = [wasm, typed("envoy.filters.http.fault", "envoy.extensions.filters.http.fault.v3.HTTPFault", {}), ROUTER]
     settings = manager(filters, use_remote_address=True, normalize_path=True)
     bootstrap, listener = {}, {}
     for entry in ISTIO["EnvoyFilter"]["spec"]["configPatches"]:
         patch = entry["patch"]
         match entry["applyTo"], patch["operation"]:
-            case "HTTP_FILTER", "INSERT_BEFORE":
+            case "HTTP_FILTER", "INSERT_BEFORE" | "INSERT_AFTER" as operation:
                 inner = entry["match"]["listener"]["filterChain"]["filter"]["subFilter"]["name"]
-                at = [each["name"] for each in settings["http_filters"]].index(inner)
-                settings["http_filters"].insert(at, patch["value"])
+                names = [each["name"] for each in settings["http_filters"]]
+                if inner in names:
+                    at = names.index(inner) + (operation == "INSERT_AFTER")
+                    settings["http_filters"].insert(at, patch["value"])
             case "NETWORK_FILTER", "MERGE":
                 value = {name: part for name, part in patch["value"]["typed_config"].items() if name != "@type"}
                 settings = merged(settings, value)
@@ -105,6 +113,22 @@ def istio(port, admin_port, upstream_port):
             case other:
                 raise AssertionError(f"{other} is not known here")
     return envoy(port, admin_port, upstream_port, settings, bootstrap, listener)
+
+
+def filters_of(bootstrap):
+    [listener] = bootstrap["static_resources"]["listeners"]
+    return [each["name"] for each in listener["filter_chains"][0]["filters"][0]["typed_config"]["http_filters"]]
+
+
+@pytest.mark.parametrize("name", PLUGIN_NAMES)
+def test_nothing_stands_between_the_plugin_of_istio_and_the_filter_that_holds_heads(name):
+    metadata = ISTIO["WasmPlugin"]["metadata"]
+    assert f"/{metadata['namespace']}.{metadata['name']}" in name
+    assert filters_of(istio(1, 2, 3, name))[:3] == [name, "envoy.filters.http.buffer", "envoy.filters.http.fault"]
+
+
+def test_heads_are_held_before_the_router_where_istio_calls_the_plugin_by_another_name():
+    assert filters_of(istio(1, 2, 3, "other"))[-2:] == ["envoy.filters.http.buffer", "envoy.filters.http.router"]
 
 
 def access_log(settings):

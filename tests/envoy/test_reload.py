@@ -1,6 +1,8 @@
 """A configuration pushed while requests are served: the last good one of this plugin stays in force."""
 
+import os
 import re
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -49,6 +51,24 @@ def test_a_bad_configuration_leaves_the_good_one_in_force_and_says_which_field(g
         passed(gateway.get("/old/1"))
         refused(gateway.get("/things/1"), 401)
         passed(gateway.get("/things/1", [bearer()]))
+
+
+def test_the_log_says_once_which_configuration_was_accepted_as_check_names_it(start):
+    proxy = start(PLUGIN)
+    accepted = lambda: re.findall(r"configuration accepted: fingerprint (\w+), service [\w-]+, routes: (\d+)", proxy.log())
+    assert eventually(lambda: accepted()) and accepted() == [(fingerprint(PLUGIN), "3")]
+    changed = with_route("/other/**")
+    assert proxy.push(changed)
+    assert eventually(lambda: len(accepted()) > 1) and accepted()[1:] == [(fingerprint(changed), "4")]
+    assert not proxy.push(merged(PLUGIN, {"routs": []}))
+    assert "configuration refused: its fingerprint is " in proxy.log() and len(accepted()) == 2
+
+
+def fingerprint(configuration):
+    """What the tool says of the same as YAML."""
+    said = subprocess.run([os.environ["PORTCULLIS"], "check", "-"], input=yaml.safe_dump(configuration), text=True,
+                          capture_output=True, check=True)
+    return said.stdout.rsplit(" ", 1)[1].strip()
 
 
 def test_a_plugin_without_a_configuration_leaves_the_good_one_in_force(gateway):

@@ -7,11 +7,8 @@ use serde_json::{Value, json};
 
 use crate::gate::{Gate, Held, Request, START, USERS_KEY, answer, get, post, signed_with, user};
 
-const ELSEWHERE: &str = r#"
-service: user-service
-secrets: { users_key: { env: USERS_KEY }, client: { inline: "s3cret" } }
-authentication:
-  unverified_credentials: 5/m
+/// A provider whose accounts are elsewhere; others may follow.
+const USERS: &str = r#"
   jwt:
     users:
       issuer: https://users.example.com
@@ -19,27 +16,49 @@ authentication:
       keys: [{ secret: users_key }]
       claims: { subject: user_id }
       account: { cluster: users, uri: "http://users/accounts/{subject}", cache: 5m }
+"#;
+
+/// A provider of opaque tokens; others may follow.
+const OPAQUE: &str = r#"
   oauth2:
     opaque:
       introspection: { cluster: idp, uri: "https://idp.example.com/introspect", client_id: portcullis,
                        client_secret: { secret: client } }
       cache: 5m
+"#;
+
+/// And what is neither a secret nor about authentication.
+const LOGIN: &str = r#"
+service: user-service
 tokens:
   issuer: https://users.example.com
   keys: [{ secret: users_key }]
   login: { verify: { cluster: users, uri: "http://users/verify" } }
+events: { sample: 10000/s }
+"#;
+
+const SECRETS: &str = r#"
+secrets: { users_key: { env: USERS_KEY }, client: { inline: "s3cret" } }
+authentication:
+  unverified_credentials: 5/m
+"#;
+
+const ROUTES: &str = r#"
 limits:
   fleet: { key: [client_ip], rate: 1000/h, rate_limit_service: { cluster: ratelimit, descriptor: caller, lease: 10 } }
 intrusion: { failures: 100, count: [bad_login] }
-events: { sample: 10000/s }
 routes:
   - { match: { path: /opaque }, authenticate: [oauth2] }
   - { match: { path: /jwt }, authenticate: [jwt] }
   - { match: { path: /leased }, authenticate: none, limits: [fleet] }
 "#;
 
+fn elsewhere() -> String {
+    [SECRETS, USERS, OPAQUE, LOGIN, ROUTES].concat()
+}
+
 fn gate() -> Gate {
-    Gate::bare(ELSEWHERE)
+    Gate::bare(&elsewhere())
 }
 
 fn opaque(token: &str) -> Request {
@@ -152,13 +171,15 @@ fn an_answer_is_kept_although_its_client_has_gone_and_its_credentials_stay_charg
 
 #[test]
 fn a_login_counts_although_its_client_has_gone() {
-    let mut gate = Gate::bare(&ELSEWHERE.replace("failures: 100", "failures: 3").replace("5/m", "100/m"));
+    let mut gate = Gate::bare(&elsewhere().replace("failures: 100", "failures: 3").replace("5/m", "100/m"));
     let left = |gate: &mut Gate, reply: &CalloutReply| {
         let held = gate.begin(&login("guess"));
         gate.leave(held, reply)
     };
     assert!(left(&mut gate, &account()).is_empty() && left(&mut gate, &CalloutReply::Lost).is_empty());
     assert_eq!(left(&mut gate, &answer(401, "")), ["AUTH_FAILURE bad_login"]);
+    let line: Value = serde_json::from_str(&gate.host.lines.borrow()[0]).unwrap();
+    assert_eq!(line["details"].get("status"), None, "the client got none");
     let mut held = gate.begin(&login("guess"));
     gate.answer([&mut held], &answer(401, ""));
     assert_eq!(gate.outcome(held).told(), ["AUTH_FAILURE bad_login"], "once, where the client waits");
@@ -169,7 +190,7 @@ fn a_login_counts_although_its_client_has_gone() {
 
 #[test]
 fn an_address_that_was_blocked_meanwhile_is_not_told_whether_its_credentials_were_good() {
-    let mut gate = Gate::bare(&ELSEWHERE.replace("failures: 100", "failures: 3").replace("5/m", "100/m"));
+    let mut gate = Gate::bare(&elsewhere().replace("failures: 100", "failures: 3").replace("5/m", "100/m"));
     let (asked, _) = at_once(&mut gate, (0..6).map(|n| login(&n.to_string())));
     let said: Vec<_> = asked
         .into_iter()
@@ -194,22 +215,16 @@ fn quota_that_was_granted_to_clients_that_have_gone_serves_those_who_come_next()
     assert_eq!((asked.len(), others), (0, vec![None; 10]));
 }
 
-/// Everything that can be elsewhere, and nobody answers.
-const AWAY: &str = r#"
-service: user-service
+const STORES: &str = r#"
 secrets:
   users_key: { env: USERS_KEY }
   client: { inline: "s3cret" }
   stored: { vault: { cluster: vault, path: secret/data/stored, field: key, token: { env: ORDER_TOKEN } } }
   sealing: { vault: { cluster: vault, path: secret/data/sealing, field: key, token: { env: ORDER_TOKEN } } }
 authentication:
-  jwt:
-    users:
-      issuer: https://users.example.com
-      algorithms: [HS256]
-      keys: [{ secret: users_key }]
-      claims: { subject: user_id }
-      account: { cluster: users, uri: "http://users/accounts/{subject}" }
+"#;
+
+const MORE_ISSUERS: &str = r#"
     partners:
       issuer: https://partners.example.com
       algorithms: [HS256]
@@ -221,10 +236,9 @@ authentication:
       jwks: { cluster: idp, uri: "https://idp.example.com/keys" }
     vaulted: { issuer: https://vaulted.example.com, algorithms: [HS256], keys: [{ secret: stored }] }
     session: { issuer: https://session.example.com, algorithms: [HS256], keys: [{ secret: users_key }] }
-  oauth2:
-    opaque:
-      introspection: { cluster: idp, uri: "https://idp.example.com/introspect", client_id: portcullis,
-                       client_secret: { secret: client } }
+"#;
+
+const MORE_METHODS: &str = r#"
     lenient: { token_prefix: len_, userinfo: { cluster: idp, uri: "https://idp.example.com/me" }, on_error: allow }
     secretive:
       token_prefix: sec_
@@ -233,12 +247,7 @@ authentication:
   service: { keys: [{ secret: stored }], services: { order-service: { token: { secret: client } } } }
   api_keys: { keys: { reporting: { secret: stored } } }
   revocation: { feed: { cluster: users, uri: "http://users/revocations" } }
-tokens:
-  issuer: https://users.example.com
-  keys: [{ secret: users_key }]
-  login: { verify: { cluster: users, uri: "http://users/verify" } }
 encryption: { keys: [{ secret: sealing }] }
-events: { sample: 10000/s }
 routes:
   - { match: { path: /jwt }, authenticate: [jwt] }
   - { match: { path: /opaque }, authenticate: [oauth2] }
@@ -246,6 +255,11 @@ routes:
   - { match: { path: /key }, authenticate: [api_keys] }
   - { match: { path: /sealed, methods: [POST] }, authenticate: none, body: { encrypt: [ssn] } }
 "#;
+
+/// Everything that can be elsewhere, and nobody answers.
+fn away() -> Gate {
+    Gate::bare(&[STORES, USERS, MORE_ISSUERS, OPAQUE, MORE_METHODS, LOGIN].concat())
+}
 
 fn jwt(issuer: &str, claims: Value) -> Request {
     let mut all = json!({ "iss": format!("https://{issuer}.example.com"), "sub": "7", "exp": START + 900 });
@@ -278,7 +292,7 @@ fn an_event_of_a_request_names_what_could_not_be_had_by_the_path_of_its_settings
         (login("pass"), "identity_service_unavailable", "tokens.login.verify"),
         (ssn, "unavailable", "secrets.sealing"),
     ] {
-        let mut gate = Gate::bare(AWAY);
+        let mut gate = away();
         gate.services = |_| CalloutReply::Lost;
         for turn in ["the one that waited", "the next one"] {
             let outcome = gate.send(request.clone());
@@ -289,7 +303,7 @@ fn an_event_of_a_request_names_what_could_not_be_had_by_the_path_of_its_settings
 
 #[test]
 fn an_event_of_work_in_the_background_names_what_could_not_be_had_by_the_path_of_its_settings() {
-    let mut gate = Gate::bare(AWAY);
+    let mut gate = away();
     gate.tick(|_| CalloutReply::Lost);
     let lines = gate.host.lines.borrow();
     let mut told: Vec<_> = lines.iter().map(|line| lacks(&[serde_json::from_str(line).unwrap()])).collect();

@@ -1,6 +1,8 @@
 //! Configurations that are broken in every way: refused with a line for each fault, the same each time, in bounded work and
 //! memory, and never a trap.
 
+use std::rc::Rc;
+
 use serde_json::{Value, json};
 
 use crate::requests::{Request, configuration, plain};
@@ -16,7 +18,8 @@ fn given(vm: &mut Vm, configuration: &[u8]) -> (bool, Vec<String>) {
 fn refused_the_same_twice(vm: &mut Vm, configuration: &[u8]) -> Vec<String> {
     let shown = || String::from_utf8_lossy(configuration).chars().take(200).collect::<String>();
     let (taken, lines) = given(vm, configuration);
-    assert!(!taken && !lines.is_empty() && lines.len() <= 100, "{}: {lines:?}", shown());
+    // A hundred errors, and which configuration it is.
+    assert!(!taken && !lines.is_empty() && lines.len() <= 101, "{}: {lines:?}", shown());
     for line in &lines {
         let is_line = line.starts_with("portcullis: configuration refused: ") && !line.contains(char::is_control);
         assert!(is_line, "{}: {line:?}", shown());
@@ -82,6 +85,50 @@ fn keys_that_occur_twice_take_no_memory_beyond_those_that_are_told() {
 }
 
 #[test]
+fn a_text_full_of_small_values_is_refused_before_they_take_much_memory() {
+    for (item, mib) in [("0", 1), ("{}", 1), ("{\"match\":{}}", 2)] {
+        let mut vm = Vm::new();
+        let before = vm.memory();
+        let text = format!("{{\"routes\":[{}]}}", vec![item; (mib << 20) / (item.len() + 1)].join(","));
+        let (taken, lines) = given(&mut vm, text.as_bytes());
+        let refused = "portcullis: configuration refused: expected at most 250000 values";
+        assert_eq!((taken, lines), (false, vec![refused.to_owned()]), "{item}");
+        let grown = vm.memory() - before;
+        assert!(grown < 100 << 20, "{} bytes of {item} took {grown}", text.len());
+    }
+}
+
+/// Whatever form it comes in: keys in another order, numbers in another spelling.
+#[test]
+fn says_once_for_all_workers_which_configuration_was_accepted() {
+    let shared = Rc::default();
+    let mut vms = [(); 2].map(|()| Vm::sharing(Rc::clone(&shared)));
+    let mut told = |vm: usize, text: &str| {
+        let (taken, lines) = given(&mut vms[vm], text.as_bytes());
+        let lines =
+            lines.into_iter().filter_map(|line| line.strip_prefix("portcullis: configuration ").map(str::to_owned));
+        (taken, lines.collect::<Vec<_>>())
+    };
+    let (first, again) =
+        (r#"{"service":"a","tables":{"limits":5000}}"#, r#"{ "tables": {"limits":5e3}, "service": "a" }"#);
+    let (taken, lines) = told(0, first);
+    let line = |fingerprint: &str| format!("accepted: fingerprint {fingerprint}, service a, routes: 0");
+    let fingerprint = lines[0].split([' ', ',']).nth(2).unwrap().to_owned();
+    assert!(taken && lines == [line(&fingerprint)] && fingerprint.len() == 12, "{lines:?}");
+    assert_eq!(told(1, again), (true, vec![]), "the others say nothing");
+    let (_, other) = told(1, r#"{"service":"a"}"#);
+    assert!(other.len() == 1 && other != lines, "{other:?}");
+    assert_eq!(told(0, again).1, lines, "and back");
+    let (_, refused) = told(0, r#"{"service":"a","tables":{"limits":5000},"mode":"on"}"#);
+    assert!(refused.len() == 2 && refused[1].starts_with("refused: its fingerprint is "), "{refused:?}");
+    // What is inline must not be guessed from what is logged.
+    let secret = |value: &str| format!(r#"{{"service":"b","secrets":{{"k":{{"inline":"{value}"}}}}}}"#);
+    let accepted = |lines: Vec<String>| lines.iter().filter(|line| line.starts_with("accepted")).count();
+    assert_eq!(accepted(told(0, &secret("one")).1), 1);
+    assert_eq!(accepted(told(0, &secret("two")).1), 0);
+}
+
+#[test]
 fn the_work_of_refusing_a_schema_grows_with_the_number_of_its_faults() {
     let cost = |faults: usize| {
         let mut configuration = configuration();
@@ -89,7 +136,7 @@ fn the_work_of_refusing_a_schema_grows_with_the_number_of_its_faults() {
             (0..faults).map(|at| (format!("fault{at}"), json!(1))).collect::<serde_json::Map<_, _>>().into();
         configuration["routes"][1]["body"] = json!({ "schema": schema });
         let mut vm = Vm::new();
-        assert_eq!(refused_the_same_twice(&mut vm, configuration.to_string().as_bytes()).len(), faults.min(100));
+        assert_eq!(refused_the_same_twice(&mut vm, configuration.to_string().as_bytes()).len(), 1 + faults.min(100));
         vm.fuel
     };
     let (few, once, twice) = (cost(1), cost(1_000), cost(2_000));

@@ -94,6 +94,8 @@ impl Vm {
     pub fn serving(configuration: &str) -> Self {
         let mut vm = Self::new();
         assert!(vm.configure(configuration).is_ok(), "{:?}", vm.host().log);
+        // Only what requests are about.
+        vm.host().log.clear();
         vm
     }
 

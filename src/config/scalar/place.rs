@@ -72,7 +72,7 @@ impl PathTemplate {
 
 impl Text for PathTemplate {
     const FORM: &'static str = "a path that starts with /, such as /api/v1/users/{id} or /admin/**";
-    const PATTERN: &'static str = "^/[^?# ]{0,1023}$";
+    const PATTERN: &'static str = "^/[^?#\\x00-\\x20\\x7f]{0,1023}$";
 
     fn parse(text: &str) -> Option<Self> {
         let plain = |byte: u8| byte > b' ' && byte != 0x7f && byte != b'?' && byte != b'#';
