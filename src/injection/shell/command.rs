@@ -114,9 +114,9 @@ fn read_command(view: &[u8], i: usize) -> Option<Command> {
                 disguised = true;
                 pos += 2;
             }
-            b'$' if starts_at(view, pos + 1, b"()") => {
+            b'$' | b'`' if let Some(nothing) = nothing_len(view, pos) => {
                 disguised = true;
-                pos += 3;
+                pos += nothing;
             }
             // `$'cat'` and `c$"at"`
             b'$' if quotes(view, pos) => pos += 1,
@@ -137,10 +137,6 @@ fn read_command(view: &[u8], i: usize) -> Option<Command> {
                 expansions -= 1;
                 pos += 1;
             }
-            b'`' if at(view, pos + 1) == b'`' => {
-                disguised = true;
-                pos += 2;
-            }
             _ => break,
         }
     }
@@ -154,6 +150,26 @@ fn read_command(view: &[u8], i: usize) -> Option<Command> {
     // No word of prose stands in a directory of commands.
     let known = if located { Known::Strong } else { known };
     Some(Command { known, end: pos, disguised })
+}
+
+/// The length of a substitution at `i` of which nothing comes: `$()`, `$(:)`, ` `` `, `${*:1}`, `${x:-}`.
+#[inline(never)]
+fn nothing_len(view: &[u8], i: usize) -> Option<usize> {
+    let written: [&[u8]; 4] = [b"$()", b"$(:)", b"``", b"`:`"];
+    if let Some(nothing) = written.iter().find(|nothing| starts_at(view, i, nothing)) {
+        return Some(nothing.len());
+    }
+    if !starts_at(view, i, b"${") {
+        return None;
+    }
+    let rest = cut(view, i + 2, i + 2 + MAX_UNSET);
+    let end = rest.iter().position(|&byte| byte == b'}')?;
+    let unset = match cut(rest, 0, end) {
+        [b'*' | b'@', b':', from @ ..] => from.iter().all(u8::is_ascii_digit),
+        [name @ .., b':', b'-' | b'='] => name.iter().all(|&byte| is_word(byte)),
+        _ => false,
+    };
+    unset.then_some(end + 3)
 }
 
 /// The length of a variable at `i` that is set nowhere, if letters follow it: `c${x}at`, or up to what stands in its place:
@@ -237,7 +253,7 @@ pub(super) fn look(view: &[u8], i: usize) -> Look {
 /// Whether the name goes on behind the mark at `i`.
 fn disguises(view: &[u8], i: usize) -> bool {
     match (at(view, i), at(view, i + 1)) {
-        (b'`', next) => next == b'`',
+        (b'`', next) => matches!(next, b'`' | b':'),
         (b'$', next) => is_empty_expansion(next) || matches!(next, b'(' | b'{') || quotes(view, i),
         _ => true,
     }
@@ -437,6 +453,16 @@ fn word_at(view: &[u8], i: usize) -> &[u8] {
     let len = rest.iter().take_while(|&&byte| byte > b' ' && !matches!(byte, b';' | b'|' | b'&')).count();
     spend(len);
     cut(rest, 0, len)
+}
+
+/// The command at `i`, before which variables may be set: `A=1 id`.
+pub(super) fn command_or_assigned(view: &[u8], i: usize) -> Option<Command> {
+    match look(view, i) {
+        // What closes the substitution stands behind the command.
+        Look::Assigned(_) => carried(view, i)
+            .filter(|command| !cut(view, i, command.end).iter().any(|byte| matches!(byte, b')' | b'`' | b'\n'))),
+        _ => command(view, i),
+    }
 }
 
 /// The command that another runs, which ends at `end`, behind options, numbers and assignments: `env A=1 cat`.

@@ -46,7 +46,7 @@ const NO_COMMAND: Bytes = Bytes::of(b")<>=,[]#:}");
 pub(super) const TRIGGERS: [Trigger; 8] = [
     Trigger::new(Bytes::ANY, b";|&", NO_COMMAND.not()),
     Trigger::new(Bytes::ANY, b"\n", Bytes::ANY),
-    Trigger::new(Bytes::BLANK.or(Bytes::of(b"([`\"/,:*>-")).not().or(Bytes::of(b"\0")), b"`", Bytes::ANY),
+    Trigger::new(Bytes::BLANK.or(Bytes::of(b"([`/,:*>-")).not().or(Bytes::of(b"\0")), b"`", Bytes::ANY),
     Trigger::new(Bytes::ANY, b"$", Bytes::of(b"{(_iI0")),
     // The last letters of the calls that are known.
     Trigger::new(Bytes::of(b"mcunltoMCUNLTO"), b"(", Bytes::ANY),
@@ -179,7 +179,12 @@ fn assigned(view: &[u8], end: usize, passed: &mut Passed, findings: &mut Finding
         return;
     }
     let Some(command) = carried(view, after) else { return };
-    if tail(view, command.end, &mut passed.ahead) == Tail::Argument {
+    let run = match tail(view, command.end, &mut passed.ahead) {
+        Tail::Argument => true,
+        Tail::End => command.known == Known::Strong || command.disguised,
+        _ => false,
+    };
+    if run {
         findings.report(Rule::CommandSeparator);
     }
 }
@@ -241,7 +246,7 @@ fn runs_variable(view: &[u8], i: usize, start: usize) -> bool {
     let len = cut(view, start, start + MAX_NAME).iter().take_while(|&&byte| is_word(byte)).count();
     let name = cut(view, start, start + len);
     let end = start + len + usize::from(at(view, start + len) == b'}');
-    if len == 0 || !matches!(at(view, end), 0..=b' ' | b';' | b'|' | b'&' | b'$' | b'"' | b'\'' | b'#') {
+    if len == 0 || !matches!(at(view, end), 0..=b' ' | b';' | b'|' | b'&' | b'$' | b'"' | b'\'' | b'#' | b')' | b'`') {
         return false;
     }
     spend(MARKS);

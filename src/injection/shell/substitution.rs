@@ -5,7 +5,8 @@ use super::super::rules::{Findings, Rule};
 use super::super::work::spend;
 use super::MARKS;
 use super::Passed;
-use super::command::{Known, Tail, command, tail};
+use super::closes_string;
+use super::command::{Known, Tail, command, command_or_assigned, tail};
 
 /// The longest name of a variable.
 const MAX_NAME: usize = 40;
@@ -16,7 +17,8 @@ pub(super) fn backquoted(view: &[u8], i: usize, passed: &mut Passed, findings: &
     let before = if i == 0 { 0 } else { at(view, i - 1) };
     let attached = before > b' '
         && !matches!(before, b'(' | b'[' | b'`' | b'"' | b'/' | b',' | b':' | b'*' | b'>' | b'-')
-        || before == 0;
+        || before == 0
+        || before == b'"' && closes_string(view, i) && !is_prefixed(view, i - 1);
     if !attached {
         return;
     }
@@ -25,15 +27,23 @@ pub(super) fn backquoted(view: &[u8], i: usize, passed: &mut Passed, findings: &
         return;
     }
     spend(MARKS);
-    let Some(command) = command(view, i + 1) else { return };
+    let Some(command) = command_or_assigned(view, i + 1) else { return };
     let closed = memchr::memchr(b'`', from(view, i + 1)).map(|len| i + 1 + len);
     // The name of a host that tells what the command said: `whoami`.evil.example
     let named =
         |close: usize| command.known == Known::Strong && at(view, close + 1) == b'.' && is_word(at(view, close + 2));
     let ends = closed.is_none_or(|close| skip_space(view, close + 1) >= view.len() || before != 0 || named(close));
-    if ends && matches!(tail(view, command.end, &mut passed.ahead), Tail::End | Tail::Argument) {
+    // In Markdown a space or a mark stands before code.
+    let strong = command.known == Known::Strong && at(view, command.end) == b' ';
+    let glued = strong && is_word(before) && closed.is_some_and(|close| close < i + MAX_NAME);
+    if ends && (glued || matches!(tail(view, command.end, &mut passed.ahead), Tail::End | Tail::Argument)) {
         findings.report(Rule::CommandSubstitution);
     }
+}
+
+/// Whether a letter that stands by itself before the quote at `i` says how a program reads the string: `r"`.
+fn is_prefixed(view: &[u8], i: usize) -> bool {
+    i >= 2 && matches!(at(view, i - 1), b'r' | b'b' | b'f' | b'u' | b'L') && !is_word(at(view, i - 2))
 }
 
 /// `$` at `i`: `$(command)`, `${IFS}`.
@@ -61,6 +71,11 @@ pub(super) fn substituted(view: &[u8], i: usize, passed: &mut Passed, findings: 
         findings.report(Rule::CommandSubstitution);
         return;
     }
+    // `$((`id`))`
+    if starts_at(view, i, b"$((`") && command(view, i + 4).is_some() {
+        findings.report(Rule::CommandSubstitution);
+        return;
+    }
     if at(view, i + 1) != b'(' || at(view, i + 2) == b'(' {
         return;
     }
@@ -69,9 +84,10 @@ pub(super) fn substituted(view: &[u8], i: usize, passed: &mut Passed, findings: 
         return;
     }
     spend(MARKS);
-    if let Some(command) = command(view, i + 2) {
+    if let Some(command) = command_or_assigned(view, i + 2) {
         // `$(MAKE)` is a variable of make.
-        if at(view, i + 2).is_ascii_uppercase() && at(view, command.end) == b')' {
+        let variable = at(view, i + 2).is_ascii_uppercase() && !cut(view, i + 2, command.end).contains(&b'=');
+        if variable && at(view, command.end) == b')' {
             return;
         }
         let closes = cut(view, command.end, command.end + MAX_NAME);
@@ -115,12 +131,8 @@ fn is_cut_out(view: &[u8], i: usize) -> bool {
 pub(super) fn as_file(view: &[u8], i: usize, passed: &mut Passed, findings: &mut Findings) {
     spend(MARKS);
     let Some(command) = command(view, i + 2) else { return };
-    let run = match tail(view, command.end, &mut passed.ahead) {
-        Tail::Argument => true,
-        Tail::End => command.known == Known::Strong,
-        _ => false,
-    };
-    if run {
+    let strong = command.known == Known::Strong && matches!(at(view, command.end), 0 | b' ' | b')');
+    if strong || tail(view, command.end, &mut passed.ahead) == Tail::Argument {
         findings.report(Rule::CommandSubstitution);
     }
 }

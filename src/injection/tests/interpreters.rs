@@ -110,6 +110,39 @@ fn finds_commands_behind_a_string_that_the_value_closes_and_on_a_line_of_their_o
 }
 
 #[test]
+fn finds_commands_behind_variables_that_are_set_and_broken_up_by_what_a_shell_makes_nothing_of() {
+    assert_found(
+        Class::Command,
+        &[
+            "7;i$(:)d",
+            "7;w`:`hoami",
+            "7;who${*:1}ami",
+            "7;who${x:-}ami",
+            "$(x=id;$x)",
+            "`x=id;$x`",
+            "7$(A=1 B=2 id)",
+            "7`A=1 ls -la`",
+            "7;A=1 whoami",
+            "$((`id`))",
+            "7`nc a 7`",
+            "ann\"`id`\"",
+            "7<(curl a.example)",
+        ],
+    );
+    for value in [
+        "(r\"`\\w+'*`\", a)",
+        "f(C`printf(C'R, f(C`fileno",
+        "<b>log</b>(hostname, a)",
+        "say \"`date`\"",
+        "a #[cfg(all($(target_feature=$tf,)*))]\n            true",
+        "a;b=7 true",
+        "$(MAKE) it",
+    ] {
+        assert_eq!(rule_of(value), None, "{value}");
+    }
+}
+
+#[test]
 fn finds_script_that_frameworks_run_and_urls_whose_type_a_browser_trims() {
     assert_found(
         Class::Xss,
