@@ -111,14 +111,15 @@ impl Pipeline {
     }
 
     /// Takes out what only the proxy may say, or a trusted one in front, and of that only in the one spelling that is read:
-    /// any other that an upstream takes for it goes.
+    /// any other that an upstream takes for it goes, and so does any other of a header that something was decided by.
     fn strip(&self, exchange: &mut Exchange, env: &Env<'_>) -> Result<(), Denial> {
         let proxied = self.says_what_a_proxy_may(&exchange.head) && self.locate(exchange, env)?.proxied;
         exchange.forwarded = proxied && self.forwarded_certificates == Verdict::Allow;
         let certificate = |name: &[u8]| exchange.forwarded && name == xfcc::HEADER.as_bytes();
         let host = |name: &[u8]| proxied && FORWARDED_HOSTS.iter().any(|known| name == known.as_bytes());
         let stripped = self.strip.found_in(&exchange.head).filter(|name| !certificate(name) && !host(name));
-        exchange.request_edits.extend(stripped.map(|name| HeaderEdit::Remove(name.to_vec())));
+        let gone = stripped.chain(self.misspelt.found_in(&exchange.head));
+        exchange.request_edits.extend(gone.map(|name| HeaderEdit::Remove(name.to_vec())));
         Ok(())
     }
 

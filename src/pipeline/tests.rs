@@ -46,6 +46,7 @@ fn guarded(guards: Vec<Guard>, host: &NativeHost) -> Pipeline {
         trusted_proxies: Networks::default(),
         strip: StripSet::new([""; 0]),
         head_only: StripSet::default(),
+        misspelt: Misspelt::default(),
         forwarded_certificates: Verdict::Deny,
         intrusion: None,
         routes: RouteTable::new([(RouteMatch { path: "/a".to_owned(), ..RouteMatch::default() }, route.clone())])

@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use memchr::memchr;
 
-use crate::canonical::strip::{StripSet, is_same_folded};
+use crate::canonical::strip::is_same_folded;
 use crate::exchange::{Exchange, HeaderEdit, ShownBy};
 use crate::media::space::{trim, trim_start};
 use crate::media::{cookie, query};
@@ -207,40 +207,6 @@ fn parameter<'q>(piece: &'q str, name: &str) -> Option<Cow<'q, [u8]>> {
     is_same_folded(trim(shown), trim(name.as_bytes())).then_some(pair.value)
 }
 
-/// Spellings of the headers of credentials under which nobody looks for one. Recipients that take `_` for `-` read them
-/// as the same header (RFC 3875 section 4.1.18).
-#[derive(Clone, Debug, Default)]
-pub struct Misspelt {
-    spellings: StripSet,
-    /// The names that are looked at.
-    right: Vec<Rc<str>>,
-}
-
-impl Misspelt {
-    /// The other spellings of the headers among `places`.
-    pub fn of<'p>(places: impl IntoIterator<Item = &'p Place>) -> Self {
-        let headers = places.into_iter().filter_map(|place| match place {
-            Place::Header { name, .. } => Some(name.clone()),
-            Place::Cookie(_) | Place::Query(_) => None,
-        });
-        let has_others = |name: &Rc<str>| name.bytes().any(|byte| !byte.is_ascii_alphanumeric());
-        let right: Vec<Rc<str>> = headers.filter(has_others).collect();
-        Self { spellings: StripSet::new(right.iter().map(|name| name.as_bytes())), right }
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.spellings.is_empty()
-    }
-
-    /// Takes them out of what the upstream receives.
-    pub fn strip(&self, exchange: &mut Exchange) {
-        let is_right = |name: &[u8]| self.right.iter().any(|right| name.eq_ignore_ascii_case(right.as_bytes()));
-        let misspelt = self.spellings.found_in(&exchange.head).filter(|name| !is_right(name));
-        exchange.request_edits.extend(misspelt.map(|name| HeaderEdit::Remove(name.to_vec())));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -335,21 +301,6 @@ mod tests {
         assert_eq!(exchange.target.query.as_deref(), Some("a"));
         let remove = HeaderEdit::Remove(b"cookie".to_vec());
         assert_eq!(exchange.request_edits, [remove, HeaderEdit::Set(Rc::from("cookie"), b"a=1".to_vec())]);
-    }
-
-    #[test]
-    fn other_spellings_of_a_header_go_and_the_one_that_is_looked_at_stays() {
-        let header = |name: &str| Place::Header { name: Rc::from(name), prefix: Rc::from("") };
-        let misspelt =
-            Misspelt::of(&[header("x-access-token"), header("x_key"), bearer(), Place::Query(Rc::from("a-b"))]);
-        let names =
-            ["x-access-token", "x_access_token", "X.Access-Token", "x-key", "x_key", "authorization", "a_b", "a-b"];
-        let headers: Vec<(&str, &str)> = names.iter().map(|name| (*name, "1")).collect();
-        let mut exchange = exchange("", &headers);
-        misspelt.strip(&mut exchange);
-        let removed = ["x_access_token", "x.access-token", "x-key"].map(|name| HeaderEdit::Remove(name.into()));
-        assert_eq!(exchange.request_edits, removed);
-        assert!(Misspelt::of(&[bearer()]).is_empty());
     }
 
     #[test]
