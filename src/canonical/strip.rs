@@ -105,7 +105,7 @@ fn lower(name: &str) -> Box<[u8]> {
 }
 
 fn is_plain(name: &[u8]) -> bool {
-    name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
+    name.iter().all(|byte| byte.is_ascii_lowercase() || *byte == b'-' || byte.is_ascii_digit())
 }
 
 /// Whether two names are one to whoever folds case and separators.
