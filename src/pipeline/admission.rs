@@ -42,9 +42,8 @@ impl Pipeline {
         if SINGLE_HEADERS.iter().any(|name| head.single(name).is_err()) || self.routes.asks_about_repeated(head) {
             return Err(Rejection::RepeatedHeader);
         }
-        // A proxy behind us would take it for a header of this hop (RFC 9110 section 7.6.1), and drop what we say in it.
         let mut nominated = head.all("connection").flat_map(|names| names.split(|byte| *byte == b','));
-        if nominated.any(|name| self.strip.strips(name.trim_ascii())) {
+        if nominated.any(|name| self.must_go_on(name.trim_ascii())) {
             return Err(Rejection::NominatedHeader);
         }
         let method = head.method().unwrap_or_default();
@@ -61,6 +60,13 @@ impl Pipeline {
         let (query, canonical) = (canonical.query().map(str::to_owned), canonical.into_owned());
         exchange.target = Target { canonical, query, host, ..Target::default() };
         Ok(())
+    }
+
+    /// Whether a header is not for this hop alone. A proxy behind us drops what `Connection` names (RFC 9110 section 7.6.1), be it
+    /// what we say of the caller, what Envoy says of the client, or what something was decided by.
+    fn must_go_on(&self, name: &[u8]) -> bool {
+        let is_for_this_hop = || OF_ONE_HOP.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()));
+        self.strip.strips(name) || self.head_only.strips(name) && !is_for_this_hop()
     }
 
     fn route(&self, exchange: &mut Exchange) -> Rc<Route> {
@@ -131,6 +137,10 @@ impl Pipeline {
 
 /// What two recipients would read in two ways if it came twice.
 const SINGLE_HEADERS: [&str; 5] = ["authorization", "content-type", "content-length", "x-forwarded-proto", "origin"];
+
+/// Headers of one connection (RFC 9110 section 7.6.1).
+const OF_ONE_HOP: [&str; 7] =
+    ["connection", "keep-alive", "proxy-authorization", "te", "trailer", "transfer-encoding", "upgrade"];
 
 /// What decides on the host behind us, a virtual host or the upstream, decides on the one that our rules saw.
 fn respell(host: &CanonicalHost<'_>, head: &Head, edits: &mut Vec<HeaderEdit>) {
