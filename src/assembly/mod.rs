@@ -296,7 +296,7 @@ fn subjects(config: &Config) -> BTreeMap<String, Vec<(Method, Rc<str>)>> {
 
 fn sensitive_paths(config: &Config, findings: &mut Findings) -> Option<PathPatterns> {
     let paths = config.events.sensitive_paths.iter().map(config::PathTemplate::as_str);
-    PathPatterns::new(paths)
+    PathPatterns::new(paths, config.paths.case)
         .map_err(|error| findings.error(format!("events.sensitive_paths[{}]", error.index), error.to_string()))
         .ok()
 }

@@ -104,6 +104,7 @@ fn lower(name: &str) -> Box<[u8]> {
     name.to_ascii_lowercase().into_bytes().into()
 }
 
+/// As hosts deliver names, in lower case.
 fn is_plain(name: &[u8]) -> bool {
     name.iter().all(|byte| byte.is_ascii_lowercase() || *byte == b'-' || byte.is_ascii_digit())
 }

@@ -381,6 +381,20 @@ fn a_method_has_one_case() {
 }
 
 #[test]
+fn a_service_that_reads_paths_in_any_case_is_protected_in_any() {
+    const ROUTES: &str = "routes:\n  - { match: { path: '/api/admin/**' }, authenticate: [jwt] }\n  - { match: { path: '/**' }, authenticate: none }";
+    for (sections, status) in [("", None), ("paths: { case: ignore }\n", Some(401))] {
+        let mut gate = Gate::new(&format!("{sections}{ROUTES}"));
+        assert_eq!(gate.status(get("/api/admin/x")), Some(401));
+        for path in ["/API/admin/x", "/api/ADMIN/x", "/api/%41dmin"] {
+            assert_eq!(gate.status(get(path)), status, "{path}");
+        }
+        let outcome = gate.send(get("/Files/Report.PDF"));
+        assert_eq!(outcome.upstream(":path"), Some("/Files/Report.PDF"));
+    }
+}
+
+#[test]
 fn a_header_that_routes_are_told_apart_by_comes_once() {
     let mut gate = Gate::new(
         "routes:\n  - { match: { path: /a, headers: { x-beta: '1' } }, authenticate: [jwt] }\n  - { match: { path: /a }, authenticate: none }",
