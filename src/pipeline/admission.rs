@@ -124,8 +124,10 @@ impl Pipeline {
         let certificate = |name: &[u8]| exchange.forwarded && name == xfcc::HEADER.as_bytes();
         let host = |name: &[u8]| proxied && FORWARDED_HOSTS.iter().any(|known| name == known.as_bytes());
         let stripped = self.strip.found_in(&exchange.head).filter(|name| !certificate(name) && !host(name));
-        let gone = stripped.chain(self.misspelt.found_in(&exchange.head));
-        exchange.request_edits.extend(gone.map(|name| HeaderEdit::Remove(name.to_vec())));
+        exchange.request_edits.extend(stripped.map(|name| HeaderEdit::Remove(name.to_vec())));
+        for name in self.misspelt.found_in(&exchange.head) {
+            exchange.request_edits.push(HeaderEdit::Remove(name.to_vec()));
+        }
         Ok(())
     }
 

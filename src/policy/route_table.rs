@@ -223,11 +223,14 @@ impl<T> RouteTable<T> {
             let Some(node) = self.nodes.get_mut(at) else { break };
             let child = match segment {
                 TemplateSegment::Literal(text) => {
-                    let text = compared_in(self.case, Cow::Borrowed(text));
+                    let text = match self.case {
+                        Case::Exact => text.clone(),
+                        Case::Ignore => in_lower_case(text).into(),
+                    };
                     match node.literal_at(&text) {
                         Ok(child) => child,
                         Err(place) => {
-                            node.literals.insert(place, (text.into(), next));
+                            node.literals.insert(place, (text, next));
                             next
                         }
                     }
@@ -240,6 +243,13 @@ impl<T> RouteTable<T> {
             at = child;
         }
         at
+    }
+
+    fn literal_at(&self, node: &Node, segment: &str) -> Result<usize, usize> {
+        match self.case {
+            Case::Exact => node.literal_at(segment),
+            Case::Ignore => node.literal_at(&in_lower_case(segment)),
+        }
     }
 
     /// `v(root)`. Children are made after their parents, so one pass from the back knows them all.
@@ -396,7 +406,7 @@ impl<T> Search<'_, T> {
         let Some(segment) = rest.next() else { return self.choose(&node.closed) };
         let table = self.table;
         if !node.literals.is_empty()
-            && let Ok(child) = node.literal_at(&compared_in(table.case, segment.value()))
+            && let Ok(child) = table.literal_at(node, &segment.value())
             && let Some(child) = table.nodes.get(child)
         {
             self.visit(child, rest.clone());
@@ -437,12 +447,11 @@ impl<T> Search<'_, T> {
     }
 }
 
-/// A segment as it is compared.
-fn compared_in(case: Case, mut segment: Cow<'_, str>) -> Cow<'_, str> {
-    if case == Case::Ignore && segment.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        segment.to_mut().make_ascii_lowercase();
-    }
-    segment
+/// A literal where case is ignored. Out of the way of all tables in which it is not.
+#[cold]
+#[inline(never)]
+fn in_lower_case(segment: &str) -> String {
+    segment.to_ascii_lowercase()
 }
 
 /// What a comparison gave; the tests count how many there are.
