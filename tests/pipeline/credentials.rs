@@ -143,6 +143,8 @@ fn no_spelling_hides_a_token_from_being_stripped() {
             ("authorization", format!("\u{a0}Bearer {token}")),
             ("authorization", format!("Basic dTpw,Bearer {token}")),
             ("authorization", format!(",\u{2003}bearer {token}")),
+            ("authorization", format!("Basic dTpw Bearer {token}")),
+            ("authorization", format!("xbearer\t{token}")),
             ("cookie", format!("a=1;\u{a0}token={token}")),
             ("cookie", format!("a=1; token\u{85}={token}")),
             ("cookie", format!("{}token={token}", "a;".repeat(12_000))),

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use memchr::memchr;
+use memchr::{memchr, memchr2_iter};
 
 use crate::canonical::strip::is_same_folded;
 use crate::exchange::{Exchange, HeaderEdit, ShownBy};
@@ -151,12 +151,27 @@ pub fn strip(place: &Place, exchange: &mut Exchange) {
 }
 
 /// What a header shows after `prefix`, if anything. Proxies join headers of one name with commas, and recipients take
-/// them apart again: of a list only that a credential is in it can be said.
+/// them apart again: of a list only that a credential is in it can be said, and of a scheme within another value as well, which
+/// those find that look for it anywhere.
 fn credential<'v>(value: &'v [u8], prefix: &[u8]) -> Option<Option<&'v [u8]>> {
-    if prefix.is_empty() || memchr(b',', value).is_none() {
-        return after(value, prefix).map(Some);
+    if prefix.is_empty() {
+        return Some(Some(trim_start(value)));
     }
-    value.split(|byte| *byte == b',').any(|element| after(element, prefix).is_some()).then_some(None)
+    let is_list = memchr(b',', value).is_some();
+    if let (false, Some(token)) = (is_list, after(value, prefix)) {
+        return Some(Some(token));
+    }
+    let listed = is_list && value.split(|byte| *byte == b',').any(|element| after(element, prefix).is_some());
+    (listed || is_within(value, prefix)).then_some(None)
+}
+
+/// Whether a scheme stands somewhere in a value, with white space after it.
+fn is_within(value: &[u8], prefix: &[u8]) -> bool {
+    let Some((&first, scheme)) = prefix.strip_suffix(b" ").and_then(<[u8]>::split_first) else { return false };
+    memchr2_iter(first.to_ascii_lowercase(), first.to_ascii_uppercase(), value).any(|at| {
+        let rest = value.get(at + 1..).and_then(|rest| rest.split_at_checked(scheme.len()));
+        rest.is_some_and(|(start, rest)| start.eq_ignore_ascii_case(scheme) && trim_start(rest).len() < rest.len())
+    })
 }
 
 /// What follows `prefix`, compared without regard to case: RFC 9110 section 11.1 says so of schemes.
@@ -271,7 +286,12 @@ mod tests {
             let exchange = exchange("", &[("authorization", value)]);
             assert_eq!(shown(&find(&[&bearer()], &exchange)), Shown::Different, "{value}");
         }
-        for value in ["Basic x,y", "Digest realm=\"Bearer\", nonce=\"a\"", "Basic Bearer t", ""] {
+        // Laravel, and whoever looks with an expression that has no beginning.
+        for value in ["Basic Bearer t", "xBearer\tt", "Basic x; bearer\u{a0}t", "a,b; Bearer t", "Token tBearer  x"] {
+            let exchange = exchange("", &[("authorization", value)]);
+            assert_eq!(shown(&find(&[&bearer()], &exchange)), Shown::Different, "{value}");
+        }
+        for value in ["Basic x,y", "Digest realm=\"Bearer\", nonce=\"a\"", "Basic BearerBearer", "Basic b Beare", ""] {
             assert!(find(&[&bearer()], &exchange("", &[("authorization", value)])).is_empty(), "{value}");
         }
         let whole = Place::Header { name: Rc::from("authorization"), prefix: Rc::from("") };
