@@ -1,7 +1,7 @@
 //! The headers that only the proxy may say, whatever the route.
 
 use super::Findings;
-use portcullis::canonical::strip::{FORWARDED_HOSTS, StripSet};
+use portcullis::canonical::strip::{FORWARDED, StripSet};
 use portcullis::signature;
 use portcullis_config::{Config, HeaderName, LimitKey, Place, SignatureVersion};
 
@@ -30,7 +30,7 @@ const OVERRIDES: [&str; 14] = [
 
 /// What frames, types, addresses, conditions and authenticates a message. It is decided on, or set, in the head, so that it has no
 /// place in trailers (RFC 9110 section 6.5.1), which some servers read as if they were headers.
-const HEAD_ONLY: [&str; 33] = [
+const HEAD_ONLY: [&str; 32] = [
     "accept-encoding",
     "authorization",
     "connection",
@@ -62,7 +62,6 @@ const HEAD_ONLY: [&str; 33] = [
     "x-forwarded-prefix",
     "x-forwarded-proto",
     "x-forwarded-scheme",
-    "x-real-ip",
     "x-request-id",
 ];
 
@@ -127,7 +126,7 @@ fn told(config: &Config) -> impl Iterator<Item = (String, &HeaderName)> {
 
 /// Headers that mean something already, whoever is told something else in them.
 fn others<'c>(config: &Config) -> impl Iterator<Item = &'c str> {
-    let known = CERTIFICATES.into_iter().chain(OVERRIDES).chain(FORWARDED_HOSTS);
+    let known = CERTIFICATES.into_iter().chain(OVERRIDES).chain(FORWARDED);
     signatures(config).into_iter().chain(known).map(|name| -> &'c str { name })
 }
 

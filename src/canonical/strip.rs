@@ -3,10 +3,25 @@
 use crate::head::{Head, TagSet, tag};
 use crate::order;
 
-/// Headers that name another host, or another root of all paths, than the one that was decided on. A proxy in front may say in
-/// them whom its client asked.
-pub const FORWARDED_HOSTS: [&str; 5] =
-    ["forwarded", "x-forwarded-host", "x-forwarded-prefix", "x-host", "x-original-host"];
+/// Headers that name another host, another root of all paths, or another client than was decided on. A proxy in front may say
+/// in them whom its client asked, and who that is: Tornado and Gin heed `x-real-ip`, many services in PHP `client-ip`.
+pub const FORWARDED: [&str; 15] = [
+    "forwarded",
+    "x-forwarded-host",
+    "x-forwarded-prefix",
+    "x-host",
+    "x-original-host",
+    "cf-connecting-ip",
+    "client-ip",
+    "fastly-client-ip",
+    "true-client-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-originating-ip",
+    "x-real-ip",
+    "x-remote-addr",
+    "x-remote-ip",
+];
 
 /// A set of header names, whatever their case and their separators.
 ///

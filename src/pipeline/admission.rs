@@ -7,7 +7,7 @@ use crate::canonical::Rejection;
 use crate::canonical::client::{ClientAddress, comes_from_a_proxy};
 use crate::canonical::host::CanonicalHost;
 use crate::canonical::path::CanonicalPath;
-use crate::canonical::strip::FORWARDED_HOSTS;
+use crate::canonical::strip::FORWARDED;
 use crate::check::Env;
 use crate::checks::browser::preflight_method;
 use crate::config::{Mode, Verdict};
@@ -119,22 +119,25 @@ impl Pipeline {
     /// Takes out what only the proxy may say, or a trusted one in front, and of that only in the one spelling that is read:
     /// any other that an upstream takes for it goes, and so does any other of a header that something was decided by.
     fn strip(&self, exchange: &mut Exchange, env: &Env<'_>) -> Result<(), Denial> {
-        let proxied = self.says_what_a_proxy_may(&exchange.head) && self.locate(exchange, env)?.proxied;
+        let misspelt = self.misspelt.found_in(&exchange.head);
+        exchange.request_edits.extend(misspelt.map(|name| HeaderEdit::Remove(name.to_vec())));
+        let found: Vec<Vec<u8>> = self.strip.found_in(&exchange.head).map(<[u8]>::to_vec).collect();
+        let may_stay = |name: &Vec<u8>| is_certificate(name) || is_forwarded(name);
+        let asks = !self.trusted_proxies.is_empty() && found.iter().any(may_stay);
+        let proxied = asks && self.locate(exchange, env)?.proxied;
         exchange.forwarded = proxied && self.forwarded_certificates == Verdict::Allow;
-        let certificate = |name: &[u8]| exchange.forwarded && name == xfcc::HEADER.as_bytes();
-        let host = |name: &[u8]| proxied && FORWARDED_HOSTS.iter().any(|known| name == known.as_bytes());
-        let stripped = self.strip.found_in(&exchange.head).filter(|name| !certificate(name) && !host(name));
-        exchange.request_edits.extend(stripped.map(|name| HeaderEdit::Remove(name.to_vec())));
-        for name in self.misspelt.found_in(&exchange.head) {
-            exchange.request_edits.push(HeaderEdit::Remove(name.to_vec()));
-        }
+        let stays = |name: &[u8]| proxied && is_forwarded(name) || exchange.forwarded && is_certificate(name);
+        exchange.request_edits.extend(found.into_iter().filter(|name| !stays(name)).map(HeaderEdit::Remove));
         Ok(())
     }
+}
 
-    fn says_what_a_proxy_may(&self, head: &Head) -> bool {
-        !self.trusted_proxies.is_empty()
-            && (head.contains(xfcc::HEADER) || FORWARDED_HOSTS.iter().any(|name| head.contains(name)))
-    }
+fn is_forwarded(name: &[u8]) -> bool {
+    FORWARDED.iter().any(|known| name == known.as_bytes())
+}
+
+fn is_certificate(name: &[u8]) -> bool {
+    name == xfcc::HEADER.as_bytes()
 }
 
 /// What two recipients would read in two ways if it came twice.

@@ -35,6 +35,9 @@ routes:
 METHODS = ["x-http-method-override", "x-http-method", "x-method-override", "x-original-method", "x-forwarded-method"]
 HOSTS = ["forwarded", "x-forwarded-host", "x-forwarded-prefix", "x-original-host", "x-host"]
 
+# What services take for the address of the client.
+CLIENTS = ["x-real-ip", "client-ip", "true-client-ip", "cf-connecting-ip", "x-client-ip"]
+
 # Of what the first one says Gunicorn takes the beginning off the path.
 PATHS = ["SCRIPT_NAME", "x-script-name", "path-info", "x-original-url", "x-rewrite-url"]
 
@@ -122,7 +125,7 @@ def test_without_trusted_proxies_the_peer_is_the_client_whatever_it_says(start):
     assert statuses == [200, 200, 200, 429, 429]
 
 
-def test_no_client_names_another_host_path_or_method_than_the_one_that_was_decided_on(gateway, start):
+def test_no_client_names_another_host_path_method_or_client_than_the_one_that_was_decided_on(gateway, start):
     for name in PATHS:
         forged = [(spelling, "/open") for spelling in spellings(name)]
         seen = passed(gateway.get("/open/things/1", forged))
@@ -130,7 +133,7 @@ def test_no_client_names_another_host_path_or_method_than_the_one_that_was_decid
     for name in METHODS:
         assert passed(gateway.get("/open/1", [(name, "DELETE")])).all(name) == []
     direct = start(DIRECT)
-    for name in HOSTS:
+    for name in [*HOSTS, *CLIENTS]:
         forged = [(spelling, "admin.example.com") for spelling in spellings(name)]
         seen = passed(direct.get("/things/1", [bearer(), *forged]))
         assert not [field for field in seen.headers if b"admin.example.com" in field[1]]

@@ -290,9 +290,19 @@ fn what_was_decided_by_a_header_is_said_to_the_upstream_in_no_other_spelling() {
 }
 
 #[test]
-fn no_client_names_another_path_than_the_one_that_was_decided_on() {
+fn no_client_names_another_path_or_client_than_the_one_that_was_decided_on() {
     let mut gate = Gate::new("routes: [{ match: { path: '/public/**' }, authenticate: none }]");
-    for name in ["script_name", "Script-Name", "PATH_INFO", "x-script-name", "X-Original-URL", "x_forwarded_prefix"] {
+    for name in [
+        "script_name",
+        "Script-Name",
+        "PATH_INFO",
+        "x-script-name",
+        "X-Original-URL",
+        "x_forwarded_prefix",
+        "X-Real-IP",
+        "client_ip",
+        "true-client-ip",
+    ] {
         let outcome = gate.send(get("/public/admin").header(name, "/public"));
         assert_eq!((outcome.status, outcome.upstream(name)), (None, None), "{name}");
     }

@@ -114,7 +114,7 @@ fn no_client_names_another_host_or_method_and_a_trusted_proxy_may_name_the_host_
     let sections =
         "client_ip: { trusted_proxies: [10.0.0.0/8] }\nroutes: [{ match: { path: /a }, authenticate: none }]";
     let mut gate = Gate::new(sections);
-    let hosts = ["forwarded", "x-forwarded-host", "x-host", "x-original-host"];
+    let hosts = ["forwarded", "x-forwarded-host", "x-forwarded-prefix", "x-host", "x-original-host", "x-real-ip"];
     for name in hosts.into_iter().chain(["x-forwarded-method", "x-original-method"]) {
         let of_client = gate.send(get("/a").header(name, "admin.example.com"));
         assert_eq!((of_client.status, of_client.upstream(name)), (None, None), "{name}");
