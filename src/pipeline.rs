@@ -20,7 +20,7 @@ pub use response::{ResponseArrival, ResponseGuard, ResponseGuards, ResponseNext}
 
 use crate::canonical::networks::Networks;
 use crate::canonical::path::PathOptions;
-use crate::canonical::strip::StripSet;
+use crate::canonical::strip::{Misspelt, StripSet};
 use crate::check::{Arrival, Await, Background, Callout, CalloutReply, Check, Env, Failure, Step};
 use crate::checks::browser::cookies::CookieAttributes;
 use crate::checks::intrusion::Intrusion;
@@ -46,6 +46,8 @@ pub struct Pipeline {
     pub strip: StripSet,
     /// What is for a head to say: what comes under these names in trailers goes no further.
     pub head_only: StripSet,
+    /// The same in other spellings than the one in which it is looked at.
+    pub misspelt: Misspelt,
     /// Whether trusted proxies may forward the certificates of their clients.
     pub forwarded_certificates: Verdict,
     /// `None`: nobody is blocked, nothing is counted.

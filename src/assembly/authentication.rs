@@ -14,7 +14,7 @@ use portcullis::checks::authenticate::jwt::{BearerTokens, Provider};
 use portcullis::checks::authenticate::mtls::{Certificates, ClientCertificate, ReadPeer};
 use portcullis::checks::authenticate::opaque::word::Answers;
 use portcullis::checks::authenticate::opaque::{self as opaque_tokens, OpaqueTokens};
-use portcullis::checks::authenticate::place::{Misspelt, Place};
+use portcullis::checks::authenticate::place::Place;
 use portcullis::checks::authenticate::service::{ServiceSignatures, Terms, Uses};
 use portcullis::checks::authenticate::signed_body::CheckSignedBody;
 use portcullis::checks::authenticate::{Authenticate, Credential, Requirement, Told, Withhold};
@@ -41,8 +41,6 @@ pub(super) struct Authentication {
     service: Option<Rc<ServiceSignatures>>,
     api_keys: Option<Rc<ApiKeys>>,
     certificates: Rc<Certificates>,
-    /// Other spellings of the headers that hold credentials.
-    misspelt: Rc<Misspelt>,
     identities: Rc<Identities>,
     revoked: Rc<RevokedTokens>,
     unverified: Option<Rc<AddressBudget>>,
@@ -88,10 +86,7 @@ pub(super) fn compile(
     let signs_bodies = service.is_some_and(|service| service.signatures.contains(&SignatureVersion::V2));
     let identities = Rc::new(Identities { roles: shared.roles.clone(), told });
     let api_keys = compile_api_keys(config, secrets, &identities, unverified.as_ref(), findings);
-    let places = providers.values().flat_map(|provider| &provider.places);
-    let misspelt = Misspelt::of(places.chain(api_keys.iter().flat_map(|keys| &keys.places)));
     Authentication {
-        misspelt: Rc::new(misspelt),
         providers,
         remote,
         opaque: opaque::compile(config, secrets, findings),
@@ -226,8 +221,7 @@ impl Authentication {
                 places.push(place);
             }
         }
-        let misspelt = self.misspelt.clone();
-        (!places.is_empty() || !misspelt.is_empty()).then_some(Withhold { places, misspelt })
+        (!places.is_empty()).then_some(Withhold { places })
     }
 
     /// The tokens of `methods`: JWTs, opaque ones, or both.

@@ -42,6 +42,7 @@ use std::time::Duration;
 use self::features::BUILT;
 use portcullis::canonical::networks::Networks;
 use portcullis::canonical::path::PathOptions;
+use portcullis::canonical::strip::{Misspelt, StripSet};
 use portcullis::event::Sampler;
 use portcullis::exchange::Method;
 use portcullis::injection::KnownHarmless;
@@ -200,12 +201,14 @@ fn build(config: &Config, surroundings: &Surroundings<'_>, findings: &mut Findin
     let unrouted = routes::browser_guards(config, None, "headers", findings);
     let feed = tokens::feed(config, &shared, surroundings, findings);
     let (routes, ours, unmatched) = routes?;
+    let head_only = strip::head_only(config);
     let pipeline = Pipeline {
         service: Rc::from(config.service.as_str()),
         paths: PathOptions { allow_parameters: config.paths.parameters == Verdict::Allow },
         trusted_proxies: networks(&config.client_ip.trusted_proxies),
         strip: strip::compile(config, findings),
-        head_only: strip::head_only(config),
+        head_only: StripSet::new(&head_only),
+        misspelt: Misspelt::of(head_only),
         forwarded_certificates: config.authentication.mtls.as_ref().map_or(Verdict::Deny, |m| m.forwarded_client_cert),
         intrusion: intrusion.filter(|intrusion| intrusion.mode != Mode::Off),
         routes,
@@ -300,7 +303,7 @@ fn subjects(config: &Config) -> BTreeMap<String, Vec<(Method, Rc<str>)>> {
 
 fn sensitive_paths(config: &Config, findings: &mut Findings) -> Option<PathPatterns> {
     let paths = config.events.sensitive_paths.iter().map(config::PathTemplate::as_str);
-    PathPatterns::new(paths)
+    PathPatterns::new(paths, config.paths.case)
         .map_err(|error| findings.error(format!("events.sensitive_paths[{}]", error.index), error.to_string()))
         .ok()
 }

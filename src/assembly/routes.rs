@@ -66,7 +66,7 @@ impl Parts<'_> {
             };
             findings.error(setting, error.to_string());
         };
-        let table = RouteTable::new(routes).map_err(wrong).ok()?;
+        let table = RouteTable::new(routes, self.config.paths.case).map_err(wrong).ok()?;
         Some((table, ours, unmatched))
     }
 

@@ -1,7 +1,7 @@
 //! The headers that only the proxy may say, whatever the route.
 
 use super::Findings;
-use portcullis::canonical::strip::{FORWARDED_HOSTS, StripSet};
+use portcullis::canonical::strip::{FORWARDED, StripSet};
 use portcullis::signature;
 use portcullis_config::{Config, HeaderName, LimitKey, Place, SignatureVersion};
 
@@ -9,8 +9,9 @@ use portcullis_config::{Config, HeaderName, LimitKey, Place, SignatureVersion};
 /// trusted proxy may say it.
 const CERTIFICATES: [&str; 2] = ["x-client-cert", "x-forwarded-client-cert"];
 
-/// Headers by which a client tells some frameworks another path or method than the one that was decided on.
-const OVERRIDES: [&str; 10] = [
+/// Headers by which a client tells some servers and frameworks another path or method than the one that was decided on: of
+/// `script-name` Gunicorn takes off what the path begins with. `proxy` becomes the proxy by which CGI scripts ask others.
+const OVERRIDES: [&str; 14] = [
     "x-original-url",
     "x-original-uri",
     "x-rewrite-url",
@@ -21,11 +22,15 @@ const OVERRIDES: [&str; 10] = [
     "x-original-method",
     "x-forwarded-method",
     "x-method-override",
+    "script-name",
+    "x-script-name",
+    "path-info",
+    "proxy",
 ];
 
 /// What frames, types, addresses, conditions and authenticates a message. It is decided on, or set, in the head, so that it has no
 /// place in trailers (RFC 9110 section 6.5.1), which some servers read as if they were headers.
-const HEAD_ONLY: [&str; 33] = [
+const HEAD_ONLY: [&str; 32] = [
     "accept-encoding",
     "authorization",
     "connection",
@@ -57,12 +62,11 @@ const HEAD_ONLY: [&str; 33] = [
     "x-forwarded-prefix",
     "x-forwarded-proto",
     "x-forwarded-scheme",
-    "x-real-ip",
     "x-request-id",
 ];
 
 /// What is for a head to say: those, the headers in which credentials are looked for, and those by which requests are told apart.
-pub(super) fn head_only(config: &Config) -> StripSet {
+pub(super) fn head_only(config: &Config) -> Vec<&str> {
     let known = &config.authentication;
     let places = known.jwt.iter().flat_map(|(_, provider)| &provider.from);
     let places = places.chain(known.api_keys.iter().flat_map(|keys| &keys.from));
@@ -73,7 +77,7 @@ pub(super) fn head_only(config: &Config) -> StripSet {
             names.push(name.as_str());
         }
     }
-    compiled(&mut names.into_iter())
+    names
 }
 
 /// The set, and what decides by one of its headers: it would decide by the client's word.
@@ -122,7 +126,7 @@ fn told(config: &Config) -> impl Iterator<Item = (String, &HeaderName)> {
 
 /// Headers that mean something already, whoever is told something else in them.
 fn others<'c>(config: &Config) -> impl Iterator<Item = &'c str> {
-    let known = CERTIFICATES.into_iter().chain(OVERRIDES).chain(FORWARDED_HOSTS);
+    let known = CERTIFICATES.into_iter().chain(OVERRIDES).chain(FORWARDED);
     signatures(config).into_iter().chain(known).map(|name| -> &'c str { name })
 }
 

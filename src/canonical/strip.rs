@@ -3,8 +3,25 @@
 use crate::head::{Head, TagSet, tag};
 use crate::order;
 
-/// Headers that name another host than the one that was decided on. A proxy in front may say in them whom its client asked.
-pub const FORWARDED_HOSTS: [&str; 4] = ["forwarded", "x-forwarded-host", "x-host", "x-original-host"];
+/// Headers that name another host, another root of all paths, or another client than was decided on. A proxy in front may say
+/// in them whom its client asked, and who that is: Tornado and Gin heed `x-real-ip`, many services in PHP `client-ip`.
+pub const FORWARDED: [&str; 15] = [
+    "forwarded",
+    "x-forwarded-host",
+    "x-forwarded-prefix",
+    "x-host",
+    "x-original-host",
+    "cf-connecting-ip",
+    "client-ip",
+    "fastly-client-ip",
+    "true-client-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-originating-ip",
+    "x-real-ip",
+    "x-remote-addr",
+    "x-remote-ip",
+];
 
 /// A set of header names, whatever their case and their separators.
 ///
@@ -64,6 +81,49 @@ impl StripSet {
     }
 }
 
+/// Headers that count in one spelling, their own. Recipients that take `_` for `-` read others as the same header (RFC 3875
+/// section 4.1.18), and what they say for what was decided on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Misspelt {
+    spellings: StripSet,
+    right: Vec<Box<[u8]>>,
+    /// None of the right ones has anything but letters, digits and hyphens.
+    plain: bool,
+}
+
+impl Misspelt {
+    /// The other spellings of these names. Without a separator a name has none.
+    pub fn of<'n>(names: impl IntoIterator<Item = &'n str>) -> Self {
+        let right: Vec<Box<[u8]>> = names.into_iter().filter(|name| has_separator(name)).map(lower).collect();
+        Self { spellings: StripSet::new(&right), plain: right.iter().all(|name| is_plain(name)), right }
+    }
+
+    /// The names in `head` that are spelt in another way.
+    pub fn found_in<'h>(&'h self, head: &'h Head) -> impl Iterator<Item = &'h [u8]> {
+        head.names_among(&self.spellings.tags).filter(|name| self.contains(name))
+    }
+
+    fn contains(&self, name: &[u8]) -> bool {
+        // A look at each byte costs less than the search, and nearly every name is plain.
+        !(self.plain && is_plain(name))
+            && self.spellings.contains(name)
+            && !self.right.iter().any(|right| name.eq_ignore_ascii_case(right))
+    }
+}
+
+fn has_separator(name: &str) -> bool {
+    name.bytes().any(|byte| !byte.is_ascii_alphanumeric())
+}
+
+fn lower(name: &str) -> Box<[u8]> {
+    name.to_ascii_lowercase().into_bytes().into()
+}
+
+/// As hosts deliver names, in lower case.
+fn is_plain(name: &[u8]) -> bool {
+    name.iter().all(|byte| byte.is_ascii_lowercase() || *byte == b'-' || byte.is_ascii_digit())
+}
+
 /// Whether two names are one to whoever folds case and separators.
 pub fn is_same_folded(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && folded(a).eq(folded(b))
@@ -108,6 +168,29 @@ mod tests {
     fn never_strips_a_pseudo_header() {
         assert!(!StripSet::new(["-path", ":path"]).strips(b":path"));
         assert!(!StripSet::new([""]).strips(b"") && StripSet::new([""]).is_empty());
+    }
+
+    #[test]
+    fn knows_every_spelling_of_a_name_but_its_own() {
+        let found = |right: &[&str], sent: &str| {
+            Misspelt::of(right.iter().copied()).found_in(&Head::from_pairs([(sent, "")])).count() > 0
+        };
+        for (sent, misspelt) in [
+            ("content-length", false),
+            ("Content-Length", false),
+            ("content_length", true),
+            ("CONTENT.LENGTH", true),
+            ("contentlength", false),
+            ("cookie", false),
+            (":content_length", false),
+        ] {
+            assert_eq!(found(&["content-length", "cookie"], sent), misspelt, "{sent}");
+        }
+        for (sent, misspelt) in [("x_key", false), ("x-key", true), ("x.key", true), ("x-other", false)] {
+            assert_eq!(found(&["X_Key", "x-other"], sent), misspelt, "{sent}");
+        }
+        assert!(!found(&["x_key", "x-key"], "x-key") && !found(&["x_key", "x-key"], "x_key"));
+        assert!(!found(&[], "x_key") && !found(&["authorization"], "authorization"));
     }
 
     #[test]

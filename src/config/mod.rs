@@ -45,7 +45,7 @@ pub use inspection::*;
 pub use intrusion::*;
 pub use limits::*;
 pub use outbound::{Outbound, Sign};
-pub use paths::Paths;
+pub use paths::{Case, Paths};
 pub use routes::*;
 pub use scalar::*;
 pub use secrets::*;

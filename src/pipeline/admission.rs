@@ -7,7 +7,7 @@ use crate::canonical::Rejection;
 use crate::canonical::client::{ClientAddress, comes_from_a_proxy};
 use crate::canonical::host::CanonicalHost;
 use crate::canonical::path::CanonicalPath;
-use crate::canonical::strip::FORWARDED_HOSTS;
+use crate::canonical::strip::FORWARDED;
 use crate::check::Env;
 use crate::checks::browser::preflight_method;
 use crate::config::{Mode, Verdict};
@@ -42,9 +42,8 @@ impl Pipeline {
         if SINGLE_HEADERS.iter().any(|name| head.single(name).is_err()) || self.routes.asks_about_repeated(head) {
             return Err(Rejection::RepeatedHeader);
         }
-        // A proxy behind us would take it for a header of this hop (RFC 9110 section 7.6.1), and drop what we say in it.
         let mut nominated = head.all("connection").flat_map(|names| names.split(|byte| *byte == b','));
-        if nominated.any(|name| self.strip.strips(name.trim_ascii())) {
+        if nominated.any(|name| self.must_go_on(name.trim_ascii())) {
             return Err(Rejection::NominatedHeader);
         }
         let method = head.method().unwrap_or_default();
@@ -61,6 +60,13 @@ impl Pipeline {
         let (query, canonical) = (canonical.query().map(str::to_owned), canonical.into_owned());
         exchange.target = Target { canonical, query, host, ..Target::default() };
         Ok(())
+    }
+
+    /// Whether a header is not for this hop alone. A proxy behind us drops what `Connection` names (RFC 9110 section 7.6.1), be it
+    /// what we say of the caller, what Envoy says of the client, or what something was decided by.
+    fn must_go_on(&self, name: &[u8]) -> bool {
+        let is_for_this_hop = || OF_ONE_HOP.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()));
+        self.strip.strips(name) || self.head_only.strips(name) && !is_for_this_hop()
     }
 
     fn route(&self, exchange: &mut Exchange) -> Rc<Route> {
@@ -111,25 +117,35 @@ impl Pipeline {
     }
 
     /// Takes out what only the proxy may say, or a trusted one in front, and of that only in the one spelling that is read:
-    /// any other that an upstream takes for it goes.
+    /// any other that an upstream takes for it goes, and so does any other of a header that something was decided by.
     fn strip(&self, exchange: &mut Exchange, env: &Env<'_>) -> Result<(), Denial> {
-        let proxied = self.says_what_a_proxy_may(&exchange.head) && self.locate(exchange, env)?.proxied;
+        let misspelt = self.misspelt.found_in(&exchange.head);
+        exchange.request_edits.extend(misspelt.map(|name| HeaderEdit::Remove(name.to_vec())));
+        let found: Vec<Vec<u8>> = self.strip.found_in(&exchange.head).map(<[u8]>::to_vec).collect();
+        let may_stay = |name: &Vec<u8>| is_certificate(name) || is_forwarded(name);
+        let asks = !self.trusted_proxies.is_empty() && found.iter().any(may_stay);
+        let proxied = asks && self.locate(exchange, env)?.proxied;
         exchange.forwarded = proxied && self.forwarded_certificates == Verdict::Allow;
-        let certificate = |name: &[u8]| exchange.forwarded && name == xfcc::HEADER.as_bytes();
-        let host = |name: &[u8]| proxied && FORWARDED_HOSTS.iter().any(|known| name == known.as_bytes());
-        let stripped = self.strip.found_in(&exchange.head).filter(|name| !certificate(name) && !host(name));
-        exchange.request_edits.extend(stripped.map(|name| HeaderEdit::Remove(name.to_vec())));
+        let stays = |name: &[u8]| proxied && is_forwarded(name) || exchange.forwarded && is_certificate(name);
+        exchange.request_edits.extend(found.into_iter().filter(|name| !stays(name)).map(HeaderEdit::Remove));
         Ok(())
     }
+}
 
-    fn says_what_a_proxy_may(&self, head: &Head) -> bool {
-        !self.trusted_proxies.is_empty()
-            && (head.contains(xfcc::HEADER) || FORWARDED_HOSTS.iter().any(|name| head.contains(name)))
-    }
+fn is_forwarded(name: &[u8]) -> bool {
+    FORWARDED.iter().any(|known| name == known.as_bytes())
+}
+
+fn is_certificate(name: &[u8]) -> bool {
+    name == xfcc::HEADER.as_bytes()
 }
 
 /// What two recipients would read in two ways if it came twice.
 const SINGLE_HEADERS: [&str; 5] = ["authorization", "content-type", "content-length", "x-forwarded-proto", "origin"];
+
+/// Headers of one connection (RFC 9110 section 7.6.1).
+const OF_ONE_HOP: [&str; 7] =
+    ["connection", "keep-alive", "proxy-authorization", "te", "trailer", "transfer-encoding", "upgrade"];
 
 /// What decides on the host behind us, a virtual host or the upstream, decides on the one that our rules saw.
 fn respell(host: &CanonicalHost<'_>, head: &Head, edits: &mut Vec<HeaderEdit>) {

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 
 use super::*;
 use crate::check::BodyArrival;
+use crate::config::Case;
 use crate::exchange::HeaderEdit;
 use crate::native::NativeHost;
 use crate::policy::route_table::RouteMatch;
@@ -46,14 +47,18 @@ fn guarded(guards: Vec<Guard>, host: &NativeHost) -> Pipeline {
         trusted_proxies: Networks::default(),
         strip: StripSet::new([""; 0]),
         head_only: StripSet::default(),
+        misspelt: Misspelt::default(),
         forwarded_certificates: Verdict::Deny,
         intrusion: None,
-        routes: RouteTable::new([(RouteMatch { path: "/a".to_owned(), ..RouteMatch::default() }, route.clone())])
-            .unwrap(),
+        routes: RouteTable::new(
+            [(RouteMatch { path: "/a".to_owned(), ..RouteMatch::default() }, route.clone())],
+            Case::Exact,
+        )
+        .unwrap(),
         ours: Vec::new(),
         unmatched: route,
         unrouted: Rc::from([]),
-        sensitive: PathPatterns::new([""; 0]).unwrap(),
+        sensitive: PathPatterns::new([""; 0], Case::Exact).unwrap(),
         health: Health {
             key_sets: Vec::new(),
             secrets: Vec::new(),

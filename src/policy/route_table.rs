@@ -13,6 +13,7 @@ use template::{Template, TemplateSegment};
 
 use crate::{
     canonical::path::{CanonicalPath, Segments},
+    config::Case,
     head::Head,
     order,
 };
@@ -24,7 +25,7 @@ pub const MAX_VISITS: usize = 1024;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteMatch {
     /// A path template: literal segments, `{name}` and `*` for any one segment, `/**` at the end for any number of
-    /// them, none included. Compared decoded, case kept, without a trailing slash.
+    /// them, none included. Compared decoded, without a trailing slash.
     pub path: String,
     /// Host names, `*.example.com` for every name below `example.com` at any depth, `*` for any. Without port.
     pub hosts: Vec<String>,
@@ -89,6 +90,7 @@ pub struct RouteTable<T> {
     routes: Vec<Route<T>>,
     nodes: Vec<Node>,
     interned: Interned,
+    case: Case,
 }
 
 /// A route that a request meets.
@@ -134,12 +136,12 @@ pub enum RouteErrorReason {
 }
 
 impl<T> RouteTable<T> {
-    /// Compiles routes in the order of their declaration.
+    /// Compiles routes in the order of their declaration; `case` is that of the letters in their paths.
     ///
     /// # Errors
     /// [`RouteError`] with the first route that is wrong.
-    pub fn new(routes: impl IntoIterator<Item = (RouteMatch, T)>) -> Result<Self, RouteError> {
-        let mut table = Self { routes: Vec::new(), nodes: vec![Node::default()], interned: Interned::default() };
+    pub fn new(routes: impl IntoIterator<Item = (RouteMatch, T)>, case: Case) -> Result<Self, RouteError> {
+        let mut table = Self { routes: Vec::new(), nodes: vec![Node::default()], interned: Interned::default(), case };
         let mut compiled = Vec::new();
         for (index, (conditions, value)) in routes.into_iter().enumerate() {
             let parts = table.compile(&conditions).map_err(|reason| RouteError { index, reason })?;
@@ -220,13 +222,19 @@ impl<T> RouteTable<T> {
             let next = self.nodes.len();
             let Some(node) = self.nodes.get_mut(at) else { break };
             let child = match segment {
-                TemplateSegment::Literal(text) => match node.literal_at(text) {
-                    Ok(child) => child,
-                    Err(place) => {
-                        node.literals.insert(place, (text.clone(), next));
-                        next
+                TemplateSegment::Literal(text) => {
+                    let text = match self.case {
+                        Case::Exact => text.clone(),
+                        Case::Ignore => in_lower_case(text).into(),
+                    };
+                    match node.literal_at(&text) {
+                        Ok(child) => child,
+                        Err(place) => {
+                            node.literals.insert(place, (text, next));
+                            next
+                        }
                     }
-                },
+                }
                 TemplateSegment::Any | TemplateSegment::Parameter(_) => *node.wildcard.get_or_insert(next),
             };
             if child == next {
@@ -235,6 +243,13 @@ impl<T> RouteTable<T> {
             at = child;
         }
         at
+    }
+
+    fn literal_at(&self, node: &Node, segment: &str) -> Result<usize, usize> {
+        match self.case {
+            Case::Exact => node.literal_at(segment),
+            Case::Ignore => node.literal_at(&in_lower_case(segment)),
+        }
     }
 
     /// `v(root)`. Children are made after their parents, so one pass from the back knows them all.
@@ -284,12 +299,12 @@ impl PathPatterns {
     ///
     /// # Errors
     /// [`RouteError`] with the first one that is wrong.
-    pub fn new<S: AsRef<str>>(templates: impl IntoIterator<Item = S>) -> Result<Self, RouteError> {
+    pub fn new<S: AsRef<str>>(templates: impl IntoIterator<Item = S>, case: Case) -> Result<Self, RouteError> {
         let routes = templates.into_iter().map(|template| {
             let path = template.as_ref().to_owned();
             (RouteMatch { path, ..RouteMatch::default() }, ())
         });
-        RouteTable::new(routes).map(Self)
+        RouteTable::new(routes, case).map(Self)
     }
 
     /// Whether one of the templates means `path`.
@@ -391,7 +406,7 @@ impl<T> Search<'_, T> {
         let Some(segment) = rest.next() else { return self.choose(&node.closed) };
         let table = self.table;
         if !node.literals.is_empty()
-            && let Ok(child) = node.literal_at(&segment.value())
+            && let Ok(child) = table.literal_at(node, &segment.value())
             && let Some(child) = table.nodes.get(child)
         {
             self.visit(child, rest.clone());
@@ -430,6 +445,13 @@ impl<T> Search<'_, T> {
             self.best = key.3;
         }
     }
+}
+
+/// A literal where case is ignored. Out of the way of all tables in which it is not.
+#[cold]
+#[inline(never)]
+fn in_lower_case(segment: &str) -> String {
+    segment.to_ascii_lowercase()
 }
 
 /// What a comparison gave; the tests count how many there are.

@@ -452,12 +452,16 @@ fn with_filters(hold: &str, filters: &[&str]) -> String {
 fn check_warns_of_filters_that_stand_where_the_plugin_cannot_do_what_it_says() {
     const BUFFER: &str = "buffer.v3.Buffer";
     const ROUTER: &str = "router.v3.Router";
+    let transcoder = "a filter in front makes gRPC of what clients send: its messages are not inspected; put it behind";
     let cache = "Envoy's cache filter stands in front: it asks the upstream by itself, past the plugin; put it behind";
     let buffer = "the buffer filter does not stand directly behind the plugin";
     for (hold, filters, told) in [
         ("headers", &["cache.v3.CacheConfig", "PLUGIN", ROUTER][..], Some(cache)),
         ("headers", &["cors.v3.Cors", "cache_v2.v3.CacheV2Config", "cors.v3.Cors", "PLUGIN", ROUTER], Some(cache)),
         ("headers", &["cors.v3.Cors", "PLUGIN", "cache.v3.CacheConfig", ROUTER], None),
+        ("headers", &["grpc_json_transcoder.v3.GrpcJsonTranscoder", "PLUGIN", ROUTER], Some(transcoder)),
+        ("headers", &["grpc_http1_bridge.v3.Config", "cors.v3.Cors", "PLUGIN", ROUTER], Some(transcoder)),
+        ("headers", &["PLUGIN", "grpc_json_transcoder.v3.GrpcJsonTranscoder", ROUTER], None),
         ("buffer_filter", &["PLUGIN", "fault.v3.HTTPFault", BUFFER, ROUTER], Some(buffer)),
         ("buffer_filter", &[BUFFER, "PLUGIN", BUFFER, "fault.v3.HTTPFault", ROUTER], None),
         ("headers", &["PLUGIN", "fault.v3.HTTPFault", BUFFER, ROUTER], None),

@@ -33,7 +33,13 @@ routes:
 
 # What frameworks take for the method, or for the host, of the request.
 METHODS = ["x-http-method-override", "x-http-method", "x-method-override", "x-original-method", "x-forwarded-method"]
-HOSTS = ["forwarded", "x-forwarded-host", "x-original-host", "x-host"]
+HOSTS = ["forwarded", "x-forwarded-host", "x-forwarded-prefix", "x-original-host", "x-host"]
+
+# What services take for the address of the client.
+CLIENTS = ["x-real-ip", "client-ip", "true-client-ip", "cf-connecting-ip", "x-client-ip"]
+
+# Of what the first one says Gunicorn takes the beginning off the path.
+PATHS = ["SCRIPT_NAME", "x-script-name", "path-info", "x-original-url", "x-rewrite-url"]
 
 IDENTITY = ["x-auth-subject", "x-auth-roles", "x-auth-method", "x-auth-peer", "x-user-email", "x-jwt-payload",
             "x-client-cert", "x-forwarded-client-cert"]
@@ -119,16 +125,28 @@ def test_without_trusted_proxies_the_peer_is_the_client_whatever_it_says(start):
     assert statuses == [200, 200, 200, 429, 429]
 
 
-def test_no_client_names_another_host_or_method_than_the_one_that_was_decided_on(gateway, start):
+def test_no_client_names_another_host_path_method_or_client_than_the_one_that_was_decided_on(gateway, start):
+    for name in PATHS:
+        forged = [(spelling, "/open") for spelling in spellings(name)]
+        seen = passed(gateway.get("/open/things/1", forged))
+        assert not [field for field in seen.headers if field[1] == b"/open"]
     for name in METHODS:
         assert passed(gateway.get("/open/1", [(name, "DELETE")])).all(name) == []
     direct = start(DIRECT)
-    for name in HOSTS:
+    for name in [*HOSTS, *CLIENTS]:
         forged = [(spelling, "admin.example.com") for spelling in spellings(name)]
         seen = passed(direct.get("/things/1", [bearer(), *forged]))
         assert not [field for field in seen.headers if b"admin.example.com" in field[1]]
         # The tests come by as a trusted proxy.
         assert passed(gateway.get("/open/1", [(name, "app.example.com")])).header(name) == "app.example.com"
+
+
+def test_what_was_decided_by_a_header_is_said_in_no_other_spelling(gateway):
+    names = ["content-length", "x-forwarded-for", "x-forwarded-proto", "x-request-id"]
+    forged = [(spelling, "7") for name in names for spelling in spellings(name) if "-" not in spelling]
+    seen = passed(gateway.post("/open/1", b"hi", "text/plain", forged))
+    assert seen.body == b"hi"
+    assert not [field for field in seen.headers if b"_" in field[0] or b"." in field[0]]
 
 
 BROKEN = [

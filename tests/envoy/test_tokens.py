@@ -234,6 +234,7 @@ def test_two_authorization_headers_are_refused_even_when_they_are_the_same(gatew
 @pytest.mark.parametrize("headers", [
     [("authorization", "Basic YW5uOnNlY3JldA=="), ("authorization", "Bearer FORGED")],
     [("authorization", ",Bearer FORGED")],
+    [("authorization", "Basic xBearer FORGED")],
     [("authorization", b"Bearer\xa0FORGED")],
     [("authorization", b"\xc2\xa0Bearer FORGED")],
     [("cookie", b"a=1;\xc2\xa0access_token=FORGED")],

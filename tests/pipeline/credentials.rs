@@ -143,6 +143,8 @@ fn no_spelling_hides_a_token_from_being_stripped() {
             ("authorization", format!("\u{a0}Bearer {token}")),
             ("authorization", format!("Basic dTpw,Bearer {token}")),
             ("authorization", format!(",\u{2003}bearer {token}")),
+            ("authorization", format!("Basic dTpw Bearer {token}")),
+            ("authorization", format!("xbearer\t{token}")),
             ("cookie", format!("a=1;\u{a0}token={token}")),
             ("cookie", format!("a=1; token\u{85}={token}")),
             ("cookie", format!("{}token={token}", "a;".repeat(12_000))),
@@ -256,6 +258,55 @@ fn identity_headers_of_the_client_are_stripped_in_every_spelling_on_every_route(
         assert_eq!(outcome.status, None);
         assert!(outcome.upstream.iter().all(|(_, value)| value != "root"), "{path} {:?}", outcome.upstream);
     }
+}
+
+/// Recipients that take `_` for `-` would find in it another address, length or tenant than the one that was decided on.
+#[test]
+fn what_was_decided_by_a_header_is_said_to_the_upstream_in_no_other_spelling() {
+    let mut gate = Gate::new(
+        "limits: { t: { key: [{ header: x-tenant }], rate: 9/h } }\n\
+         routes: [{ match: { path: /a, headers: { x-beta: '1' } }, authenticate: none, limits: [t] }]",
+    );
+    let right = [
+        ("x-beta", "1"),
+        ("x-tenant", "a"),
+        ("content-length", "0"),
+        ("x-forwarded-proto", "https"),
+        ("x-forwarded-for", "192.0.2.7"),
+    ];
+    let request = right.into_iter().fold(get("/a"), |request, (name, value)| request.header(name, value));
+    let request = right.into_iter().fold(request, |request, (name, _)| {
+        [name.replace('-', "_"), name.replace('-', ".").to_uppercase()]
+            .iter()
+            .fold(request, |request, name| request.header(name, "other"))
+    });
+    let outcome = gate.send(request.header("x_harmless", "1"));
+    assert_eq!(outcome.status, None);
+    assert!(outcome.upstream.iter().all(|(_, value)| value != "other"), "{:?}", outcome.upstream);
+    let kept = right.into_iter().chain([("x_harmless", "1")]);
+    for (name, value) in kept {
+        assert_eq!(outcome.upstream(name), Some(value), "{name}");
+    }
+}
+
+#[test]
+fn no_client_names_another_path_or_client_than_the_one_that_was_decided_on() {
+    let mut gate = Gate::new("routes: [{ match: { path: '/public/**' }, authenticate: none }]");
+    for name in [
+        "script_name",
+        "Script-Name",
+        "PATH_INFO",
+        "x-script-name",
+        "X-Original-URL",
+        "x_forwarded_prefix",
+        "X-Real-IP",
+        "client_ip",
+        "true-client-ip",
+    ] {
+        let outcome = gate.send(get("/public/admin").header(name, "/public"));
+        assert_eq!((outcome.status, outcome.upstream(name)), (None, None), "{name}");
+    }
+    assert_eq!(gate.send(get("/public/a").header("proxy", "http://evil.example")).upstream("proxy"), None);
 }
 
 #[test]

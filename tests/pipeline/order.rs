@@ -114,7 +114,7 @@ fn no_client_names_another_host_or_method_and_a_trusted_proxy_may_name_the_host_
     let sections =
         "client_ip: { trusted_proxies: [10.0.0.0/8] }\nroutes: [{ match: { path: /a }, authenticate: none }]";
     let mut gate = Gate::new(sections);
-    let hosts = ["forwarded", "x-forwarded-host", "x-host", "x-original-host"];
+    let hosts = ["forwarded", "x-forwarded-host", "x-forwarded-prefix", "x-host", "x-original-host", "x-real-ip"];
     for name in hosts.into_iter().chain(["x-forwarded-method", "x-original-method"]) {
         let of_client = gate.send(get("/a").header(name, "admin.example.com"));
         assert_eq!((of_client.status, of_client.upstream(name)), (None, None), "{name}");
@@ -381,6 +381,20 @@ fn a_method_has_one_case() {
 }
 
 #[test]
+fn a_service_that_reads_paths_in_any_case_is_protected_in_any() {
+    const ROUTES: &str = "routes:\n  - { match: { path: '/api/admin/**' }, authenticate: [jwt] }\n  - { match: { path: '/**' }, authenticate: none }";
+    for (sections, status) in [("", None), ("paths: { case: ignore }\n", Some(401))] {
+        let mut gate = Gate::new(&format!("{sections}{ROUTES}"));
+        assert_eq!(gate.status(get("/api/admin/x")), Some(401));
+        for path in ["/API/admin/x", "/api/ADMIN/x", "/api/%41dmin"] {
+            assert_eq!(gate.status(get(path)), status, "{path}");
+        }
+        let outcome = gate.send(get("/Files/Report.PDF"));
+        assert_eq!(outcome.upstream(":path"), Some("/Files/Report.PDF"));
+    }
+}
+
+#[test]
 fn a_header_that_routes_are_told_apart_by_comes_once() {
     let mut gate = Gate::new(
         "routes:\n  - { match: { path: /a, headers: { x-beta: '1' } }, authenticate: [jwt] }\n  - { match: { path: /a }, authenticate: none }",
@@ -398,15 +412,26 @@ fn a_header_that_routes_are_told_apart_by_comes_once() {
 
 #[test]
 fn no_client_has_the_next_hop_drop_what_the_proxy_says() {
-    let mut gate = Gate::new("routes: [{ match: { path: /a }, authenticate: none }]");
-    for names in ["x-auth-subject", "Upgrade, X-Auth-Roles", "close,x_auth_method", "upgrade,\tx-auth-peer "] {
+    let mut gate = Gate::new(
+        "routes:\n  - { match: { path: /a, headers: { x-beta: '1' } }, authenticate: none }\n  - { match: { path: /a }, authenticate: none }",
+    );
+    for names in [
+        "x-auth-subject",
+        "Upgrade, X-Auth-Roles",
+        "close,x_auth_method",
+        "upgrade,\tx-auth-peer ",
+        "Upgrade, X-Forwarded-For",
+        "upgrade,x_real_ip",
+        "upgrade, cookie",
+        "upgrade, x-beta",
+    ] {
         let outcome = gate.send(get("/a").header("connection", names.trim()));
         assert_eq!(
             (outcome.status, outcome.told()),
             (Some(400), vec!["SUSPICIOUS_REQUEST header_nominated".to_owned()])
         );
     }
-    assert_eq!(gate.status(get("/a").header("connection", "keep-alive, Upgrade, HTTP2-Settings")), None);
+    assert_eq!(gate.status(get("/a").header("connection", "keep-alive, Upgrade, HTTP2-Settings, TE")), None);
 }
 
 #[test]

@@ -27,7 +27,7 @@ use crate::jose::reason::Reason;
 use crate::secrets::SecretSlot;
 use crate::time::Timestamp;
 
-use place::{Misspelt, Place};
+use place::Place;
 
 /// One kind of credentials.
 pub trait Credential {
@@ -301,15 +301,12 @@ fn stopped(budget: Option<&AddressBudget>, client: IpAddr, env: &mut Env<'_>) ->
 pub struct Withhold {
     /// Where such tokens may stand.
     pub places: Vec<Place>,
-    /// Where no route looks, whatever it looks at.
-    pub misspelt: Rc<Misspelt>,
 }
 
 impl Check for Withhold {
     fn start(&self, exchange: &mut Exchange, _env: &mut Env<'_>) -> Step {
         let places: Vec<&Place> = self.places.iter().collect();
         place::strip_all(&place::find(&places, exchange), exchange);
-        self.misspelt.strip(exchange);
         Step::Pass
     }
 

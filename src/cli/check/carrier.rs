@@ -86,14 +86,20 @@ fn variables(value: &Value, path: &str, named: &mut Vec<(String, String)>) {
     }
 }
 
+/// Filters that make messages of Protocol Buffers of documents, or of other calls.
+const TRANSCODERS: [&str; 2] = [".filters.http.grpc_json_transcoder.", ".filters.http.grpc_http1_bridge."];
+
 /// What is said of the filters around the plugin: those with which it does not do what it says.
 pub(super) fn misplaced(chain: &Chain, config: &Config) -> Vec<ConfigError> {
-    let cached = chain.before.iter().any(|filter| filter.contains(".filters.http.cache"));
+    let in_front = |known: &[&str]| chain.before.iter().any(|filter| known.iter().any(|name| filter.contains(name)));
+    let cached = in_front(&[".filters.http.cache"]);
     let buffered = chain.after.iter().skip(1).any(|filter| filter.contains(".filters.http.buffer."));
     let cache = cached.then_some(
         "Envoy's cache filter stands in front: it asks the upstream by itself, past the plugin; put it behind",
     );
+    let transcoded = in_front(&TRANSCODERS)
+        .then_some("a filter in front makes gRPC of what clients send: its messages are not inspected; put it behind");
     let buffer = (buffered && config.bodies.hold == Hold::BufferFilter)
         .then_some("the buffer filter does not stand directly behind the plugin");
-    cache.into_iter().chain(buffer).map(|message| doubt(String::new(), message)).collect()
+    [cache, transcoded, buffer].into_iter().flatten().map(|message| doubt(String::new(), message)).collect()
 }

@@ -24,7 +24,7 @@ impl Routes {
                 change(&mut matching);
                 (matching, ())
             });
-            RouteTable::new(routes).ok()
+            RouteTable::new(routes, config.paths.case).ok()
         };
         let any_header = |route: &mut RouteMatch| {
             route.headers.retain(|header| LOGGED.iter().any(|logged| header.name.eq_ignore_ascii_case(logged)));

@@ -22,7 +22,7 @@ fn route(path: &str) -> RouteMatch {
 }
 
 fn table(routes: Vec<RouteMatch>) -> RouteTable<usize> {
-    RouteTable::new(routes.into_iter().enumerate().map(|(index, route)| (route, index))).unwrap()
+    RouteTable::new(routes.into_iter().enumerate().map(|(index, route)| (route, index)), Case::Exact).unwrap()
 }
 
 fn found(table: &RouteTable<usize>, host: &str, method: &str, target: &str, headers: &[(&str, &str)]) -> Option<usize> {
@@ -169,7 +169,7 @@ fn names_the_route_and_the_field_that_is_wrong() {
         ),
         (RouteMatch { headers: vec![header], ..route("/") }, "headers: `a b`: expected a header name"),
     ] {
-        let error = RouteTable::new([(route("/ok"), ()), (wrong, ())]).unwrap_err();
+        let error = RouteTable::new([(route("/ok"), ()), (wrong, ())], Case::Exact).unwrap_err();
         assert_eq!((error.index, format!("{}: {error}", error.field()).as_str()), (1, expected));
     }
 }
@@ -184,26 +184,54 @@ fn overlapping(depth: u32) -> impl Iterator<Item = (RouteMatch, u32)> {
 
 #[test]
 fn refuses_templates_that_overlap_without_bound() {
-    assert!(RouteTable::new(overlapping(8)).is_ok());
-    let error = RouteTable::new(overlapping(10)).unwrap_err();
+    assert!(RouteTable::new(overlapping(8), Case::Exact).is_ok());
+    let error = RouteTable::new(overlapping(10), Case::Exact).unwrap_err();
     assert_eq!(error.reason, RouteErrorReason::TooManyOverlaps(2047));
 }
 
 #[test]
 fn sensitive_paths_are_templates() {
-    let paths = PathPatterns::new(["/admin/**", "/api/*/users/**"]).unwrap();
+    let paths = PathPatterns::new(["/admin/**", "/api/*/users/**"], Case::Exact).unwrap();
     for (target, expected) in
         [("/admin", true), ("/api/v1/users/3", true), ("/api/users", false), ("/", false), ("/%61dmin/x", true)]
     {
         assert_eq!(paths.contains(&path(target)), expected, "{target}");
     }
-    assert_eq!(PathPatterns::new(["/a", "b"]).unwrap_err().index, 1);
+    assert_eq!(PathPatterns::new(["/a", "b"], Case::Exact).unwrap_err().index, 1);
+}
+
+#[test]
+fn where_case_is_ignored_a_path_leads_to_one_route_in_any_and_its_parameters_keep_theirs() {
+    let routes = [route("/Api/{id}/admin"), route("/api/**"), route("/**")];
+    let numbered = |case| RouteTable::new(routes.clone().into_iter().zip(0..), case).unwrap();
+    for (target, exact, ignored) in [
+        ("/Api/X/admin", 0, 0),
+        ("/api/X/Admin", 1, 0),
+        ("/%41PI/X/%61DMIN/", 2, 0),
+        ("/API/x", 2, 1),
+        ("/api", 1, 1),
+        ("/ap", 2, 2),
+        // Letters beyond ASCII are what they are.
+        ("/%C3%84pi/x", 2, 2),
+    ] {
+        for (case, expected) in [(Case::Exact, exact), (Case::Ignore, ignored)] {
+            assert_eq!(found(&numbered(case), "", "GET", target, &[]), Some(expected), "{target} {case:?}");
+        }
+    }
+    let (table, head, path) = (numbered(Case::Ignore), Head::default(), path("/API/Xy/ADMIN"));
+    let request = RouteRequest { path: &path, host: "", method: b"GET", head: &head };
+    assert_eq!(table.find(&request).unwrap().parameters.value("id").as_deref(), Some("Xy"));
+    assert!(
+        PathPatterns::new(["/Admin/**"], Case::Ignore)
+            .unwrap()
+            .contains(&CanonicalPath::parse(b"GET", b"/aDMIN/x", PathOptions::default()).unwrap())
+    );
 }
 
 #[test]
 fn ten_thousand_routes_visit_no_more_places_than_one() {
     let routes = (0..10_000).map(|at| (route(&format!("/api/v{}/r{at}/{{id}}/**", at % 7)), at));
-    let table = RouteTable::new(routes).unwrap();
+    let table = RouteTable::new(routes, Case::Exact).unwrap();
     assert_eq!(table.most_visits(), 5);
     let head = Head::default();
     for (target, expected) in [("/api/v3/r9999/x/y", Some(9999)), ("/api/v3/r9998/x/y", None)] {
