@@ -1,4 +1,4 @@
-//! The order of a request, waiting and resuming, monitor mode and `on_error`: the page to read first.
+//! The order of a request, waiting and resuming, and monitor mode: the page to read first.
 //!
 //! 1. [`Pipeline::begin`] gives the request its canonical form, shuts out blocked addresses, finds its route and strips
 //!    what only the proxy may say.
@@ -92,8 +92,6 @@ pub struct Guard {
     pub check: Rc<dyn Check>,
     /// What is done with its refusals.
     pub mode: Mode,
-    /// What is done where it cannot decide.
-    pub on_error: Verdict,
 }
 
 /// An exchange and its place in the list of its route.
@@ -269,7 +267,7 @@ impl Pipeline {
         Next::Continue
     }
 
-    /// Applies `on_error` and monitor mode to a check's word. `None`: on to the next guard.
+    /// Applies monitor mode to a check's word; one that could not decide is taken for a refusal. `None`: on to the next guard.
     fn settle(&self, passage: &mut Passage, guard: &Guard, step: Step, env: &mut Env<'_>) -> Option<Next> {
         if let Some(reason) = passage.exchange.degraded.take() {
             self.emit(&mut passage.exchange, EventType::Degraded, Details { reason, ..Details::default() }, env);
@@ -287,11 +285,6 @@ impl Pipeline {
             Step::Await(Await::Callout(callout)) => return Some(Next::Call(callout)),
             Step::Answer(reply) => return Some(Next::Reply(passage.answer(reply))),
             Step::Refuse(denial) => return Some(self.refuse(passage, denial, env)),
-            Step::Fail(failure) if guard.on_error == Verdict::Allow && failure.may_be_allowed() => {
-                self.report_failure(passage, failure, env);
-                passage.at += 1;
-                return None;
-            }
             Step::Fail(failure) => Denial::Unavailable { what: failure.as_str() },
             Step::Observe(denial) => {
                 self.report(&mut passage.exchange, &denial, "monitor", env);
@@ -325,8 +318,8 @@ impl Pipeline {
 
 impl Guard {
     fn watched(&self, watcher: &Rc<dyn Watcher>) -> Self {
-        let Self { step, ref check, mode, on_error } = *self;
-        Self { step, check: Rc::new(Watched::new(step, mode, check.clone(), watcher.clone())), mode, on_error }
+        let Self { step, ref check, mode } = *self;
+        Self { step, check: Rc::new(Watched::new(step, mode, check.clone(), watcher.clone())), mode }
     }
 }
 

@@ -307,7 +307,7 @@ fn guard(step: &'static str, check: impl Check + 'static, mode: Mode) -> Guard {
 }
 
 fn shared(step: &'static str, check: Rc<dyn Check>, mode: Mode) -> Guard {
-    Guard { step, check, mode, on_error: Verdict::Deny }
+    Guard { step, check, mode }
 }
 
 /// Which requests a route takes.
