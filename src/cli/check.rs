@@ -66,7 +66,7 @@ pub fn check(name: &str, text: &str, out: &mut dyn Write, err: &mut dyn Write) -
                 for warning in assembled.warnings.iter().chain(&advice(json, carrier.as_ref(), chain.as_ref())) {
                     writeln!(err, "{place}: warning: {warning}{}", line(&warning.path))?;
                 }
-                writeln!(out, "{place}: good, routes: {}", assembled.pipeline.routes())?;
+                writeln!(out, "{place}: good, routes: {}", assembled.pipeline.route_count())?;
             }
             Err(errors) => {
                 for error in &errors {

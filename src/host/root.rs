@@ -107,7 +107,7 @@ impl Root {
                     abi::log(Level::Warn, &format!("portcullis: configuration: {warning}"));
                 }
                 earlier.iter().for_each(|serving| assembled.adopt(&serving.secrets));
-                let environment = Environment::new(assembled.pipeline.service(), assembled.pipeline.health());
+                let environment = Environment::new(&assembled.pipeline.service, &assembled.pipeline.health);
                 *self.serving.borrow_mut() = Some(Rc::new(Serving {
                     pipeline: assembled.pipeline,
                     environment,
@@ -151,7 +151,7 @@ impl Root {
         if ticks == 0 {
             abi::tick_every(TICK_MILLIS);
         }
-        for task in 0..serving.pipeline.background().len() {
+        for task in 0..serving.pipeline.background.len() {
             if !serving.callouts.runs(task) {
                 serving.work(task, Occasion::Tick);
             }
@@ -204,13 +204,13 @@ impl Serving {
     /// Starts what a request of `stream` has made urgent. Only from a callback of that stream.
     pub fn stir(&self, stream: u32) {
         let urgent: Vec<usize> =
-            (0..self.pipeline.background().len()).filter(|task| !self.callouts.runs(*task)).collect();
+            (0..self.pipeline.background.len()).filter(|task| !self.callouts.runs(*task)).collect();
         let _ = self.callouts.as_root(stream, || urgent.into_iter().for_each(|task| self.work(task, Occasion::Urgent)));
     }
 
     /// Asks a task what is due, or gives it the answer it waits for, and sends what it asks for next.
     fn work(&self, task: usize, occasion: Occasion<'_>) {
-        let Some(background) = self.pipeline.background().get(task) else { return };
+        let Some(background) = self.pipeline.background.get(task) else { return };
         let (Some(now), Ok(mut worker)) = (now(), self.worker.try_borrow_mut()) else { return };
         let mut env = Env { now, host: &self.environment, worker: &mut worker };
         let mut callout = match occasion {
@@ -234,7 +234,7 @@ impl Serving {
     fn report(&self, left_out: bool) {
         let (Some(now), Ok(mut worker)) = (now(), self.worker.try_borrow_mut()) else { return };
         let mut env = Env { now, host: &self.environment, worker: &mut worker };
-        self.pipeline.health().report(&mut env);
+        self.pipeline.health.report(&mut env);
         if left_out {
             self.pipeline.state_left_out(&mut env);
         }

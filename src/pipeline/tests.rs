@@ -27,14 +27,7 @@ fn guard(says: fn() -> Step, mode: Mode) -> Guard {
 
 /// A pipeline whose every route has these guards and which does nothing else.
 fn guarded(guards: Vec<Guard>, host: &NativeHost) -> Pipeline {
-    let route = Rc::new(Route {
-        guards: guards.into(),
-        enforce_percent: 100,
-        answers_preflights: false,
-        rewrites_body: false,
-        names_error: false,
-        response: ResponseGuards::none(),
-    });
+    let route = Rc::new(Route::of(guards));
     let revoked = Rc::new(RevokedTokens::new(Space::open(&host.store, "test", [1; 16]).unwrap(), 64));
     Pipeline {
         service: Rc::from("test"),
@@ -48,7 +41,7 @@ fn guarded(guards: Vec<Guard>, host: &NativeHost) -> Pipeline {
             .unwrap(),
         ours: Vec::new(),
         unmatched: route,
-        unrouted: Rc::from([]),
+        unrouted: Rc::new(Route::of([])),
         sensitive: PathPatterns::new([""; 0]).unwrap(),
         health: Health {
             key_sets: Vec::new(),

@@ -235,7 +235,7 @@ impl Fleet {
                 self.stir(node, true);
             }
             Event::Answer { node, flight: None, reply } => {
-                let next = self.with(node, |pipeline, env| pipeline.background()[0].arrived(&reply, env));
+                let next = self.with(node, |pipeline, env| pipeline.background[0].arrived(&reply, env));
                 self.nodes[node].running = false;
                 self.background(node, next);
             }
@@ -284,7 +284,7 @@ impl Fleet {
             return;
         }
         let next = self.with(node, |pipeline, env| {
-            let task = pipeline.background().first()?;
+            let task = pipeline.background.first()?;
             if urgent { task.urgent(env) } else { task.due(env) }
         });
         self.background(node, next);

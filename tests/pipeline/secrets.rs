@@ -90,7 +90,7 @@ impl World {
     fn pass(&mut self, seconds: u64) {
         for _ in 0..seconds {
             self.now = self.now.after(Duration::from_secs(1));
-            for task in self.pipeline.background().to_vec() {
+            for task in self.pipeline.background.clone() {
                 let mut env = Env { now: self.now, host: &self.host, worker: &mut self.worker };
                 let Some(callout) = task.due(&mut env) else { continue };
                 let reply = self.answer(&callout);

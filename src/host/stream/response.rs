@@ -63,7 +63,7 @@ impl Stream {
             let write = if adds_up(name) { abi::add_header } else { abi::set_header };
             let _ = write(Map::ResponseHeaders, name.as_bytes(), value.as_bytes());
         }
-        if let Some(attributes) = serving.pipeline.cookies() {
+        if let Some(attributes) = serving.pipeline.cookies {
             harden_cookies(attributes);
         }
         let status = self.status.unwrap_or_default();
