@@ -35,8 +35,7 @@ pub struct Serving {
     pub pipeline: Pipeline,
     /// The host under it.
     pub environment: Environment,
-    /// What this worker keeps.
-    pub worker: RefCell<Worker>,
+    worker: RefCell<Worker>,
     /// How bodies are held.
     pub hold: config::Hold,
     /// Who waits for which answer.
@@ -193,16 +192,41 @@ impl Serving {
         !first || self.callouts.as_root(stream, || abi::tick_every(TURN_MILLIS)).is_ok()
     }
 
-    /// Lets work in the background hear what the streams of a flight are about to get.
-    pub fn heard(&self, flight: &str, reply: &CalloutReply) {
-        let (Some(now), Ok(mut worker)) = (now(), self.worker.try_borrow_mut()) else { return };
+    /// Lets the pipeline decide something. `None`: it is in the middle of a decision.
+    pub fn decide<T>(&self, now: Timestamp, decision: impl FnOnce(&Pipeline, &mut Env<'_>) -> T) -> Option<T> {
+        let mut worker = self.worker.try_borrow_mut().ok()?;
         let mut env = Env { now, host: &self.environment, worker: &mut worker };
-        self.pipeline.heard(flight, reply, &mut env);
-        self.pipeline.tell_background(&mut env);
+        Some(decision(&self.pipeline, &mut env))
     }
 
-    /// Starts what a request of `stream` has made urgent. Only from a callback of that stream.
-    pub fn stir(&self, stream: u32) {
+    /// The same for a request of `stream`, and starts what it has made urgent. Only from a callback of that stream.
+    pub fn decide_for<T>(
+        &self,
+        stream: u32,
+        now: Timestamp,
+        decision: impl FnOnce(&Pipeline, &mut Env<'_>) -> T,
+    ) -> Option<T> {
+        let decided = self.decide(now, |pipeline, env| {
+            let decided = decision(pipeline, env);
+            (decided, std::mem::take(&mut env.worker.stirred))
+        });
+        let (decided, stirred) = decided?;
+        if stirred {
+            self.stir(stream);
+        }
+        Some(decided)
+    }
+
+    /// Lets work in the background hear what the streams of a flight are about to get.
+    pub fn heard(&self, flight: &str, reply: &CalloutReply) {
+        let Some(now) = now() else { return };
+        self.decide(now, |pipeline, env| {
+            pipeline.heard(flight, reply, env);
+            pipeline.tell_background(env);
+        });
+    }
+
+    fn stir(&self, stream: u32) {
         let urgent: Vec<usize> =
             (0..self.pipeline.background.len()).filter(|task| !self.callouts.runs(*task)).collect();
         let _ = self.callouts.as_root(stream, || urgent.into_iter().for_each(|task| self.work(task, Occasion::Urgent)));
@@ -211,42 +235,43 @@ impl Serving {
     /// Asks a task what is due, or gives it the answer it waits for, and sends what it asks for next.
     fn work(&self, task: usize, occasion: Occasion<'_>) {
         let Some(background) = self.pipeline.background.get(task) else { return };
-        let (Some(now), Ok(mut worker)) = (now(), self.worker.try_borrow_mut()) else { return };
-        let mut env = Env { now, host: &self.environment, worker: &mut worker };
-        let mut callout = match occasion {
-            Occasion::Reply(reply) => background.arrived(reply, &mut env),
-            Occasion::Tick => background.due(&mut env),
-            Occasion::Urgent => background.urgent(&mut env),
-        };
-        // A call that the host refuses is lost at once; the task then waits for its next turn.
-        if let Some(mut asked) = callout.take() {
-            let sent = self.callouts.send_for_task(task, &asked, now);
-            asked.wipe();
-            if sent.is_err() {
-                self.environment.heard_of(&asked.cluster, &CalloutReply::Lost);
-                background.arrived(&CalloutReply::Lost, &mut env);
+        let Some(now) = now() else { return };
+        self.decide(now, |pipeline, env| {
+            let callout = match occasion {
+                Occasion::Reply(reply) => background.arrived(reply, env),
+                Occasion::Tick => background.due(env),
+                Occasion::Urgent => background.urgent(env),
+            };
+            // A call that the host refuses is lost at once; the task then waits for its next turn.
+            if let Some(mut asked) = callout {
+                let sent = self.callouts.send_for_task(task, &asked, now);
+                asked.wipe();
+                if sent.is_err() {
+                    self.environment.heard_of(&asked.cluster, &CalloutReply::Lost);
+                    background.arrived(&CalloutReply::Lost, env);
+                }
             }
-        }
-        self.pipeline.tell_background(&mut env);
+            pipeline.tell_background(env);
+        });
     }
 
     /// Says how the parts fare and, where asked, what the sampler left out, even when no further event of that type comes.
     fn report(&self, left_out: bool) {
-        let (Some(now), Ok(mut worker)) = (now(), self.worker.try_borrow_mut()) else { return };
-        let mut env = Env { now, host: &self.environment, worker: &mut worker };
-        self.pipeline.health.report(&mut env);
-        if left_out {
-            self.pipeline.state_left_out(&mut env);
-        }
+        let Some(now) = now() else { return };
+        self.decide(now, |pipeline, env| {
+            pipeline.health.report(env);
+            if left_out {
+                pipeline.state_left_out(env);
+            }
+        });
     }
 }
 
 impl Drop for Serving {
     /// When the last stream of a configuration is gone, nobody else knows what was left out.
     fn drop(&mut self) {
-        let (Some(now), worker) = (now(), self.worker.get_mut()) else { return };
-        let mut env = Env { now, host: &self.environment, worker };
-        self.pipeline.state_left_out(&mut env);
+        let Some(now) = now() else { return };
+        self.decide(now, Pipeline::state_left_out);
     }
 }
 
