@@ -225,6 +225,21 @@ mod tests {
     }
 
     #[test]
+    fn reads_the_longest_token_and_the_longest_signature() {
+        let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"RS256"}"#);
+        let parse = |payload: usize, signature: usize| {
+            let signature = URL_SAFE_NO_PAD.encode(vec![1; signature]);
+            let text = format!("{header}.{}.{signature}", "A".repeat(payload));
+            (text.len(), Compact::parse(text.as_bytes()).map(|jws| jws.signature().len()))
+        };
+        let longest = MAX_TOKEN_BYTES - parse(0, 3).0;
+        assert_eq!(parse(longest, 3), (MAX_TOKEN_BYTES, Ok(3)));
+        assert_eq!(parse(longest + 1, 3).1, Err(CompactError::TooLong));
+        assert_eq!(parse(4, MAX_SIGNATURE_BYTES).1, Ok(MAX_SIGNATURE_BYTES));
+        assert_eq!(parse(4, MAX_SIGNATURE_BYTES + 1).1, Err(CompactError::Encoding));
+    }
+
+    #[test]
     fn refuses_headers_that_are_ambiguous_or_ask_for_more() {
         let cases = [
             (r#"{}"#, CompactError::HeaderMember("alg")),
