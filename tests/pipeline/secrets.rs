@@ -198,6 +198,22 @@ fn bearer(key: &str, changes: Value) -> (&'static str, String) {
 }
 
 #[test]
+fn without_a_secret_a_request_passes_in_monitor_mode_alone_and_is_nobodys() {
+    for (mode, status) in [("enforce", 503), ("monitor", 200)] {
+        let watched = format!("authenticate: [jwt]\n    mode: {mode}");
+        let mut world = World::of(&CONFIGURATION.replace("authenticate: [jwt]", &watched));
+        assert_eq!(world.bearer(OLD), status, "{mode}");
+        assert_eq!(world.told(), ["DEGRADED unavailable secrets.jwt_key"]);
+        world.now = world.now.after(Duration::from_secs(5));
+        let (mut passage, next) = world.begin("GET", "/jwt", &[bearer(OLD, json!({}))]);
+        let Next::Call(_) = next else { panic!("{next:?}") };
+        let mut env = Env { now: world.now, host: &world.host, worker: &mut world.worker };
+        let _ = world.pipeline.resume(&mut passage, Arrival::Reply(&CalloutReply::Lost), &mut env);
+        assert!(passage.exchange.caller.is_none(), "{mode}");
+    }
+}
+
+#[test]
 fn a_request_before_the_first_value_waits_for_it() {
     let mut world = World::new().holds(OLD);
     assert_eq!((world.bearer(OLD), world.asked), (200, 1));
