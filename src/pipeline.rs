@@ -3,10 +3,11 @@
 //! 1. [`Pipeline::begin`] gives the request its canonical form, shuts out blocked addresses, finds its route and strips
 //!    what only the proxy may say.
 //! 2. `advance` walks the route's list of guards: preflight, HTTPS, authenticate, authorise, limit, inspect the head,
-//!    inspect the body. The list is the program, written in that order when a configuration is assembled.
+//!    inspect the body, change the body. The list is the program, written in that order when a configuration is assembled.
 //! 3. A guard that waits for the body or for a callout stops the walk; [`Pipeline::resume`] goes on at the same guard.
 //!    [`Pipeline::trailers`] decides about trailers when all guards are through, if there are any.
-//! 4. [`Pipeline::response_head`] adds what the response must say; [`Pipeline::record`] closes the exchange.
+//! 4. [`Pipeline::response_head`] counts what the upstream refused, and has a response held where its route decides about it
+//!    ([`Pipeline::response_body`]); [`Pipeline::record`] closes the exchange.
 //!
 //! An exchange's place is one field: the position of the guard that decides next.
 
