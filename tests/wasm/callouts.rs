@@ -236,4 +236,7 @@ fn calls_that_fail_are_counted_by_cluster_once_for_all_that_share_them() {
     let [callout] = &sent(&mut vm)[..] else { panic!("one callout") };
     vm.answer(callout, None);
     assert_eq!((failures(&mut vm, "users"), failures(&mut vm, "idp")), (1, 1));
+    vm.host().fault = Some(("proxy_http_call", 1));
+    vm.request(&Request::get("/api/a").by("bob"));
+    assert_eq!((failures(&mut vm, "users"), failures(&mut vm, "idp")), (2, 1), "the host sends none");
 }
