@@ -51,7 +51,7 @@ pub struct KeptAnswer {
 
 /// What is made once of a value and an account, and made anew when the account's answer is another one.
 #[derive(Debug)]
-pub struct Joined<T>(RefCell<Option<(Rc<Account>, Rc<T>)>>);
+pub struct ByAccount<T>(RefCell<Option<(Rc<Account>, Rc<T>)>>);
 
 impl Answer {
     /// Reads a reply: 200 with an object, or that there is none (404, 410). Other words of a client's fault refuse the
@@ -89,21 +89,21 @@ impl Answer {
     }
 }
 
-impl<T> Default for Joined<T> {
+impl<T> Default for ByAccount<T> {
     fn default() -> Self {
         Self(RefCell::new(None))
     }
 }
 
-impl<T> Joined<T> {
+impl<T> ByAccount<T> {
     /// What was made with this very account, or what `make` makes.
     pub fn with(&self, account: &Rc<Account>, make: impl FnOnce() -> T) -> Rc<T> {
-        let mut joined = self.0.borrow_mut();
-        match &*joined {
+        let mut kept = self.0.borrow_mut();
+        match &*kept {
             Some((of, made)) if Rc::ptr_eq(of, account) => made.clone(),
             _ => {
                 let made = Rc::new(make());
-                *joined = Some((account.clone(), made.clone()));
+                *kept = Some((account.clone(), made.clone()));
                 made
             }
         }
@@ -188,9 +188,9 @@ mod tests {
 
     #[test]
     fn makes_once_for_each_answer() {
-        let joined = Joined::default();
+        let by_account = ByAccount::default();
         let answers = [(); 2].map(|()| Rc::new(Account { roles: None }));
-        let made = |at: usize, value: u8| *joined.with(&answers[at], || value);
+        let made = |at: usize, value: u8| *by_account.with(&answers[at], || value);
         assert_eq!([made(0, 1), made(0, 2), made(1, 3), made(1, 4), made(0, 5)], [1, 1, 3, 3, 5]);
     }
 }

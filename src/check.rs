@@ -1,8 +1,8 @@
 //! The one small trait that every check implements, and the whole outside world it sees.
 //!
 //! A check decides about one exchange. It passes, denies (a rule speaks), fails (we or a dependency could not decide),
-//! or waits for the body or for the answer to a callout and goes on when that arrives. It knows neither monitor mode nor
-//! `on_error`: the pipeline applies both, once.
+//! or waits for the body or for the answer to a callout and goes on when that arrives. It does not know whether it is in
+//! monitor mode: the pipeline applies that, once.
 
 use std::fmt;
 use std::rc::Rc;
@@ -85,7 +85,7 @@ pub enum Step {
     Answer(LocalReply),
     /// Nothing can be said before this has arrived.
     Await(Await),
-    /// The check could not do its work; `on_error` decides.
+    /// The check could not do its work: refused as [`Denial::Unavailable`].
     Fail(Failure),
 }
 
@@ -278,9 +278,9 @@ pub enum Failure {
     Store,
     /// A dependency did not answer in time or answered nonsense.
     Dependency(&'static str),
-    /// A secret that the decision needs has not arrived. No setting lets a request pass without it.
+    /// A secret that the decision needs has not arrived.
     Secret,
-    /// Whether a signature was seen before cannot be told. No setting lets a request pass without it.
+    /// Whether a signature was seen before cannot be told.
     Replay(ReplayFault),
     /// The host has no random bytes.
     Random,
@@ -297,11 +297,6 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// Whether `on_error: allow` may let the exchange go on.
-    pub const fn may_be_allowed(self) -> bool {
-        !matches!(self, Self::Secret | Self::Replay(_) | Self::Random | Self::NoVerifier)
-    }
-
     /// The reason code, out of a closed list.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -1,12 +1,13 @@
-//! The order of a request, waiting and resuming, monitor mode and `on_error`: the page to read first.
+//! The order of a request, waiting and resuming, and monitor mode: the page to read first.
 //!
 //! 1. [`Pipeline::begin`] gives the request its canonical form, shuts out blocked addresses, finds its route and strips
 //!    what only the proxy may say.
 //! 2. `advance` walks the route's list of guards: preflight, HTTPS, authenticate, authorise, limit, inspect the head,
-//!    inspect the body. The list is the program, written in that order when a configuration is assembled.
+//!    inspect the body, change the body. The list is the program, written in that order when a configuration is assembled.
 //! 3. A guard that waits for the body or for a callout stops the walk; [`Pipeline::resume`] goes on at the same guard.
 //!    [`Pipeline::trailers`] decides about trailers when all guards are through, if there are any.
-//! 4. [`Pipeline::response_head`] adds what the response must say; [`Pipeline::record`] closes the exchange.
+//! 4. [`Pipeline::response_head`] counts what the upstream refused, and has a response held where its route decides about it
+//!    ([`Pipeline::response_body`]); [`Pipeline::record`] closes the exchange.
 //!
 //! An exchange's place is one field: the position of the guard that decides next.
 
@@ -58,19 +59,20 @@ pub struct Pipeline {
     pub ours: Vec<&'static str>,
     /// What is decided for the requests that no route matches.
     pub unmatched: Rc<Route>,
-    /// What speaks to browsers where there is no route: security headers and CORS.
-    pub unrouted: Rc<[Guard]>,
+    /// What speaks to browsers where a request is refused before it has a route: security headers and CORS.
+    pub unrouted: Rc<Route>,
     /// The paths whose use is an event.
     pub sensitive: PathPatterns,
     /// What is measured beside the requests.
     pub health: Health,
-    /// What is added to the cookies that the upstream sets.
+    /// What is added to the cookies that the upstream sets; `None`: they are not looked at.
     pub cookies: Option<CookieAttributes>,
     /// What is fetched beside the requests.
     pub background: Vec<Rc<dyn Background>>,
 }
 
 /// What is decided for the requests of one route.
+#[derive(Clone)]
 pub struct Route {
     /// In the order in which they decide.
     pub guards: Rc<[Guard]>,
@@ -94,18 +96,13 @@ pub struct Guard {
     pub check: Rc<dyn Check>,
     /// What is done with its refusals.
     pub mode: Mode,
-    /// What is done where it cannot decide.
-    pub on_error: Verdict,
 }
 
 /// An exchange and its place in the list of its route.
 pub struct Passage {
     /// The exchange.
     pub exchange: Exchange,
-    guards: Rc<[Guard]>,
-    response: ResponseGuards,
-    rewrites_body: bool,
-    names_error: bool,
+    route: Rc<Route>,
     at: usize,
     /// How many edits the head had when it went on before its body; `None`: it is still held.
     gone_with: Option<usize>,
@@ -130,13 +127,8 @@ pub enum Next {
 }
 
 impl Pipeline {
-    /// The configured name of the service.
-    pub fn service(&self) -> &str {
-        &self.service
-    }
-
-    /// How many routes there are.
-    pub fn routes(&self) -> usize {
+    /// How many routes the operator has.
+    pub fn route_count(&self) -> usize {
         self.routes.values().len() - self.ours.len()
     }
 
@@ -153,26 +145,15 @@ impl Pipeline {
     pub fn watch(&mut self, watcher: &Rc<dyn Watcher>) {
         for route in self.routes.values_mut().chain([&mut self.unmatched]) {
             let guards = route.guards.iter().map(|guard| guard.watched(watcher)).collect();
-            let Route { enforce_percent, answers_preflights, rewrites_body, names_error, .. } = **route;
-            let response = route.response.clone();
-            *route =
-                Rc::new(Route { guards, enforce_percent, answers_preflights, rewrites_body, names_error, response });
+            Rc::make_mut(route).guards = guards;
         }
     }
 
     /// Refuses nothing that a check decides: every step is heard, and reports only. For tools.
     pub fn monitor_all(&mut self) {
         for route in self.routes.values_mut().chain([&mut self.unmatched]) {
-            let Route { ref guards, answers_preflights, names_error, rewrites_body, ref response, .. } = **route;
-            let (guards, response) = (guards.clone(), response.clone());
-            *route =
-                Rc::new(Route { guards, enforce_percent: 0, answers_preflights, rewrites_body, names_error, response });
+            Rc::make_mut(route).enforce_percent = 0;
         }
-    }
-
-    /// What is fetched beside the requests.
-    pub fn background(&self) -> &[Rc<dyn Background>] {
-        &self.background
     }
 
     /// Lets work in the background hear the answer to a callout that exchanges share. Call it before any of them is
@@ -189,29 +170,19 @@ impl Pipeline {
         [&self.strip, &self.head_only].into_iter().any(|set| set.strips(name))
     }
 
-    /// What is measured beside the requests.
-    pub fn health(&self) -> &Health {
-        &self.health
-    }
-
-    /// What is added to the cookies that the upstream sets; `None`: they are not looked at.
-    pub fn cookies(&self) -> Option<CookieAttributes> {
-        self.cookies
-    }
-
     /// Takes the head of a request as far as it goes without waiting.
     pub fn begin(&self, head: Head, ends_with_head: bool, env: &mut Env<'_>) -> (Passage, Next) {
         let mut exchange = Exchange::new(head, env.now);
         exchange.ends_with_head = ends_with_head;
         match self.admit(&mut exchange, env) {
             Err(denial) => {
-                let mut passage = Passage::unrouted(exchange);
+                let mut passage = Passage::new(exchange, self.unrouted.clone(), false);
                 let reply = self.refuse_unrouted(&mut passage, denial, env);
                 (passage, reply)
             }
             Ok(route) => {
                 let monitored = route.enforce_percent < 100 && env.worker.lot.percentile() >= route.enforce_percent;
-                let mut passage = Passage::new(exchange, &route, monitored);
+                let mut passage = Passage::new(exchange, route, monitored);
                 let next = self.advance(&mut passage, env);
                 (passage, next)
             }
@@ -220,7 +191,7 @@ impl Pipeline {
 
     /// A page may read this denial as well: the headers are set, whatever the guards say beyond that.
     fn refuse_unrouted(&self, passage: &mut Passage, denial: Denial, env: &mut Env<'_>) -> Next {
-        for guard in self.unrouted.iter() {
+        for guard in self.unrouted.guards.iter() {
             let _ = guard.check.start(&mut passage.exchange, env);
         }
         self.refuse(passage, denial, env)
@@ -234,8 +205,8 @@ impl Pipeline {
 
     /// Goes on with what the exchange waited for.
     pub fn resume(&self, passage: &mut Passage, arrival: Arrival<'_>, env: &mut Env<'_>) -> Next {
-        let guards = passage.guards.clone();
-        let Some(guard) = guards.get(passage.at) else {
+        let route = passage.route.clone();
+        let Some(guard) = route.guards.get(passage.at) else {
             // Nobody waits: whatever this is, it is no reason to let the request go on.
             return self.refuse(passage, Denial::Unavailable { what: Failure::UnexpectedArrival.as_str() }, env);
         };
@@ -257,8 +228,8 @@ impl Pipeline {
     }
 
     fn advance(&self, passage: &mut Passage, env: &mut Env<'_>) -> Next {
-        let guards = passage.guards.clone();
-        while let Some(guard) = guards.get(passage.at) {
+        let route = passage.route.clone();
+        while let Some(guard) = route.guards.get(passage.at) {
             let step = guard.check.start(&mut passage.exchange, env);
             if let Some(next) = self.settle(passage, guard, step, env) {
                 return next;
@@ -271,7 +242,7 @@ impl Pipeline {
         Next::Continue
     }
 
-    /// Applies `on_error` and monitor mode to a check's word. `None`: on to the next guard.
+    /// Applies monitor mode to a check's word; one that could not decide is taken for a refusal. `None`: on to the next guard.
     fn settle(&self, passage: &mut Passage, guard: &Guard, step: Step, env: &mut Env<'_>) -> Option<Next> {
         if let Some(reason) = passage.exchange.degraded.take() {
             self.emit(&mut passage.exchange, EventType::Degraded, Details { reason, ..Details::default() }, env);
@@ -289,11 +260,6 @@ impl Pipeline {
             Step::Await(Await::Callout(callout)) => return Some(Next::Call(callout)),
             Step::Answer(reply) => return Some(Next::Reply(passage.answer(reply))),
             Step::Refuse(denial) => return Some(self.refuse(passage, denial, env)),
-            Step::Fail(failure) if guard.on_error == Verdict::Allow && failure.may_be_allowed() => {
-                self.report_failure(passage, failure, env);
-                passage.at += 1;
-                return None;
-            }
             Step::Fail(failure) => Denial::Unavailable { what: failure.as_str() },
             Step::Observe(denial) => {
                 self.report(&mut passage.exchange, &denial, "monitor", env);
@@ -320,47 +286,36 @@ impl Pipeline {
             env.host.count(Counter::BlockedRequests(reason), 1);
         }
         let request_id = passage.exchange.request_id();
-        let reply = if passage.names_error { denial.reply_with_error(&request_id) } else { denial.reply(&request_id) };
+        let reply =
+            if passage.route.names_error { denial.reply_with_error(&request_id) } else { denial.reply(&request_id) };
         passage.answer(reply)
+    }
+}
+
+impl Route {
+    /// These guards, enforced for all requests; nothing decides about the response.
+    pub fn of(guards: impl Into<Rc<[Guard]>>) -> Self {
+        Self {
+            guards: guards.into(),
+            enforce_percent: 100,
+            answers_preflights: false,
+            rewrites_body: false,
+            names_error: false,
+            response: ResponseGuards::none(),
+        }
     }
 }
 
 impl Guard {
     fn watched(&self, watcher: &Rc<dyn Watcher>) -> Self {
-        let Self { step, ref check, mode, on_error } = *self;
-        Self { step, check: Rc::new(Watched::new(step, mode, check.clone(), watcher.clone())), mode, on_error }
+        let Self { step, ref check, mode } = *self;
+        Self { step, check: Rc::new(Watched::new(step, mode, check.clone(), watcher.clone())), mode }
     }
 }
 
 impl Passage {
-    fn new(exchange: Exchange, route: &Route, monitored: bool) -> Self {
-        let (guards, response) = (route.guards.clone(), route.response.clone());
-        let (rewrites_body, names_error) = (route.rewrites_body, route.names_error);
-        Self {
-            exchange,
-            guards,
-            response,
-            rewrites_body,
-            names_error,
-            at: 0,
-            gone_with: None,
-            monitored,
-            answered: false,
-        }
-    }
-
-    fn unrouted(exchange: Exchange) -> Self {
-        Self {
-            exchange,
-            guards: Rc::from([]),
-            response: ResponseGuards::none(),
-            rewrites_body: false,
-            names_error: false,
-            at: 0,
-            gone_with: None,
-            monitored: false,
-            answered: false,
-        }
+    fn new(exchange: Exchange, route: Rc<Route>, monitored: bool) -> Self {
+        Self { exchange, route, at: 0, gone_with: None, monitored, answered: false }
     }
 
     /// The head goes on as it is now, while the guards wait for the body.
@@ -370,28 +325,32 @@ impl Passage {
 
     /// Whether what is still to decide may wait for the body.
     pub fn may_await_body(&self) -> bool {
-        let left = self.guards.get(self.at..).unwrap_or_default();
+        let left = self.route.guards.get(self.at..).unwrap_or_default();
         left.iter().any(|guard| guard.check.may_await_body(&self.exchange))
     }
 
     /// What is done with the response, and whether refusals of it count, for people.
     pub fn response_steps(&self) -> impl Iterator<Item = (&'static str, Mode)> {
-        self.response.guards.iter().flat_map(|guard| guard.check.steps().into_iter().map(|step| (step, guard.mode)))
+        self.route
+            .response
+            .guards
+            .iter()
+            .flat_map(|guard| guard.check.steps().into_iter().map(|step| (step, guard.mode)))
     }
 
     /// The request's body may be changed: what its head says of its length will not hold.
     pub fn rewrites_body(&self) -> bool {
-        self.rewrites_body
+        self.route.rewrites_body
     }
 
     /// Something about the response shows nothing but documents.
     pub fn withholds_streams(&self) -> bool {
-        self.response.guards.iter().any(|guard| guard.check.withholds_streams())
+        self.route.response.guards.iter().any(|guard| guard.check.withholds_streams())
     }
 
     /// What goes out is for its caller alone: no shared cache may keep it.
     pub fn is_private(&self) -> bool {
-        self.response.is_private
+        self.route.response.is_private
     }
 
     /// Lots were drawn, and nothing of it is enforced.
@@ -407,7 +366,7 @@ impl Passage {
     fn answer(&mut self, mut reply: LocalReply) -> LocalReply {
         self.answered = true;
         // An answered exchange waits for nothing any more.
-        self.at = self.guards.len();
+        self.at = self.route.guards.len();
         reply.headers.append(&mut self.exchange.response_headers);
         reply
     }

@@ -246,7 +246,11 @@ mod tests {
         assert!(contains(&mut ours, &here, at(1)), "at once");
         assert!(!contains(&mut theirs, &there, at(99)), "this test would not see the cache");
         assert!(contains(&mut theirs, &there, at(100)), "within the glance");
-        assert!(contains(&mut theirs, &there, START.before(Duration::from_secs(60))), "a clock that stepped back");
+        let late = marks(r#"{"iss":"a","sid":"late"}"#);
+        assert!(!contains(&mut theirs, &late, at(200)));
+        let mut env = Env { now: at(201), host: &host, worker: &mut ours };
+        assert_eq!(revoked.revoke(&Revocable::session(Some("a"), "late"), END, &mut env), Ok(Revoked::Held));
+        assert!(contains(&mut theirs, &late, START.before(Duration::from_secs(60))), "a clock that stepped back");
         assert!(!contains(&mut theirs, &there, END), "it has expired anyway");
     }
 

@@ -212,10 +212,12 @@ pub(crate) mod racing {
 
     type Intruder<'a> = Box<dyn FnMut(usize, &str, &MemoryStore) + 'a>;
 
-    /// Runs `intruder` before every write, with the write's number, its key and the map itself.
+    /// Runs `intruder` before every write, with the write's number, its key and the map itself, and where asked another before
+    /// every read.
     pub(crate) struct RacingStore<'a> {
         pub(crate) inner: &'a MemoryStore,
         intruder: RefCell<Intruder<'a>>,
+        reading: RefCell<Intruder<'a>>,
         pub(crate) gets: Cell<usize>,
         pub(crate) writes: Cell<usize>,
     }
@@ -223,7 +225,12 @@ pub(crate) mod racing {
     impl<'a> RacingStore<'a> {
         pub(crate) fn new(inner: &'a MemoryStore, intruder: impl FnMut(usize, &str, &MemoryStore) + 'a) -> Self {
             let intruder = RefCell::new(Box::new(intruder) as Intruder<'a>);
-            Self { inner, intruder, gets: Cell::new(0), writes: Cell::new(0) }
+            let reading = RefCell::new(Box::new(|_: usize, _: &str, _: &MemoryStore| {}) as Intruder<'a>);
+            Self { inner, intruder, reading, gets: Cell::new(0), writes: Cell::new(0) }
+        }
+
+        pub(crate) fn reading(self, intruder: impl FnMut(usize, &str, &MemoryStore) + 'a) -> Self {
+            Self { reading: RefCell::new(Box::new(intruder)), ..self }
         }
 
         /// Gets and writes since the last call.
@@ -240,7 +247,9 @@ pub(crate) mod racing {
 
     impl SharedStore for RacingStore<'_> {
         fn get(&self, key: &str) -> Result<Option<Stored>, StoreError> {
-            self.gets.set(self.gets.get() + 1);
+            let number = self.gets.get();
+            self.gets.set(number + 1);
+            (self.reading.borrow_mut())(number, key, self.inner);
             self.inner.get(key)
         }
 

@@ -37,11 +37,6 @@ impl Timestamp {
         self.0 / 1_000_000_000
     }
 
-    /// Seconds since the Unix epoch with their fraction, as events print them.
-    pub fn unix_seconds_f64(self) -> f64 {
-        self.0 as f64 / 1e9
-    }
-
     /// The moment `span` later, saturating.
     pub fn after(self, span: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)))

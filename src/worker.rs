@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::account::{Accounts, Joined};
+use crate::account::{Accounts, ByAccount};
 use crate::denial::LoginReason;
 use crate::event::{Notice, Sampler};
 use crate::exchange::Identity;
@@ -80,7 +80,7 @@ pub struct VerifiedToken {
     /// What of it may be revoked; looked at on every use.
     pub marks: Marks,
     /// Whose it is with the roles that the account has.
-    pub with_account: Joined<Identity>,
+    pub with_account: ByAccount<Identity>,
 }
 
 /// A key of a published set.

@@ -48,7 +48,7 @@ use portcullis::exchange::Method;
 use portcullis::injection::KnownHarmless;
 use portcullis::jose::budget::PureBudget;
 use portcullis::jose::cache::TokenCache;
-use portcullis::pipeline::Pipeline;
+use portcullis::pipeline::{Pipeline, Route};
 use portcullis::policy::roles::{MAX_ROLES, Roles};
 use portcullis::policy::route_table::PathPatterns;
 use portcullis::quota::client::Client;
@@ -214,7 +214,7 @@ fn build(config: &Config, surroundings: &Surroundings<'_>, findings: &mut Findin
         routes,
         ours,
         unmatched,
-        unrouted: unrouted.into(),
+        unrouted: Rc::new(Route::of(unrouted)),
         sensitive: sensitive?,
         cookies: browser::cookies(config),
         health,

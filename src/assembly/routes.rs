@@ -19,7 +19,7 @@ use portcullis::checks::intrusion::admin::BlockedAddresses;
 use portcullis::checks::secrets::RefreshSecrets;
 use portcullis::checks::sign::SignRequests;
 use portcullis::checks::tokens::TokenForm;
-use portcullis::pipeline::{Guard, ResponseGuards, Route};
+use portcullis::pipeline::{Guard, Route};
 use portcullis::policy::route_table::{HeaderCondition, RouteError, RouteMatch, RouteTable};
 use portcullis_config::{self as config, Config, Hold, Mode, Verdict};
 
@@ -93,15 +93,7 @@ impl Parts<'_> {
         let base_segments = base.split('/').skip(1).count();
         guards.extend(self.refresh_secrets(base_segments));
         guards.push(guard("administration", BlockedAddresses { intrusion, base: base_segments }, Mode::Enforce));
-        let route = Route {
-            guards: guards.into(),
-            answers_preflights: false,
-            enforce_percent: 100,
-            rewrites_body: false,
-            names_error: false,
-            response: ResponseGuards::none(),
-        };
-        Some((RouteMatch { path: format!("{base}/**"), ..RouteMatch::default() }, Rc::new(route)))
+        Some((RouteMatch { path: format!("{base}/**"), ..RouteMatch::default() }, Rc::new(Route::of(guards))))
     }
 
     /// An endpoint of tokens: everybody may, within its limits. It answers whatever the mode; what else is decided there
@@ -128,14 +120,7 @@ impl Parts<'_> {
         }
         guards.retain(|guard| guard.mode != Mode::Off);
         guards.push(guard("tokens", endpoint.check, Mode::Enforce));
-        let route = Route {
-            guards: guards.into(),
-            enforce_percent: 100,
-            answers_preflights: config.headers.cors.is_some(),
-            rewrites_body: false,
-            names_error: true,
-            response: ResponseGuards::none(),
-        };
+        let route = Route { answers_preflights: config.headers.cors.is_some(), names_error: true, ..Route::of(guards) };
         (RouteMatch { path: endpoint.path, ..RouteMatch::default() }, Rc::new(route))
     }
 
@@ -164,12 +149,11 @@ impl Parts<'_> {
         let reads = validation.beside.as_ref().filter(|_| body.has_one_step());
         let beside = Beside { sanitized: &validation.sanitized, reads };
         Route {
-            guards: self.guards(route, path, asks_for_plain, (body, beside), findings),
             enforce_percent: route.map_or(100, |route| u8::try_from(route.enforce_percent.0).unwrap_or(100)),
             answers_preflights: route.is_some_and(|route| route.cors.is_some()) || self.config.headers.cors.is_some(),
             rewrites_body,
-            names_error: false,
             response,
+            ..Route::of(self.guards(route, path, asks_for_plain, (body, beside), findings))
         }
     }
 
@@ -185,7 +169,7 @@ impl Parts<'_> {
         asks_for_plain: Option<AskForPlain>,
         (body, beside): (RequestBody, Beside<'_>),
         findings: &mut Findings,
-    ) -> Rc<[Guard]> {
+    ) -> Vec<Guard> {
         let (config, defaults) = (self.config, &self.config.defaults);
         let mode = self.mode(route);
         let mut guards = browser_guards(config, route, path, findings);
@@ -250,7 +234,7 @@ impl Parts<'_> {
         guards.extend(last);
         // What is off does not decide; what only speaks to browsers is never off.
         guards.retain(|guard| guard.mode != Mode::Off);
-        guards.into()
+        guards
     }
 
     /// What asks where a request comes from; `None` where no cookie is a credential.
@@ -307,7 +291,7 @@ fn guard(step: &'static str, check: impl Check + 'static, mode: Mode) -> Guard {
 }
 
 fn shared(step: &'static str, check: Rc<dyn Check>, mode: Mode) -> Guard {
-    Guard { step, check, mode, on_error: Verdict::Deny }
+    Guard { step, check, mode }
 }
 
 /// Which requests a route takes.

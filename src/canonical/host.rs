@@ -269,8 +269,10 @@ mod tests {
         let long = |labels: usize| vec!["a".repeat(50); labels].join(".");
         assert!(parse(&long(5)).is_ok());
         assert_eq!(parse(&long(6)), Err(TooLong));
+        assert!(parse(&"a".repeat(63)).is_ok());
         assert_eq!(parse(&"a".repeat(64)), Err(TooLong));
         assert_eq!(parse(&"a.".repeat(128)).map(|host| host.0.len()), Ok(255));
+        assert_eq!(parse(&("a.".repeat(128) + ":65535")).map(|host| host.1), Ok(Some(65535)));
         assert_eq!(parse(&format!("{}a", "a.".repeat(128))), Err(TooLong));
     }
 

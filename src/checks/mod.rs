@@ -1,4 +1,6 @@
-//! The checks, one per file, in the order in which a route asks them.
+//! The checks, one per file. A route asks them in this order: [`browser`], [`authenticate`], whether the page was ours
+//! ([`browser::csrf`]), [`authorize`], [`limit`], [`inspect`], [`body`], [`sign`]; before there is a route, [`intrusion`]. Behind
+//! routes of ours answer [`tokens`], [`intrusion::admin`] and [`secrets`].
 
 pub mod authenticate;
 pub mod authorize;

@@ -66,7 +66,7 @@ pub fn check(name: &str, text: &str, out: &mut dyn Write, err: &mut dyn Write) -
                 for warning in assembled.warnings.iter().chain(&advice(json, carrier.as_ref(), chain.as_ref())) {
                     writeln!(err, "{place}: warning: {warning}{}", line(&warning.path))?;
                 }
-                let (routes, fingerprint) = (assembled.pipeline.routes(), fingerprint(json).unwrap_or_default());
+                let (routes, fingerprint) = (assembled.pipeline.route_count(), fingerprint(json).unwrap_or_default());
                 writeln!(out, "{place}: good, routes: {routes}, fingerprint {fingerprint}")?;
             }
             Err(errors) => {

@@ -58,7 +58,7 @@ impl Callouts {
             return Ok(token);
         }
         let sent = self.as_root(stream, || dispatch(callout))?;
-        self.expect(sent?, Asker::Streams { flight: callout.flight.clone(), waiters: vec![stream] }, callout, now)
+        Ok(self.expect(sent?, Asker::Streams { flight: callout.flight.clone(), waiters: vec![stream] }, callout, now))
     }
 
     /// Does `work` as the root context, within a callback of `stream`.
@@ -78,7 +78,7 @@ impl Callouts {
     /// # Errors
     /// The host's status: it will not be answered.
     pub fn send_for_task(&self, task: usize, callout: &Callout, now: Timestamp) -> Result<u32, Status> {
-        self.expect(dispatch(callout)?, Asker::Task(task), callout, now)
+        Ok(self.expect(dispatch(callout)?, Asker::Task(task), callout, now))
     }
 
     /// Whether a task waits for an answer.
@@ -109,11 +109,11 @@ impl Callouts {
         })
     }
 
-    fn expect(&self, token: u32, asker: Asker, callout: &Callout, now: Timestamp) -> Result<u32, Status> {
+    fn expect(&self, token: u32, asker: Asker, callout: &Callout, now: Timestamp) -> u32 {
         let deadline = now.after(callout.timeout).after(GRACE);
         let cluster = callout.cluster.clone();
         self.pending.borrow_mut().insert(token, Pending { asker, cluster, deadline });
-        Ok(token)
+        token
     }
 }
 

@@ -34,8 +34,7 @@ pub struct Serving {
     pub pipeline: Pipeline,
     /// The host under it.
     pub environment: Environment,
-    /// What this worker keeps.
-    pub worker: RefCell<Worker>,
+    worker: RefCell<Worker>,
     /// How bodies are held.
     pub hold: config::Hold,
     /// Who waits for which answer.
@@ -109,7 +108,7 @@ impl Root {
                     abi::log(Level::Warn, &format!("portcullis: configuration: {warning}"));
                 }
                 earlier.iter().for_each(|serving| assembled.adopt(&serving.secrets));
-                let environment = Environment::new(assembled.pipeline.service(), assembled.pipeline.health());
+                let environment = Environment::new(&assembled.pipeline.service, &assembled.pipeline.health);
                 *self.serving.borrow_mut() = Some(Rc::new(Serving {
                     pipeline: assembled.pipeline,
                     environment,
@@ -159,7 +158,7 @@ impl Root {
         if ticks == 0 {
             abi::tick_every(TICK_MILLIS);
         }
-        for task in 0..serving.pipeline.background().len() {
+        for task in 0..serving.pipeline.background.len() {
             if !serving.callouts.runs(task) {
                 serving.work(task, Occasion::Tick);
             }
@@ -201,73 +200,99 @@ impl Serving {
         !first || self.callouts.as_root(stream, || abi::tick_every(TURN_MILLIS)).is_ok()
     }
 
-    /// Lets work in the background hear what the streams of a flight are about to get.
-    pub fn heard(&self, flight: &str, reply: &CalloutReply) {
-        let (Some(now), Ok(mut worker)) = (now(), self.worker.try_borrow_mut()) else { return };
+    /// Lets the pipeline decide something. `None`: it is in the middle of a decision.
+    pub fn decide<T>(&self, now: Timestamp, decision: impl FnOnce(&Pipeline, &mut Env<'_>) -> T) -> Option<T> {
+        let mut worker = self.worker.try_borrow_mut().ok()?;
         let mut env = Env { now, host: &self.environment, worker: &mut worker };
-        self.pipeline.heard(flight, reply, &mut env);
-        self.pipeline.tell_background(&mut env);
+        Some(decision(&self.pipeline, &mut env))
     }
 
-    /// Starts what a request of `stream` has made urgent. Only from a callback of that stream.
-    pub fn stir(&self, stream: u32) {
+    /// The same for a request of `stream`, and starts what it has made urgent. Only from a callback of that stream.
+    pub fn decide_for<T>(
+        &self,
+        stream: u32,
+        now: Timestamp,
+        decision: impl FnOnce(&Pipeline, &mut Env<'_>) -> T,
+    ) -> Option<T> {
+        let decided = self.decide(now, |pipeline, env| {
+            let decided = decision(pipeline, env);
+            (decided, std::mem::take(&mut env.worker.stirred))
+        });
+        let (decided, stirred) = decided?;
+        if stirred {
+            self.stir(stream);
+        }
+        Some(decided)
+    }
+
+    /// Lets work in the background hear what the streams of a flight are about to get.
+    pub fn heard(&self, flight: &str, reply: &CalloutReply) {
+        let Some(now) = now() else { return };
+        self.decide(now, |pipeline, env| {
+            pipeline.heard(flight, reply, env);
+            pipeline.tell_background(env);
+        });
+    }
+
+    fn stir(&self, stream: u32) {
         let urgent: Vec<usize> =
-            (0..self.pipeline.background().len()).filter(|task| !self.callouts.runs(*task)).collect();
+            (0..self.pipeline.background.len()).filter(|task| !self.callouts.runs(*task)).collect();
         let _ = self.callouts.as_root(stream, || urgent.into_iter().for_each(|task| self.work(task, Occasion::Urgent)));
     }
 
     /// Asks a task what is due, or gives it the answer it waits for, and sends what it asks for next.
     fn work(&self, task: usize, occasion: Occasion<'_>) {
-        let Some(background) = self.pipeline.background().get(task) else { return };
-        let (Some(now), Ok(mut worker)) = (now(), self.worker.try_borrow_mut()) else { return };
-        let mut env = Env { now, host: &self.environment, worker: &mut worker };
-        let mut callout = match occasion {
-            Occasion::Reply(reply) => background.arrived(reply, &mut env),
-            Occasion::Tick => background.due(&mut env),
-            Occasion::Urgent => background.urgent(&mut env),
-        };
-        // A call that the host refuses is lost at once; the task then waits for its next turn.
-        if let Some(mut asked) = callout.take() {
-            let sent = self.callouts.send_for_task(task, &asked, now);
-            asked.wipe();
-            if sent.is_err() {
-                self.environment.heard_of(&asked.cluster, &CalloutReply::Lost);
-                background.arrived(&CalloutReply::Lost, &mut env);
+        let Some(background) = self.pipeline.background.get(task) else { return };
+        let Some(now) = now() else { return };
+        self.decide(now, |pipeline, env| {
+            let callout = match occasion {
+                Occasion::Reply(reply) => background.arrived(reply, env),
+                Occasion::Tick => background.due(env),
+                Occasion::Urgent => background.urgent(env),
+            };
+            // A call that the host refuses is lost at once; the task then waits for its next turn.
+            if let Some(mut asked) = callout {
+                let sent = self.callouts.send_for_task(task, &asked, now);
+                asked.wipe();
+                if sent.is_err() {
+                    self.environment.heard_of(&asked.cluster, &CalloutReply::Lost);
+                    background.arrived(&CalloutReply::Lost, env);
+                }
             }
-        }
-        self.pipeline.tell_background(&mut env);
+            pipeline.tell_background(env);
+        });
     }
 
     /// Says how the parts fare and, where asked, what the sampler left out, even when no further event of that type comes.
     fn report(&self, left_out: bool) {
-        let (Some(now), Ok(mut worker)) = (now(), self.worker.try_borrow_mut()) else { return };
-        let mut env = Env { now, host: &self.environment, worker: &mut worker };
-        self.pipeline.health().report(&mut env);
-        if left_out {
-            self.pipeline.state_left_out(&mut env);
-        }
+        let Some(now) = now() else { return };
+        self.decide(now, |pipeline, env| {
+            pipeline.health.report(env);
+            if left_out {
+                pipeline.state_left_out(env);
+            }
+        });
     }
 }
 
 impl Drop for Serving {
     /// When the last stream of a configuration is gone, nobody else knows what was left out.
     fn drop(&mut self) {
-        let (Some(now), worker) = (now(), self.worker.get_mut()) else { return };
-        let mut env = Env { now, host: &self.environment, worker };
-        self.pipeline.state_left_out(&mut env);
+        let Some(now) = now() else { return };
+        self.decide(now, Pipeline::state_left_out);
     }
 }
 
 /// Says of a configuration that was accepted which it is: once for all VMs, until the plugin gets another one.
 fn announce(fingerprint: &str, pipeline: &Pipeline) {
-    let (service, plugin) = (pipeline.service(), abi::property(b"plugin_name").unwrap_or_default());
+    let (service, plugin) = (&pipeline.service, abi::property(b"plugin_name").unwrap_or_default());
     let key = format!("portcullis/{service}/configuration/{}", String::from_utf8_lossy(&plugin));
     let told = SharedData.get(&key).ok().flatten();
     if told.is_some_and(|told| told.value == fingerprint.as_bytes()) {
         return;
     }
     let _ = SharedData.put(&key, fingerprint.as_bytes());
-    let routes = pipeline.routes();
+    let routes = pipeline.route_count();
     let line =
         format!("portcullis: configuration accepted: fingerprint {fingerprint}, service {service}, routes: {routes}");
     abi::log(Level::Info, &line);

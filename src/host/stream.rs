@@ -15,7 +15,7 @@ use crate::response::vouches;
 use crate::room::Room;
 use crate::root::Serving;
 use crate::stopwatch::Stopwatch;
-use portcullis::check::{Arrival, Callout, CalloutReply, Env};
+use portcullis::check::{Arrival, Callout, CalloutReply};
 use portcullis::denial::{Denial, LocalReply};
 use portcullis::exchange::HeaderEdit;
 use portcullis::head::Head;
@@ -118,17 +118,9 @@ impl Stream {
     fn resumed(&mut self, arrival: Arrival<'_>) -> Option<Next> {
         let serving = self.serving.clone()?;
         let passage = self.passage.as_mut()?;
-        let mut worker = serving.worker.try_borrow_mut().ok()?;
         let now = now()?;
         self.stopwatch.run(now);
-        let mut env = Env { now, host: &serving.environment, worker: &mut worker };
-        let next = serving.pipeline.resume(passage, arrival, &mut env);
-        let stirred = std::mem::take(&mut worker.stirred);
-        drop(worker);
-        if stirred {
-            serving.stir(self.context);
-        }
-        Some(next)
+        serving.decide_for(self.context, now, |pipeline, env| pipeline.resume(passage, arrival, env))
     }
 
     fn apply(&mut self, next: Next) -> Action {
@@ -244,14 +236,8 @@ impl Stream {
         };
         let Some(now) = now() else { return self.refuse() };
         self.stopwatch.run(now);
-        let Ok(mut worker) = serving.worker.try_borrow_mut() else { return self.refuse() };
-        let mut env = Env { now, host: &serving.environment, worker: &mut worker };
-        let (passage, next) = serving.pipeline.begin(head, end_of_stream, &mut env);
-        let stirred = std::mem::take(&mut worker.stirred);
-        drop(worker);
-        if stirred {
-            serving.stir(self.context);
-        }
+        let begun = serving.decide_for(self.context, now, |pipeline, env| pipeline.begin(head, end_of_stream, env));
+        let Some((passage, next)) = begun else { return self.refuse() };
         self.passage = Some(passage);
         self.body.ended = end_of_stream;
         let action = match self.apply(next) {
@@ -326,12 +312,10 @@ impl Stream {
     pub fn on_log(&mut self) {
         let status = self.status_told();
         let (Some(serving), Some(passage)) = (self.serving.clone(), self.passage.as_mut()) else { return };
-        let Ok(mut worker) = serving.worker.try_borrow_mut() else { return };
         // Asking for the time is a host call, and few exchanges are recorded with it.
         let timed = serving.pipeline.records_time(passage).then(now).flatten();
         let now = timed.unwrap_or(passage.exchange.received);
-        let mut env = Env { now, host: &serving.environment, worker: &mut worker };
-        serving.pipeline.record(passage, status, &mut env);
+        serving.decide(now, |pipeline, env| pipeline.record(passage, status, env));
         if !passage.exchange.lines.is_empty() {
             tell(&passage.exchange.lines);
         }
@@ -366,9 +350,7 @@ impl Stream {
         let trailers = self.trailers.take()?;
         let serving = self.serving.clone()?;
         let passage = self.passage.as_mut()?;
-        let mut worker = serving.worker.try_borrow_mut().ok()?;
-        let mut env = Env { now: now()?, host: &serving.environment, worker: &mut worker };
-        Some(serving.pipeline.trailers(passage, &trailers, &mut env))
+        serving.decide(now()?, |pipeline, env| pipeline.trailers(passage, &trailers, env))
     }
 }
 

@@ -284,7 +284,7 @@ mod tests {
             "{\"a\":1,\"b\":[true,false,null],\"c\":{\"d\":\"e's\"}},",
             ".a:hover > b { margin: 0 auto; background: url(c.png); }\n",
         ] {
-            let value = piece.repeat((1 << 20) / piece.len());
+            let value = piece.repeat((1 << 18) / piece.len());
             let mut effort = Effort::default();
             // Statements and tags are found, not what they cost.
             let classes = ClassSet::USUAL;

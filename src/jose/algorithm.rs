@@ -152,9 +152,6 @@ impl Hash {
 pub struct AlgorithmSet(u16);
 
 impl AlgorithmSet {
-    /// No algorithm.
-    pub const EMPTY: Self = Self(0);
-
     /// Every algorithm that keys of this type can verify.
     pub fn of_key_type(key_type: KeyType) -> Self {
         Algorithm::ALL.into_iter().filter(|algorithm| algorithm.key_type() == key_type).collect()
@@ -163,16 +160,6 @@ impl AlgorithmSet {
     /// Whether the set holds `algorithm`.
     pub const fn contains(self, algorithm: Algorithm) -> bool {
         self.0 & algorithm.bit() != 0
-    }
-
-    /// Whether the set is empty.
-    pub const fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    /// The algorithms in both sets.
-    pub const fn intersection(self, other: Self) -> Self {
-        Self(self.0 & other.0)
     }
 }
 
@@ -210,7 +197,6 @@ mod tests {
             let holders = types.into_iter().filter(|t| AlgorithmSet::of_key_type(*t).contains(algorithm)).count();
             assert_eq!(holders, 1, "{algorithm}");
         }
-        assert!(AlgorithmSet::from(Algorithm::Hs256).intersection(Algorithm::Rs256.into()).is_empty());
     }
 
     #[test]

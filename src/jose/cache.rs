@@ -82,26 +82,10 @@ impl<V> TokenCache<V> {
         self.bytes += cost;
     }
 
-    /// Forgets everything.
-    pub fn clear(&mut self) {
-        self.entries.clear();
-        self.index.clear();
-        (self.bytes, self.hand) = (0, 0);
-    }
-
     /// The number of tokens remembered.
-    pub const fn len(&self) -> usize {
+    #[cfg(test)]
+    pub(crate) const fn len(&self) -> usize {
         self.entries.len()
-    }
-
-    /// Whether no token is remembered.
-    pub const fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
-    /// About how many bytes the entries take.
-    pub const fn bytes(&self) -> usize {
-        self.bytes
     }
 
     fn evict(&mut self) {
@@ -185,8 +169,6 @@ mod tests {
         }
         cache.insert(b"a.b.c", 2, 0);
         assert_eq!((known(&mut cache, "a.b.c"), cache.len()), (Some(2), 1));
-        cache.clear();
-        assert_eq!((known(&mut cache, "a.b.c"), cache.bytes()), (None, 0));
     }
 
     #[test]
@@ -236,7 +218,7 @@ mod tests {
         let mut cache = TokenCache::new(1000, 64 * 1024, [1, 2]);
         for number in 0..1000 {
             cache.insert(format!("{number:0>1000}").as_bytes(), number, 500);
-            assert!(cache.bytes() <= 64 * 1024);
+            assert!(cache.bytes <= 64 * 1024);
         }
         assert!(cache.len() > 30);
         let before = cache.len();
@@ -248,7 +230,7 @@ mod tests {
     fn remembers_nothing_when_it_has_no_room() {
         let mut cache = cache(0);
         cache.insert(b"a", 1, 0);
-        assert!(cache.is_empty());
+        assert_eq!(cache.len(), 0);
     }
 
     #[test]

@@ -33,10 +33,6 @@ pub struct Header {
     pub algorithm: Algorithm,
     /// The key's name, if the token gives one.
     pub kid: Option<Box<str>>,
-    /// The media type of the token, if given.
-    pub typ: Option<Box<str>>,
-    /// The media type of the payload, if given.
-    pub cty: Option<Box<str>>,
 }
 
 /// Why a text is not an acceptable compact JWS.
@@ -106,11 +102,6 @@ impl<'a> Compact<'a> {
         &self.signature
     }
 
-    /// The payload as it is encoded in the token.
-    pub const fn encoded_payload(&self) -> &'a [u8] {
-        self.payload
-    }
-
     /// The decoded payload.
     ///
     /// # Errors
@@ -139,18 +130,19 @@ impl Header {
             return Err(CompactError::Extension);
         }
         let name = members.member("alg").and_then(Json::as_str).ok_or(CompactError::HeaderMember("alg"))?;
-        Ok(Self {
-            algorithm: Algorithm::parse(name).ok_or(CompactError::UnsupportedAlgorithm)?,
-            kid: text_member(&members, "kid")?,
-            typ: text_member(&members, "typ")?,
-            cty: text_member(&members, "cty")?,
-        })
+        let algorithm = Algorithm::parse(name).ok_or(CompactError::UnsupportedAlgorithm)?;
+        let kid = text_member(&members, "kid")?.map(Into::into);
+        // Media types of the token and of its payload decide nothing, but nobody may read them in another way.
+        for name in ["typ", "cty"] {
+            text_member(&members, name)?;
+        }
+        Ok(Self { algorithm, kid })
     }
 }
 
-fn text_member(members: &Object, name: &'static str) -> Result<Option<Box<str>>, CompactError> {
+fn text_member<'m>(members: &'m Object, name: &'static str) -> Result<Option<&'m str>, CompactError> {
     let Some(value) = members.member(name) else { return Ok(None) };
-    value.as_str().map(|text| Some(text.into())).ok_or(CompactError::HeaderMember(name))
+    value.as_str().map(Some).ok_or(CompactError::HeaderMember(name))
 }
 
 fn split(text: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -189,13 +181,7 @@ mod tests {
         let text =
             token(r#"{"typ":"JWT","kid":"a","alg":"ES256","jku":"https://evil.example","jwk":{"kty":"EC"},"cty":"x"}"#);
         let jws = Compact::parse(text.as_bytes()).unwrap();
-        let expected = Header {
-            algorithm: Algorithm::Es256,
-            kid: Some("a".into()),
-            typ: Some("JWT".into()),
-            cty: Some("x".into()),
-        };
-        assert_eq!(*jws.header(), expected);
+        assert_eq!(*jws.header(), Header { algorithm: Algorithm::Es256, kid: Some("a".into()) });
         assert_eq!(jws.payload().unwrap(), b"{}");
         assert_eq!(jws.signature(), [0, 0, 0]);
         assert_eq!(jws.signing_input(), text.strip_suffix(".AAAA").unwrap().as_bytes());
@@ -236,6 +222,21 @@ mod tests {
         for (text, error) in cases {
             assert_eq!(Compact::parse(text.as_bytes()).unwrap_err(), error, "{text}");
         }
+    }
+
+    #[test]
+    fn reads_the_longest_token_and_the_longest_signature() {
+        let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"RS256"}"#);
+        let parse = |payload: usize, signature: usize| {
+            let signature = URL_SAFE_NO_PAD.encode(vec![1; signature]);
+            let text = format!("{header}.{}.{signature}", "A".repeat(payload));
+            (text.len(), Compact::parse(text.as_bytes()).map(|jws| jws.signature().len()))
+        };
+        let longest = MAX_TOKEN_BYTES - parse(0, 3).0;
+        assert_eq!(parse(longest, 3), (MAX_TOKEN_BYTES, Ok(3)));
+        assert_eq!(parse(longest + 1, 3).1, Err(CompactError::TooLong));
+        assert_eq!(parse(4, MAX_SIGNATURE_BYTES).1, Ok(MAX_SIGNATURE_BYTES));
+        assert_eq!(parse(4, MAX_SIGNATURE_BYTES + 1).1, Err(CompactError::Encoding));
     }
 
     #[test]

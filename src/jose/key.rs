@@ -208,11 +208,6 @@ impl VerifyingKey {
         Some(KeyId(digest.finalize().into()))
     }
 
-    /// The shared secret, for a key of that type.
-    pub fn as_secret(&self) -> Option<&Secret> {
-        if let Material::Secret(secret) = &self.material { Some(secret) } else { None }
-    }
-
     /// The public key as DER SubjectPublicKeyInfo, for the types that a host verifies.
     pub fn spki_der(&self) -> Option<&[u8]> {
         match &self.material {

@@ -18,7 +18,7 @@ use crate::peer::xfcc;
 use crate::policy::route_table::{Matched, RouteRequest};
 
 impl Pipeline {
-    /// Steps 1 to 4: neither `monitor` nor `off` ever disables them, but for blocks.
+    /// All of it, in this order; neither `monitor` nor `off` ever disables any of it, but for blocks.
     pub(super) fn admit(&self, exchange: &mut Exchange, env: &mut Env<'_>) -> Result<Rc<Route>, Denial> {
         if self.intrusion.is_some() {
             self.locate(exchange, env)?;

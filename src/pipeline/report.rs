@@ -2,8 +2,8 @@
 
 use std::rc::Rc;
 
-use super::{Passage, Pipeline};
-use crate::check::{Env, Failure};
+use super::Pipeline;
+use crate::check::Env;
 use crate::checks::intrusion;
 use crate::config;
 use crate::denial::{AuthReason, Denial, Place};
@@ -103,11 +103,6 @@ impl Pipeline {
             };
             self.emit(exchange, notice.event, details, env);
         }
-    }
-
-    pub(super) fn report_failure(&self, passage: &mut Passage, failure: Failure, env: &mut Env<'_>) {
-        let details = Details { reason: failure.as_str(), mode: "allow", ..Details::default() };
-        self.emit(&mut passage.exchange, EventType::Degraded, details, env);
     }
 
     /// Counts an event, and prints it unless its kind floods. `details` is completed with what the exchange knows.

@@ -69,7 +69,7 @@ pub enum ResponseArrival {
 impl Pipeline {
     /// Whether [`Pipeline::response_head`] has anything to say about a response of this status.
     pub fn heeds_response(&self, passage: &Passage, status: u16) -> bool {
-        !passage.response.guards.is_empty() || refused_by_upstream(status).is_some()
+        !passage.route.response.guards.is_empty() || refused_by_upstream(status).is_some()
     }
 
     /// Counts what the upstream refused, and says whether a response is to be held. Call once, for no response of ours.
@@ -78,14 +78,14 @@ impl Pipeline {
         if author == Author::Upstream {
             self.count_refusal(passage, status, env);
         }
-        if passage.response.guards.is_empty() {
+        if passage.route.response.guards.is_empty() {
             return ResponseNext::Continue;
         }
         // What follows a switch of protocols is no response whose fields could be read.
         if status == 101 {
             return self.unreadable(passage, ResponseRejection::Upgraded, env);
         }
-        ResponseNext::AwaitBody { limit: passage.response.limit }
+        ResponseNext::AwaitBody { limit: passage.route.response.limit }
     }
 
     fn count_refusal(&self, passage: &mut Passage, status: u16, env: &mut Env<'_>) {
@@ -106,8 +106,8 @@ impl Pipeline {
             ResponseArrival::OverLimit => return self.unreadable(passage, ResponseRejection::TooLarge, env),
             ResponseArrival::Stream => return self.unreadable(passage, ResponseRejection::Malformed, env),
         };
-        let guards = passage.response.guards.clone();
-        for guard in guards.iter() {
+        let route = passage.route.clone();
+        for guard in route.response.guards.iter() {
             let step = guard.check.decide(&mut response, &mut passage.exchange, env);
             if let Some(denial) = self.settle_late(passage, guard.mode, step, env) {
                 return self.replace(passage, denial, env);
@@ -118,8 +118,8 @@ impl Pipeline {
 
     /// Decides about a response whose body cannot be shown to the guards.
     fn unreadable(&self, passage: &mut Passage, why: ResponseRejection, env: &mut Env<'_>) -> ResponseNext {
-        let guards = passage.response.guards.clone();
-        for guard in guards.iter() {
+        let route = passage.route.clone();
+        for guard in route.response.guards.iter() {
             let step = guard.check.unreadable(why);
             if let Some(denial) = self.settle_late(passage, guard.mode, step, env) {
                 return self.replace(passage, denial, env);
@@ -130,8 +130,8 @@ impl Pipeline {
 
     /// Decides about the request's trailers, when its guards have let it go on. `Some`: the client gets this instead.
     pub fn trailers(&self, passage: &mut Passage, trailers: &Head, env: &mut Env<'_>) -> Option<LocalReply> {
-        let guards = passage.guards.clone();
-        for guard in guards.iter() {
+        let route = passage.route.clone();
+        for guard in route.guards.iter() {
             let step = guard.check.trailers(trailers, env);
             if let Some(denial) = self.settle_late(passage, guard.mode, step, env) {
                 return Some(self.refusal(passage, denial, env));

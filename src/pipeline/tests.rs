@@ -22,24 +22,13 @@ impl Check for Says {
     }
 }
 
-fn guard(says: fn() -> Step, mode: Mode, on_error: Verdict) -> Guard {
-    Guard { step: "test", check: Rc::new(Says(says)), mode, on_error }
-}
-
-fn failure() -> Step {
-    Step::Fail(Failure::Dependency("idp"))
+fn guard(says: fn() -> Step, mode: Mode) -> Guard {
+    Guard { step: "test", check: Rc::new(Says(says)), mode }
 }
 
 /// A pipeline whose every route has these guards and which does nothing else.
 fn guarded(guards: Vec<Guard>, host: &NativeHost) -> Pipeline {
-    let route = Rc::new(Route {
-        guards: guards.into(),
-        enforce_percent: 100,
-        answers_preflights: false,
-        rewrites_body: false,
-        names_error: false,
-        response: ResponseGuards::none(),
-    });
+    let route = Rc::new(Route::of(guards));
     let revoked = Rc::new(RevokedTokens::new(Space::open(&host.store, "test", [1; 16]).unwrap(), 64));
     Pipeline {
         service: Rc::from("test"),
@@ -57,7 +46,7 @@ fn guarded(guards: Vec<Guard>, host: &NativeHost) -> Pipeline {
         .unwrap(),
         ours: Vec::new(),
         unmatched: route,
-        unrouted: Rc::from([]),
+        unrouted: Rc::new(Route::of([])),
         sensitive: PathPatterns::new([""; 0], Case::Exact).unwrap(),
         health: Health {
             key_sets: Vec::new(),
@@ -92,22 +81,11 @@ fn decided(guards: Vec<Guard>) -> (Option<u16>, Vec<String>) {
 }
 
 #[test]
-fn what_cannot_be_decided_is_refused_unless_on_error_allows_it() {
-    let degraded = || vec!["DEGRADED idp".to_owned()];
-    for (mode, on_error, expected) in [
-        (Mode::Enforce, Verdict::Deny, Some(503)),
-        (Mode::Enforce, Verdict::Allow, None),
-        (Mode::Monitor, Verdict::Deny, None),
-    ] {
-        assert_eq!(decided(vec![guard(failure, mode, on_error)]), (expected, degraded()), "{mode:?} {on_error:?}");
+fn what_cannot_be_decided_is_refused_unless_it_is_only_watched() {
+    let failure = || Step::Fail(Failure::Dependency("idp"));
+    for (mode, expected) in [(Mode::Enforce, Some(503)), (Mode::Monitor, None)] {
+        assert_eq!(decided(vec![guard(failure, mode)]), (expected, vec!["DEGRADED idp".to_owned()]), "{mode:?}");
     }
-}
-
-#[test]
-fn nothing_lets_a_request_pass_that_needs_a_secret_which_is_not_there() {
-    let missing = || Step::Fail(Failure::Secret);
-    let told = vec!["DEGRADED unavailable".to_owned()];
-    assert_eq!(decided(vec![guard(missing, Mode::Enforce, Verdict::Allow)]), (Some(503), told));
 }
 
 #[test]
@@ -115,9 +93,9 @@ fn the_first_refusal_ends_the_walk_and_a_report_does_not() {
     let refuses = || Step::Deny(Denial::Unmatched);
     let reports = || Step::Observe(Denial::Unmatched);
     let unreachable = || Step::Deny(Denial::AddressBlocked);
-    let guards = [refuses as fn() -> Step, unreachable].map(|says| guard(says, Mode::Enforce, Verdict::Deny));
+    let guards = [refuses as fn() -> Step, unreachable].map(|says| guard(says, Mode::Enforce));
     assert_eq!(decided(guards.into()), (Some(403), vec!["ACCESS_DENIED no_route".to_owned()]));
-    assert_eq!(decided(vec![guard(reports, Mode::Enforce, Verdict::Deny)]).0, None);
+    assert_eq!(decided(vec![guard(reports, Mode::Enforce)]).0, None);
 }
 
 /// Waits for the body and decides about the head then.
@@ -141,7 +119,7 @@ impl Check for SetsLate {
 #[test]
 fn what_is_decided_about_a_head_that_has_gone_on_is_not_lost_silently() {
     let host = NativeHost { source_address: Some("192.0.2.1:1".to_owned()), ..NativeHost::default() };
-    let guard = Guard { check: Rc::new(SetsLate), ..guard(|| Step::Pass, Mode::Monitor, Verdict::Allow) };
+    let guard = Guard { check: Rc::new(SetsLate), ..guard(|| Step::Pass, Mode::Monitor) };
     let (pipeline, mut worker) = (guarded(vec![guard], &host), Worker::empty(&host.store));
     let mut env = Env { now: Timestamp::from_unix_seconds(1), host: &host, worker: &mut worker };
     for (gone, status) in [(false, None), (true, Some(503))] {

@@ -228,7 +228,7 @@ impl Blocks {
             }
             blocks.extend(blocks_at(store.get(&self.space.key(TABLE, set))?.as_ref(), now));
         }
-        Ok(BlockPage { blocks, next: (end < self.sets && end > from).then_some(end) })
+        Ok(BlockPage { blocks, next: (end < self.sets).then_some(end) })
     }
 
     /// Blocks what has failed too often.

@@ -162,12 +162,6 @@ impl Decision {
     pub fn is_admitted(&self) -> bool {
         self.verdict == Verdict::Admitted
     }
-
-    /// The window with the smallest share of its limit left: the one to tell the client about.
-    pub fn tightest(&self) -> Option<&Standing> {
-        let share = |standing: &&Standing| u64::from(standing.remaining) * (1 << 32) / u64::from(standing.rate.limit());
-        self.windows.iter().min_by_key(share)
-    }
 }
 
 /// How many keys have counters of their own; fixed memory.

@@ -191,6 +191,16 @@ mod tests {
     }
 
     #[test]
+    fn a_worker_whose_clock_was_set_back_still_looks_at_what_the_others_go_by() {
+        let store = MemoryStore::new();
+        let (mut old, mut new) = (set(&store, 64, 2), set(&store, 64, 300));
+        assert_eq!(pass(&mut old, &store, 0..1, 900, 900), 1);
+        assert_eq!(pass(&mut new, &store, 1..2, 5, 5), 1);
+        assert_eq!(pass(&mut old, &store, 2..3, 20, 20), 1);
+        assert_eq!(pass(&mut new, &store, 2..3, 20, 200), 0);
+    }
+
+    #[test]
     fn damaged_terms_are_listed_anew() {
         let store = MemoryStore::new();
         let mut set = set(&store, 64, 300);

@@ -61,7 +61,8 @@ routes:
     authenticate: none
     {mode}
     body: {{ encrypt: [ssn] }}
-    response: {{ fields: {{ deny: [password] }}, owner: {{ field: id, claim: user_id }} }}",
+    response: {{ fields: {{ deny: [password] }}, owner: {{ field: id, claim: user_id }} }}
+  - {{ match: {{ path: /b }}, authenticate: none, {mode}, response: {{ decrypt: [ssn] }} }}",
         ));
         let mut outcome = gate.send(post("/a").body("application/json", r#"{"ssn":"078"}"#));
         assert_eq!(outcome.status, None, "{mode}");
@@ -70,12 +71,16 @@ routes:
         let (next, _) = gate.respond(&mut outcome, 200, PERSON);
         assert_eq!(shown(&next, ""), Ok(r#"{"id":1,"email":"e"}"#.to_owned()), "{mode}");
         let unreadable = format!("{}{}", "x".repeat(2 << 20), PERSON);
-        for body in ["password=x", unreadable.as_str()] {
+        for (status, body, reason) in
+            [(200, "password=x", "malformed"), (200, &*unreadable, "too_large"), (101, "", "upgraded")]
+        {
             let mut outcome = gate.send(get("/a"));
-            assert_eq!(shown(&gate.respond(&mut outcome, 200, body).0, ""), Err(502), "{mode}");
+            let (next, events) = gate.respond(&mut outcome, status, body);
+            assert_eq!(shown(&next, ""), Err(502), "{mode}");
+            assert_eq!(told(&events), [format!("DEGRADED response_{reason}")], "{mode}");
         }
-        let mut outcome = gate.send(get("/a"));
-        assert_eq!(shown(&gate.respond(&mut outcome, 101, "").0, ""), Err(502), "{mode}");
+        let mut outcome = gate.send(get("/b"));
+        assert_eq!(shown(&gate.respond(&mut outcome, 200, &"x".repeat(16 << 20)).0, ""), Err(502), "{mode}");
         let form = post("/a").body("application/x-www-form-urlencoded", "ssn=078");
         assert_eq!(gate.status(form), Some(400), "{mode}");
     }

@@ -20,6 +20,7 @@ routes:
   - { match: { path: /public }, authenticate: none }
   - { match: { path: /optional }, authenticate: { optional: [jwt.users] } }
   - { match: { path: /both }, authenticate: { all: [jwt.users, api_keys] } }
+  - { match: { path: /signed }, authenticate: { all: [jwt.users, service] } }
   - { match: { path: "/**" } }
 "#;
 
@@ -131,6 +132,7 @@ fn beside_a_cookie_a_credential_in_a_header_is_proof_and_one_in_the_query_is_non
     for request in [
         post("/both").bearer(&token).header("cookie", "key=order-token"),
         post("/both").header("cookie", format!("token={token}")).header("x-api-key", "order-token"),
+        post("/signed").header("cookie", format!("token={token}")).signed("order-service"),
     ] {
         assert_eq!(sent(request.header(foreign.0, foreign.1)).status, None);
     }

@@ -116,6 +116,8 @@ fn different_or_joined_tokens_are_ambiguous() {
             get(&format!("{path}?token={two}")).bearer(&one),
             get(&format!("{path}?token={one}&token={two}")),
             get(path).header("cookie", format!("token={one}; token={two}")),
+            get(path).header("cookie", format!("token={one},{two}")),
+            get(&format!("{path}?token={one},{two}")),
             get(path).header("cookie", format!("token={one}")).header("cookie", format!("token={two}")),
             get(path).bearer(&format!("{one},Bearer {two}")),
             get(path).bearer(&format!("{one}, {one}")),

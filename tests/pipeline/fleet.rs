@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use portcullis::check::{Arrival, Call, Callout, CalloutReply, Env, GrpcStatus};
+use portcullis::denial::LocalReply;
 use portcullis::head::Head;
 use portcullis::native::NativeHost;
 use portcullis::pipeline::{Next, Passage, Pipeline};
@@ -203,6 +204,15 @@ impl Fleet {
         self.decided.last().unwrap().1
     }
 
+    /// What the first node answers a request that it refuses at once.
+    fn refused(&mut self) -> LocalReply {
+        let head = Head::from_pairs([(":method", "GET"), (":path", "/a"), (":authority", "h")]);
+        match self.with(0, |pipeline, env| pipeline.begin(head, true, env)) {
+            (_, Next::Reply(reply)) => reply,
+            (_, other) => panic!("{other:?}"),
+        }
+    }
+
     fn pass(&mut self, nanos: u64) {
         let end = self.now + nanos;
         while let Some(entry) = self.events.first_entry()
@@ -235,7 +245,7 @@ impl Fleet {
                 self.stir(node, true);
             }
             Event::Answer { node, flight: None, reply } => {
-                let next = self.with(node, |pipeline, env| pipeline.background()[0].arrived(&reply, env));
+                let next = self.with(node, |pipeline, env| pipeline.background[0].arrived(&reply, env));
                 self.nodes[node].running = false;
                 self.background(node, next);
             }
@@ -284,7 +294,7 @@ impl Fleet {
             return;
         }
         let next = self.with(node, |pipeline, env| {
-            let task = pipeline.background().first()?;
+            let task = pipeline.background.first()?;
             if urgent { task.urgent(env) } else { task.due(env) }
         });
         self.background(node, next);
@@ -322,6 +332,10 @@ impl Fleet {
         }
         reasons
     }
+}
+
+fn header<'r>(reply: &'r LocalReply, name: &str) -> &'r str {
+    &reply.headers.iter().find(|(header, _)| header == name).unwrap().1
 }
 
 fn fleet_limit(rate: &str, more: &str) -> String {
@@ -430,6 +444,13 @@ fn what_another_window_refuses_costs_no_quota_and_what_has_no_quota_costs_no_win
     let limit = |line: &String| serde_json::from_str::<serde_json::Value>(line).unwrap()["details"]["limit"].clone();
     assert_eq!(limit(&lines[0]), "few");
     assert_eq!(limit(lines.last().unwrap()), "fleet");
+    drop(lines);
+    // What the service refuses leaves the third of the hour for when it has quota again.
+    let config = format!("{}{}", few.replace("3/m", "3/h"), fleet_limit("2/10s", ", \"lease\": 1"));
+    let mut fleet = Fleet::of(1, &config, "\"few\", \"fleet\"", Service::new(2, 10 * SECOND, Style::Statuses));
+    assert_eq!([0; 4].map(|node| fleet.one(node)), [None, None, Some(429), Some(429)]);
+    fleet.pass(30 * SECOND);
+    assert_eq!([0; 2].map(|node| fleet.one(node)), [None, Some(429)]);
 }
 
 #[test]
@@ -437,23 +458,13 @@ fn a_client_that_waits_as_long_as_the_service_says_is_admitted() {
     let service = Service::new(3, 30 * SECOND, Style::Statuses);
     let mut fleet = Fleet::of(1, &fleet_limit("3/30s", ""), "\"fleet\"", service);
     assert_eq!([0, 1, 0].map(|node| fleet.one(node)), [None; 3]);
-    let head = Head::from_pairs([(":method", "GET"), (":path", "/a"), (":authority", "h")]);
-    let reply = |next| match next {
-        Next::Reply(reply) => reply,
-        other => panic!("{other:?}"),
-    };
     // The lease is used up: this one is the service's to refuse.
     assert_eq!(fleet.one(0), Some(429));
-    let (_, next) = fleet.with(0, |pipeline, env| pipeline.begin(head, true, env));
-    let refused = reply(next);
-    let header = |name: &str| {
-        let found = refused.headers.iter().find(|(header, _)| header.eq_ignore_ascii_case(name));
-        found.map(|(_, value)| value.to_string()).unwrap()
-    };
-    let retry_after: u64 = header("retry-after").parse().unwrap();
+    let refused = fleet.refused();
+    let retry_after: u64 = header(&refused, "retry-after").parse().unwrap();
     assert!((28..=30).contains(&retry_after), "{retry_after}");
-    assert_eq!(header("ratelimit-policy"), "\"fleet\";q=3;w=30");
-    assert_eq!(header("ratelimit"), format!("\"fleet\";r=0;t={retry_after}"));
+    assert_eq!(header(&refused, "ratelimit-policy"), "\"fleet\";q=3;w=30");
+    assert_eq!(header(&refused, "ratelimit"), format!("\"fleet\";r=0;t={retry_after}"));
     fleet.pass(retry_after * SECOND);
     assert_eq!(fleet.one(1), None);
 }
@@ -470,6 +481,9 @@ fn a_burst_is_the_same_whether_the_service_counts_or_the_share() {
         assert_eq!(fleet.one(0), Some(429));
     }
     assert!(!fleet.service.asked.is_empty(), "the service counts again");
+    let refused = fleet.refused();
+    assert!(header(&refused, "ratelimit").starts_with("\"fleet-burst\";r=0;"), "{refused:?}");
+    assert!(header(&refused, "ratelimit-policy").ends_with(", \"fleet-burst\";q=2;w=3600"), "{refused:?}");
 }
 
 #[test]
@@ -480,13 +494,10 @@ fn a_client_that_two_limits_refuse_is_told_the_longer_wait_and_all_policies() {
     for names in [r#""few", "fleet", "other""#, r#""fleet", "few", "other""#] {
         let mut fleet = Fleet::of(1, &limits, names, Service::new(1, 60 * SECOND, Style::Statuses));
         assert_eq!([0, 0, 0].map(|node| fleet.one(node)), [None, Some(429), Some(429)]);
-        let head = Head::from_pairs([(":method", "GET"), (":path", "/a"), (":authority", "h")]);
-        let (_, next) = fleet.with(0, |pipeline, env| pipeline.begin(head, true, env));
-        let Next::Reply(reply) = next else { panic!("{next:?}") };
-        let header = |name| reply.headers.iter().find(|(header, _)| header == name).map(|(_, value)| value.to_string());
-        let retry_after: u64 = header("retry-after").unwrap().parse().unwrap();
+        let refused = fleet.refused();
+        let retry_after: u64 = header(&refused, "retry-after").parse().unwrap();
         assert!((3_590..3_700).contains(&retry_after), "{names}: {retry_after}");
-        let policies = header("ratelimit-policy").unwrap();
+        let policies = header(&refused, "ratelimit-policy");
         let all = [r#""few";q=1;w=3600"#, r#""fleet";q=1;w=60"#, r#""other";q=9;w=3600"#];
         assert!(all.iter().all(|policy| policies.contains(policy)), "{names}: {policies}");
     }

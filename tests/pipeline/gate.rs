@@ -246,7 +246,7 @@ impl Gate {
     pub fn tick(&mut self, answer: impl Fn(&Callout) -> CalloutReply) -> Vec<Callout> {
         let mut env = Env { now: self.now, host: &self.host, worker: &mut self.worker };
         let mut asked = Vec::new();
-        for task in self.pipeline.background() {
+        for task in &self.pipeline.background {
             let mut due = task.due(&mut env);
             while let Some(callout) = due {
                 due = task.arrived(&answer(&callout), &mut env);
@@ -322,8 +322,8 @@ impl Gate {
     /// Where a measure stands, by its name without the service.
     pub fn gauge(&mut self, name: &str) -> Option<u64> {
         let mut env = Env { now: self.now, host: &self.host, worker: &mut self.worker };
-        self.pipeline.health().report(&mut env);
-        let gauges = self.pipeline.health().gauges("s");
+        self.pipeline.health.report(&mut env);
+        let gauges = self.pipeline.health.gauges("s");
         let (gauge, _) = gauges.iter().find(|(_, known)| known.replace("~service=s", "") == name)?;
         self.host.gauges.borrow().get(gauge).copied()
     }

@@ -268,6 +268,11 @@ fn leaves_out_what_the_operator_names() {
         "a pattern by its id"
     );
     assert_eq!(excluding.status(get("/a?x=xyzzy")), Some(403));
+
+    // What is found of a body is looked at once where there are no patterns.
+    let mut by_rule = gate("", ", inspection: { exclude: [{ rule: sql-comment }] }");
+    let body = |value: &str| post("/a").body("application/json", format!("{{\"x\":\"{value}\"}}"));
+    assert_eq!((by_rule.status(body("root'--")), by_rule.status(body(SCRIPT))), (None, Some(403)));
 }
 
 #[test]

@@ -129,6 +129,19 @@ fn who_sends_no_header_or_several_is_counted_by_address() {
 }
 
 #[test]
+fn a_request_that_shares_a_counter_for_want_of_room_goes_on_and_is_told() {
+    let limits = sections("l: { key: [client_ip], rate: 9/m }", "off", "l");
+    let mut gate = Gate::new(&format!("{limits}\ntables: {{ addresses: 64 }}"));
+    let mut told = Vec::new();
+    for n in 0..=255 {
+        let outcome = gate.send(get("/a").from(&format!("10.{n}.0.1")));
+        assert_eq!(outcome.status, None);
+        told.extend(outcome.told());
+    }
+    assert!(told.len() > 50 && told.iter().all(|event| event == "DEGRADED limits_table_full"), "{told:?}");
+}
+
+#[test]
 fn a_service_has_a_limit_of_its_own() {
     let mut gate = gate("l: { key: [service], rate: 1/m }", "off", "l");
     assert_eq!(gate.status(get("/a").signed("order-service")), None);

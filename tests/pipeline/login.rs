@@ -258,6 +258,10 @@ fn a_refresh_token_becomes_an_access_token_of_the_same_session() {
             (if told.starts_with('D') { 503 } else { 401 }, told.to_owned())
         );
     }
+    assert!(
+        gate.called.iter().all(|called| called.header(":path") != Some("/accounts/..")),
+        "no account has this path"
+    );
     let list = json!([refresh]).to_string();
     for body in ["", "{}", "x", &list, r#"{"refresh_token":7}"#, r#"{"refresh_token":""}"#] {
         let outcome = gate.send(post("/auth/refresh").body("application/json", body));

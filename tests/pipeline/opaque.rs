@@ -247,6 +247,16 @@ fn a_jwt_and_an_opaque_token_share_a_header_on_one_route() {
 }
 
 #[test]
+fn a_token_where_only_one_kind_looks_is_of_that_kind() {
+    let header = r#"{ header: authorization, prefix: "Bearer " }, "#;
+    let mut gate = Gate::bare(&PROVIDERS.replace(header, ""));
+    gate.services = idp;
+    assert_eq!(send(&mut gate, "/mixed", "good-1").status, None);
+    assert_eq!(reason(&send(&mut gate, "/mixed", &user(json!({})))), "unavailable", "asked about, though it is a JWT");
+    assert_eq!(gate.called.len(), 2);
+}
+
+#[test]
 fn a_route_that_names_only_oauth2_asks_about_any_token() {
     let mut gate = gate();
     assert_eq!(reason(&send(&mut gate, "/opaque", &user(json!({})))), "unavailable");

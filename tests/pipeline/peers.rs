@@ -100,6 +100,7 @@ fn a_route_that_requires_a_certificate_says_403_without_one() {
         assert_eq!(gate.status(get("/peer")), Some(403));
         assert_eq!(gate.status(get("/all").bearer("x.y.z")), Some(403));
     }
+    assert_eq!(gate.status(get("/either").bearer("x.y.z")), Some(401));
 }
 
 #[test]

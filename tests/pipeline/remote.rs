@@ -7,9 +7,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use p384::ecdsa::signature::Signer as _;
 use p384::ecdsa::{Signature, SigningKey};
 use portcullis::check::{Call, Callout, CalloutReply};
+use portcullis::jose::algorithm::Algorithm;
 use serde_json::{Value, json};
 
-use crate::gate::{Gate, Held, Outcome, Request, START, get, user};
+use crate::gate::{Gate, Held, Outcome, Request, START, USERS_KEY, get, signed_with, user};
 
 /// What passes between two requests: a set that was asked for before a request may lack its key.
 const INSTANT: Duration = Duration::from_millis(1);
@@ -256,6 +257,23 @@ fn keys_of_one_provider_never_verify_tokens_of_another() {
     assert_eq!(after(&mut gate, &others, &published(&[2])), "401 unknown_key");
     let disguised = get("/any").bearer(&signed(1, Some("k2"), "https://other.example.com", "ann"));
     assert_eq!(at_once(&mut gate, &disguised), "401 bad_signature");
+}
+
+#[test]
+fn nobody_waits_for_published_keys_that_could_not_verify_the_token() {
+    let algorithms = "algorithms: [ES384]\n      jwks: { cluster: idp";
+    let both = "algorithms: [ES384, HS256]\n      keys: [{ secret: users_key }]\n      jwks: { cluster: idp";
+    let mut gate =
+        Gate::bare(&format!("secrets: {{ users_key: {{ env: USERS_KEY }} }}{}", KEYS.replace(algorithms, both)));
+    let claims = |issuer: &str| json!({ "iss": issuer, "sub": "ann", "exp": START + 900 });
+    let shared = |issuer| get("/any").bearer(&signed_with(Algorithm::Hs256, USERS_KEY, &claims(issuer)));
+    assert_eq!(at_once(&mut gate, &shared(ISSUER)), "passed", "the configuration has its key");
+    assert_eq!(at_once(&mut gate, &shared("https://other.example.com")), "401 unsupported_algorithm");
+    let parts = [json!({ "alg": "RS256" }), claims("https://other.example.com")];
+    let [header, payload] = parts.map(|part| URL_SAFE_NO_PAD.encode(part.to_string()));
+    let other = get("/any").bearer(&format!("{header}.{payload}.AAAA"));
+    assert_eq!(at_once(&mut gate, &other), "401 unsupported_algorithm");
+    assert!(gate.begin(&by(1)).callout().is_some(), "there are no published keys yet");
 }
 
 const ACCOUNTS: &str = r#"

@@ -90,7 +90,7 @@ impl World {
     fn pass(&mut self, seconds: u64) {
         for _ in 0..seconds {
             self.now = self.now.after(Duration::from_secs(1));
-            for task in self.pipeline.background().to_vec() {
+            for task in self.pipeline.background.clone() {
                 let mut env = Env { now: self.now, host: &self.host, worker: &mut self.worker };
                 let Some(callout) = task.due(&mut env) else { continue };
                 let reply = self.answer(&callout);
@@ -195,6 +195,22 @@ fn bearer(key: &str, changes: Value) -> (&'static str, String) {
     let mut claims = json!({ "sub": "7", "exp": START + 86_400 });
     claims.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
     ("authorization", format!("Bearer {}", signed_with(Algorithm::Hs256, key, &claims)))
+}
+
+#[test]
+fn without_a_secret_a_request_passes_in_monitor_mode_alone_and_is_nobodys() {
+    for (mode, status) in [("enforce", 503), ("monitor", 200)] {
+        let watched = format!("authenticate: [jwt]\n    mode: {mode}");
+        let mut world = World::of(&CONFIGURATION.replace("authenticate: [jwt]", &watched));
+        assert_eq!(world.bearer(OLD), status, "{mode}");
+        assert_eq!(world.told(), ["DEGRADED unavailable secrets.jwt_key"]);
+        world.now = world.now.after(Duration::from_secs(5));
+        let (mut passage, next) = world.begin("GET", "/jwt", &[bearer(OLD, json!({}))]);
+        let Next::Call(_) = next else { panic!("{next:?}") };
+        let mut env = Env { now: world.now, host: &world.host, worker: &mut world.worker };
+        let _ = world.pipeline.resume(&mut passage, Arrival::Reply(&CalloutReply::Lost), &mut env);
+        assert!(passage.exchange.caller.is_none(), "{mode}");
+    }
 }
 
 #[test]

@@ -385,6 +385,17 @@ fn the_first_form_is_what_a_plain_verifier_computes() {
 }
 
 #[test]
+fn what_is_signed_of_a_body_is_what_was_made_of_it() {
+    let signing = SIGNING.replace("FORM", "v2").replace("secrets: {", "secrets: { pii_key: { env: PII_KEY },");
+    let encrypting = signing.replace("/orders/** }", "/orders/** }, body: { encrypt: [item] }");
+    let mut signer = Gate::bare(&format!("{encrypting}encryption: {{ keys: [{{ secret: pii_key }}] }}\n"));
+    let left = signer.send(post("/orders/7").body("application/json", BODY));
+    let body = left.passage.exchange.rewritten_body.clone().unwrap();
+    assert_eq!(left.upstream("content-digest"), Some(content_digest(&body).as_str()));
+    assert_eq!(usual().status(forwarded(&left, Some(&body))), None);
+}
+
+#[test]
 fn a_digest_of_the_client_is_replaced_by_that_of_the_body() {
     let sent = post("/orders/7").header("content-digest", "sha-256=:AAAA:").body("text/plain", "x");
     let left = signing("v2").send(sent);

@@ -100,6 +100,20 @@ fn trailers_that_come_while_an_answer_is_awaited_are_judged_when_it_is_there() {
 }
 
 #[test]
+fn an_answer_changes_nothing_for_a_request_that_was_refused_meanwhile() {
+    let mut vm = vm("deny");
+    // The host does not take a header out of the trailers that come while it waits.
+    vm.host().fault = Some(("proxy_remove_header_map_value", 1));
+    let request = Request::post("/api/a", &["{}"]).by("ada").trailers(&[("cookie", "a=b")]);
+    let (context, outcome) = vm.open(1, &request);
+    vm.host().fault = None;
+    let [callout] = &sent(&mut vm)[..] else { panic!("one callout") };
+    vm.answer(callout, Some((200, br#"{"is_active":true}"#)));
+    assert_eq!(vm.host().calls.get("proxy_continue_stream"), None);
+    assert_eq!(vm.close(context, &request, outcome).status(), 503);
+}
+
+#[test]
 fn the_answer_counts_although_the_client_that_asked_has_gone() {
     let mut vm = with_key();
     let (context, _) = vm.open(1, &by("b"));
@@ -236,4 +250,7 @@ fn calls_that_fail_are_counted_by_cluster_once_for_all_that_share_them() {
     let [callout] = &sent(&mut vm)[..] else { panic!("one callout") };
     vm.answer(callout, None);
     assert_eq!((failures(&mut vm, "users"), failures(&mut vm, "idp")), (1, 1));
+    vm.host().fault = Some(("proxy_http_call", 1));
+    vm.request(&Request::get("/api/a").by("bob"));
+    assert_eq!((failures(&mut vm, "users"), failures(&mut vm, "idp")), (2, 1), "the host sends none");
 }

@@ -77,6 +77,17 @@ fn a_bad_token_is_answered_with_a_problem_an_event_and_counts() {
 }
 
 #[test]
+fn the_access_log_is_told_every_event_of_an_exchange_on_a_line_of_its_own() {
+    let mut watched = configuration();
+    watched["mode"] = json!("monitor");
+    let outcome =
+        Vm::serving(&watched.to_string()).request(&Request::get("/api/a?q=%3Cscript%3Ealert(1)%3C/script%3E"));
+    let event = |line: &str| serde_json::from_str::<Value>(line).unwrap()["event_type"].clone();
+    let told: Vec<Value> = outcome.property.lines().map(event).collect();
+    assert!(outcome.passed && told.contains(&json!("AUTH_FAILURE")) && told.contains(&json!("SUSPICIOUS_REQUEST")));
+}
+
+#[test]
 fn what_the_upstream_refuses_is_counted_and_what_is_refused_here_is_not_counted_again() {
     let mut vm = Vm::serving(&plain());
     let mut request = Request::get("/api/a").by("ada");

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use crate::account::{Account, Joined};
+use crate::account::{Account, ByAccount};
 use crate::check::{Callout, CalloutReply, Env, Failure};
 use crate::checks::authenticate::account::{AccountLookup, Standing};
 use crate::checks::authenticate::identity::{Grants, Identities, Proven};
@@ -200,7 +200,7 @@ impl BearerTokens {
         let identities = if provider.account.is_some() { 2 } else { 1 };
         let bytes = shown.text.len() + identities * identity.heap_bytes() + marks.heap_bytes();
         let identity = Rc::new(identity);
-        let (signed_by, with_account) = (proven.signed_by, Joined::default());
+        let (signed_by, with_account) = (proven.signed_by, ByAccount::default());
         let known = Rc::new(VerifiedToken { identity, validity, keys, signed_by, marks, with_account });
         env.worker.tokens.insert(shown.text, known.clone(), bytes);
         Ok(known)

@@ -22,7 +22,7 @@ use std::rc::Rc;
 use crate::check::{Arrival, Await, Callout, CalloutReply, Check, Env, Failure, Step};
 use crate::checks::limit::AddressBudget;
 use crate::denial::{AuthReason, Denial};
-use crate::exchange::{Errand, Exchange, Identity, Method, Progress, ShownBy};
+use crate::exchange::{Errand, Exchange, Identity, Method, ShownBy};
 use crate::jose::reason::Reason;
 use crate::secrets::SecretSlot;
 use crate::time::Timestamp;
@@ -121,7 +121,6 @@ pub struct Authenticate {
 
 impl Check for Authenticate {
     fn start(&self, exchange: &mut Exchange, env: &mut Env<'_>) -> Step {
-        exchange.authentication = Progress::default();
         self.proceed(None, exchange, env)
     }
 

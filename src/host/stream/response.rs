@@ -8,7 +8,6 @@ use crate::response::{
 };
 use crate::room::Room;
 use crate::vm::parse_status;
-use portcullis::check::Env;
 use portcullis::checks::browser::adds_up;
 use portcullis::denial::{Denial, LocalReply};
 use portcullis::head::Head;
@@ -63,7 +62,7 @@ impl Stream {
             let write = if adds_up(name) { abi::add_header } else { abi::set_header };
             let _ = write(Map::ResponseHeaders, name.as_bytes(), value.as_bytes());
         }
-        if let Some(attributes) = serving.pipeline.cookies() {
+        if let Some(attributes) = serving.pipeline.cookies {
             harden_cookies(attributes);
         }
         let status = self.status.unwrap_or_default();
@@ -71,15 +70,9 @@ impl Stream {
             return Action::Continue;
         }
         let author = author();
-        let next = match serving.worker.try_borrow_mut() {
-            Ok(mut worker) => {
-                let now = now().unwrap_or_default();
-                let mut env = Env { now, host: &serving.environment, worker: &mut worker };
-                serving.pipeline.response_head(passage, status, author, &mut env)
-            }
-            Err(_) => undecided(),
-        };
-        match next {
+        let now = now().unwrap_or_default();
+        let next = serving.decide(now, |pipeline, env| pipeline.response_head(passage, status, author, env));
+        match next.unwrap_or_else(undecided) {
             ResponseNext::AwaitBody { .. } if author == Author::Proxy => Action::Continue,
             ResponseNext::AwaitBody { limit } => self.await_response(limit, end_of_stream),
             ResponseNext::Replace(reply) => self.replace_by_head(reply),
@@ -264,9 +257,9 @@ impl Stream {
 
     fn response_decided(&mut self, arrival: ResponseArrival) -> ResponseNext {
         let (Some(serving), Some(passage)) = (self.serving.clone(), self.passage.as_mut()) else { return undecided() };
-        let (Some(now), Ok(mut worker)) = (now(), serving.worker.try_borrow_mut()) else { return undecided() };
-        let mut env = Env { now, host: &serving.environment, worker: &mut worker };
-        serving.pipeline.response_body(passage, arrival, &mut env)
+        let Some(now) = now() else { return undecided() };
+        let next = serving.decide(now, |pipeline, env| pipeline.response_body(passage, arrival, env));
+        next.unwrap_or_else(undecided)
     }
 
     /// `held` bytes of the body wait at the host: where they cannot be replaced they go nowhere.

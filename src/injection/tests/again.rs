@@ -71,7 +71,8 @@ fn filler_behind_an_encoded_byte_hides_nothing_either() {
             .into_iter()
             .flat_map(|count| ENCODINGS.iter().map(move |encoding| (count, *encoding)))
         {
-            let filling = filling.repeat(count);
+            // Beyond this a filling is as long as any.
+            let filling = filling.repeat(count.min(36_000 / filling.len()));
             let one = |text: &str, place: usize| encoded(text, encoding, |i, _| i == place);
             for attack in [
                 one(before, mark_of(before)) + &filling + after,
@@ -83,8 +84,8 @@ fn filler_behind_an_encoded_byte_hides_nothing_either() {
             ] {
                 // What makes the first tag or quote is read on from anyway.
                 let value = format!("<b> isn't {}\n{attack}\n{}", filler(5000), filler(5000));
-                let wholly = found_in_whole_views(value.as_bytes());
-                assert!(rule_of(&value).is_some() || !wholly, "{count} times: {attack:.60}");
+                let found = rule_of(&value).is_some() || !found_in_whole_views(value.as_bytes());
+                assert!(found, "{count} times: {attack:.60}");
             }
         }
     }
@@ -138,8 +139,8 @@ proptest! {
         let attack = encoded(attack, encoding, |i, _| places >> (i % 64) & 1 != 0);
         let (before, after) = (filling.repeat(ahead / filling.len()), filling.repeat(behind / filling.len()));
         let value = format!("{before} {attack} {after}");
-        let wholly = found_in_whole_views(value.as_bytes());
-        prop_assert!(!wholly || scan(value.as_bytes(), ClassSet::USUAL).is_some(), "{} in {:?}, {} {}", attack, filling, ahead, behind);
+        let found = scan(value.as_bytes(), ClassSet::USUAL).is_some() || !found_in_whole_views(value.as_bytes());
+        prop_assert!(found, "{} in {:?}, {} {}", attack, filling, ahead, behind);
     }
 
     #[test]

@@ -164,6 +164,10 @@ fn names_the_route_and_the_field_that_is_wrong() {
             "hosts[0]: `a.*`: expected a host without port, like example.com, *.example.com or *",
         ),
         (
+            RouteMatch { hosts: strings(&["*.[::1]"]), ..route("/") },
+            "hosts[0]: `*.[::1]`: expected a host without port, like example.com, *.example.com or *",
+        ),
+        (
             RouteMatch { methods: strings(&["get"]), ..route("/") },
             "methods[0]: `get`: expected a method in upper case, like GET",
         ),

@@ -93,3 +93,45 @@ fn a_shared_charge_under_way_while_the_key_gets_its_own_counter_is_decided_anew(
     });
     assert!(!take(&slow, &store, START + 101 * SECOND, &key(9)).is_admitted());
 }
+
+/// The two tables of a limiter with one set each, all of whose counters end after a second; the limiter that filled them.
+fn full(map: &MemoryStore) -> Limiter {
+    let limiter = limiter(map, Sizes { addresses: 8, named: 8 });
+    for who in 0..8u32 {
+        let number = who.to_le_bytes();
+        let named: [&[u8]; 1] = [&number];
+        let short = [address(who << 8), Key::Named(&named)].map(|key| demand("short", rate("9/s"), key));
+        assert!(!take(&limiter, map, START, &short).degraded);
+    }
+    limiter
+}
+
+#[test]
+fn a_key_that_gets_its_own_counter_between_two_reads_is_not_charged_in_the_shared_one() {
+    let map = MemoryStore::new();
+    let (slow, quick) = (full(&map), limiter(&map, Sizes { addresses: 8, named: 8 }));
+    let key = [demand("a", rate("2/h"), address(9 << 8))];
+    assert!(take(&slow, &map, START, &key).degraded);
+    // The slow worker has seen a full set; the quick one's clock has passed those in it.
+    let store = RacingStore::new(&map, |_, _, _| {}).reading(|number, _, map| {
+        if number == 1 {
+            assert!(take(&quick, map, START + 3 * SECOND, &key).is_admitted());
+        }
+    });
+    assert!(!take(&slow, &store, START, &key).is_admitted());
+}
+
+#[test]
+fn a_shared_counter_that_changes_behind_another_is_not_charged_again_before_the_key_is_looked_for() {
+    let map = MemoryStore::new();
+    let (slow, quick) = (full(&map), limiter(&map, Sizes { addresses: 8, named: 8 }));
+    // Their sets are written in this order.
+    let both = [demand("a", rate("9/h"), address(9 << 8)), demand("a", rate("2/h"), Key::Named(&[b"x"]))];
+    assert!(take(&slow, &map, START, &both).degraded);
+    let store = RacingStore::new(&map, |number, _, map| {
+        if number == 1 {
+            assert!(take(&quick, map, START + 3 * SECOND, &both[1..]).is_admitted());
+        }
+    });
+    assert!(!take(&slow, &store, START, &both).is_admitted());
+}

@@ -137,6 +137,39 @@ fn a_pending_charge_refuses_nobody_until_it_is_final() {
 }
 
 #[test]
+fn a_later_set_that_a_pending_charge_may_have_filled_is_not_charged_again() {
+    let map = MemoryStore::new();
+    let (ours, theirs) = (limiter(&map, ROOMY), limiter(&map, ROOMY));
+    let [first, second] = in_order(&ours, rate("5/hour"), rate("1/hour"));
+    let third = (0..).map(|number| demand("three", rate("5/hour"), address(number)));
+    let third = third.into_iter().find(|third| ours.name(third).key > ours.name(&second).key).unwrap();
+    let store = RacingStore::new(&map, |number, _, map| {
+        if number == 1 {
+            assert!(take(&theirs, map, START, &[second, third]).is_admitted());
+        }
+    });
+    assert!(!take(&ours, &store, START, &[first, second]).is_admitted());
+    assert_eq!(remaining(&theirs, &map, START, &first), 5);
+}
+
+#[test]
+fn what_another_worker_published_in_the_same_place_makes_no_charge_final() {
+    let map = MemoryStore::new();
+    let workers: Vec<Limiter> = (0..=WORKER_KEYS).map(|_| limiter(&map, ROOMY)).collect();
+    let [ours, theirs, .., other] = &workers[..] else { panic!() };
+    assert_eq!(ours.worker_key, other.worker_key);
+    let demands = in_order(ours, rate("1/hour"), rate("9/hour"));
+    let elsewhere = in_order(other, rate("9/hour"), rate("9/hour")).map(|demand| Demand { limit: "other", ..demand });
+    let store = RacingStore::new(&map, |number, _, map| {
+        if number == 1 {
+            assert!((0..5).all(|_| take(other, map, START, &elsewhere).is_admitted()));
+            assert_eq!(theirs.decide(map, at(START), &demands[..1]), Err(TableError::Contended));
+        }
+    });
+    assert!(take(ours, &store, START, &demands).is_admitted());
+}
+
+#[test]
 fn a_charge_that_became_final_refuses_at_once_and_is_looked_up_once() {
     let map = MemoryStore::new();
     let (ours, theirs) = (limiter(&map, ROOMY), limiter(&map, ROOMY));
