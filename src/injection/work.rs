@@ -187,6 +187,53 @@ mod tests {
         ";id+a", "'&", "='", "'||", "or(", "a='b'&", "--\n<%'-<%\u{ff05}41'|if(", ";&&`=%2541$(", "#a\n'-'or 1=1",
     ];
 
+    /// What leads to an operand, and what may begin one that goes on with another.
+    const NESTED: &[&str] = &[
+        "or u&{a ",
+        "u&",
+        "{a ",
+        "or [a].[a].",
+        "or \"a\".\"a\".",
+        "or $a$",
+        "or $aaaaaaaaaaaaaa$",
+        "or N'a'",
+        "or a::b::c",
+        "case ",
+        "or case when ",
+        "is distinct from ",
+        "or a notnull ",
+        "not null ",
+        "collate a ",
+        "in (a,",
+        "or _utf8'",
+        "or x'6",
+        "or b'",
+        "'~*",
+        "!~",
+        "a`:`$(:)${*:1}",
+        ";a=b ",
+        "$(a=b ",
+        "`a=b ",
+        "a\"`id`\"",
+        "$((`",
+    ];
+
+    #[test]
+    fn nor_do_operands_that_begin_others_however_deep() {
+        for lead in ["", "'", "1 or ", "' or ", ";"] {
+            for piece in NESTED {
+                for end in ["", "1=1 --"] {
+                    // As long as what is cut into tokens at once.
+                    let value = [lead, &piece.repeat(4 * LEN / piece.len()), end].concat();
+                    LOOKS.set(0);
+                    read_to_the_end(value.as_bytes());
+                    let looks = LOOKS.get() / (4 * LEN);
+                    assert!(looks <= LIMIT, "{lead:?} {piece:?} {end:?}: {looks}");
+                }
+            }
+        }
+    }
+
     #[test]
     fn nor_does_what_was_found_to_cost_most_however_it_ends() {
         for piece in WORST {

@@ -131,6 +131,8 @@ impl Tokens<'_> {
         }
     }
 
+    /// What stands at `start` without signs and brackets before it. It calls itself for what stands in braces or behind an
+    /// introducer alone, neither of which begins with the other again.
     fn bare_operand(&self, start: usize) -> Option<(What, usize)> {
         let token = self.at(start);
         match token.kind() {
@@ -156,7 +158,7 @@ impl Tokens<'_> {
                 self.word(start + 1).map(|_| (What::Name, self.after_dot(next).unwrap_or(next)))
             }
             // `{d '2000-01-01'}` of ODBC, where MySQL takes any word
-            Kind::Other(b'{') if self.word(start + 1).is_some() => {
+            Kind::Other(b'{') if self.word(start + 1).is_some() && self.kind(start + 2) != Kind::Other(b'{') => {
                 let (what, next) = self.bare_operand(start + 2)?;
                 Some((what, next + usize::from(self.kind(next) == Kind::Other(b'}'))))
             }
@@ -171,7 +173,9 @@ impl Tokens<'_> {
         match behind {
             Kind::Quote(_) if self.introduces(start) => return self.bare_operand(start + 1),
             // `U&'a'`
-            Kind::Logic(b'&') if self.is_word(start, b"u") => return self.bare_operand(start + 2),
+            Kind::Logic(b'&') if matches!(self.kind(start + 2), Kind::Quote(_)) && self.is_word(start, b"u") => {
+                return self.bare_operand(start + 2);
+            }
             _ => {}
         }
         let (mut last, mut part) = (start, word);
