@@ -323,10 +323,10 @@ impl Inspection<'_> {
             && tokens.text_of(comment - 1).len() == 1
     }
 
-    /// Whether a plural or a number ends at the `quote`: `the boys' toys --`, `5' tall --`.
+    /// Whether a plural or a number ends at the `quote`: `the boys' toys --`, `5' tall --`, `8x11" - a page --`.
     fn is_counted(&self, quote: usize) -> bool {
         match self.tokens.peek(quote.wrapping_sub(1)) {
-            Kind::Word(_) => self.tokens.text_of(quote - 1).ends_with(b"s"),
+            Kind::Word(_) => matches!(self.tokens.text_of(quote - 1).last(), Some(b's' | b'0'..=b'9')),
             kind => kind == Kind::Number,
         }
     }

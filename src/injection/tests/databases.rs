@@ -204,6 +204,7 @@ fn finds_an_operator_between_the_only_quote_and_what_comments_out_the_rest() {
     for value in [
         "the boys' & girls --",
         "5' * tall --",
+        "paper (8.5x11\"-300 a page) --",
         "\" - what follows, once ---",
         "\">>>---",
         "\"  +----------+",
