@@ -115,7 +115,7 @@ fn finds_commands_behind_variables_that_are_set_and_broken_up_by_what_a_shell_ma
         Class::Command,
         &[
             "7;i$(:)d",
-            "7;w`:`hoami",
+            "7;hostn`:`ame",
             "7;who${*:1}ami",
             "7;who${x:-}ami",
             "$(x=id;$x)",
